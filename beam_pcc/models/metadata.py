@@ -1,0 +1,121 @@
+"""`metadata.json` of a model version: what was trained, on what, how good it was, and what its scores looked like.
+
+Nothing here widens the trust in the model file beside it: a digest in metadata.json can only refuse that file.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from beam_pcc import schemas
+from beam_pcc.errors import ModelError, one_line
+
+DEFAULT_THRESHOLD = 0.5
+SCORE_BINS = 10  # equal bins over [0, 1] of a score histogram
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Rows with known answers: a loaded model must give these probabilities again.
+
+    `vectors` is (n, 584) float32, `probabilities` is (n, classes) float64 in the order of the version's classes.
+    """
+
+    vectors: schemas.Vectors
+    probabilities: npt.NDArray[np.float64]
+
+    def to_json(self) -> dict[str, Any]:
+        """The vectors as base64 of little-endian float32, the probabilities as numbers."""
+        encoded = base64.b64encode(self.vectors.astype("<f4").tobytes()).decode("ascii")
+        return {"vectors": encoded, "probabilities": self.probabilities.tolist()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Golden:
+        """Inverse of `to_json`. Raises ValueError or KeyError on anything else."""
+        vectors = np.frombuffer(base64.b64decode(value["vectors"], validate=True), dtype="<f4")
+        probabilities = np.asarray(value["probabilities"], dtype=np.float64)
+        if vectors.size != len(probabilities) * schemas.VECTOR_DIM or probabilities.ndim != 2:
+            raise ValueError("golden vectors and probabilities differ in number")
+        return cls(vectors.astype(np.float32).reshape(-1, schemas.VECTOR_DIM), probabilities)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What scores and vectors looked like on the hold-out set, to measure drift against.
+
+    `score_histogram` counts P(PC) in `SCORE_BINS` equal bins over [0, 1]; `class_shares` maps class to share;
+    `norms` maps a vector block to the mean and standard deviation of its L2 norm.
+    """
+
+    score_histogram: tuple[int, ...]
+    class_shares: Mapping[str, float]
+    norms: Mapping[str, Mapping[str, float]]
+
+    def __post_init__(self) -> None:
+        if len(self.score_histogram) != SCORE_BINS or sum(self.score_histogram) <= 0:
+            raise ValueError(f"score_histogram must hold {SCORE_BINS} counts")
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """The content of metadata.json; every field but the version has a default for a version that has none."""
+
+    version: str
+    classes: tuple[str, ...] | None = None
+    threshold: float = DEFAULT_THRESHOLD
+    feature_count: int = schemas.VECTOR_DIM
+    embedding_model: str = schemas.EMBEDDING_MODEL
+    sha256: str | None = None
+    trained_at: str | None = None
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    golden: Golden | None = None
+    baseline: Baseline | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.threshold < 1.0:
+            raise ValueError(f"threshold {self.threshold} is not between 0 and 1")
+
+    def to_json(self) -> str:
+        """The text of metadata.json."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values["golden"] = self.golden.to_json() if self.golden else None
+        values["baseline"] = dataclasses.asdict(self.baseline) if self.baseline else None
+        return json.dumps({"format": 1, **values}, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, version: str, where: str) -> ModelMetadata:
+        """Read metadata.json of `version`. Unknown keys are ignored; a wrong value is a ModelError naming `where`."""
+        try:
+            values = json.loads(text)
+            known = {f.name for f in dataclasses.fields(cls)} - {"version"}
+            given = {k: v for k, v in values.items() if k in known and v is not None}
+            if "classes" in given:
+                given["classes"] = tuple(str(c) for c in given["classes"])
+            if "golden" in given:
+                given["golden"] = Golden.from_json(given["golden"])
+            if "baseline" in given:
+                baseline = given["baseline"]
+                given["baseline"] = Baseline(
+                    tuple(int(n) for n in baseline["score_histogram"]),
+                    baseline.get("class_shares", {}),
+                    baseline.get("norms", {}),
+                )
+            given["threshold"] = float(given.get("threshold", DEFAULT_THRESHOLD))
+            given["feature_count"] = int(given.get("feature_count", schemas.VECTOR_DIM))
+            return cls(version=version, **given)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelError(
+                f"{where} is not a model's metadata.json: {type(error).__name__}: {one_line(error, 120)}; "
+                "mend the file, or remove it to run with the defaults"
+            ) from None

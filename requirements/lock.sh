@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Rewrites the two lock files from pyproject.toml: every version and hash, for Python 3.10 and later, on any system.
+# No address is written. Needs uv (https://docs.astral.sh/uv/).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+printf 'setuptools>=77\n' >requirements/build.in # what an editable install builds with, so that nothing unlocked is fetched
+lock() {
+    uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate "$@"
+}
+lock pyproject.toml requirements/build.in --output-file requirements/run.txt
+lock pyproject.toml requirements/build.in --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt
+rm requirements/build.in
