@@ -55,12 +55,9 @@ def one_line(text: object, limit: int = 300) -> str:
 
 
 _KINDS: dict[str, type[PccError]] = {
-    kind.__name__: kind
-    for kind in (PccError, ConfigurationError, ModelError, RunError, SourceError, WarehouseError)
+    kind.__name__: kind for kind in (PccError, ConfigurationError, ModelError, RunError, SourceError, WarehouseError)
 }
-_IN_TRACE = re.compile(
-    r"^(?:RuntimeError: )?beam_pcc\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE
-)
+_IN_TRACE = re.compile(r"^(?:RuntimeError: )?beam_pcc\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
 _LAST_LINE = re.compile(r"^(\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$", re.MULTILINE)
 
 

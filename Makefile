@@ -1,0 +1,46 @@
+# make check: quick, before every commit.  make test: everything; CI and the README call it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.dev
+
+.PHONY: help test check format lint types unit end-to-end bench lock clean
+
+help: ## these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+test: lint types ## everything: lint, types, all tests
+	$(BIN)/pytest -n 2 --durations=5
+
+check: lint types unit ## format, lint, types and the quick tests (under 2 minutes)
+
+unit: $(STAMP)
+	$(BIN)/pytest -n 2 -m "not end_to_end"
+
+end-to-end: $(STAMP) ## only the tests of whole runs
+	$(BIN)/pytest -n 2 -m end_to_end
+
+format: $(STAMP) ## rewrite the code in its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/shellcheck run_local.sh requirements/lock.sh requirements/venv.sh .ci/run
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP) ## the figures of benchmarks/README.md, about 15 minutes
+	$(BIN)/python benchmarks/run.py
+
+lock: ## raise the locked versions (needs uv)
+	requirements/lock.sh
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(STAMP): requirements/dev.txt pyproject.toml setup.py requirements/venv.sh
+	PYTHON=$(PYTHON) requirements/venv.sh dev
+	@touch $@

@@ -1,0 +1,77 @@
+"""`PccModelHandler`: a model of the registry in Beam's RunInference. One element is one batch of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult
+
+from beam_pcc import schemas
+from beam_pcc.models import scoring
+from beam_pcc.models.registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """An estimator, and what explains it if it is linear; not a tuple, as Beam keeps a weak reference to it."""
+
+    estimator: Any
+    explainer: scoring.LinearExplainer | None
+
+
+class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel]):
+    """Scores CASES batches; `PredictionResult.example` is the batch, `.inference` its `Scores`.
+
+    A worker loads the very bytes that the launcher checked (same path, same digest), once per process.
+
+    Args:
+        version: The version that the run is fixed to.
+        review_band: Rows this near to the threshold are explained by blocks, if the model is linear.
+    """
+
+    def __init__(self, version: ModelVersion, review_band: float) -> None:
+        super().__init__()
+        self._version = version
+        self._review_band = review_band
+
+    def load_model(self) -> LoadedModel:
+        """Read, check and load the model file. Raises ModelError."""
+        estimator = self._version.file.load()
+        return LoadedModel(estimator, scoring.LinearExplainer.of(estimator, self._version.classes))
+
+    def run_inference(
+        self,
+        batch: Sequence[pa.RecordBatch],
+        model: LoadedModel,
+        inference_args: Mapping[str, Any] | None = None,  # noqa: ARG002 - Beam's signature
+    ) -> Iterable[PredictionResult]:
+        """Score each batch on its own; rows that the model cannot score are in `Scores.errors`."""
+        for cases in batch:
+            yield PredictionResult(cases, self._score(cases, model), self._version.name)
+
+    def _score(self, cases: pa.RecordBatch, model: LoadedModel) -> scoring.Scores:
+        vectors = schemas.vectors_of(cases)
+        scores = scoring.score(model.estimator, vectors)
+        if model.explainer is None:
+            return scores
+        probability = scoring.privacy_probability(scores.probabilities, self._version.classes)
+        near = scoring.needs_review(probability, self._version.metadata.threshold, self._review_band)
+        blocks = np.full((len(vectors), len(schemas.BLOCKS)), np.nan)
+        blocks[near] = model.explainer.blocks(vectors[near])
+        return scoring.Scores(scores.probabilities, scores.errors, blocks)
+
+    def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
+        """Bytes of the buffers (Beam's default pickles every batch to count them)."""
+        return sum(cases.nbytes for cases in batch)
+
+    def get_metrics_namespace(self) -> str:
+        """RunInference's own metrics, such as the latency of a batch, stand beside ours."""
+        return "pcc_inference"
+
+    def batch_elements_kwargs(self) -> Mapping[str, Any]:
+        """An element is a batch already."""
+        return {"min_batch_size": 1, "max_batch_size": 1}

@@ -1,0 +1,195 @@
+"""Which version of a model a run uses, and what its folder holds. The version is fixed once, at launch.
+
+A registry is a folder: `<models>/vYYYYMMDD_HHMMSS/{model.joblib | model.skops, metadata.json}` and, if somebody
+promoted one, `<models>/current.json` with {"version": "v..."}.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from beam_pcc import schemas
+from beam_pcc.errors import ConfigurationError, ModelError, one_line
+from beam_pcc.models import artifact, scoring
+from beam_pcc.models.metadata import ModelMetadata
+
+_log = logging.getLogger(__name__)
+_VERSION = re.compile(r"v(\d{8})_?(\d{6})", re.ASCII)
+ALIAS = "current.json"
+METADATA = "metadata.json"
+FileFormat = Literal["joblib", "skops"]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """Where a version's model file is, and the digest that its bytes must have.
+
+    Small and picklable: it is what a worker gets, who then reads and checks the same bytes as the launcher did.
+    """
+
+    path: str
+    file_format: FileFormat
+    sha256: str
+
+    def load(self) -> Any:
+        """Read the bytes once, check the digest, load those bytes through the allow-list. Raises ModelError."""
+        data = _read(Path(self.path))
+        return artifact.load(data, file_format=self.file_format, where=self.path, expected_sha256=self.sha256)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version that was loaded and checked: its file, its metadata, and its classes in the model's order."""
+
+    file: ModelFile
+    metadata: ModelMetadata
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The version, such as v20261120_020000."""
+        return self.metadata.version
+
+
+class Registry:
+    """The versions below one folder.
+
+    Raises:
+        ModelError: From any method: the folder, the version or one of its files is missing or wrong.
+    """
+
+    def __init__(self, root: str) -> None:
+        if "://" in root:
+            raise ConfigurationError(f"--models {root}: this version reads models from a folder only")
+        self.root = Path(root).absolute()
+
+    def versions(self) -> list[str]:
+        """All versions, oldest first. Folders with other names are not versions."""
+        if not self.root.is_dir():
+            raise ModelError(
+                f"--models {self.root} is not a folder; train a first model with beam-pcc train --models {self.root}"
+            )
+        found = [p.name for p in self.root.iterdir() if _VERSION.fullmatch(p.name) and p.is_dir()]
+        return sorted(found, key=_time)
+
+    def current(self) -> str | None:
+        """The version that current.json names, if there is one."""
+        pointer = self.root / ALIAS
+        if not pointer.exists():
+            return None
+        try:
+            version = json.loads(pointer.read_bytes())["version"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f'{pointer} is not {{"version": "v..."}}: {one_line(error, 80)}; mend or remove it'
+            ) from None
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            raise ModelError(f"{pointer} names '{one_line(version, 60)}', which is no version; mend or remove it")
+        return version
+
+    def resolve(self, version: str | None = None, *, force_latest: bool = False, today: dt.date | None = None) -> str:
+        """The version to use: the given one, else current.json's, else the first of today (UTC), else the latest."""
+        versions = self.versions()
+        if not versions:
+            raise ModelError(
+                f"--models {self.root} holds no version; train one with beam-pcc train --models {self.root}"
+            )
+        wanted = version or (None if force_latest else self.current())
+        if wanted is not None:
+            if wanted not in versions:
+                source = "--model_version" if version else str(self.root / ALIAS)
+                raise ModelError(
+                    f"{source} names {one_line(wanted, 60)}, which is not in {self.root} "
+                    f"(newest: {', '.join(versions[-3:])}); see beam-pcc models list"
+                )
+            return wanted
+        day = f"{today or dt.datetime.now(dt.timezone.utc).date():%Y%m%d}"
+        of_today = [v for v in versions if _time(v).startswith(day)]
+        return of_today[0] if of_today and not force_latest else versions[-1]
+
+    def metadata(self, version: str) -> ModelMetadata:
+        """metadata.json of a version; the defaults, with a warning, where it has none."""
+        path = self.root / version / METADATA
+        if not path.exists():
+            _log.warning("%s is missing: going on with the defaults (threshold 0.5, no drift baseline)", path)
+            return ModelMetadata(version)
+        return ModelMetadata.from_json(_read(path), version=version, where=str(path))
+
+    def load(self, version: str, *, sha256: str | None = None) -> tuple[ModelVersion, Any]:
+        """Load and check a version before a run starts.
+
+        Args:
+            version: A version that exists.
+            sha256: The digest that the caller insists on, besides the one in metadata.json.
+
+        Returns:
+            The checked version (for workers) and the estimator itself.
+        """
+        metadata = self.metadata(version)
+        path, file_format = self._model_file(version)
+        data = _read(path)
+        for pin in (sha256, metadata.sha256):
+            if pin and pin.lower() != artifact.digest(data):
+                whose = "--model_sha256" if pin is sha256 else METADATA
+                raise ModelError(
+                    f"{path} has the SHA-256 digest {artifact.digest(data)}, not {pin.lower()} as {whose} says; "
+                    "it was changed or swapped: restore it, or use another version"
+                )
+        model = artifact.load(data, file_format=file_format, where=str(path))
+        if metadata.feature_count != schemas.VECTOR_DIM:
+            raise ModelError(
+                f"{path} expects {metadata.feature_count} features as {METADATA} says, but a case has "
+                f"{schemas.VECTOR_DIM}; use another version"
+            )
+        classes = artifact.check_classifier(
+            model, where=str(path), feature_count=schemas.VECTOR_DIM, classes=metadata.classes
+        )
+        return ModelVersion(ModelFile(str(path), file_format, artifact.digest(data)), metadata, classes), model
+
+    def verify(self, version: str, *, sha256: str | None = None) -> ModelVersion:
+        """Load and check a version, and score its golden rows if it has some."""
+        checked, model = self.load(version, sha256=sha256)
+        golden = checked.metadata.golden
+        if golden is not None:
+            off = scoring.probe_golden(model, golden.vectors, golden.probabilities)
+            if off > scoring.GOLDEN_TOLERANCE:
+                raise ModelError(
+                    f"{checked.file.path} scores its golden rows otherwise than when it was trained "
+                    f"(largest difference {off:.3g}); do not use it, train again"
+                )
+        return checked
+
+    def _model_file(self, version: str) -> tuple[Path, FileFormat]:
+        folder = self.root / version
+        found = [folder / f"model.{suffix}" for suffix in ("joblib", "skops")]
+        present = [path for path in found if path.is_file()]
+        if len(present) != 1:
+            state = "both model.joblib and model.skops" if present else "neither model.joblib nor model.skops"
+            raise ModelError(f"{folder} holds {state}; a version has exactly one of them")
+        return present[0], cast(FileFormat, present[0].suffix[1:])
+
+
+def new_version(now: dt.datetime) -> str:
+    """The name of a version made at `now` (UTC)."""
+    return f"v{now:%Y%m%d_%H%M%S}"
+
+
+def _time(version: str) -> str:
+    """YYYYMMDDHHMMSS of a version in either spelling."""
+    return _VERSION.sub(r"\1\2", version)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > artifact.MAX_MODEL_BYTES:
+            raise ModelError(f"{path} has {size:,} bytes, more than {artifact.MAX_MODEL_BYTES:,}: not a model")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}; check the path and the rights") from None

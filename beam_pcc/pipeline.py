@@ -1,0 +1,60 @@
+r"""The whole graph on one screen: the wiring only.
+
+read -> validate -> score -> postprocess -> stage -> publish
+           \-> rejected -----------\-> rejected --/
+            \-> run statistics ------\----------/
+"""
+
+from __future__ import annotations
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import PredictionResult, RunInference
+
+from beam_pcc import coders, schemas
+from beam_pcc.models.handler import PccModelHandler
+from beam_pcc.models.registry import ModelVersion
+from beam_pcc.publish import Outcome, Publish, Rules, StageRows
+from beam_pcc.staging import StagingArea
+from beam_pcc.statistics import SumStats
+from beam_pcc.steps import Label, Validate
+from beam_pcc.warehouse.base import Run, StagedFile, Warehouse
+
+
+def build(
+    pipeline: beam.Pipeline,
+    *,
+    read: beam.PTransform,
+    model: ModelVersion,
+    review_band: float,
+    warehouse: Warehouse,
+    run: Run,
+    area: StagingArea,
+    rules: Rules,
+) -> beam.PCollection[Outcome]:
+    """Wire one run into `pipeline`. What flows is RecordBatches; the one element that comes out is the Outcome."""
+    coders.register()
+    rows = pipeline | "Read" >> read
+    checked = rows | "Validate" >> beam.ParDo(Validate()).with_outputs("rejected", "stats", main="cases")
+    scores = checked.cases | "Score" >> RunInference(PccModelHandler(model, review_band)).with_output_types(
+        PredictionResult
+    )
+    labelled = scores | "Postprocess" >> beam.ParDo(
+        Label(model.classes, model.metadata.threshold, review_band)
+    ).with_outputs("rejected", "stats", main="predictions")
+
+    predictions = labelled.predictions | "StagePredictions" >> beam.ParDo(
+        StageRows(area, "predictions", schemas.STAGED_PREDICTIONS)
+    ).with_output_types(StagedFile)
+    rejected = (
+        (checked.rejected, labelled.rejected)
+        | "Rejected" >> beam.Flatten()
+        | "StageRejected"
+        >> beam.ParDo(StageRows(area, "rejected", schemas.STAGED_REJECTED)).with_output_types(StagedFile)
+    )
+    stats = (
+        (checked.stats, labelled.stats)
+        | "Statistics" >> beam.Flatten()
+        | "SumStatistics" >> beam.CombineGlobally(SumStats())
+    )
+    files = (predictions, rejected) | "Staged" >> beam.Flatten() | "AllStaged" >> beam.combiners.ToList()
+    return files | "Publish" >> beam.ParDo(Publish(warehouse, run, area, rules), beam.pvalue.AsSingleton(stats))

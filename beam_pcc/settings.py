@@ -1,0 +1,163 @@
+"""Every flag and environment variable of a run, once: `add_run_arguments` declares, `RunSettings` validates.
+
+Knows nothing of Beam, so that `--help` is quick; `beam_pcc.options` hands the same flags to Beam.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from beam_pcc import schemas
+from beam_pcc.errors import ConfigurationError
+
+ENVIRONMENT = {
+    "PARTITION_DATE": "the partition, where --partition is not given",
+    "DRY_RUN": "true, 1 or yes: as --dry_run",
+}
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+def parse_partition(text: str, today: dt.date | None = None) -> dt.date:
+    """Read YYYYMMDD (or YYYY-MM-DD), `today` or `yesterday` (UTC). Raises ConfigurationError."""
+    today = today or dt.datetime.now(dt.timezone.utc).date()
+    if text in ("today", "yesterday"):
+        return today if text == "today" else today - dt.timedelta(days=1)
+    match = re.fullmatch(r"(\d{4})(-?)(\d{2})\2(\d{2})", text, re.ASCII)
+    try:
+        if match:
+            return dt.date(int(match[1]), int(match[3]), int(match[4]))
+    except ValueError:
+        pass
+    raise ConfigurationError(f"partition '{text}' is not a date: use YYYYMMDD, today or yesterday")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of one run (and of a backfill, which runs each day with them)."""
+    where = parser.add_argument_group("what to score, and where to put it")
+    where.add_argument("--source", help="sample://ROWS | a path or glob of .parquet or .jsonl, {partition} allowed")
+    where.add_argument("--warehouse", help="where the tables are: PATH.duckdb")
+    where.add_argument("--models", help="the model registry: a folder of versions")
+    where.add_argument(
+        "--staging",
+        help="folder for the run's staged files (default: beside the warehouse, NAME.duckdb.staging)",
+    )
+    model = parser.add_argument_group("which model")
+    model.add_argument("--model_version", help="exactly this version, such as v20261120_020000")
+    model.add_argument(
+        "--force_latest",
+        action="store_true",
+        help="the newest version, whatever current.json and the day's first say",
+    )
+    model.add_argument("--model_sha256", help="refuse any model file but the one with this SHA-256 digest")
+    rules = parser.add_argument_group("rules of the run")
+    rules.add_argument("--dry_run", action="store_true", help="do all but publish")
+    rules.add_argument(
+        "--replace_with_empty",
+        action="store_true",
+        help="an empty partition deletes what was published for it (else it stays)",
+    )
+    rules.add_argument(
+        "--max_drop_rate",
+        type=float,
+        default=0.10,
+        help="refuse to publish above this share of rejected rows (default: %(default)s)",
+    )
+    rules.add_argument(
+        "--max_psi",
+        type=float,
+        default=0.25,
+        help="warn above this drift of the scores from the model's baseline (default: %(default)s)",
+    )
+    rules.add_argument(
+        "--review_band",
+        type=float,
+        default=0.10,
+        help="mark a case for review when its probability is nearer to the threshold (default: %(default)s)",
+    )
+    rules.add_argument(
+        "--batch_rows",
+        type=int,
+        default=schemas.BATCH_ROWS,
+        help="rows of one batch at most (default: %(default)s)",
+    )
+    rules.add_argument(
+        "--lock_timeout",
+        type=float,
+        default=600.0,
+        help="seconds to wait for a warehouse file that another process holds (default: %(default)s)",
+    )
+
+
+def add_partition_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the one day of `run`."""
+    parser.add_argument(
+        "--partition",
+        help="the day to score: YYYYMMDD, today or yesterday, UTC (else PARTITION_DATE is used)",
+    )
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings of one run, validated. Raises ConfigurationError naming the flag and the mend."""
+
+    partition: dt.date
+    source: str
+    warehouse: str
+    models: str
+    staging: str | None = None
+    model_version: str | None = None
+    force_latest: bool = False
+    model_sha256: str | None = None
+    dry_run: bool = False
+    replace_with_empty: bool = False
+    max_drop_rate: float = 0.10
+    max_psi: float = 0.25
+    review_band: float = 0.10
+    batch_rows: int = schemas.BATCH_ROWS
+    lock_timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("source", "warehouse", "models"):
+            if not getattr(self, name):
+                raise ConfigurationError(f"--{name} is missing: say it, or see beam-pcc run --help")
+        if self.model_version and self.force_latest:
+            raise ConfigurationError("--model_version and --force_latest exclude each other: give one")
+        if self.model_sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", self.model_sha256):
+            raise ConfigurationError("--model_sha256 must be 64 hexadecimal digits")
+        for name, low, high in (
+            ("max_drop_rate", 0.0, 1.0),
+            ("review_band", 0.0, 0.5),
+            ("max_psi", 0.0, 1e9),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigurationError(f"--{name} must be between {low:g} and {high:g}")
+        if not 1 <= self.batch_rows <= 100_000:
+            raise ConfigurationError("--batch_rows must be between 1 and 100000")
+        if not self.lock_timeout >= 0:
+            raise ConfigurationError("--lock_timeout must not be negative")
+
+    @classmethod
+    def from_flags(
+        cls,
+        flags: argparse.Namespace,
+        *,
+        partition: dt.date | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> RunSettings:
+        """Join parsed flags with the environment; a flag wins. `partition` is a backfill's own day."""
+        if partition is None:
+            said = getattr(flags, "partition", None) or environment.get("PARTITION_DATE")
+            if not said:
+                raise ConfigurationError("--partition is missing: say YYYYMMDD, today or yesterday")
+            partition = parse_partition(said)
+        dry = environment.get("DRY_RUN", "").strip().lower()
+        if dry not in _TRUE | _FALSE:
+            raise ConfigurationError(f"DRY_RUN is '{dry}': use true or false")
+        values = {name: getattr(flags, name) for name in cls.__dataclass_fields__ if hasattr(flags, name)}
+        return cls(**{**values, "partition": partition, "dry_run": bool(flags.dry_run) or dry in _TRUE})

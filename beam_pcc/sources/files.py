@@ -1,0 +1,173 @@
+"""Cases from Parquet and JSONL files of any Beam filesystem, in parallel and never a whole file in memory."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from beam_pcc import schemas
+from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc.validation import check_input
+
+_READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
+_JSON_BLOCK = 8 * 2**20  # bytes of JSONL parsed at a time
+_JSON_MAX_LINE = 64 * 2**20
+
+
+class ReadFiles(beam.PTransform):
+    """PBegin -> PCollection[RecordBatch] of INPUT_COLUMNS from the files that match `pattern` now.
+
+    Raises:
+        ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
+    """
+
+    def __init__(self, pattern: str, batch_rows: int) -> None:
+        super().__init__()
+        self._batch_rows = batch_rows
+        self._files = _match(pattern)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
+        """Handles (file, row group) are spread over the workers; rows never cross a shuffle."""
+        return (
+            begin
+            | "Files" >> beam.Create(self._files)
+            | "SpreadFiles" >> beam.Reshuffle()
+            | "Parts" >> beam.FlatMap(_parts).with_output_types(_Part)
+            | "Spread" >> beam.Reshuffle()
+            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows).with_output_types(pa.RecordBatch)
+        )
+
+
+class _Part(NamedTuple):
+    """What one worker reads at a time: one row group of a Parquet file, or a whole JSONL file."""
+
+    file: str
+    row_group: int
+
+
+def _match(pattern: str) -> list[str]:
+    try:
+        found = sorted(f.path for f in FileSystems.match([pattern])[0].metadata_list)
+    except Exception as error:  # a filesystem raises what it likes
+        raise ConfigurationError(f"--source {pattern} cannot be listed: {one_line(error, 160)}") from None
+    if not found:
+        raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
+    for file in found:
+        if not _is_parquet(file) and not file.endswith((".jsonl", ".jsonl.gz")):
+            raise ConfigurationError(
+                f"--source {file} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
+            )
+    return found
+
+
+def _is_parquet(file: str) -> bool:
+    return file.endswith(".parquet")
+
+
+@contextlib.contextmanager
+def _explained(file: str, kind: str) -> Iterator[None]:
+    """Say which file it was, whatever its reader raises."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise SourceError(f"{file} is gone since the run started; run again") from None
+    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
+        raise SourceError(
+            f"{file} cannot be read as {kind} ({one_line(error, 160)}); it may be cut off: write it again"
+        ) from None
+
+
+def _parts(file: str) -> Iterator[_Part]:
+    if not _is_parquet(file):
+        yield _Part(file, 0)
+        return
+    with _explained(file, "Parquet"), _parquet(file) as parquet:
+        check_input(parquet.schema_arrow, file)
+        for row_group in range(parquet.num_row_groups):
+            yield _Part(file, row_group)
+
+
+def _read(part: _Part, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    if _is_parquet(part.file):
+        with _explained(part.file, "Parquet"), _parquet(part.file) as parquet:
+            # One thread decodes: the runner already reads as many parts at once as it has workers.
+            yield from parquet.iter_batches(
+                batch_rows,
+                row_groups=[part.row_group],
+                columns=list(schemas.INPUT_COLUMNS),
+                use_threads=False,
+            )
+    else:
+        with _explained(part.file, "JSONL"):
+            yield from _read_jsonl(part.file, batch_rows)
+
+
+@contextlib.contextmanager
+def _parquet(file: str) -> Iterator[pq.ParquetFile]:
+    with contextlib.ExitStack() as stack:
+        handle: Any = file
+        if "://" in file:
+            handle = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
+        yield stack.enter_context(pq.ParquetFile(handle, buffer_size=_READ_AHEAD, pre_buffer=False))
+
+
+def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    with FileSystems.open(file) as handle:
+        line = _first_line(handle)
+    if not line:
+        return
+    schema = _jsonl_schema(line, file)
+    base64_vectors = schema.field("embedding_vector").type == pa.string()
+    with FileSystems.open(file) as handle:
+        reader = pyarrow.json.open_json(
+            handle,
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=_JSON_BLOCK),
+            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+        for block in reader:
+            for start in range(0, block.num_rows, batch_rows):
+                rows = block.slice(start, batch_rows)
+                yield _decode_vectors(rows) if base64_vectors else rows
+
+
+def _first_line(handle: BinaryIO) -> bytes:
+    for line in iter(lambda: handle.readline(_JSON_MAX_LINE), b""):
+        if line.strip():
+            return line
+    return b""
+
+
+def _jsonl_schema(line: bytes, file: str) -> pa.Schema:
+    """The types that the first row shows: ids may be numbers, vectors base64 (BigQuery exports BYTES so)."""
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise SourceError(f"{file}: its first line is not a JSON object; write one object a line")
+    missing = [name for name in schemas.INPUT_COLUMNS if name not in row]
+    if missing:
+        raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {', '.join(list(row)[:8])})")
+    case_id = pa.int64() if isinstance(row["case_id"], int) else pa.string()
+    vector = pa.string() if isinstance(row["embedding_vector"], str) else pa.list_(pa.float64())
+    return pa.schema([("case_id", case_id), ("embedding_vector", vector), ("timestamp", pa.string())])
+
+
+def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """What is not base64 becomes zero bytes long, which validation rejects as a missing vector."""
+
+    def decoded(text: str | None) -> bytes | None:
+        try:
+            return None if text is None else base64.b64decode(text, validate=True)
+        except ValueError:
+            return b""
+
+    column = pa.array([decoded(t) for t in rows.column("embedding_vector").to_pylist()], pa.binary())
+    return rows.set_column(1, "embedding_vector", column)

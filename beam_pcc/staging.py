@@ -1,0 +1,76 @@
+"""Where a run leaves its files between the steps: `<staging>/<run_id>/`, on any Beam filesystem."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import re
+import secrets
+from dataclasses import dataclass
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+_log = logging.getLogger(__name__)
+_OUTCOME = "outcome.json"
+_RUN_ID = re.compile(r"\d{8}-(\d{8}T\d{6})Z-[0-9a-f]{8}", re.ASCII)
+KEEP = dt.timedelta(days=1)  # how long a dead run's files are kept: longer than any run lasts
+
+
+def new_run_id(partition: dt.date, now: dt.datetime) -> str:
+    """PARTITION-TIME-RANDOM: sorts by day and time, and tells both."""
+    return f"{partition:%Y%m%d}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True)
+class StagingArea:
+    """The staging folder of one run."""
+
+    root: str
+    run_id: str
+
+    def join(self, name: str) -> str:
+        """The path of one of the run's files."""
+        return str(FileSystems.join(self.root, self.run_id, name))
+
+    def outcome(self) -> bytes | None:
+        """What `finish` left, if the run came that far."""
+        try:
+            with FileSystems.open(self.join(_OUTCOME), compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                content: bytes = file.read()
+                return content
+        except (OSError, BeamIOError):
+            return None
+
+    def finish(self, outcome: bytes) -> None:
+        """Leave the outcome for whoever waits for it."""
+        path = self.join(_OUTCOME)
+        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(outcome)
+
+    def remove(self) -> None:
+        """Remove the run's folder; it may be gone already."""
+        folder = FileSystems.join(self.root, self.run_id)
+        try:
+            if FileSystems.exists(folder):
+                FileSystems.delete([folder])
+        except (OSError, BeamIOError) as error:
+            _log.warning("staged files of %s stay behind: %s", self.run_id, error)
+
+
+def heal(root: str, now: dt.datetime) -> list[str]:
+    """Remove what runs that died more than a day ago left below `root`; return their run ids."""
+    try:
+        found = FileSystems.match([FileSystems.join(root, "*", "*")])[0].metadata_list
+    except BeamIOError:
+        return []
+    run_ids = {FileSystems.split(FileSystems.split(file.path)[0])[1] for file in found}
+    old = []
+    for run_id in sorted(run_ids):
+        match = _RUN_ID.fullmatch(run_id)
+        if match:
+            started = dt.datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=dt.timezone.utc)
+            if now - started > KEEP:
+                StagingArea(root, run_id).remove()
+                old.append(run_id)
+    return old

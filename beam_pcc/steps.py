@@ -1,0 +1,99 @@
+"""The DoFns between reading and staging: each maps a pure function of a neighbouring module and counts what it did."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import PredictionResult
+from apache_beam.pvalue import TaggedOutput
+
+from beam_pcc import schemas, statistics
+from beam_pcc.postprocess import postprocess
+from beam_pcc.statistics import RunStats
+from beam_pcc.validation import validate
+
+_log = logging.getLogger(__name__)
+NAMESPACE = "pcc"  # of the Beam counters; Flink shows them as pcc.<name>
+_PROGRESS_SECONDS = 10.0
+
+
+def count(name: str, n: int) -> None:
+    """Add to a counter of the run."""
+    if n:
+        Metrics.counter(NAMESPACE, name).inc(n)
+
+
+def _rejects(rejected: pa.RecordBatch) -> Counter[str]:
+    reasons = statistics.reasons(rejected)
+    for reason, n in reasons.items():
+        count(f"rows_rejected_{reason}", n)
+    return reasons
+
+
+class Validate(beam.DoFn):
+    """RecordBatch of INPUT_COLUMNS -> CASES; tags `rejected` (STAGED_REJECTED) and `stats` (RunStats)."""
+
+    def process(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        """Split one batch."""
+        cases, rejected = validate(rows)
+        count("batches", 1)
+        count("rows_read", rows.num_rows)
+        count("rows_valid", cases.num_rows)
+        yield TaggedOutput("stats", RunStats(rows_read=rows.num_rows, rejected=_rejects(rejected)))
+        if rejected.num_rows:
+            yield TaggedOutput("rejected", rejected)
+        if cases.num_rows:
+            yield cases
+
+
+class Label(beam.DoFn):
+    """PredictionResult -> STAGED_PREDICTIONS; tags `rejected` (rows the model cannot score) and `stats`."""
+
+    def __init__(self, classes: Sequence[str], threshold: float, review_band: float) -> None:
+        self._classes = tuple(classes)
+        self._threshold = threshold
+        self._review_band = review_band
+
+    def setup(self) -> None:
+        """Start the clock of this worker's progress lines."""
+        self._done = 0
+        self._told = self._started = time.monotonic()
+
+    def process(self, result: PredictionResult) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        """Label one batch."""
+        predictions, rejected = postprocess(
+            result.example,
+            result.inference,
+            classes=self._classes,
+            threshold=self._threshold,
+            review_band=self._review_band,
+            now=dt.datetime.now(dt.timezone.utc),
+        )
+        positive = pc.sum(pc.equal(predictions.column("predicted_label"), schemas.PC)).as_py() or 0
+        count("rows_scored", predictions.num_rows)
+        count("label_pc", positive)
+        count("label_not_pc", predictions.num_rows - positive)
+        count("review", predictions.num_rows - predictions.column("prediction_notes").null_count)
+        histogram = statistics.score_histogram(statistics.predicted(predictions))
+        yield TaggedOutput("stats", RunStats(rejected=_rejects(rejected), score_histogram=histogram))
+        if rejected.num_rows:
+            yield TaggedOutput("rejected", rejected)
+        if predictions.num_rows:
+            yield predictions
+        self._tell(predictions.num_rows)
+
+    def _tell(self, rows: int) -> None:
+        """A line of progress now and then, from each worker, into its log."""
+        self._done += rows
+        now = time.monotonic()
+        if now - self._told >= _PROGRESS_SECONDS:
+            self._told = now
+            _log.info("%s cases scored here, %.0f a second", f"{self._done:,}", self._done / (now - self._started))

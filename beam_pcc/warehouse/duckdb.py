@@ -1,0 +1,267 @@
+"""The embedded warehouse: one DuckDB file. It is opened only while a run publishes; whoever comes second waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from beam_pcc import schemas
+from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile
+
+_log = logging.getLogger(__name__)
+_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.date32(): "DATE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
+}
+# Between processes the file's own lock keeps order; within one (a runner's threads, a run that was stopped while it
+# publishes) this does.
+_ONE_AT_A_TIME = threading.Lock()
+# Staging tables beyond this spill to a folder beside the file, so that a run's memory does not grow with its rows.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": "512MB",
+    "preserve_insertion_order": "false",
+}
+
+
+class DuckDBWarehouse:
+    """The tables in one DuckDB file, made with its folder when first needed.
+
+    Args:
+        address: Path of the file, ending in .duckdb.
+        lock_timeout: Seconds to wait while another process holds the file.
+    """
+
+    def __init__(self, address: str, *, lock_timeout: float = 600.0) -> None:
+        self.address = str(Path(address).absolute())
+        self.default_staging = self.address + ".staging"
+        self._lock_timeout = lock_timeout
+
+    def check(self) -> None:
+        """Refuse a path that cannot be a DuckDB file."""
+        path = Path(self.address)
+        if path.is_dir():
+            raise ConfigurationError(f"--warehouse {path} is a folder; name a file in it, such as pcc.duckdb")
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                if file.read(12)[8:] != b"DUCK":
+                    raise ConfigurationError(f"--warehouse {path} is not a DuckDB file; name another")
+
+    def create_tables(self) -> list[str]:
+        """Make the missing tables; return their names."""
+        with self._connect() as connection:
+            return _create_tables(connection, self.address)
+
+    @contextlib.contextmanager
+    def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_DuckDBStagedRun]:
+        """Load into temporary tables of this connection: they end with it, whatever ends it."""
+        with self._connect() as connection:
+            _create_tables(connection, self.address)
+            _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
+            _load(connection, "rejected", schemas.STAGED_REJECTED, files)
+            connection.execute(_MOVE_DUPLICATES)
+            yield _DuckDBStagedRun(connection, run)
+
+    def record(self, monitoring: Mapping[str, Any]) -> bool:
+        """Write the monitoring row, unless the run has one."""
+        with self._connect() as connection:
+            _create_tables(connection, self.address)
+            with _transaction(connection):
+                if _monitoring(connection, monitoring["run_id"]):
+                    return False
+                _write_monitoring(connection, monitoring)
+                return True
+
+    def monitoring(self, run_id: str) -> dict[str, Any] | None:
+        """The monitoring row of a run."""
+        with self._connect() as connection:
+            _create_tables(connection, self.address)
+            return _monitoring(connection, run_id)
+
+    def query(self, sql: str) -> str:
+        """Run one query; return its rows as a text table."""
+        with self._connect() as connection:
+            result = connection.sql(sql)
+            return "" if result is None else str(result).rstrip()
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with _ONE_AT_A_TIME, contextlib.closing(self._wait_for_file()) as connection:
+            try:
+                connection.execute("SET TimeZone = 'UTC'")
+                yield connection
+            except duckdb.Error as error:
+                raise WarehouseError(
+                    f"{self.address}: {one_line(error)}; nothing of this step was written, run again"
+                ) from None
+
+    def _wait_for_file(self) -> duckdb.DuckDBPyConnection:
+        """Open the file; DuckDB lets one process at a time write it, so wait for the other."""
+        Path(self.address).parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + self._lock_timeout
+        pause = 0.05
+        told = False
+        while True:
+            try:
+                return duckdb.connect(self.address, config=_CONFIG)
+            except duckdb.Error as error:
+                if "set lock" not in str(error):
+                    raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
+                if time.monotonic() > deadline:
+                    raise WarehouseError(
+                        f"{self.address} is held by another process for more than {self._lock_timeout:g} s; "
+                        "close it there, or wait longer with --lock_timeout"
+                    ) from None
+            if not told and pause > 1:
+                _log.warning("waiting for %s, which another process holds", self.address)
+                told = True
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 1.5, 2.0)
+
+
+class _DuckDBStagedRun:
+    """The run's temporary tables `staged_predictions` and `staged_rejected`, and the way out of them."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+        self._connection = connection
+        self._run = run
+
+    def figures(self) -> StagedFigures:
+        counted = self._connection.execute(_FIGURES)
+        counts = dict(zip([c[0] for c in counted.description or ()], counted.fetchone() or (), strict=True))
+        rejected = self._connection.execute("SELECT reason, count(*) FROM staged_rejected GROUP BY reason").fetchall()
+        return StagedFigures(**counts, rejected=Counter(dict(rejected)))
+
+    def publish(self, monitoring: Mapping[str, Any]) -> None:
+        with _transaction(self._connection):
+            for table in ("pcc_inference_output", "pcc_quarantine"):
+                self._connection.execute(
+                    f"DELETE FROM {table} WHERE partition_date = ?",  # noqa: S608 - own names
+                    [self._run.partition_date],
+                )
+            self._insert("pcc_inference_output", "staged_predictions", monitoring, ("model_version", "embedding_model"))
+            self._insert("pcc_quarantine", "staged_rejected", monitoring)
+            _write_monitoring(self._connection, monitoring)
+
+    def withhold(self, monitoring: Mapping[str, Any]) -> None:
+        with _transaction(self._connection):
+            self._connection.execute("DELETE FROM pcc_quarantine WHERE run_id = ?", [self._run.run_id])
+            self._insert("pcc_quarantine", "staged_rejected", monitoring)
+            _write_monitoring(self._connection, monitoring)
+
+    def _insert(self, table: str, staged: str, monitoring: Mapping[str, Any], extra: Sequence[str] = ()) -> None:
+        """Copy staged rows, adding the columns that are the same for the whole run."""
+        of_run = (*extra, "ingestion_time", "partition_date", "run_id")
+        columns = schemas.TABLES[table].names
+        values = ", ".join(f"${name}" if name in of_run else name for name in columns)
+        self._connection.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {staged}",  # noqa: S608 - own names
+            {name: monitoring[name] for name in of_run},
+        )
+
+
+_MOVE_DUPLICATES = """
+CREATE TEMP TABLE duplicates AS
+    SELECT rowid AS row, case_id, count(*) OVER of_case AS copies, row_number() OVER of_case AS place
+    FROM staged_predictions
+    WHERE case_id IN (SELECT case_id FROM staged_predictions GROUP BY case_id HAVING count(*) > 1)
+    WINDOW of_case AS (
+        PARTITION BY case_id
+        ORDER BY case_timestamp DESC, confidence DESC, predicted_label DESC, subtype_label
+        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    );
+INSERT INTO staged_rejected
+    SELECT case_id, 'duplicate_case_id', format('one of {} rows with this case_id; the latest is kept', copies)
+    FROM duplicates WHERE place > 1;
+DELETE FROM staged_predictions WHERE rowid IN (SELECT row FROM duplicates WHERE place > 1);
+DROP TABLE duplicates;
+"""
+
+_FIGURES = """
+SELECT count(*) AS predictions,
+       count(DISTINCT case_id) AS distinct_case_ids,
+       count(*) FILTER (confidence IS NULL OR isnan(confidence) OR confidence NOT BETWEEN 0 AND 1) AS bad_confidence,
+       count(*) FILTER (predicted_label IS NULL OR predicted_label NOT IN ('PC', 'NOT_PC')) AS unknown_labels,
+       count(*) FILTER (predicted_label = 'PC') AS positive,
+       count(*) FILTER (starts_with(prediction_notes, 'review')) AS review
+FROM staged_predictions
+"""
+
+
+def _columns(schema: pa.Schema) -> list[str]:
+    return [f"{f.name} {_TYPES[f.type]}{'' if f.nullable else ' NOT NULL'}" for f in schema]
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection, where: str) -> list[str]:
+    made = []
+    for name, schema in schemas.TABLES.items():
+        present = connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND schema_name = 'main' AND table_name = ? ORDER BY column_index",
+            [name],
+        ).fetchall()
+        if not present:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(_columns(schema))})")
+            made.append(name)
+            continue
+        wanted = {f.name: _TYPES[f.type] for f in schema}
+        if (found := dict(present)) != wanted:
+            names = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+            raise WarehouseError(
+                f"{where}: table {name} has other columns than this version writes ({', '.join(names)} differ); "
+                "rename the table or use another file"
+            )
+    return made
+
+
+def _load(connection: duckdb.DuckDBPyConnection, kind: str, schema: pa.Schema, files: Sequence[StagedFile]) -> None:
+    connection.execute(f"CREATE TEMP TABLE staged_{kind} ({', '.join(_columns(schema))})")
+    uris = [file.uri for file in files if file.kind == kind]
+    if uris:
+        columns = ", ".join(schema.names)
+        connection.execute(
+            f"INSERT INTO staged_{kind} SELECT {columns} FROM read_parquet(?)",  # noqa: S608 - own names
+            [uris],
+        )
+
+
+def _write_monitoring(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> None:
+    connection.execute("DELETE FROM pcc_monitoring_logs WHERE run_id = ?", [row["run_id"]])
+    names = schemas.MONITORING.names
+    connection.execute(
+        f"INSERT INTO pcc_monitoring_logs ({', '.join(names)}) VALUES ({', '.join('$' + n for n in names)})",  # noqa: S608
+        {name: row[name] for name in names},
+    )
+
+
+def _monitoring(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any] | None:
+    found = connection.execute("SELECT * FROM pcc_monitoring_logs WHERE run_id = ?", [run_id])
+    names = [column[0] for column in found.description or ()]
+    row = found.fetchone()
+    return None if row is None else dict(zip(names, row, strict=True))
+
+
+@contextlib.contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing."""
+    connection.execute("BEGIN TRANSACTION")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,224 @@
+"""One run, from input to published tables."""
+
+import datetime as dt
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beam_pcc import schemas, synthetic
+from tests.end_to_end.conftest import DATE, DAY, Workspace
+
+pytestmark = pytest.mark.end_to_end
+
+BROKEN = {
+    schemas.MISSING_CASE_ID: 8,
+    schemas.DUPLICATE_CASE_ID: 8,
+    schemas.MISSING_VECTOR: 8,
+    schemas.WRONG_DIMENSION: 8,
+    schemas.NON_FINITE: 8,
+    schemas.BAD_TIMESTAMP: 8,
+    schemas.MODEL_ERROR: 1,
+}
+
+
+def good_rows(n: int) -> pa.Table:
+    """n sound rows of the sample, as a source would hold them."""
+    table = pa.Table.from_batches([synthetic.cases(2 * n, DATE, chunk=0)])
+    sound = [i for i in range(len(table)) if i % synthetic.BROKEN_EVERY not in synthetic.BROKEN_AT and i != 83]
+    return table.take(sound[:n])
+
+
+def test_a_sample_is_published_with_every_row_accounted_for(workspace: Workspace) -> None:
+    ended = workspace.run("sample://2000")
+
+    assert ended.code == 0, ended.err
+    rejected = dict(workspace.query("SELECT reason, count(*) FROM pcc_quarantine GROUP BY reason"))
+    assert rejected == BROKEN
+    assert len(workspace.published()) == 2_000 - sum(BROKEN.values())
+
+
+def test_the_monitoring_row_says_what_the_tables_say(workspace: Workspace) -> None:
+    workspace.run("sample://2000")
+
+    (row,) = workspace.monitoring()
+    ((positive, review, run_id),) = workspace.query(
+        "SELECT count(*) FILTER (predicted_label = 'PC'), count(*) FILTER (prediction_notes LIKE 'review%'), "
+        "any_value(run_id) FROM pcc_inference_output"
+    )
+    assert row["status"] == "success"
+    assert row["run_id"] == run_id
+    assert row["partition_date"] == DATE
+    assert (row["total_cases"], row["dropped_cases"]) == (2_000, sum(BROKEN.values()))
+    assert row["passed_validation"] == 2_000 - sum(BROKEN.values())
+    assert (row["positive_cases"], row["review_cases"]) == (positive, review)
+    assert json.loads(row["reject_reasons"]) == BROKEN
+    assert 0 <= row["drift_psi"] < 0.25
+    assert len(row["model_sha256"]) == 64
+    assert row["processing_duration_seconds"] > 0
+    assert row["error_message"] is None
+
+
+def test_the_summary_tells_a_person_what_happened_and_where_to_look(workspace: Workspace) -> None:
+    ended = workspace.run("sample://2000")
+
+    version = next(workspace.models.iterdir()).name
+    for words in ("published", "2,000", "PC", "NOT_PC", "review", "model_error", version, "PSI", "seconds"):
+        assert words in ended.out
+    query = ended.out.split('"')[1]
+    assert "PC" in workspace.call("tables", "query", "--warehouse", workspace.warehouse, query).out
+
+
+def test_a_second_run_replaces_the_partition(workspace: Workspace) -> None:
+    workspace.run()
+    first = workspace.published()
+    assert workspace.run().code == 0
+
+    assert workspace.published() == first
+    ((runs,),) = workspace.query("SELECT count(DISTINCT run_id) FROM pcc_inference_output")
+    assert runs == 1
+    assert len(workspace.monitoring()) == 2
+
+
+def test_a_run_leaves_other_partitions_alone(workspace: Workspace) -> None:
+    workspace.run()
+    workspace.run(day="20261121")
+    workspace.run(day="20261121")
+
+    days = workspace.query("SELECT partition_date, count(*) FROM pcc_inference_output GROUP BY ALL ORDER BY ALL")
+    assert [day for day, _ in days] == [DATE, dt.date(2026, 11, 21)]
+    assert days[0][1] == days[1][1]
+
+
+def test_the_result_does_not_depend_on_batches_or_workers(workspace: Workspace) -> None:
+    workspace.run()
+    first = workspace.published()
+    workspace.run("sample://500", "--batch_rows", 37, "--direct_num_workers", 1)
+
+    assert [row[:3] for row in workspace.published()] == [row[:3] for row in first]
+    assert [row[3] for row in workspace.published()] == pytest.approx([row[3] for row in first])
+
+
+def test_a_dry_run_publishes_nothing_and_says_what_it_would(workspace: Workspace) -> None:
+    workspace.run()
+    before = workspace.published()
+    ended = workspace.run("sample://1000", "--dry_run")
+
+    assert ended.code == 0
+    assert "dry run" in ended.out
+    assert "1,000" in ended.out
+    assert workspace.published() == before
+    assert len(workspace.monitoring()) == 1
+
+
+def test_audits_refuse_too_many_rejected_rows(workspace: Workspace) -> None:
+    workspace.run()
+    before = workspace.published()
+    ended = workspace.run("sample://2000", "--max_drop_rate", 0.01)
+
+    assert ended.code == 3
+    assert "REFUSED" in ended.out
+    assert workspace.published() == before
+    failed = workspace.monitoring()[-1]
+    assert failed["status"] == "failed"
+    assert "rejected" in failed["error_message"]
+    ((quarantined,),) = workspace.query("SELECT count(*) FROM pcc_quarantine WHERE run_id = ?", failed["run_id"])
+    assert quarantined == sum(BROKEN.values())
+
+
+def test_an_empty_partition_is_a_success_that_keeps_what_was_published(workspace: Workspace) -> None:
+    workspace.run()
+    before = workspace.published()
+    pq.write_table(good_rows(10).slice(0, 0), workspace.folder / "none.parquet")
+    ended = workspace.run(workspace.folder / "none.parquet")
+
+    assert ended.code == 0
+    assert workspace.monitoring()[-1]["status"] == "empty"
+    assert workspace.published() == before
+
+
+def test_an_empty_partition_replaces_when_told_so(workspace: Workspace) -> None:
+    workspace.run()
+    pq.write_table(good_rows(10).slice(0, 0), workspace.folder / "none.parquet")
+    ended = workspace.run(workspace.folder / "none.parquet", "--replace_with_empty")
+
+    assert ended.code == 0
+    assert workspace.published() == []
+    assert workspace.query("SELECT * FROM pcc_quarantine") == []
+
+
+def test_of_duplicates_in_different_files_the_latest_is_kept(workspace: Workspace) -> None:
+    table = good_rows(100)
+    later = table["timestamp"][0].as_py() + dt.timedelta(days=1)
+    first, second = table.slice(0, 1), table.slice(1, 1)
+    second = second.set_column(0, "case_id", first["case_id"])
+    second = second.set_column(2, "timestamp", pa.array([later], table.schema.field("timestamp").type))
+    pq.write_table(table, workspace.folder / "a.parquet")
+    pq.write_table(second, workspace.folder / "b.parquet")
+    alone = workspace.folder / "alone.parquet"
+    pq.write_table(second, alone)
+    workspace.run(alone)
+    ((_, label, _, confidence, *_),) = workspace.published()
+
+    assert workspace.run(workspace.folder / "[ab].parquet").code == 0
+    kept = [row for row in workspace.published() if row[0] == first["case_id"][0].as_py()]
+    assert [(row[1], pytest.approx(row[3])) for row in kept] == [(label, confidence)]
+    quarantined = workspace.query("SELECT case_id, reason FROM pcc_quarantine")
+    assert quarantined == [(first["case_id"][0].as_py(), "duplicate_case_id")]
+
+
+def test_a_subtype_is_published_for_privacy_cases_only(workspace: Workspace) -> None:
+    workspace.run("sample://2000")
+
+    found = workspace.query("SELECT DISTINCT predicted_label, subtype_label FROM pcc_inference_output ORDER BY ALL")
+    assert found == [("NOT_PC", None), ("PC", "access"), ("PC", "deletion"), ("PC", "opt_out")]
+
+
+def test_cases_near_the_threshold_are_marked_with_what_moved_them(workspace: Workspace) -> None:
+    workspace.run("sample://2000", "--review_band", 0.2)
+
+    notes = workspace.query("SELECT prediction_notes FROM pcc_inference_output WHERE prediction_notes IS NOT NULL")
+    assert notes
+    for (note,) in notes:
+        assert note.startswith("review: margin 0.")
+        assert "embedding" in note
+        assert "tfidf" in note
+
+
+def test_the_partition_comes_from_the_environment_too(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTITION_DATE", "20260101")
+    monkeypatch.setenv("DRY_RUN", "true")
+    ended = workspace.call("run", *workspace.flags())
+
+    assert "partition 20260101: dry run" in ended.out
+
+
+def test_drift_beyond_its_limit_is_a_warning_not_a_stop(workspace: Workspace) -> None:
+    ended = workspace.run("sample://500", "--max_psi", 0)
+
+    assert ended.code == 0
+    assert "drift" in workspace.monitoring()[-1]["notes"]
+
+
+def test_a_version_without_metadata_runs_with_the_defaults(workspace: Workspace) -> None:
+    models = workspace.folder / "models"
+    shutil.copytree(workspace.models, models)
+    (next(models.iterdir()) / "metadata.json").unlink()
+    ended = workspace.call(
+        "run", "--partition", DAY, "--source", "sample://500", "--warehouse", workspace.warehouse, "--models", models
+    )
+
+    assert ended.code == 0
+    assert "no baseline" in ended.out
+    assert workspace.monitoring()[-1]["embedding_model"] == schemas.EMBEDDING_MODEL
+
+
+def test_tables_are_made_once(workspace: Workspace) -> None:
+    first = workspace.call("tables", "create", "--warehouse", workspace.warehouse)
+    second = workspace.call("tables", "create", "--warehouse", workspace.warehouse)
+
+    assert (first.code, second.code) == (0, 0)
+    assert "made pcc_inference_output, pcc_monitoring_logs, pcc_quarantine" in first.out
+    assert "all tables are there" in second.out
