@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import io
 import logging
 import signal
 import threading
@@ -103,7 +104,8 @@ def _execute(
             baseline=model.metadata.baseline,
         ),
     )
-    pipeline.run().wait_until_finish()
+    with contextlib.redirect_stderr(_WorkerWords()):
+        pipeline.run().wait_until_finish()
     outcome = read_outcome(area)
     if outcome is None:
         raise RunError(
@@ -126,6 +128,15 @@ def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
     except Exception as error:  # the failure itself is reported anyway
         _log.warning("the monitoring row of %s could not be written: %s", identity.run_id, error)
         return True
+
+
+class _WorkerWords(io.TextIOBase):
+    """Takes what in-process workers print on stderr (Beam prints each traceback there too) into the log, for --debug."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            logging.getLogger("apache_beam").info("%s", text.rstrip())
+        return len(text)
 
 
 class Stopped(BaseException):

@@ -169,13 +169,13 @@ def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | N
     privacy = [c for c in classes if c == schemas.PC or c.removeprefix(schemas.SUBTYPE_PREFIX) not in ("", c)]
     if not privacy or sorted(classes) != sorted({*privacy, schemas.NOT_PC}):
         raise RefusedError(
-            f"has the classes {one_line(list(model.classes_), 100)}; "
+            f"has the classes {one_line(', '.join(map(str, model.classes_)), 100)}; "
             f"label the training data {schemas.NOT_PC} and {schemas.PC}, or {schemas.SUBTYPE_PREFIX}<subtype>"
         )
     if expected is not None and classes != tuple(expected):
         raise RefusedError(
-            f"has the classes {one_line(list(classes), 80)}, but its metadata says {one_line(list(expected), 80)}; "
-            "use the metadata that was written with the model"
+            f"has the classes {one_line(', '.join(classes), 80)}, "
+            f"but its metadata says {one_line(', '.join(expected), 80)}; use the metadata that was written with it"
         )
     probe = np.zeros((_PROBE_ROWS, feature_count), dtype=np.float32)
     with np.errstate(all="ignore"):

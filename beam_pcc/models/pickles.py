@@ -34,6 +34,7 @@ _OPCODES = frozenset(
     )
     for name in row.split()
 )
+MAX_READS = 20_000_000  # a forest of 1,000 trees takes 320,000; an instruction of one byte can make 64 in memory
 _KEYS = (str, int, float)  # to hash, say, a deep tuple would exhaust the C stack
 _STATEFUL = allowed.RANDOM | {allowed.TREE}
 
@@ -43,11 +44,20 @@ def load(data: bytes) -> Any:
 
     Raises RefusedError, or whatever exception a damaged pickle brings out.
     """
-    stream = io.BytesIO(data)
+    stream = _Stream(data)
     model = _Unpickler(stream).load()
     if stream.tell() != len(data):
         raise RefusedError(f"goes on for {len(data) - stream.tell():,} bytes after its end")
     return model
+
+
+class _Stream(io.BytesIO):
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        require(self.reads <= MAX_READS, "goes on and on")
+        return super().read(size)
 
 
 class _ArrayRecord:
@@ -73,7 +83,7 @@ class _Unpickler(pickle._Unpickler):  # the Python one, as joblib's is: the C on
     append: Callable[[Any], None]
     read: Callable[[int], bytes]
 
-    def __init__(self, stream: io.BytesIO) -> None:
+    def __init__(self, stream: _Stream) -> None:
         super().__init__(stream)
         self._stream = stream
         self._calls: dict[int, tuple[str, Callable[[Arguments], bool]]] = {}  # these are by id: a hash could be
@@ -152,17 +162,19 @@ class _Unpickler(pickle._Unpickler):  # the Python one, as joblib's is: the C on
         """The array that `record` describes, of the bytes that follow it (joblib's format since 0.10)."""
         dtype, shape = record["dtype"], record["shape"]
         require(record["subclass"] is np.ndarray and is_shape(shape), "describes an odd array")
-        if not is_dense(dtype):
+        array: npt.NDArray[Any]
+        if is_dense(dtype):
+            if record.get("numpy_array_alignment_bytes") is not None:
+                self.read(self.read(1)[0])
+            size = math.prod(shape) * dtype.itemsize
+            left = self._stream.getbuffer().nbytes - self._stream.tell()
+            require(size <= left, "describes an array larger than the file")
+            order: Any = "F" if record["order"] == "F" else "C"
+            array = np.ndarray(shape, dtype, bytearray(self.read(size)), order=order)
+        else:
             array = type(self)(self._stream).load()  # a pickle within the pickle: the same limits
             require(type(array) is np.ndarray and array.dtype.kind == "O", "describes an odd array")
-            return array  # type: ignore[no-any-return]
-        if record.get("numpy_array_alignment_bytes") is not None:
-            self.read(self.read(1)[0])
-        size = math.prod(shape) * dtype.itemsize
-        left = self._stream.getbuffer().nbytes - self._stream.tell()
-        require(size <= left, "describes an array larger than the file")
-        order: Any = "F" if record["order"] == "F" else "C"
-        return np.ndarray(shape, dtype, bytearray(self.read(size)), order=order)
+        return array
 
     for _handler in (
         *(load_frame, load_bytearray8, load_append, load_appends, load_setitem, load_setitems),

@@ -22,7 +22,7 @@ from beam_pcc.models.allowed import RefusedError
 MAX_MEMBERS = 200_000
 MAX_SCHEMA_BYTES = 128 * 2**20
 MAX_DEPTH = 200
-PROTOCOL = 2  # of skops 0.13 and later: an older one would choose older loaders
+PROTOCOL = 2  # the locked skops writes it; an older number would choose older loaders
 _MEMBER = re.compile(r"schema\.json|\d{1,20}\.npy")
 _NODE_KEYS = frozenset({"__loader__", "__module__", "__class__", "__id__", "__reduce__"})
 
@@ -80,7 +80,10 @@ def _check_array(content: bytes) -> None:
 
 def _check_schema(schema: Any, members: dict[str, bytes], limit: int) -> set[str]:
     """Check every node, and make each stand for itself. Returns the types to trust, as skops spells them."""
-    _require(type(schema) is dict and schema.get("protocol") == PROTOCOL, f"is not of skops protocol {PROTOCOL}")
+    _require(
+        type(schema) is dict and schema.get("protocol") == PROTOCOL,
+        f"is not of skops protocol {PROTOCOL}: save it again",
+    )
     types: set[str] = set()
     unpacked = 0
     waiting = [(schema, 0)]

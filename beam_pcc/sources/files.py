@@ -118,7 +118,9 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
         handle: Any = file
         if "://" in file:
             handle = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
-        yield stack.enter_context(pq.ParquetFile(handle, buffer_size=_READ_AHEAD, pre_buffer=False))
+        yield stack.enter_context(
+            pq.ParquetFile(handle, buffer_size=_READ_AHEAD, pre_buffer=False, page_checksum_verification=True)
+        )
 
 
 def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
