@@ -21,12 +21,11 @@ one partition and publishes it to local/pcc.duckdb. Run again, it takes seconds 
 Needs Python 3.10 or later; PYTHON=/path/to/python3 picks one. Everything it makes is in .venv/ and local/.
 TEXT
 }
-value() { # the value of an option, however it was written
+need_value() {
     [[ $# -ge 2 && -n $2 ]] || {
         echo "run_local.sh: $1 needs a value; see ./run_local.sh --help" >&2
         exit 2
     }
-    echo "$2"
 }
 
 more=()
@@ -36,9 +35,9 @@ while [[ $# -gt 0 ]]; do
     esac
     case $1 in
     --help | -h) usage && exit 0 ;;
-    --rows) rows=$(value "$@") && shift 2 ;;
-    --partition) partition=$(value "$@") && shift 2 ;;
-    --source) source=$(value "$@") && shift 2 ;;
+    --rows) need_value "$@" && rows=$2 && shift 2 ;;
+    --partition) need_value "$@" && partition=$2 && shift 2 ;;
+    --source) need_value "$@" && source=$2 && shift 2 ;;
     *) more+=("$1") && shift ;;
     esac
 done

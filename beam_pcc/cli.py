@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -168,8 +169,14 @@ def _run(flags: argparse.Namespace) -> int:
     from beam_pcc.summary import summary
 
     outcome = run(given, beam_options(flags.beam_arguments))
-    print(summary(outcome, given.warehouse))
+    print(summary(outcome, given.warehouse, _called_as()))
     return outcome.exit_code
+
+
+def _called_as() -> str:
+    """How this program was called, so that a line to copy works: a path if it is not on PATH."""
+    called = sys.argv[0]
+    return called if Path(called).name == "beam-pcc" and shutil.which("beam-pcc") != called else "beam-pcc"
 
 
 def _backfill(flags: argparse.Namespace) -> int:

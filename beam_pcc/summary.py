@@ -9,8 +9,8 @@ from beam_pcc.errors import PccError
 from beam_pcc.publish import Outcome
 
 
-def summary(outcome: Outcome, warehouse: str) -> str:
-    """The summary of one run, several lines."""
+def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
+    """The summary of one run, several lines; `command` is how the person calls beam-pcc."""
     row = outcome.monitoring
     scored, positive = row["passed_validation"], row["positive_cases"]
     reasons = json.loads(row["reject_reasons"])
@@ -35,7 +35,7 @@ def summary(outcome: Outcome, warehouse: str) -> str:
     if row["error_message"]:
         lines.append(f"  refused     {row['error_message']}")
     if not outcome.dry_run:
-        lines += ["", *_where(warehouse, row["partition_date"])]
+        lines += ["", *_where(warehouse, row["partition_date"], command)]
     return "\n".join(lines)
 
 
@@ -52,14 +52,14 @@ def _share(part: int, whole: int) -> str:
     return f"  {part / whole:6.1%}" if whole else ""
 
 
-def _where(warehouse: str, day: dt.date) -> list[str]:
+def _where(warehouse: str, day: dt.date, command: str) -> list[str]:
     query = (
         "SELECT predicted_label, subtype_label, count(*) AS cases FROM pcc_inference_output "
         f"WHERE partition_date = '{day}' GROUP BY ALL ORDER BY ALL"
     )
     return [
         f"  tables      {warehouse}: pcc_inference_output, pcc_monitoring_logs, pcc_quarantine",
-        f'  look        beam-pcc tables query --warehouse {warehouse} "{query}"',
+        f'  look        {command} tables query --warehouse {warehouse} "{query}"',
     ]
 
 

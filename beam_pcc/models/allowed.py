@@ -11,7 +11,11 @@ Name = tuple[str, str]
 
 
 class RefusedError(ValueError):
-    """Why a model file is refused: the end of a sentence that begins with where the file is."""
+    """Why a model file is refused, to follow on where it is; and what to do `then`."""
+
+    def __init__(self, why: str, then: str = "use a model that you trust, of a kind in docs/security.md") -> None:
+        super().__init__(why)
+        self.then = then
 
 
 CLASSIFIERS: frozenset[Name] = frozenset(

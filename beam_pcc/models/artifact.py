@@ -21,12 +21,13 @@ import numpy as np
 
 from beam_pcc import schemas
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.models import allowed, contents, pickles, skops_files
+from beam_pcc.models import contents, pickles, skops_files
 from beam_pcc.models.allowed import RefusedError
 
 MAX_MODEL_BYTES = 512 * 2**20
 """Of a model file, and of what it unpacks to."""
 
+_REPLACE = "copy it again, or train anew"
 _LZMA_MEMORY = 128 * 2**20  # xz -9 needs 65 MB
 _PROBE_ROWS = 2
 _filters = threading.Lock()  # `warnings.catch_warnings` changes the whole process
@@ -49,7 +50,7 @@ def load(
         expected_sha256: Refuse any other file than that of this digest.
 
     Returns:
-        The model. That it is a classifier of known classes is for `check_classifier` to say.
+        The model, of a kind in `allowed.CLASSIFIERS`. Whether it can score vectors is for `check_classifier` to say.
 
     Raises:
         ModelError: The only exception, in one line: the file is another one, too large, damaged, of another
@@ -66,11 +67,14 @@ def load(
         contents.check(model)
         return model
     except RefusedError as refused:
-        said = f"{where} {one_line(refused, 200)}; load only models of the kinds that docs/security.md lists"
+        said = f"{where} {one_line(refused, 200)}; {refused.then}"
     except Exception as error:  # a hostile or damaged file can bring out any exception of any library
-        why = f"{type(error).__name__}: {one_line(error, 100)}"
-        said = f"{where} is damaged, or is no {file_format} model ({why}); copy it again, or train anew"
+        said = f"{where} is damaged, or is no {file_format} model ({_named(error)}); {_REPLACE}"
     raise ModelError(said)
+
+
+def _named(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "), 120)
 
 
 def _read_joblib(data: bytes) -> Any:
@@ -95,7 +99,8 @@ def _of_this_version(read: Callable[..., Any], *args: Any) -> Any:
         except InconsistentVersionWarning as warning:
             saved, here = warning.original_sklearn_version, warning.current_sklearn_version
             raise RefusedError(
-                f"was saved with scikit-learn {one_line(saved, 20)}, this is {here}: train anew with this version"
+                f"was saved with scikit-learn {one_line(saved, 20)}, but this is {here}",
+                "train anew, or install the version that saved it",
             ) from None
 
 
@@ -111,19 +116,19 @@ def _unpacked(data: bytes) -> bytes:
     elif data.startswith((b"\xfd7zXZ", b"\x5d\x00")):
         unpacker = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
     elif data.startswith((b"\x04\x22\x4d\x18", b"ZF")):
-        raise RefusedError("is packed with lz4, or by joblib before 0.10: save it again without compression")
+        raise RefusedError("is packed with lz4, or by joblib before 0.10", "save it again without compression")
     else:
         return data
     pickled: bytes = unpacker.decompress(data, MAX_MODEL_BYTES + 1)
     _require_size(len(pickled))
     if not unpacker.eof or unpacker.unused_data:
-        raise RefusedError("is damaged: its compressed content is cut off, or something follows it")
+        raise RefusedError("is damaged: its compressed content is cut off, or something follows it", _REPLACE)
     return pickled
 
 
 def _require_size(size: int) -> None:
     if size > MAX_MODEL_BYTES:
-        raise RefusedError(f"is, or unpacks to, more than {MAX_MODEL_BYTES:,} bytes: too large for a model")
+        raise RefusedError(f"has, or unpacks to, more than {MAX_MODEL_BYTES:,} bytes", "train a smaller model")
 
 
 def check_classifier(
@@ -146,41 +151,38 @@ def check_classifier(
     try:
         return _checked_classes(model, feature_count, classes)
     except RefusedError as refused:
-        said = f"{where} {one_line(refused, 250)}"
-    except Exception as error:  # the attributes come from a file, and so may anything that scikit-learn says of them
-        why = f"{type(error).__name__}: {one_line(error, 100)}"
-        said = f"{where} cannot score vectors of {feature_count} values ({why}); train anew"
+        said = f"{where} {one_line(refused, 200)}; {refused.then}"
+    except Exception as error:  # attributes come from a file, and so may anything that scikit-learn says of them
+        said = f"{where} cannot score vectors of {feature_count} values ({_named(error)}); train anew"
     raise ModelError(said)
 
 
 def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | None) -> tuple[str, ...]:
-    kind = type(model)
-    if (kind.__module__, kind.__qualname__) not in allowed.CLASSIFIERS or not hasattr(model, "predict_proba"):
-        raise RefusedError(
-            f"holds a {kind.__qualname__}, not a classifier with probabilities; "
-            "save a LogisticRegression, a Pipeline or the like, or calibrate it"
-        )
+    contents.check_kind(model)
+    if not hasattr(model, "predict_proba"):
+        raise RefusedError(f"holds a {type(model).__name__} that gives no probabilities", "calibrate it")
     if model.n_features_in_ != feature_count:
         raise RefusedError(
-            f"was trained on {model.n_features_in_} features, but vectors have {feature_count}; "
-            "train it on the vectors of this pipeline"
+            f"was trained on {model.n_features_in_} features, but vectors have {feature_count}",
+            "train it on vectors of this pipeline",
         )
     classes = tuple(str(label) if isinstance(label, str) else "" for label in model.classes_)
     privacy = [c for c in classes if c == schemas.PC or c.removeprefix(schemas.SUBTYPE_PREFIX) not in ("", c)]
     if not privacy or sorted(classes) != sorted({*privacy, schemas.NOT_PC}):
         raise RefusedError(
-            f"has the classes {one_line(', '.join(map(str, model.classes_)), 100)}; "
-            f"label the training data {schemas.NOT_PC} and {schemas.PC}, or {schemas.SUBTYPE_PREFIX}<subtype>"
+            f"has the classes {one_line(', '.join(map(str, model.classes_)), 100)}",
+            f"label the training data {schemas.NOT_PC} and {schemas.PC}, or {schemas.SUBTYPE_PREFIX}<subtype>",
         )
     if expected is not None and classes != tuple(expected):
+        said = one_line(", ".join(expected), 80)
         raise RefusedError(
-            f"has the classes {one_line(', '.join(classes), 80)}, "
-            f"but its metadata says {one_line(', '.join(expected), 80)}; use the metadata that was written with it"
+            f"has the classes {one_line(', '.join(classes), 80)}, but its metadata says {said}",
+            "use the metadata that was written with it",
         )
     probe = np.zeros((_PROBE_ROWS, feature_count), dtype=np.float32)
     with np.errstate(all="ignore"):
         probabilities = model.predict_proba(probe)
     right_shape = np.shape(probabilities) == (_PROBE_ROWS, len(classes))
     if not right_shape or not np.isfinite(probabilities).all() or not np.allclose(probabilities.sum(axis=1), 1.0):
-        raise RefusedError("does not give probabilities: they are not finite, or do not sum to 1; train anew")
+        raise RefusedError("gives no probabilities: not one finite number for each class, 1 in sum", "train anew")
     return classes

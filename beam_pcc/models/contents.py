@@ -18,8 +18,19 @@ _OPAQUE = allowed.LOSSES | allowed.RANDOM | {("scipy.interpolate._interpolate", 
 _FITTED_BY_TREES = frozenset({"tree_", "estimators_", "_predictors"})
 
 
+def check_kind(model: object) -> None:
+    """Raise RefusedError unless `model` is one of `allowed.CLASSIFIERS`."""
+    kind = type(model)
+    if (kind.__module__, kind.__qualname__) not in allowed.CLASSIFIERS:
+        raise RefusedError(
+            f"holds a {kind.__qualname__}, which is no allowed classifier",
+            "save a LogisticRegression, a Pipeline or another kind in docs/security.md",
+        )
+
+
 def check(model: Any) -> None:
     """Raise RefusedError if anything that `model` holds is neither data nor an allowed object in order."""
+    check_kind(model)
     features = getattr(model, "n_features_in_", None)
     waiting, seen = [model], {}
     while waiting:
@@ -42,7 +53,7 @@ def check(model: Any) -> None:
             _check_attributes(item, features)
             waiting.extend(vars(item).values())
         elif name not in _OPAQUE:
-            raise RefusedError(f"holds a {'.'.join(name)}, which is not an allowed model type")
+            raise RefusedError(f"holds an object of {'.'.join(name)}, which is not an allowed model type")
 
 
 def _is_value(item: object) -> bool:

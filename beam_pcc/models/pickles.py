@@ -44,6 +44,8 @@ def load(data: bytes) -> Any:
 
     Raises RefusedError, or whatever exception a damaged pickle brings out.
     """
+    if not data.startswith(pickle.PROTO):
+        raise RefusedError("is not a joblib file or a pickle", "save the model by joblib.dump")
     stream = _Stream(data)
     model = _Unpickler(stream).load()
     if stream.tell() != len(data):
@@ -67,9 +69,7 @@ class _ArrayRecord:
 class _Handlers(dict[int, Callable[[Any], None]]):
     def __missing__(self, code: int) -> Callable[[Any], None]:
         names = [opcode.name for opcode in pickletools.opcodes if opcode.code == chr(code)]
-        raise RefusedError(
-            f"uses the pickle instruction {names[0]}, which no model needs" if names else "is not a pickle"
-        )
+        raise RefusedError(f"uses the pickle instruction {names[0] if names else code}, which no model needs")
 
 
 class _Unpickler(pickle._Unpickler):  # the Python one, as joblib's is: the C one has no hooks for instructions

@@ -80,13 +80,11 @@ def _check_array(content: bytes) -> None:
 
 def _check_schema(schema: Any, members: dict[str, bytes], limit: int) -> set[str]:
     """Check every node, and make each stand for itself. Returns the types to trust, as skops spells them."""
-    _require(
-        type(schema) is dict and schema.get("protocol") == PROTOCOL,
-        f"is not of skops protocol {PROTOCOL}: save it again",
-    )
+    if type(schema) is not dict or schema.get("protocol") != PROTOCOL:
+        raise RefusedError(f"is not of skops protocol {PROTOCOL}", "save it with the skops of this package")
     types: set[str] = set()
     unpacked = 0
-    waiting = [(schema, 0)]
+    waiting: list[tuple[Any, int]] = [(schema, 0)]
     while waiting:
         item, depth = waiting.pop()
         _require(depth <= MAX_DEPTH, "is too deep")

@@ -1,0 +1,80 @@
+"""What the tests of several rooms share: a training set, a registry made from it, and a source run for real."""
+
+import datetime as dt
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import apache_beam as beam
+import pyarrow as pa
+import pytest
+from hypothesis import settings
+
+from beam_pcc import coders, synthetic
+from beam_pcc.errors import SourceError, from_runner
+from beam_pcc.options import beam_options
+from beam_pcc.sources.files import ReadFiles
+from beam_pcc.training import train
+
+# Shared machines stall: how long an example takes says nothing.
+settings.register_profile("beam_pcc", deadline=None)
+settings.load_profile("beam_pcc")
+
+ReadAll = Callable[[beam.PTransform], list[pa.RecordBatch]]
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training set of four classes."""
+    path = tmp_path_factory.mktemp("labelled") / "labelled.parquet"
+    synthetic.write(path, 500, dt.date(2026, 11, 20), with_intent=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
+    """A registry with one trained version. Shared: copy it before changing it."""
+    folder = tmp_path_factory.mktemp("registry")
+    train(str(labelled), str(folder))
+    return folder
+
+
+@pytest.fixture
+def read_all(tmp_path: Path) -> ReadAll:
+    """Runs a source in Beam's in-process runner, as `beam-pcc run` does; gives its batches, in no order."""
+
+    def run(source: beam.PTransform) -> list[pa.RecordBatch]:
+        coders.register()
+        folder = tmp_path / f"read-{uuid4().hex}"
+        folder.mkdir()
+
+        def keep(rows: pa.RecordBatch) -> None:
+            (folder / uuid4().hex).write_bytes(pickle.dumps(rows))
+
+        pipeline = beam.Pipeline(options=beam_options([]))
+        _ = pipeline | source | beam.Map(keep)
+        try:
+            pipeline.run().wait_until_finish()
+        except Exception as error:
+            raise from_runner(error) from error
+        return [pickle.loads(path.read_bytes()) for path in folder.iterdir()]
+
+    return run
+
+
+@pytest.fixture
+def error_of(read_all: ReadAll) -> Callable[[Path], str]:
+    """Gives the one line that a person reads of a run that fails on this file."""
+
+    def run(path: Path) -> str:
+        source = ReadFiles(str(path), 100)
+        with pytest.raises(SourceError) as failure:
+            read_all(source)
+        said = str(failure.value)
+        assert str(path) in said
+        assert said.isprintable()
+        assert "while running" not in said
+        return said
+
+    return run

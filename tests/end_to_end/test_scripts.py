@@ -1,0 +1,62 @@
+"""The scripts of a fresh checkout, run as a newcomer runs them (in a copy that shares this environment's packages)."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+pytestmark = pytest.mark.end_to_end
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name in ("run_local.sh", "pyproject.toml", "requirements", "beam_pcc"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
+    return tmp_path
+
+
+def run_local(checkout: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
+    environment = {k: v for k, v in os.environ.items() if k not in ("PARTITION_DATE", "DRY_RUN")}
+    return subprocess.run(
+        [checkout / "run_local.sh", *flags], capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+
+
+def test_the_newcomers_run_trains_scores_publishes_and_can_be_run_again(checkout: Path) -> None:
+    first = run_local(checkout)
+    again = run_local(checkout, "--rows=300", "--partition", "20261120")
+
+    assert first.returncode == 0, first.stderr
+    assert "hold-out" in first.stdout
+    assert "published" in first.stdout
+    assert "2,000" in first.stdout
+    assert again.returncode == 0, again.stderr
+    assert "hold-out" not in again.stdout
+    assert "partition 20261120: published" in again.stdout
+    assert (checkout / "local/pcc.duckdb").exists()
+
+
+def test_help_does_nothing_but_help(checkout: Path) -> None:
+    ended = run_local(checkout, "--help")
+
+    assert ended.returncode == 0
+    for option in ("--rows", "--partition", "--source"):
+        assert option in ended.stdout
+    assert not (checkout / "local").exists()
+
+
+@pytest.mark.parametrize("flags", [("--rows", "many"), ("--rows",), ("--source=",)])
+def test_wrong_flags_are_exit_code_2(checkout: Path, flags: tuple[str, ...]) -> None:
+    ended = run_local(checkout, *flags)
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("run_local.sh: ")

@@ -1,0 +1,52 @@
+"""Input rows as sources hold them: sound ones, but for what a test makes of them."""
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from beam_pcc import schemas
+from beam_pcc.validation import validate
+
+DIM = schemas.VECTOR_DIM
+TIME = dt.datetime(2026, 11, 20, 10, tzinfo=dt.timezone.utc)
+VECTOR = np.arange(DIM) / 1_024  # exact even as float16
+DOUBLES = pa.list_(pa.float64())
+LISTS = [
+    make(kind)
+    for kind in (pa.float16(), pa.float32(), pa.float64())
+    for make in (pa.list_, pa.large_list, lambda kind: pa.list_(kind, DIM))
+]
+BYTES = [pa.binary(), pa.large_binary(), pa.binary(DIM * 4)]
+
+
+def vectors(values: list[Any], kind: pa.DataType = DOUBLES) -> pa.Array:
+    """A column of vectors, or of None, in the way that a source of that type holds them."""
+    if kind in BYTES:
+        return pa.array([None if v is None else np.asarray(v, "<f4").tobytes() for v in values], kind)
+    dtype = f"f{kind.value_type.bit_width // 8}"
+    return pa.array([None if v is None else np.asarray(v, dtype) for v in values], kind)
+
+
+def rows(case_id: Any = None, vector: Any = None, timestamp: Any = None) -> pa.RecordBatch:
+    """Sound rows but for the columns given, as lists or as Arrow arrays; one row if none is given."""
+    n = next((len(column) for column in (case_id, vector, timestamp) if column is not None), 1)
+    if not isinstance(vector, pa.Array):
+        vector = vectors([VECTOR + i for i in range(n)] if vector is None else vector)
+    columns = [
+        pa.array([f"c{i}" for i in range(n)] if case_id is None else case_id),
+        vector,
+        pa.array([TIME] * n, pa.timestamp("us", "UTC")) if timestamp is None else pa.array(timestamp),
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=list(schemas.INPUT_COLUMNS))
+
+
+def cases(n: int) -> pa.RecordBatch:
+    """n sound cases, as validation passes them on."""
+    return validate(rows(case_id=pa.array([f"c{i}" for i in range(n)], pa.string())))[0]
+
+
+def not_utf8(kind: pa.DataType, values: list[bytes]) -> pa.Array:
+    """A string column that holds what is not UTF-8: Parquet files may, and Arrow does not check."""
+    return pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary()).view(kind)

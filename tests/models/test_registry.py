@@ -1,0 +1,126 @@
+"""Which version of a model a run uses."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.models.registry import Registry, new_version
+
+TODAY = dt.date(2026, 11, 20)
+OLD, YESTERDAY = "v20250101_000000", "v20261119_230000"
+FIRST, SECOND = "v20261120_020000", "v20261120_140000"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Callable[..., Registry]:
+    """Makes a registry of empty versions, and current.json where its text is given."""
+
+    def make(*versions: str, current: str | None = None) -> Registry:
+        for version in versions:
+            (tmp_path / version).mkdir()
+        if current is not None:
+            (tmp_path / "current.json").write_text(current)
+        return Registry(str(tmp_path))
+
+    return make
+
+
+def pointer(version: str) -> str:
+    return json.dumps({"version": version})
+
+
+def test_versions_are_sorted_by_time_whatever_their_spelling(models: Callable[..., Registry]) -> None:
+    assert models(SECOND, "v20261120080000", OLD, FIRST).versions() == [OLD, FIRST, "v20261120080000", SECOND]
+
+
+def test_other_folders_and_files_are_no_versions(models: Callable[..., Registry], tmp_path: Path) -> None:
+    registry = models(OLD, ".training-abc", "v1", "old", "v20261120_020000.bak", "v20261120-020000")
+    (tmp_path / FIRST).write_text("a file")
+
+    assert registry.versions() == [OLD]
+
+
+def test_the_latest_version_is_used_where_none_is_of_today(models: Callable[..., Registry]) -> None:
+    assert models(OLD, YESTERDAY).resolve(today=TODAY) == YESTERDAY
+
+
+def test_the_first_of_today_comes_before_a_later_one(models: Callable[..., Registry]) -> None:
+    assert models(YESTERDAY, SECOND, FIRST).resolve(today=TODAY) == FIRST
+
+
+def test_the_first_of_today_is_found_in_the_other_spelling_too(models: Callable[..., Registry]) -> None:
+    assert models("v20261120010000", FIRST, SECOND).resolve(today=TODAY) == "v20261120010000"
+
+
+def test_a_promoted_version_comes_before_todays(models: Callable[..., Registry]) -> None:
+    assert models(OLD, FIRST, SECOND, current=pointer(OLD)).resolve(today=TODAY) == OLD
+
+
+def test_a_given_version_comes_before_a_promoted_one(models: Callable[..., Registry]) -> None:
+    assert models(OLD, YESTERDAY, FIRST, current=pointer(OLD)).resolve(YESTERDAY, today=TODAY) == YESTERDAY
+
+
+def test_force_latest_takes_the_newest_whatever_is_promoted_or_first(models: Callable[..., Registry]) -> None:
+    assert models(OLD, FIRST, SECOND, current=pointer(OLD)).resolve(force_latest=True, today=TODAY) == SECOND
+
+
+def test_today_is_a_day_in_utc(models: Callable[..., Registry]) -> None:
+    now = dt.datetime.now(dt.timezone.utc)
+    if now.hour == 23:  # the day must not change between here and there
+        now -= dt.timedelta(hours=1)
+    first, later = new_version(now.replace(hour=0, minute=0)), new_version(now.replace(hour=23, minute=59))
+    assert models(OLD, later, first).resolve() == first
+
+
+def test_a_version_that_is_not_there_is_an_error_that_names_the_newest(models: Callable[..., Registry]) -> None:
+    with pytest.raises(ModelError, match=f"^--model_version names v20990101_000000, .*newest: {OLD}, {FIRST}"):
+        models(OLD, FIRST).resolve("v20990101_000000")
+
+
+def test_a_promoted_version_that_is_not_there_is_an_error_that_names_the_pointer(
+    models: Callable[..., Registry], tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=f"^{tmp_path / 'current.json'} names {FIRST}, which is not in "):
+        models(OLD, current=pointer(FIRST)).resolve()
+
+
+BROKEN_POINTERS = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    "null",
+    '{"version": 7}',
+    '{"version": "latest"}',
+    '{"version": "../v1"}',
+    "\xff",
+]
+
+
+@pytest.mark.parametrize("text", BROKEN_POINTERS)
+def test_a_broken_pointer_is_an_error_and_not_passed_over(models: Callable[..., Registry], text: str) -> None:
+    with pytest.raises(ModelError, match=r"current\.json .*mend or remove it$"):
+        models(OLD, current=text).resolve()
+
+
+def test_without_a_pointer_nothing_is_promoted(models: Callable[..., Registry]) -> None:
+    assert models(OLD).current() is None
+
+
+def test_a_missing_folder_is_an_error_that_says_how_to_train(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nowhere is not a folder; train .*beam-pcc train --models"):
+        Registry(str(tmp_path / "nowhere")).resolve()
+
+
+def test_an_empty_folder_is_an_error_that_says_how_to_train(models: Callable[..., Registry]) -> None:
+    with pytest.raises(ModelError, match=r"holds no version; train .*beam-pcc train --models"):
+        models().resolve()
+
+
+def test_a_bucket_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(ConfigurationError, match=r"^--models gs://bucket/models: "):
+        Registry("gs://bucket/models")

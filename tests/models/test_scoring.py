@@ -1,0 +1,213 @@
+"""Vectors to probabilities: only guilty rows fail, and the parts of a linear decision add up to it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.svm import LinearSVC
+
+from beam_pcc import schemas
+from beam_pcc.models.scoring import LinearExplainer, needs_review, privacy_probability, probe_golden, score
+
+ROWS = 60
+BINARY = ("NOT_PC", "PC")
+SUBTYPES = ("NOT_PC", "PC/access", "PC/deletion")
+EMBEDDING, TFIDF = schemas.BLOCKS.values()
+
+
+def data(classes: tuple[str, ...] = BINARY) -> tuple[schemas.Vectors, np.ndarray]:
+    """Rows whose scale differs from feature to feature, so that a scaler has something to do."""
+    rng = np.random.default_rng(7)
+    labels = np.array(classes)[np.arange(ROWS) % len(classes)]
+    shift = np.array([rng.standard_normal(schemas.VECTOR_DIM) for _ in classes])[np.arange(ROWS) % len(classes)]
+    vectors = (rng.standard_normal((ROWS, schemas.VECTOR_DIM)) + 0.3 * shift) * rng.uniform(0.5, 2, schemas.VECTOR_DIM)
+    return (vectors + rng.standard_normal(schemas.VECTOR_DIM)).astype(np.float32), labels
+
+
+def regression() -> LogisticRegression:
+    return LogisticRegression(C=0.05)
+
+
+VECTORS, LABELS = data()
+SCALED = make_pipeline(StandardScaler(), regression()).fit(VECTORS, LABELS)
+
+
+class Says:
+    """A classifier that says what it was given, whatever it is asked."""
+
+    classes_ = np.array(BINARY)
+
+    def __init__(self, *rows: list[float]) -> None:
+        self._rows = rows
+
+    def predict_proba(self, vectors: schemas.Vectors) -> np.ndarray:
+        return np.array(self._rows)
+
+
+@given(st.sets(st.integers(0, ROWS - 1)), st.integers(0, ROWS))
+def test_exactly_the_rows_that_make_a_model_raise_are_left_out(guilty: set[int], rows: int) -> None:
+    guilty = {row for row in guilty if row < rows}
+    vectors = VECTORS[:rows].copy()
+    vectors[sorted(guilty)] = 3e38  # float32 holds it, but not what the scaler makes of it
+
+    scores = score(SCALED, vectors)
+
+    assert set(scores.errors) == guilty
+    assert scores.probabilities.shape == (rows, 2)
+    innocent = [row for row in range(rows) if row not in guilty]
+    assert np.isnan(scores.probabilities[sorted(guilty)]).all()
+    if innocent:
+        np.testing.assert_allclose(scores.probabilities[innocent], SCALED.predict_proba(VECTORS[innocent]), rtol=1e-4)
+
+
+def test_an_error_says_in_one_line_what_the_model_raised() -> None:
+    vectors = VECTORS[:2].copy()
+    vectors[1, 0] = np.inf
+
+    (said,) = score(SCALED, vectors).errors.values()
+
+    assert said.startswith("ValueError: Input X contains infinity")
+    assert "\n" not in said
+    assert len(said) <= 200
+
+
+def test_no_rows_have_no_errors() -> None:
+    scores = score(SCALED, VECTORS[:0])
+
+    assert scores.probabilities.shape == (0, 2)
+    assert scores.errors == {}
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 0.5], [np.nan, np.nan], [-0.1, 1.1], [0.0, np.inf], [1.5, 0.2]], ids=str)
+def test_a_row_without_true_probabilities_is_guilty_and_its_neighbours_are_not(bad: list[float]) -> None:
+    scores = score(Says([0.25, 0.75], bad, [1.0, 0.0]), VECTORS[:3])
+
+    assert list(scores.errors) == [1]
+    np.testing.assert_array_equal(scores.probabilities, [[0.25, 0.75], [np.nan, np.nan], [1.0, 0.0]])
+
+
+def test_scoring_warns_of_nothing_and_leaves_numpys_error_state_as_it_was() -> None:
+    before = np.geterr()
+    scores = score(SCALED, np.full((1, schemas.VECTOR_DIM), 3e38, np.float32))  # overflows; a warning fails a test
+
+    assert list(scores.errors) == [0]
+    assert np.geterr() == before
+
+
+def test_the_probability_of_pc_is_that_of_all_privacy_classes_but_never_above_one() -> None:
+    classes = ("PC/a", "NOT_PC", "PC", "PCX")
+    p = privacy_probability(np.array([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 3e-16, 0.0]]), classes)
+    assert p.tolist() == [0.5, 1.0]
+
+
+def test_review_is_for_what_is_nearer_to_the_threshold_than_the_band() -> None:
+    p = np.array([0.25, 0.375, 0.5, 0.625, 0.75, np.nan])
+    assert needs_review(p, 0.5, 0.25).tolist() == [False, True, True, True, False, False]
+
+
+def test_a_model_gives_its_own_golden_rows_again() -> None:
+    assert probe_golden(SCALED, VECTORS[:5], SCALED.predict_proba(VECTORS[:5])) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_largest_difference_of_golden_rows_counts() -> None:
+    assert probe_golden(Says([0.5, 0.5], [0.75, 0.25]), VECTORS[:2], np.array([[0.5, 0.5], [0.5, 0.5]])) == 0.25
+
+
+@pytest.mark.parametrize("expected", [[[0.25, 0.25, 0.5]], [[0.5, np.nan]]], ids=["other classes", "not a number"])
+def test_golden_rows_that_cannot_be_compared_are_wholly_off(expected: list[list[float]]) -> None:
+    assert probe_golden(Says([0.5, 0.5]), VECTORS[:1], np.array(expected)) == 1.0
+
+
+def deciders(model: Any) -> list[Any]:
+    """The linear models whose mean decision a model's probabilities come from."""
+    if not hasattr(model, "calibrated_classifiers_"):
+        return [model]
+    inner = [calibrated.estimator for calibrated in model.calibrated_classifiers_]
+    return [e.estimator if isinstance(e, FrozenEstimator) else e for e in inner]
+
+
+def center(model: Any) -> np.ndarray:
+    """Where a linear model's features are zero: the mean of its scaler, if it has one."""
+    scalers = [step for _, step in getattr(model, "steps", []) if isinstance(step, StandardScaler) and step.with_mean]
+    return scalers[0].mean_ if scalers else np.zeros(schemas.VECTOR_DIM)
+
+
+def decisions(model: Any, vectors: np.ndarray) -> np.ndarray:
+    """(n, classes): the decision for each class; of a binary model, 0 and the decision for PC."""
+    total = np.mean([m.decision_function(vectors) for m in deciders(model)], axis=0)
+    return np.column_stack([np.zeros(len(total)), total]) if total.ndim == 1 else total
+
+
+def calibrated(model: Any, **how: Any) -> CalibratedClassifierCV:
+    return CalibratedClassifierCV(model, cv=3, **how)
+
+
+LINEAR = {
+    "logistic": regression,
+    "scaled": lambda: make_pipeline(StandardScaler(), regression()),
+    "scaled by deviation only": lambda: make_pipeline(StandardScaler(with_mean=False), regression()),
+    "scaled by mean only": lambda: make_pipeline(StandardScaler(with_std=False), regression()),
+    "calibrated": lambda: calibrated(make_pipeline(StandardScaler(), regression()), ensemble=False),
+    "calibrated ensemble": lambda: calibrated(make_pipeline(StandardScaler(), regression()), ensemble=True),
+    "calibrated isotonic": lambda: calibrated(regression(), method="isotonic", ensemble=False),
+    "calibrated machine": lambda: calibrated(LinearSVC(C=0.01), ensemble=False),
+    "descent": lambda: SGDClassifier(loss="log_loss", alpha=1.0, random_state=0),
+}
+
+
+@pytest.mark.parametrize("make", LINEAR.values(), ids=LINEAR.keys())
+@pytest.mark.parametrize("classes", [BINARY, SUBTYPES], ids=["binary", "subtypes"])
+def test_the_blocks_add_up_to_the_decision_for_pc_against_not_pc(classes: tuple[str, ...], make: Any) -> None:
+    vectors, labels = data(classes)
+    model = make().fit(vectors, labels)
+    assert tuple(model.classes_) == classes
+
+    explainer = LinearExplainer.of(model, classes)
+
+    assert explainer is not None
+    zero = np.mean([center(m) for m in deciders(model)], axis=0)
+    moved = decisions(model, vectors) - decisions(model, zero[None, :])
+    expected = moved[:, 1:].max(axis=1) - moved[:, 0]
+    np.testing.assert_allclose(explainer.blocks(vectors).sum(axis=1), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_each_block_depends_on_its_own_part_of_the_vector_only() -> None:
+    explainer = LinearExplainer.of(SCALED, BINARY)
+    assert explainer is not None
+    other_terms = VECTORS.copy()
+    other_terms[:, TFIDF] = 0.0
+
+    before, after = explainer.blocks(VECTORS), explainer.blocks(other_terms)
+
+    np.testing.assert_array_equal(before[:, 0], after[:, 0])
+    assert (before[:, 1] != after[:, 1]).all()
+
+
+def test_a_frozen_model_is_explained_as_the_model_in_it() -> None:
+    frozen = calibrated(FrozenEstimator(SCALED)).fit(VECTORS, LABELS)
+    explainer, plain = LinearExplainer.of(frozen, BINARY), LinearExplainer.of(SCALED, BINARY)
+    assert explainer is not None
+    assert plain is not None
+    np.testing.assert_allclose(explainer.blocks(VECTORS), plain.blocks(VECTORS))
+
+
+NOT_LINEAR = {
+    "forest": lambda: RandomForestClassifier(5, random_state=0),
+    "boosting": lambda: HistGradientBoostingClassifier(max_iter=2),
+    "calibrated forest": lambda: calibrated(RandomForestClassifier(5, random_state=0), ensemble=False),
+    "scaled forest": lambda: make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0)),
+    "other scaler": lambda: make_pipeline(MinMaxScaler(), regression()),
+}
+
+
+@pytest.mark.parametrize("make", NOT_LINEAR.values(), ids=NOT_LINEAR.keys())
+def test_a_model_that_is_not_linear_has_no_explainer(make: Any) -> None:
+    assert LinearExplainer.of(make().fit(VECTORS, LABELS), BINARY) is None

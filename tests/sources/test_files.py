@@ -1,0 +1,196 @@
+"""Files read by a real runner, Parquet above all: every row of every file once, or an error that names the file."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beam_pcc import schemas, synthetic
+from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.sources import read_cases
+from beam_pcc.sources.files import ReadFiles
+from beam_pcc.validation import validate
+from tests.inputs import VECTOR, rows, vectors
+
+DAY = dt.date(2026, 11, 20)
+ReadAll = Callable[..., list[pa.RecordBatch]]
+ErrorOf = Callable[[Path], str]
+
+
+def case_rows(n: int, first: int = 0) -> pa.RecordBatch:
+    return rows(case_id=pa.array([f"c{first + i:03d}" for i in range(n)], pa.string()))
+
+
+def write_parquet(path: Path, table: pa.Table | pa.RecordBatch, row_group_size: int | None = None) -> Path:
+    table = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+    pq.write_table(table, path, row_group_size=row_group_size)
+    return path
+
+
+def ids(batches: list[pa.RecordBatch]) -> list[Any]:
+    return sorted(case_id for batch in batches for case_id in batch.column("case_id").to_pylist())
+
+
+def numbered(n: int) -> list[str]:
+    return [f"c{i:03d}" for i in range(n)]
+
+
+def test_every_row_of_every_file_and_row_group_is_read_once(tmp_path: Path, read_all: ReadAll) -> None:
+    write_parquet(tmp_path / "a.parquet", case_rows(30), row_group_size=7)
+    write_parquet(tmp_path / "b.parquet", case_rows(20, first=30), row_group_size=20)
+
+    assert ids(read_all(ReadFiles(str(tmp_path / "*.parquet"), 5))) == numbered(50)
+
+
+def test_rows_come_out_as_they_were_written_without_other_columns(tmp_path: Path, read_all: ReadAll) -> None:
+    written = case_rows(4)
+    table = pa.Table.from_batches([written]).append_column("text", [["my address is ..."] * 4])
+    write_parquet(tmp_path / "a.parquet", table.select(["text", "timestamp", "embedding_vector", "case_id"]))
+
+    (batch,) = read_all(ReadFiles(str(tmp_path / "a.parquet"), 100))
+
+    assert sorted(batch.column_names) == sorted(schemas.INPUT_COLUMNS)
+    assert batch.select(list(schemas.INPUT_COLUMNS)).to_pydict() == written.to_pydict()
+
+
+@pytest.mark.parametrize("batch_rows", [1, 6, 100])
+def test_no_batch_is_larger_than_asked_for(tmp_path: Path, read_all: ReadAll, batch_rows: int) -> None:
+    path = write_parquet(tmp_path / "a.parquet", case_rows(13))
+
+    batches = read_all(ReadFiles(str(path), batch_rows))
+
+    assert ids(batches) == numbered(13)
+    assert max(b.num_rows for b in batches) == min(batch_rows, 13)
+
+
+def test_the_partition_stands_in_the_path(tmp_path: Path, read_all: ReadAll) -> None:
+    write_parquet(tmp_path / "cases_20261120.parquet", case_rows(2))
+    write_parquet(tmp_path / "cases_20261121.parquet", case_rows(3, first=2))
+
+    assert ids(read_all(read_cases(f"{tmp_path}/cases_{{partition}}.parquet", DAY, 100))) == ["c000", "c001"]
+
+
+def test_files_of_both_kinds_may_lie_together(tmp_path: Path, read_all: ReadAll) -> None:
+    write_parquet(tmp_path / "a.parquet", case_rows(2))
+    row = {"case_id": "c002", "embedding_vector": VECTOR.tolist(), "timestamp": "2026-11-20T10:00:00Z"}
+    (tmp_path / "b.jsonl").write_text(json.dumps(row))
+
+    assert ids(read_all(ReadFiles(str(tmp_path / "*"), 100))) == numbered(3)
+
+
+def test_a_parquet_file_without_rows_gives_no_rows(tmp_path: Path, read_all: ReadAll) -> None:
+    path = write_parquet(tmp_path / "a.parquet", case_rows(1).slice(1))
+    assert ids(read_all(ReadFiles(str(path), 100))) == []
+
+
+def test_a_file_cut_off_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
+    path = write_parquet(tmp_path / "a.parquet", case_rows(50))
+    path.write_bytes(path.read_bytes()[:-200])
+
+    assert "cannot be read as Parquet" in error_of(path)
+
+
+def test_a_file_damaged_within_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_batches([case_rows(50)]), path, compression="gzip")  # has checksums of its own
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+
+    assert "cannot be read as Parquet" in error_of(path)
+
+
+def test_one_bad_file_among_good_ones_is_the_one_named(tmp_path: Path, read_all: ReadAll) -> None:
+    write_parquet(tmp_path / "a.parquet", case_rows(5))
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+
+    with pytest.raises(SourceError, match=rf"^{tmp_path / 'b.parquet'} cannot be read as Parquet"):
+        read_all(ReadFiles(str(tmp_path / "*.parquet"), 100))
+
+
+def test_what_is_no_parquet_at_all_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
+    (tmp_path / "a.parquet").write_text("case_id,embedding_vector,timestamp\n")
+    assert "cannot be read as Parquet" in error_of(tmp_path / "a.parquet")
+
+
+def test_a_missing_column_is_an_error_that_names_it_and_the_file(tmp_path: Path, error_of: ErrorOf) -> None:
+    table = pa.Table.from_batches([case_rows(2)]).rename_columns(["id", "embedding_vector", "timestamp"])
+    said = error_of(write_parquet(tmp_path / "a.parquet", table))
+    assert "has no column case_id (its columns: id, embedding_vector, timestamp)" in said
+
+
+def test_a_column_of_an_impossible_type_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
+    table = pa.Table.from_batches([case_rows(2)]).drop_columns(["timestamp"]).append_column("timestamp", [[1, 2]])
+    assert "column timestamp is int64" in error_of(write_parquet(tmp_path / "a.parquet", table))
+
+
+def test_a_file_that_vanished_after_the_start_is_an_error_that_names_it(tmp_path: Path, read_all: ReadAll) -> None:
+    path = write_parquet(tmp_path / "a.parquet", case_rows(2))
+    source = ReadFiles(str(path), 100)
+    path.unlink()
+
+    with pytest.raises(SourceError, match=rf"^{path} is gone since the run started; run again$"):
+        read_all(source)
+
+
+def test_a_source_that_matches_nothing_is_refused_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--source .*20261120\.parquet matches no file; check the path"):
+        read_cases(f"{tmp_path}/{{partition}}.parquet", DAY, 100)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet.tmp"])
+def test_a_file_of_another_kind_is_refused_before_the_run(tmp_path: Path, name: str) -> None:
+    write_parquet(tmp_path / "a.parquet", case_rows(1))
+    (tmp_path / name).write_text("x")
+
+    with pytest.raises(ConfigurationError, match=rf"^--source {tmp_path / name} is neither \.parquet nor \.jsonl"):
+        ReadFiles(f"{tmp_path}/*", 100)
+
+
+def test_a_source_that_this_version_does_not_read_is_refused_before_the_run() -> None:
+    with pytest.raises(ConfigurationError, match=r"^--source bq://project\.dataset\.table: this version reads files"):
+        read_cases("bq://project.dataset.table", DAY, 100)
+
+
+def test_a_synthetic_file_holds_the_rows_of_the_sample(tmp_path: Path, read_all: ReadAll) -> None:
+    synthetic.write(tmp_path / "a.parquet", 2_500, DAY)
+    from_file = read_all(ReadFiles(str(tmp_path / "a.parquet"), 500))
+    sample = [synthetic.cases(2_500, DAY, chunk=chunk) for chunk in range(2)]
+    assert sorted(str(i) for b in from_file for i in b["case_id"].to_pylist()) == sorted(
+        str(i) for b in sample for i in b["case_id"].to_pylist()
+    )
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float64()), pa.binary()], ids=str)
+def test_vectors_reach_validation_in_their_type(tmp_path: Path, read_all: ReadAll, kind: pa.DataType) -> None:
+    path = write_parquet(tmp_path / "a.parquet", rows(vector=vectors([VECTOR, None, -VECTOR], kind)))
+
+    (batch,) = read_all(ReadFiles(str(path), 100))
+
+    cases, rejected = validate(batch)
+    np.testing.assert_array_equal(schemas.vectors_of(cases), np.array([VECTOR, -VECTOR], np.float32))
+    assert rejected.column("reason").to_pylist() == [schemas.MISSING_VECTOR]
+
+
+def test_vectors_of_fixed_size_are_read(tmp_path: Path, read_all: ReadAll) -> None:
+    kind = pa.list_(pa.float64(), schemas.VECTOR_DIM)
+    path = write_parquet(tmp_path / "a.parquet", rows(vector=vectors([VECTOR, -VECTOR], kind)))
+
+    (batch,) = read_all(ReadFiles(str(path), 100))
+
+    np.testing.assert_array_equal(schemas.vectors_of(validate(batch)[0]), np.array([VECTOR, -VECTOR], np.float32))
+
+
+def test_a_null_among_vectors_of_fixed_size_which_arrow_cannot_read_back_is_an_error(
+    tmp_path: Path, error_of: ErrorOf
+) -> None:
+    kind = pa.list_(pa.float64(), schemas.VECTOR_DIM)
+    path = write_parquet(tmp_path / "a.parquet", rows(vector=vectors([VECTOR, None], kind)))
+
+    assert "Expected all lists to be of size=584" in error_of(path)

@@ -1,0 +1,39 @@
+"""What the command line promises before any work starts."""
+
+import subprocess
+import sys
+
+import pytest
+
+from beam_pcc import __version__, cli
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom beam_pcc import cli\n"
+        "try: cli.main(['run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'apache_beam', 'sklearn', 'duckdb', 'skops'} & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "--partition" in ended.stdout
+    assert ended.stderr.strip() == "[]"
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"beam-pcc {__version__}\n"
+
+
+def test_no_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([])
+
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("beam-pcc: ")
+    assert "COMMAND" in line

@@ -1,0 +1,146 @@
+"""What a person reads of a failure: one line, with the words of whoever knew, and the right exit code."""
+
+import pickle
+from typing import NoReturn
+
+import apache_beam as beam
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_pcc import errors
+from beam_pcc.errors import (
+    ConfigurationError,
+    ModelError,
+    PccError,
+    RunError,
+    SourceError,
+    WarehouseError,
+    from_runner,
+    one_line,
+)
+from beam_pcc.options import beam_options
+
+MODES = {"threads": [], "one thread": ["--direct_num_workers=1"]}
+
+
+def failure_of_a_run(error: Exception, mode: list[str]) -> PccError:
+    """What is made of `error` when a step of a real run raises it."""
+
+    def fail(_: int) -> NoReturn:
+        raise error
+
+    pipeline = beam.Pipeline(options=beam_options(mode))
+    _ = pipeline | beam.Create([1]) | "Step" >> beam.Map(fail)
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - a runner raises what it likes
+        pipeline.run().wait_until_finish()
+    return from_runner(raised.value)
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
+@pytest.mark.parametrize("kind", [SourceError, WarehouseError, ModelError])
+def test_an_error_of_ours_comes_out_of_a_run_with_its_class_and_words(kind: type[PccError], mode: list[str]) -> None:
+    found = failure_of_a_run(kind("a.parquet: what [is] wrong; do this"), mode)
+
+    assert type(found) is kind
+    assert str(found) == "a.parquet: what [is] wrong; do this"
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
+def test_another_error_in_a_run_becomes_one_line_with_its_type_and_words(mode: list[str]) -> None:
+    found = failure_of_a_run(ZeroDivisionError("a thing\nby nothing"), mode)
+
+    assert type(found) is RunError
+    assert str(found).startswith("the run stopped: ")
+    assert "ZeroDivisionError: a thing" in str(found)
+    assert "\n" not in str(found)
+    assert "while running" not in str(found)
+    assert str(found).endswith("; see the whole trace with --debug")
+
+
+TRACE = """Error from worker:
+Traceback (most recent call last):
+  File "steps.py", line 1, in process
+ValueError: first
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "files.py", line 2, in _read
+beam_pcc.errors.SourceError: day.parquet cannot be read [while running 'Read/ReadRows']
+"""
+
+
+def test_an_error_of_ours_is_found_in_the_text_of_a_trace() -> None:
+    found = from_runner(RuntimeError(TRACE))
+
+    assert type(found) is SourceError
+    assert str(found) == "day.parquet cannot be read"
+
+
+def test_of_several_errors_of_ours_the_last_one_counts() -> None:
+    later = TRACE + "\nbeam_pcc.errors.WarehouseError: the disk is full\n"
+    assert str(from_runner(RuntimeError(later))) == "the disk is full"
+    assert type(from_runner(RuntimeError(later))) is WarehouseError
+
+
+def test_an_error_of_ours_that_this_version_does_not_know_is_a_failed_run() -> None:
+    found = from_runner(RuntimeError("beam_pcc.errors.LaterError: something new"))
+
+    assert type(found) is RunError
+    assert "something new" in str(found)
+
+
+def test_of_a_trace_without_an_error_of_ours_the_last_error_is_told() -> None:
+    text = (
+        "java.lang.RuntimeError: outer\n  at X\nValueError: first\n  at Y\nduckdb.IOException: the disk is full\n  at Z"
+    )
+    assert str(from_runner(RuntimeError(text))).startswith("the run stopped: duckdb.IOException: the disk is full; see")
+
+
+def test_an_error_without_a_trace_is_told_with_its_type() -> None:
+    assert str(from_runner(OSError("no space"))).startswith("the run stopped: OSError: no space; see")
+
+
+@given(st.text())
+def test_whatever_a_runner_says_comes_out_as_one_short_line(text: str) -> None:
+    found = from_runner(RuntimeError(text))
+
+    assert type(found) is RunError
+    assert str(found).isprintable()
+    assert len(str(found)) < 400
+
+
+@given(st.text(), st.integers(1, 50))
+def test_one_line_is_one_printable_line_within_its_limit(text: str, limit: int) -> None:
+    line = one_line(text, limit)
+
+    assert len(line) <= limit
+    assert line.isprintable()
+    assert line == line.strip()
+
+
+def test_one_line_keeps_what_fits_and_marks_what_is_cut() -> None:
+    assert one_line("as it is") == "as it is"
+    assert one_line("two\nlines\tand \x1b[31mcolour\x00") == "two lines and [31mcolour"
+    assert one_line("0123456789", 5) == "0123…"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(ConfigurationError, 2), (ModelError, 2), (RunError, 1), (SourceError, 1), (WarehouseError, 1), (PccError, 1)],
+)
+def test_each_error_knows_its_exit_code(kind: type[PccError], code: int) -> None:
+    assert kind("x").exit_code == code
+
+
+def test_the_exit_codes_differ() -> None:
+    codes = {errors.EXIT_PUBLISHED, errors.EXIT_FAILED, errors.EXIT_USAGE, errors.EXIT_REFUSED}
+    assert codes == {0, 1, 2, 3}
+
+
+def test_an_error_keeps_its_words_on_the_way_from_a_worker() -> None:
+    sent = pickle.loads(pickle.dumps(SourceError("day.parquet is gone")))
+
+    assert type(sent) is SourceError
+    assert str(sent) == "day.parquet is gone"

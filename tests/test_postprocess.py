@@ -1,0 +1,191 @@
+"""Scores to labels: the label, its subtype, its confidence, and the note of what a person should review."""
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from beam_pcc import schemas
+from beam_pcc.models.scoring import Scores
+from beam_pcc.postprocess import postprocess
+from tests.inputs import TIME, cases
+
+NOW = dt.datetime(2026, 11, 21, 2, 0, 0, 123_456, tzinfo=dt.timezone.utc)
+BINARY = ("NOT_PC", "PC")
+SUBTYPES = ("NOT_PC", "PC/access", "PC/deletion")
+
+
+def label(
+    probabilities: Any,
+    classes: tuple[str, ...] = BINARY,
+    *,
+    threshold: float = 0.5,
+    review_band: float = 0.0,
+    errors: dict[int, str] | None = None,
+    blocks: Any = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The prediction rows and the rejected rows of a batch with these scores."""
+    matrix = np.array(probabilities, np.float64).reshape(-1, len(classes))
+    matrix[list(errors or {})] = np.nan
+    scores = Scores(matrix, errors or {}, None if blocks is None else np.array(blocks, np.float64))
+    predictions, rejected = postprocess(
+        cases(len(matrix)), scores, classes=classes, threshold=threshold, review_band=review_band, now=NOW
+    )
+    assert predictions.schema.equals(schemas.STAGED_PREDICTIONS, check_metadata=True)
+    assert rejected.schema.equals(schemas.STAGED_REJECTED, check_metadata=True)
+    return predictions.to_pylist(), rejected.to_pylist()
+
+
+def column(predictions: list[dict[str, Any]], name: str) -> list[Any]:
+    return [row[name] for row in predictions]
+
+
+def test_a_case_is_pc_from_the_threshold_on() -> None:
+    predictions, _ = label([[0.71, 0.29], [0.7, 0.3], [0.1, 0.9]], threshold=0.3)
+    assert column(predictions, "predicted_label") == ["NOT_PC", "PC", "PC"]
+
+
+def test_confidence_is_the_probability_of_the_published_label() -> None:
+    predictions, _ = label([[0.75, 0.25], [0.25, 0.75], [0.625, 0.375]], threshold=0.3)
+
+    assert column(predictions, "predicted_label") == ["NOT_PC", "PC", "PC"]
+    assert column(predictions, "confidence") == [0.75, 0.75, 0.375]
+
+
+def test_subtypes_count_together_for_pc_and_the_likeliest_is_named() -> None:
+    predictions, _ = label([[0.4, 0.35, 0.25], [0.4, 0.25, 0.35]], SUBTYPES)
+
+    assert column(predictions, "predicted_label") == ["PC", "PC"]
+    assert column(predictions, "subtype_label") == ["access", "deletion"]
+    assert column(predictions, "confidence") == pytest.approx([0.6, 0.6])
+
+
+def test_not_pc_has_no_subtype() -> None:
+    predictions, _ = label([[0.9, 0.05, 0.05]], SUBTYPES)
+    assert column(predictions, "subtype_label") == [None]
+
+
+def test_plain_pc_has_no_subtype() -> None:
+    predictions, _ = label([[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]], ("NOT_PC", "PC", "PC/opt_out"))
+    assert column(predictions, "subtype_label") == [None, "opt_out"]
+
+
+def test_a_subtype_keeps_all_that_follows_the_prefix() -> None:
+    predictions, _ = label([[0.1, 0.9]], ("NOT_PC", "PC/access/export"))
+    assert column(predictions, "subtype_label") == ["access/export"]
+
+
+def test_the_order_of_the_classes_is_the_models() -> None:
+    predictions, _ = label([[0.5, 0.1, 0.4]], ("PC/zeta", "NOT_PC", "PC/alpha"))
+
+    assert column(predictions, "subtype_label") == ["zeta"]
+    assert column(predictions, "confidence") == pytest.approx([0.9])
+
+
+def test_probabilities_that_sum_above_one_by_rounding_give_confidence_one() -> None:
+    assert 1.0 + 3e-16 > 1.0
+    predictions, _ = label([[0.0, 1.0, 3e-16]], SUBTYPES)
+    assert column(predictions, "confidence") == [1.0]
+
+
+def test_only_cases_within_the_review_band_get_a_note_and_it_begins_with_review() -> None:
+    predictions, _ = label([[0.25, 0.75], [0.375, 0.625], [0.625, 0.375], [0.75, 0.25]], review_band=0.25)
+
+    notes = column(predictions, "prediction_notes")
+    assert notes == [None, "review: margin 0.125", "review: margin 0.125", None]
+
+
+def test_the_note_of_a_linear_model_names_both_blocks_the_stronger_first() -> None:
+    predictions, _ = label([[0.5, 0.5]] * 2, review_band=0.1, blocks=[[0.104, -0.52], [0.2, 0.1]])
+
+    assert column(predictions, "prediction_notes") == [
+        "review: margin 0.000; tfidf -0.52, embedding +0.10",
+        "review: margin 0.000; embedding +0.20, tfidf +0.10",
+    ]
+
+
+def test_a_case_that_the_model_cannot_score_is_rejected_with_the_models_words() -> None:
+    predictions, rejected = label(
+        [[0.9, 0.1], [0, 0], [0.2, 0.8], [0, 0]], errors={3: "ValueError: late", 1: "ValueError: early"}
+    )
+
+    assert column(predictions, "case_id") == ["c0", "c2"]
+    assert column(predictions, "confidence") == [0.9, 0.8]
+    assert [tuple(row.values()) for row in rejected] == [
+        ("c1", schemas.MODEL_ERROR, "ValueError: early"),
+        ("c3", schemas.MODEL_ERROR, "ValueError: late"),
+    ]
+
+
+def test_notes_stay_with_their_case_when_another_is_rejected() -> None:
+    predictions, _ = label(
+        [[0, 0], [0.5, 0.5]], review_band=0.1, errors={0: "no"}, blocks=[[np.nan, np.nan], [0.3, 0.0]]
+    )
+    assert column(predictions, "prediction_notes") == ["review: margin 0.000; embedding +0.30, tfidf +0.00"]
+
+
+def test_a_batch_of_which_nothing_can_be_scored_is_rejected_whole() -> None:
+    predictions, rejected = label([[0, 0]] * 2, errors={0: "no", 1: "no"})
+
+    assert predictions == []
+    assert column(rejected, "case_id") == ["c0", "c1"]
+
+
+def test_an_empty_batch_gives_nothing() -> None:
+    assert label([], SUBTYPES) == ([], [])
+
+
+def test_each_prediction_says_when_it_was_scored_and_when_the_case_was_written() -> None:
+    predictions, _ = label([[0.9, 0.1]])
+
+    assert column(predictions, "inference_timestamp") == [NOW]
+    assert column(predictions, "case_timestamp") == [TIME]
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> tuple[tuple[str, ...], np.ndarray]:
+    """Classes of a model, and probabilities whose rows sum to 1 but for rounding."""
+    named = draw(st.sampled_from([BINARY, SUBTYPES, ("NOT_PC", "PC", "PC/access"), ("NOT_PC", "PC/a", "PC/b", "PC/c")]))
+    classes = draw(st.permutations(named))
+    shape = (draw(st.integers(0, 8)), len(classes))
+    weights = draw(hnp.arrays(np.float64, shape, elements=st.floats(0.0, 1.0)))
+    weights[weights.sum(axis=1) < 1e-9] = 1.0
+    return tuple(classes), weights / weights.sum(axis=1, keepdims=True)
+
+
+@given(
+    scored(),
+    st.floats(0.01, 0.99),
+    st.floats(0.0, 0.5),
+    st.sets(st.integers(0, 7)),
+)
+def test_every_case_comes_out_once_and_is_labelled_by_its_own_row(
+    model: tuple[tuple[str, ...], np.ndarray], threshold: float, band: float, guilty: set[int]
+) -> None:
+    classes, probabilities = model
+    errors = {row: "no" for row in guilty if row < len(probabilities)}
+
+    predictions, rejected = label(probabilities, classes, threshold=threshold, review_band=band, errors=errors)
+
+    scored_rows = [i for i in range(len(probabilities)) if i not in errors]
+    assert column(predictions, "case_id") == [f"c{i}" for i in scored_rows]
+    assert column(rejected, "case_id") == [f"c{i}" for i in sorted(errors)]
+    for row, i in zip(predictions, scored_rows, strict=True):
+        by_class = dict(zip(classes, probabilities[i].tolist(), strict=True))
+        other = by_class.pop("NOT_PC")
+        positive = row["predicted_label"] == "PC"
+        assert 0.0 <= row["confidence"] <= 1.0
+        assert row["confidence"] == pytest.approx(1.0 - other if positive else other, abs=1e-12)
+        if abs(1.0 - other - threshold) > 1e-12:
+            assert positive == (1.0 - other > threshold)
+        if abs(abs(1.0 - other - threshold) - band) > 1e-12:
+            assert (row["prediction_notes"] or "").startswith("review") == (abs(1.0 - other - threshold) < band)
+        if not positive:
+            assert row["subtype_label"] is None
+        else:
+            said = "PC" if row["subtype_label"] is None else f"PC/{row['subtype_label']}"
+            assert by_class[said] == max(by_class.values())

@@ -1,0 +1,202 @@
+"""The settings of a run: what a person may write, and what is said of what they may not."""
+
+import argparse
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_pcc import settings
+from beam_pcc.errors import ConfigurationError
+from beam_pcc.settings import RunSettings, parse_partition
+
+DAY = dt.date(2026, 11, 20)
+NEEDED = ["--source", "sample://10", "--warehouse", "w.duckdb", "--models", "models"]
+
+
+def flags(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    settings.add_partition_argument(parser)
+    settings.add_run_arguments(parser)
+    return parser.parse_args([*NEEDED, *arguments])
+
+
+def read(*arguments: str, environment: Mapping[str, str] | None = None, **more: Any) -> RunSettings:
+    return RunSettings.from_flags(flags(*arguments), environment=environment or {}, **more)
+
+
+def valid(**changed: Any) -> RunSettings:
+    return RunSettings(**{"partition": DAY, "source": "s", "warehouse": "w", "models": "m"} | changed)
+
+
+@given(st.dates())
+def test_a_partition_is_read_in_both_forms(day: dt.date) -> None:
+    basic = f"{day.year:04}{day.month:02}{day.day:02}"
+    assert parse_partition(basic) == parse_partition(day.isoformat()) == day
+
+
+def test_today_and_yesterday_are_days_before_the_next() -> None:
+    first = dt.date(2026, 3, 1)
+    assert parse_partition("today", first) == first
+    assert parse_partition("yesterday", first) == dt.date(2026, 2, 28)
+
+
+def test_today_is_a_day_in_utc() -> None:
+    before = dt.datetime.now(dt.timezone.utc).date()
+    found = parse_partition("today")
+    assert before <= found <= dt.datetime.now(dt.timezone.utc).date()
+
+
+NO_DATES = [
+    "",
+    "tomorrow",
+    "20261320",
+    "20260229",
+    "00000101",
+    "2026-1120",
+    "202611-20",
+    "2026-11-20T00",
+    "261120",
+    "20261120\n",
+    "٢٠٢٦١١٢٠",
+]
+
+
+@pytest.mark.parametrize("text", NO_DATES)
+def test_what_is_no_day_is_refused_and_named(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"is not a date: use YYYYMMDD, today or yesterday$") as refusal:
+        parse_partition(text)
+    assert f"'{text}'" in str(refusal.value)
+
+
+@given(
+    st.text(max_size=12).filter(lambda t: t not in ("today", "yesterday") and sum(c in "0123456789" for c in t) != 8)
+)
+def test_text_without_the_eight_digits_of_a_day_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not a date"):
+        parse_partition(text)
+
+
+def test_flags_that_are_not_given_have_the_defaults_of_the_settings() -> None:
+    assert read("--partition", "20261120") == RunSettings(DAY, "sample://10", "w.duckdb", "models")
+
+
+def test_every_flag_reaches_its_setting() -> None:
+    given_flags = {
+        "staging": "s",
+        "model_version": "v20261120_020000",
+        "model_sha256": "a" * 64,
+        "max_drop_rate": 0.2,
+        "max_psi": 0.3,
+        "review_band": 0.05,
+        "batch_rows": 10,
+        "lock_timeout": 5.0,
+    }
+    arguments = [word for name, value in given_flags.items() for word in (f"--{name}", str(value))]
+
+    found = read("--partition", "20261120", "--dry_run", "--replace_with_empty", *arguments)
+
+    assert found == RunSettings(
+        DAY, "sample://10", "w.duckdb", "models", dry_run=True, replace_with_empty=True, **given_flags
+    )
+
+
+def test_force_latest_reaches_its_setting() -> None:
+    assert read("--partition", "20261120", "--force_latest").force_latest
+
+
+def test_the_partition_may_come_from_the_environment() -> None:
+    assert read(environment={"PARTITION_DATE": "2026-11-20"}).partition == DAY
+
+
+def test_the_partition_of_the_flag_wins_over_the_environment() -> None:
+    assert read("--partition", "20261120", environment={"PARTITION_DATE": "20250101"}).partition == DAY
+
+
+def test_the_day_of_a_backfill_wins_over_the_environment() -> None:
+    assert read(environment={"PARTITION_DATE": "20250101"}, partition=DAY).partition == DAY
+
+
+def test_a_partition_of_the_environment_that_is_no_day_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'soon' is not a date"):
+        read(environment={"PARTITION_DATE": "soon"})
+
+
+@pytest.mark.parametrize("environment", [{}, {"PARTITION_DATE": ""}])
+def test_a_run_without_a_partition_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--partition is missing: say YYYYMMDD, today or yesterday$"):
+        read(environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("text", "dry"),
+    [("true", True), ("1", True), (" YES ", True), ("on", True), ("", False), ("0", False), ("False", False)],
+)
+def test_dry_run_of_the_environment(text: str, dry: bool) -> None:
+    assert read("--partition", "20261120", environment={"DRY_RUN": text}).dry_run is dry
+
+
+def test_the_dry_run_flag_wins_over_the_environment() -> None:
+    assert read("--partition", "20261120", "--dry_run", environment={"DRY_RUN": "false"}).dry_run
+
+
+def test_a_dry_run_of_the_environment_that_is_neither_is_refused_and_not_taken_for_no() -> None:
+    with pytest.raises(ConfigurationError, match=r"^DRY_RUN is 'maybe': use true or false$"):
+        read("--partition", "20261120", environment={"DRY_RUN": "maybe"})
+
+
+@pytest.mark.parametrize("name", ["source", "warehouse", "models"])
+@pytest.mark.parametrize("value", ["", None])
+def test_what_a_run_cannot_do_without_is_asked_for(name: str, value: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=f"^--{name} is missing: "):
+        valid(**{name: value})
+
+
+def test_a_version_and_the_latest_exclude_each_other() -> None:
+    with pytest.raises(ConfigurationError, match=r"^--model_version and --force_latest exclude each other"):
+        valid(model_version="v20261120_020000", force_latest=True)
+
+
+@pytest.mark.parametrize("digest", ["", "a" * 63, "a" * 65, "g" * 64, "a" * 64 + "\n"])
+def test_a_digest_of_the_wrong_form_is_refused(digest: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--model_sha256 must be 64 hexadecimal digits$"):
+        valid(model_sha256=digest)
+
+
+def test_a_digest_may_be_written_in_capitals() -> None:
+    assert valid(model_sha256="AB" * 32).model_sha256 == "AB" * 32
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "limits"),
+    [
+        ("max_drop_rate", -0.01, "between 0 and 1$"),
+        ("max_drop_rate", 1.01, "between 0 and 1$"),
+        ("max_drop_rate", NAN, "between 0 and 1$"),
+        ("review_band", 0.51, r"between 0 and 0\.5$"),
+        ("review_band", NAN, r"between 0 and 0\.5$"),
+        ("max_psi", -1.0, "between 0 and "),
+        ("max_psi", float("inf"), "between 0 and "),
+        ("batch_rows", 0, "between 1 and 100000$"),
+        ("batch_rows", 100_001, "between 1 and 100000$"),
+        ("lock_timeout", -1.0, "not be negative$"),
+        ("lock_timeout", NAN, "not be negative$"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(name: str, value: float, limits: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^--{name} must .*{limits}"):
+        valid(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_drop_rate", 0.0), ("max_drop_rate", 1.0), ("review_band", 0.5), ("batch_rows", 1), ("lock_timeout", 0.0)],
+)
+def test_the_ends_of_a_range_are_in_it(name: str, value: float) -> None:
+    assert getattr(valid(**{name: value}), name) == value

@@ -1,0 +1,135 @@
+"""The numbers of a run: they add up in any order, and drift is measured as the literature says."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_pcc import schemas
+from beam_pcc.models.metadata import SCORE_BINS
+from beam_pcc.models.scoring import Scores
+from beam_pcc.postprocess import postprocess
+from beam_pcc.statistics import RunStats, SumStats, predicted, psi, reasons, score_histogram
+from beam_pcc.validation import rejected
+from tests.inputs import TIME, cases
+
+counts = st.integers(0, 10**9)
+histograms = st.lists(counts, min_size=SCORE_BINS, max_size=SCORE_BINS).map(tuple)
+stats = st.builds(
+    RunStats, counts, st.dictionaries(st.sampled_from(schemas.REASONS), st.integers(1, 10**9)).map(Counter), histograms
+)
+filled = histograms.filter(sum)
+
+
+@given(stats, stats, stats)
+def test_parts_of_a_run_add_up_however_they_are_grouped(a: RunStats, b: RunStats, c: RunStats) -> None:
+    assert (a + b) + c == a + (b + c)
+
+
+@given(stats, stats)
+def test_parts_of_a_run_add_up_in_any_order(a: RunStats, b: RunStats) -> None:
+    assert a + b == b + a
+
+
+@given(stats)
+def test_nothing_added_changes_nothing(a: RunStats) -> None:
+    assert a + RunStats() == a
+
+
+def test_a_sum_holds_the_rows_reasons_and_scores_of_its_parts() -> None:
+    zeros = (0,) * (SCORE_BINS - 1)
+    a = RunStats(10, Counter(non_finite=2), (7, *zeros))
+    b = RunStats(5, Counter(non_finite=1, model_error=1), (2, *zeros))
+
+    assert a + b == RunStats(15, Counter(non_finite=3, model_error=1), (9, *zeros))
+
+
+@given(st.lists(stats, max_size=6), st.integers(0, 6))
+def test_a_runner_may_split_the_sum_as_it_likes(parts: list[RunStats], at: int) -> None:
+    combine = SumStats()
+
+    def of(some: list[RunStats]) -> RunStats:
+        accumulator = combine.create_accumulator()
+        for part in some:
+            accumulator = combine.add_input(accumulator, part)
+        return accumulator
+
+    split = combine.extract_output(combine.merge_accumulators([of(parts[:at]), of(parts[at:])]))
+    assert split == combine.extract_output(of(parts))
+
+
+def test_the_sum_of_nothing_is_zero() -> None:
+    combine = SumStats()
+    assert combine.extract_output(combine.merge_accumulators([])) == RunStats()
+
+
+def test_reasons_counts_the_rows_of_each_reason() -> None:
+    names = [schemas.NON_FINITE, schemas.MODEL_ERROR, schemas.NON_FINITE]
+    batch = rejected(pa.array(["a", None, "b"]), names, [""] * 3)
+
+    assert reasons(batch) == {schemas.NON_FINITE: 2, schemas.MODEL_ERROR: 1}
+    assert reasons(batch.slice(3)) == {}
+
+
+@given(st.lists(st.floats(0.0, 1.0)))
+def test_a_histogram_counts_every_score_once(scores: list[float]) -> None:
+    histogram = score_histogram(np.array(scores, np.float64))
+
+    assert len(histogram) == SCORE_BINS
+    assert sum(histogram) == len(scores)
+
+
+def test_a_histogram_has_equal_bins_with_both_ends_of_the_scale() -> None:
+    assert score_histogram(np.array([0.0, 0.05, 0.15, 0.95, 1.0])) == (2, 1, 0, 0, 0, 0, 0, 0, 0, 2)
+
+
+@given(st.lists(st.floats(0.0, 1.0), max_size=8), st.floats(0.01, 0.99))
+def test_predicted_gives_the_probability_of_pc_back_from_label_and_confidence(
+    probability: list[float], threshold: float
+) -> None:
+    p = np.array(probability)
+    scores = Scores(np.column_stack([1.0 - p, p]).reshape(-1, 2))
+    labelled, _ = postprocess(
+        cases(len(p)), scores, classes=("NOT_PC", "PC"), threshold=threshold, review_band=0.1, now=TIME
+    )
+
+    np.testing.assert_allclose(predicted(labelled), p, atol=1e-15)
+
+
+@given(filled)
+def test_psi_of_equal_histograms_is_zero(histogram: tuple[int, ...]) -> None:
+    assert psi(histogram, histogram) == 0.0
+
+
+@given(st.lists(st.integers(100, 10**6), min_size=SCORE_BINS, max_size=SCORE_BINS), st.integers(2, 1_000))
+def test_psi_of_equal_shares_is_nearly_zero_whatever_the_number_of_rows(histogram: list[int], times: int) -> None:
+    assert psi(histogram, [n * times for n in histogram]) == pytest.approx(0.0, abs=1e-3)
+
+
+@given(filled, filled)
+def test_psi_is_finite_and_not_negative_even_with_empty_bins(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    drift = psi(a, b)
+
+    assert drift is not None
+    assert math.isfinite(drift)
+    assert drift >= 0.0
+
+
+@given(filled, filled)
+def test_psi_does_not_depend_on_which_histogram_is_the_baseline(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    assert psi(a, b) == pytest.approx(psi(b, a))
+
+
+@pytest.mark.parametrize(("a", "b"), [((0, 0), (1, 2)), ((1, 2), (0, 0)), ((0, 0), (0, 0))])
+def test_psi_of_an_empty_histogram_is_unknown(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    assert psi(a, b) is None
+
+
+def test_psi_of_a_known_shift() -> None:
+    # Half a count more in each bin: 1.5 and 3.5 of 5, shares 0.3 and 0.7; then the other way round.
+    # (0.7 - 0.3) ln(0.7 / 0.3) + (0.3 - 0.7) ln(0.3 / 0.7) = 0.8 ln(7 / 3) = 0.677838
+    assert psi([1, 3], [3, 1]) == pytest.approx(0.677838, abs=1e-6)
