@@ -58,6 +58,7 @@ _KINDS: dict[str, type[PccError]] = {
     kind.__name__: kind for kind in (PccError, ConfigurationError, ModelError, RunError, SourceError, WarehouseError)
 }
 _IN_TRACE = re.compile(r"^(?:RuntimeError: )?beam_pcc\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
+_STEP = re.compile(r" \[while running '[^']*'\]$")  # what Beam adds to an exception's words
 _LAST_LINE = re.compile(r"^(\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$", re.MULTILINE)
 
 
@@ -68,7 +69,8 @@ def from_runner(error: BaseException) -> PccError:
     else only the exception's own last line is kept, as a `RunError`.
     """
     if isinstance(error, PccError):
-        return error
+        words = str(error)
+        return error if words == (said := _STEP.sub("", words)) else type(error)(said)
     text = str(error)
     for name, words in reversed(_IN_TRACE.findall(text)):
         if name in _KINDS:

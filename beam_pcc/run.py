@@ -131,7 +131,7 @@ def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
 
 
 class _WorkerWords(io.TextIOBase):
-    """Takes what in-process workers print on stderr (Beam prints each traceback there too) into the log, for --debug."""
+    """Takes what in-process workers print on stderr (Beam prints each traceback there) into the log, for --debug."""
 
     def write(self, text: str) -> int:
         if text.strip():

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pcc import schemas
-from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
@@ -55,7 +55,10 @@ def read_labelled(path: str) -> TrainingSet:
     if "timestamp" not in table.column_names:
         epoch = dt.datetime.fromtimestamp(0, dt.timezone.utc)
         table = table.append_column("timestamp", pa.array([epoch] * len(table), pa.timestamp("us", "UTC")))
-    check_input(table.schema, path)
+    try:
+        check_input(table.schema, f"--data {path}")
+    except SourceError as error:
+        raise ConfigurationError(str(error)) from None
     # A row number for an id, so that the labels of the valid rows are found again.
     table = table.set_column(
         table.column_names.index("case_id"), "case_id", pa.array(np.arange(len(table)).astype(str))

@@ -82,8 +82,9 @@ def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     bad = np.flatnonzero(~valid)
     first = [next(reason for reason, mask in faults if mask[row]) for row in bad]
     shaped_row = np.cumsum(has_shape) - 1
+    width = 4 if _is_bytes(rows.column("embedding_vector").type) else 1
     details = [
-        _detail(reason, int(lengths[row]), vectors[shaped_row[row]] if has_shape[row] else None)
+        _detail(reason, lengths[row] / width, vectors[shaped_row[row]] if has_shape[row] else None)
         for row, reason in zip(bad, first, strict=True)
     ]
     return cases, rejected(case_id.take(pa.array(bad)), first, details)
@@ -95,9 +96,9 @@ def rejected(case_ids: pa.Array, reasons: Sequence[str], details: Sequence[str])
     return pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_REJECTED)
 
 
-def _detail(reason: str, length: int, vector: npt.NDArray[np.float32] | None) -> str:
+def _detail(reason: str, length: float, vector: npt.NDArray[np.float32] | None) -> str:
     if reason == schemas.WRONG_DIMENSION:
-        return f"{length} values, not {schemas.VECTOR_DIM}"
+        return f"{length:.10g} values, not {schemas.VECTOR_DIM}"
     if reason == schemas.NON_FINITE and vector is not None:
         at = np.flatnonzero(~np.isfinite(vector))
         return f"{len(at)} values are null, NaN, infinite or beyond float32; the first at position {at[0]}"
@@ -198,8 +199,7 @@ def _vectors(column: pa.Array) -> tuple[schemas.Vectors, npt.NDArray[np.int64], 
     if _is_bytes(column.type):
         size = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
         has_shape = size == _VECTOR_BYTES
-        lengths = np.where(size % 4 == 0, size // 4, np.maximum(size // 4, 1))
-        return _from_bytes(_filter(column, has_shape)), lengths, has_shape
+        return _from_bytes(_filter(column, has_shape)), size, has_shape
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     has_shape = lengths == schemas.VECTOR_DIM
     flat = _filter(column, has_shape).flatten()

@@ -54,6 +54,15 @@ def test_a_slice_of_a_larger_batch_gives_the_rows_of_the_slice(kind: pa.DataType
 
 
 @pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
+def test_a_slice_of_sound_rows_only_gives_these_rows(kind: pa.DataType) -> None:
+    values = [VECTOR / 2**i for i in range(4)]
+
+    cases, _ = validate(rows(vector=vectors(values, kind)).slice(1, 2))
+
+    np.testing.assert_array_equal(schemas.vectors_of(cases), np.array(values[1:3], np.float32))
+
+
+@pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
 def test_a_null_vector_of_any_type_is_missing(kind: pa.DataType) -> None:
     assert reasons(rows(vector=vectors([VECTOR, None], kind))) == [schemas.MISSING_VECTOR]
 
@@ -176,6 +185,7 @@ TIMES = {
     f"{SECRET} soon": schemas.BAD_TIMESTAMP,
     None: schemas.BAD_TIMESTAMP,
 }
+INSTANTS = {"2026-11-20": TIME.replace(hour=0), "2026-11-20T10:00-08:00": TIME.replace(hour=18)}
 
 
 def drawn(kind: str, rng: np.random.Generator) -> Any:
@@ -210,6 +220,7 @@ def test_every_row_comes_out_once_and_valid_ones_as_they_went_in(
     lost = [i for i in range(cut, len(specs)) if faults[i] is not None]
     assert cases.column("case_id").to_pylist() == [ids[i] for i in kept]
     assert rejected.column("case_id").to_pylist() == [ids[i] for i in lost]
+    assert cases.column("timestamp").to_pylist() == [INSTANTS[specs[i][2]] for i in kept]
     assert rejected.column("reason").to_pylist() == [faults[i] for i in lost]
 
     with np.errstate(under="ignore"):

@@ -60,8 +60,8 @@ class Baseline:
     norms: Mapping[str, Mapping[str, float]]
 
     def __post_init__(self) -> None:
-        if len(self.score_histogram) != SCORE_BINS or sum(self.score_histogram) <= 0:
-            raise ValueError(f"score_histogram must hold {SCORE_BINS} counts")
+        if len(self.score_histogram) != SCORE_BINS or min(self.score_histogram) < 0 or not any(self.score_histogram):
+            raise ValueError(f"score_histogram must hold {SCORE_BINS} counts, not all zero")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ class ModelMetadata:
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"threshold {self.threshold} is not between 0 and 1")
+        if not isinstance(self.sha256, str | None):
+            raise TypeError("sha256 is no text")
 
     def to_json(self) -> str:
         """The text of metadata.json."""
@@ -114,7 +116,7 @@ class ModelMetadata:
             given["threshold"] = float(given.get("threshold", DEFAULT_THRESHOLD))
             given["feature_count"] = int(given.get("feature_count", schemas.VECTOR_DIM))
             return cls(version=version, **given)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ModelError(
                 f"{where} is not a model's metadata.json: {type(error).__name__}: {one_line(error, 120)}; "
                 "mend the file, or remove it to run with the defaults"

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
@@ -20,8 +20,7 @@ from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.validation import check_input
 
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
-_JSON_BLOCK = 8 * 2**20  # bytes of JSONL parsed at a time
-_JSON_MAX_LINE = 64 * 2**20
+_JSON_BLOCK = 8 * 2**20  # bytes of JSONL parsed at a time; a row must fit
 
 
 class ReadFiles(beam.PTransform):
@@ -124,13 +123,13 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
 
 
 def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    with FileSystems.open(file) as handle:
+    with _text_bytes(file) as handle:
         line = _first_line(handle)
     if not line:
         return
     schema = _jsonl_schema(line, file)
     base64_vectors = schema.field("embedding_vector").type == pa.string()
-    with FileSystems.open(file) as handle:
+    with _text_bytes(file) as handle:
         reader = pyarrow.json.open_json(
             handle,
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=_JSON_BLOCK),
@@ -142,11 +141,17 @@ def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
                 yield _decode_vectors(rows) if base64_vectors else rows
 
 
-def _first_line(handle: BinaryIO) -> bytes:
-    for line in iter(lambda: handle.readline(_JSON_MAX_LINE), b""):
-        if line.strip():
-            return line
-    return b""
+@contextlib.contextmanager
+def _text_bytes(file: str) -> Iterator[pa.NativeFile]:
+    with contextlib.ExitStack() as stack:
+        stored = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
+        stream = stack.enter_context(pa.PythonFile(stored, mode="r"))
+        yield stack.enter_context(pa.CompressedInputStream(stream, "gzip")) if file.endswith(".gz") else stream
+
+
+def _first_line(handle: pa.NativeFile) -> bytes:
+    lines = handle.read(_JSON_BLOCK).splitlines()
+    return next((line for line in lines if line.strip()), b"")
 
 
 def _jsonl_schema(line: bytes, file: str) -> pa.Schema:
