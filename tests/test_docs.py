@@ -1,0 +1,93 @@
+"""Documentation that cannot rot: what the code offers is in docs/, and what docs/ quotes is in the code."""
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from beam_pcc import cli, schemas, settings
+
+ROOT = Path(__file__).parent.parent
+CONTRACTS = (ROOT / "docs/contracts.md").read_text()
+TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()
+ERRORS = {"PccError", "ConfigurationError", "ModelError", "RunError", "SourceError", "WarehouseError", "RefusedError"}
+
+
+def commands(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield name, parser
+    for group in groups:
+        for word, below in group.choices.items():
+            yield from commands(below, f"{name} {word}")
+
+
+COMMANDS = dict(commands(cli._parser(), "beam-pcc"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_in_the_contracts(name: str) -> None:
+    assert f"`{name}`" in CONTRACTS
+    for action in COMMANDS[name]._actions:
+        for option in action.option_strings:
+            if option.startswith("--"):
+                assert f"`{option}`" in CONTRACTS, option
+
+
+@pytest.mark.parametrize("variable", settings.ENVIRONMENT)
+def test_every_environment_variable_is_in_the_contracts(variable: str) -> None:
+    assert f"| `{variable}` |" in CONTRACTS
+
+
+def test_the_environment_is_read_only_where_it_is_listed() -> None:
+    for file in (ROOT / "beam_pcc").rglob("*.py"):
+        if file.name != "settings.py":
+            assert not re.search(r"os\.environ|getenv", file.read_text()), file
+
+
+@pytest.mark.parametrize("table", schemas.TABLES)
+def test_every_table_and_column_is_in_the_contracts(table: str) -> None:
+    assert f"`{table}`" in CONTRACTS
+    for column in schemas.TABLES[table].names:
+        assert re.search(rf"\b{column}\b", CONTRACTS), column
+
+
+@pytest.mark.parametrize("reason", schemas.REASONS)
+def test_every_reason_code_is_in_the_contracts(reason: str) -> None:
+    assert f"| `{reason}` |" in CONTRACTS
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Of each error raised in beam_pcc: where, and the longest part of its words that does not vary."""
+    for file in sorted((ROOT / "beam_pcc").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and node.args):
+                continue
+            words = node.args[0]
+            parts = words.values if isinstance(words, ast.JoinedStr) else [words]
+            fixed = [p.value for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)]
+            if fixed:
+                yield f"{file.name}:{node.lineno}", max(fixed, key=len).strip(" :;,'()")
+
+
+@pytest.mark.parametrize(("where", "words"), list(messages()))
+def test_every_error_line_is_in_troubleshooting(where: str, words: str) -> None:
+    assert " ".join(words.split()) in " ".join(TROUBLESHOOTING.split()), where
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/README.md"]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_readme_shows_the_summary_as_it_is() -> None:
+    from beam_pcc.summary import summary
+
+    assert summary.__doc__
+    text = (ROOT / "README.md").read_text()
+    for label in ("cases", "PC", "NOT_PC", "review", "rejected", "model", "drift", "seconds", "run", "tables", "look"):
+        assert re.search(rf"^      {label} ", text, re.MULTILINE), label
