@@ -207,7 +207,7 @@ def _train(flags: argparse.Namespace) -> int:
     made = train(flags.data, flags.models, seed=flags.seed, threshold=flags.threshold)
     print(f"{made.version}: trained on {made.trained_on['rows']:,} rows, classes {', '.join(made.classes or ())}")
     if made.trained_on["dropped"]:
-        print(f"  left out {made.trained_on['dropped']:,} rows without a valid vector, id or time")
+        print(f"  left out {made.trained_on['dropped']:,} rows without a valid vector or time")
     print(f"  hold-out of {made.trained_on['holdout']:,}: {metrics_line(made)}")
     print(f"  {Path(flags.models) / made.version}  (sha256 {str(made.sha256)[:12]})")
     return 0

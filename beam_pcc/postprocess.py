@@ -55,8 +55,8 @@ def postprocess(
     probability = privacy_probability(probabilities, classes)
     positive = probability >= threshold
     privacy = privacy_classes(classes)
-    subtypes = np.array([classes[c].removeprefix(schemas.SUBTYPE_PREFIX) for c in privacy], dtype=object)
-    subtypes[subtypes == schemas.PC] = None
+    names = [classes[c] for c in privacy]
+    subtypes = np.array([None if n == schemas.PC else n.removeprefix(schemas.SUBTYPE_PREFIX) for n in names], object)
     likeliest = probabilities[:, privacy].argmax(axis=1)
     columns = [
         case_id,

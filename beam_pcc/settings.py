@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from beam_pcc import schemas
-from beam_pcc.errors import ConfigurationError
+from beam_pcc.errors import ConfigurationError, one_line
 
 ENVIRONMENT = {
     "PARTITION_DATE": "the partition, where --partition is not given",
@@ -34,7 +34,7 @@ def parse_partition(text: str, today: dt.date | None = None) -> dt.date:
             return dt.date(int(match[1]), int(match[3]), int(match[4]))
     except ValueError:
         pass
-    raise ConfigurationError(f"partition '{text}' is not a date: use YYYYMMDD, today or yesterday")
+    raise ConfigurationError(f"partition {one_line(repr(text), 40)} is not a date: use YYYYMMDD, today or yesterday")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import io
 import os
 import platform
@@ -198,8 +199,10 @@ def _write(model: Any, models: Path, **described: Any) -> ModelMetadata:
             aside.chmod(0o755)
             try:
                 os.rename(aside, models / version)  # noqa: PTH104 - fails, where Path.replace could overwrite
-            except OSError:  # another version of this very second
-                time.sleep(1.0)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                time.sleep(1.0)  # another version of this very second
                 continue
             return metadata
     finally:
@@ -208,4 +211,5 @@ def _write(model: Any, models: Path, **described: Any) -> ModelMetadata:
 
 def metrics_line(metadata: ModelMetadata) -> str:
     """The hold-out metrics in one line."""
-    return ", ".join(f"{name} {value:.3f}" for name, value in metadata.metrics.items())
+    numbers = {name: value for name, value in metadata.metrics.items() if isinstance(value, int | float)}
+    return ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())

@@ -165,7 +165,8 @@ def _timestamps(column: pa.Array) -> pa.Array:
         return _cast_what_fits(column, utc)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return _cast_what_fits(column, naive).cast(utc)
-    column = pc.utf8_trim_whitespace(_text(column))
+    # BigQuery's JSON export ends its times in " UTC".
+    column = pc.replace_substring_regex(pc.utf8_trim_whitespace(_text(column)), r"\s*(?:UTC|z)$", "Z")
     zoned = pc.fill_null(pc.match_substring_regex(column, _ZONE), False)
     # A date such as 2026-11-20 ends like the zone -20: only what has a time of day can have a zone.
     zoned = pc.and_(zoned, pc.fill_null(pc.match_substring(column, ":"), False))

@@ -42,7 +42,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
 
 @pytest.fixture
 def read_all(tmp_path: Path) -> ReadAll:
-    """Runs a source in Beam's in-process runner, as `beam-pcc run` does; gives its batches, in no order."""
+    """Runs a source in Beam's in-process runner; gives its batches, in no order."""
 
     def run(source: beam.PTransform) -> list[pa.RecordBatch]:
         coders.register()
@@ -52,7 +52,8 @@ def read_all(tmp_path: Path) -> ReadAll:
         def keep(rows: pa.RecordBatch) -> None:
             (folder / uuid4().hex).write_bytes(pickle.dumps(rows))
 
-        pipeline = beam.Pipeline(options=beam_options([]))
+        # One thread: quicker to start and to fail. The end-to-end tests run with as many as there are cores.
+        pipeline = beam.Pipeline(options=beam_options(["--direct_num_workers=1"]))
         _ = pipeline | source | beam.Map(keep)
         try:
             pipeline.run().wait_until_finish()

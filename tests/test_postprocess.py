@@ -74,6 +74,11 @@ def test_plain_pc_has_no_subtype() -> None:
     assert column(predictions, "subtype_label") == [None, "opt_out"]
 
 
+def test_a_subtype_may_be_called_as_the_class_is() -> None:
+    predictions, _ = label([[0.1, 0.9]], ("NOT_PC", "PC/PC"))
+    assert column(predictions, "subtype_label") == ["PC"]
+
+
 def test_a_subtype_keeps_all_that_follows_the_prefix() -> None:
     predictions, _ = label([[0.1, 0.9]], ("NOT_PC", "PC/access/export"))
     assert column(predictions, "subtype_label") == ["access/export"]

@@ -69,7 +69,7 @@ NO_DATES = [
 def test_what_is_no_day_is_refused_and_named(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"is not a date: use YYYYMMDD, today or yesterday$") as refusal:
         parse_partition(text)
-    assert f"'{text}'" in str(refusal.value)
+    assert repr(text) in str(refusal.value)
 
 
 @given(
@@ -78,6 +78,12 @@ def test_what_is_no_day_is_refused_and_named(text: str) -> None:
 def test_text_without_the_eight_digits_of_a_day_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a date"):
         parse_partition(text)
+
+
+def test_a_partition_of_several_lines_is_refused_in_one() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        parse_partition("2026\n1120")
+    assert "\n" not in str(refusal.value)
 
 
 def test_flags_that_are_not_given_have_the_defaults_of_the_settings() -> None:

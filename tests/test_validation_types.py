@@ -32,6 +32,7 @@ def times(column: Any) -> list[dt.datetime | None]:
         ("2026-11-20T10:00:00+02:00", 8),
         ("2026-11-20T10:00:00-0800", 18),
         ("2026-11-20 10:00:00.000000+02", 8),
+        ("2026-11-20 10:00:00 UTC", 10),
     ],
 )
 def test_a_timestamp_in_text_is_utc_unless_it_has_a_zone(text: str, hour: int) -> None:

@@ -19,6 +19,16 @@ from beam_pcc import schemas
 from beam_pcc.errors import ModelError, one_line
 
 DEFAULT_THRESHOLD = 0.5
+_KINDS: dict[str, type] = {
+    "classes": list,
+    "embedding_model": str,
+    "sha256": str,
+    "trained_on": dict,
+    "libraries": dict,
+    "metrics": dict,
+    "golden": dict,
+    "baseline": dict,
+}
 SCORE_BINS = 10  # equal bins over [0, 1] of a score histogram
 
 
@@ -85,8 +95,6 @@ class ModelMetadata:
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"threshold {self.threshold} is not between 0 and 1")
-        if not isinstance(self.sha256, str | None):
-            raise TypeError("sha256 is no text")
 
     def to_json(self) -> str:
         """The text of metadata.json."""
@@ -102,6 +110,9 @@ class ModelMetadata:
             values = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)} - {"version"}
             given = {k: v for k, v in values.items() if k in known and v is not None}
+            for name, kind in _KINDS.items():
+                if not isinstance(given.get(name, kind()), kind):
+                    raise TypeError(f"{name} is {type(given[name]).__name__}, not {kind.__name__}")
             if "classes" in given:
                 given["classes"] = tuple(str(c) for c in given["classes"])
             if "golden" in given:
@@ -116,7 +127,7 @@ class ModelMetadata:
             given["threshold"] = float(given.get("threshold", DEFAULT_THRESHOLD))
             given["feature_count"] = int(given.get("feature_count", schemas.VECTOR_DIM))
             return cls(version=version, **given)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelError(
                 f"{where} is not a model's metadata.json: {type(error).__name__}: {one_line(error, 120)}; "
                 "mend the file, or remove it to run with the defaults"

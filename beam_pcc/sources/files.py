@@ -150,8 +150,13 @@ def _text_bytes(file: str) -> Iterator[pa.NativeFile]:
 
 
 def _first_line(handle: pa.NativeFile) -> bytes:
-    lines = handle.read(_JSON_BLOCK).splitlines()
-    return next((line for line in lines if line.strip()), b"")
+    """The first line that is not blank, however far down or long it is."""
+    line = b""
+    while block := handle.read(_JSON_BLOCK):
+        line, newline, _ = (line + block).lstrip().partition(b"\n")
+        if newline:
+            break
+    return line
 
 
 def _jsonl_schema(line: bytes, file: str) -> pa.Schema:

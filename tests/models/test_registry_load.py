@@ -111,6 +111,9 @@ WRONG_VALUES = {
     "golden rows not base64": {"golden": {"vectors": "?", "probabilities": [[0.5, 0.5]]}},
     "digest of no text": {"sha256": 7},
     "classes of no list": {"classes": 7},
+    "classes of one text": {"classes": "PC"},
+    "embedding model of no text": {"embedding_model": 5},
+    "trained on of no object": {"trained_on": "x"},
 }
 
 

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,11 @@ def test_jsonl_may_have_blank_lines_and_no_last_newline(tmp_path: Path, read_all
     assert read_jsonl(read_all, tmp_path / "a.jsonl", content) == [as_json(0), as_json(1)]
 
 
+def test_rows_below_many_blank_lines_are_not_lost(tmp_path: Path, read_all: ReadAll) -> None:
+    content = b" \n" * 5_000_000 + jsonl(as_json(0))
+    assert [row["case_id"] for row in read_jsonl(read_all, tmp_path / "a.jsonl", content)] == ["c000"]
+
+
 def test_a_jsonl_file_larger_than_a_block_is_read_whole(tmp_path: Path, read_all: ReadAll) -> None:
     objects = [as_json(i, padding="x" * 200_000) for i in range(90)]  # 18 MB; a block is 8
     found = read_jsonl(read_all, tmp_path / "a.jsonl", jsonl(*objects))
@@ -85,6 +91,21 @@ def test_a_jsonl_file_larger_than_a_block_is_read_whole(tmp_path: Path, read_all
 def test_jsonl_may_be_packed_with_gzip(tmp_path: Path, read_all: ReadAll) -> None:
     packed = gzip.compress(jsonl(as_json(0), as_json(1)))
     assert read_jsonl(read_all, tmp_path / "a.jsonl.gz", packed) == [as_json(0), as_json(1)]
+
+
+def test_packed_jsonl_may_be_several_packed_files_joined(tmp_path: Path, read_all: ReadAll) -> None:
+    packed = gzip.compress(jsonl(as_json(0))) + gzip.compress(jsonl(as_json(1)))
+    assert read_jsonl(read_all, tmp_path / "a.jsonl.gz", packed) == [as_json(0), as_json(1)]
+
+
+def test_packed_jsonl_cut_off_between_two_rows_is_an_error_and_not_a_shorter_file(
+    tmp_path: Path, error_of: ErrorOf
+) -> None:
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    first_row = packer.compress(jsonl(as_json(0))) + packer.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / "a.jsonl.gz").write_bytes(first_row)  # unpacks to one whole row, but has no end
+
+    assert "cannot be read as JSONL" in error_of(tmp_path / "a.jsonl.gz")
 
 
 @pytest.mark.parametrize("missing", [1, 9, 60])
