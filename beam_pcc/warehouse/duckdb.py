@@ -32,7 +32,7 @@ _TYPES = {
 _ONE_AT_A_TIME = threading.Lock()
 # Staging tables beyond this spill to a folder beside the file, so that a run's memory does not grow with its rows.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "512MB",
+    "memory_limit": "128MB",
     "preserve_insertion_order": "false",
 }
 
