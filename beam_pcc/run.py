@@ -26,6 +26,7 @@ from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run, Warehouse
 
 _log = logging.getLogger(__name__)
+_PATIENCE_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
 
 
 def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
@@ -62,6 +63,9 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
             return _execute(settings, options, warehouse, identity, area, model, read)
     except BaseException as error:
         failure = _explain(error)
+        if isinstance(error, Stopped):  # who stops a run does not wait for long
+            patience = min(settings.lock_timeout, _PATIENCE_WHEN_STOPPED)
+            warehouse = open_warehouse(settings.warehouse, lock_timeout=patience)
         if not settings.dry_run and not _record(warehouse, identity, failure):
             failure = RunError(f"stopped after partition {settings.partition:%Y%m%d} was published: {failure}")
         if failure is error:
