@@ -119,7 +119,9 @@ def _execute(
 
 
 def _explain(error: BaseException) -> PccError:
-    return RunError(f"stopped by {error}") if isinstance(error, Stopped) else from_runner(error)
+    if isinstance(error, Stopped):  # in whichever step: Beam adds that to the words
+        return RunError(f"stopped by {str(error).split()[0]}")
+    return from_runner(error)
 
 
 def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:

@@ -34,7 +34,7 @@ BROKEN_AT = {
     67: schemas.BAD_TIMESTAMP,
 }
 """Row i of a sample is broken in this way if i % BROKEN_EVERY is the key: 6 rows in 250, 2.4 %."""
-MODEL_ERROR_EVERY = 2_000
+MODEL_ERROR_EVERY = 20_000
 MODEL_ERROR_AT = 83
 """Row i of a sample is beyond the model if i % MODEL_ERROR_EVERY is this: rare, as the model is then asked 20 times."""
 

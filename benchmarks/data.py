@@ -23,7 +23,7 @@ _MADE_BY = hashlib.sha256(Path(synthetic.__file__).read_bytes() + _LAYOUT).hexdi
 
 
 def cases(cache: Path, rows: int, *, clean: bool = False) -> Path:
-    """The folder with `rows` cases in up to FILES files; `clean`: without the 2.45 % that synthetic breaks."""
+    """The folder with `rows` cases in up to FILES files; `clean`: without the 2.4 % that synthetic breaks."""
     folder = cache / f"{'clean' if clean else 'cases'}-{rows}-{_MADE_BY}"
     if not folder.exists():
         print(f"writing {rows:,} {'clean ' if clean else ''}cases to {folder}", flush=True)

@@ -21,7 +21,10 @@ from beam_pcc.errors import (
 )
 from beam_pcc.options import beam_options
 
-MODES = {"threads": [], "one thread": ["--direct_num_workers=1"]}
+MODES = {
+    "threads": ["--direct_num_workers=2", "--direct_running_mode=multi_threading"],
+    "one thread": ["--direct_num_workers=1"],
+}
 
 
 def failure_of_a_run(error: Exception, mode: list[str]) -> PccError:

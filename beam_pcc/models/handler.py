@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import threadpoolctl
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_pcc import schemas
@@ -39,7 +40,12 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
         self._review_band = review_band
 
     def load_model(self) -> LoadedModel:
-        """Read, check and load the model file. Raises ModelError."""
+        """Read, check and load the model file. Raises ModelError.
+
+        Keeps this process's BLAS to one thread: a batch is too small for more, and their waiting takes the cores from
+        reading (measured: 3.6 s against 2.5 s for 200,000 cases on two cores).
+        """
+        threadpoolctl.threadpool_limits(limits=1, user_api="blas")
         estimator = self._version.file.load()
         return LoadedModel(estimator, scoring.LinearExplainer.of(estimator, self._version.classes))
 

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -99,16 +100,22 @@ def _parts(file: str) -> Iterator[_Part]:
 def _read(part: _Part, batch_rows: int) -> Iterator[pa.RecordBatch]:
     if _is_parquet(part.file):
         with _explained(part.file, "Parquet"), _parquet(part.file) as parquet:
-            # One thread decodes: the runner already reads as many parts at once as it has workers.
-            yield from parquet.iter_batches(
-                batch_rows,
-                row_groups=[part.row_group],
-                columns=list(schemas.INPUT_COLUMNS),
-                use_threads=False,
+            columns = list(schemas.INPUT_COLUMNS)
+            yield from _ahead(
+                parquet.iter_batches(batch_rows, row_groups=[part.row_group], columns=columns, use_threads=False)
             )
     else:
         with _explained(part.file, "JSONL"):
             yield from _read_jsonl(part.file, batch_rows)
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Decode the next batch (Arrow lets go of the GIL) while the graph works on this one."""
+    with ThreadPoolExecutor(max_workers=1) as decoder:
+        coming = decoder.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = decoder.submit(next, batches, None)
+            yield batch
 
 
 @contextlib.contextmanager

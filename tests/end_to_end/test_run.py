@@ -13,6 +13,7 @@ from tests.end_to_end.conftest import DATE, DAY, Workspace
 
 pytestmark = pytest.mark.end_to_end
 
+THREADS = ("--direct_running_mode", "multi_threading")
 BROKEN = {
     schemas.MISSING_CASE_ID: 8,
     schemas.DUPLICATE_CASE_ID: 8,
@@ -95,7 +96,7 @@ def test_a_run_leaves_other_partitions_alone(workspace: Workspace) -> None:
 def test_the_result_does_not_depend_on_batches_or_workers(workspace: Workspace) -> None:
     workspace.run()
     first = workspace.published()
-    workspace.run("sample://500", "--batch_rows", 37, "--direct_num_workers", 1)
+    workspace.run("sample://500", "--batch_rows", 37, "--direct_num_workers", 2, *THREADS)
 
     assert [row[:3] for row in workspace.published()] == [row[:3] for row in first]
     assert [row[3] for row in workspace.published()] == pytest.approx([row[3] for row in first])
