@@ -66,7 +66,7 @@ def _machine(repeat: int, load: float) -> str:
         f"{os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the start; "
         f"Python {platform.python_version()}, {libraries}. "
         f"Ours: {workers} Beam workers ({options['direct_running_mode']}), BLAS threads {blas}; "
-        "the bare loop: one thread, BLAS threads 1; one dict per row: BLAS as it comes ({blas} threads)."
+        "the bare loop: one thread, BLAS threads 1; one dict per row: as ours, in the same process."
     )
 
 
