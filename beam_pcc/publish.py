@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,7 +29,6 @@ from beam_pcc.staging import StagingArea
 from beam_pcc.statistics import RunStats, psi
 from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, Warehouse
 
-_log = logging.getLogger(__name__)
 Status = Literal["success", "failed", "empty"]
 
 
