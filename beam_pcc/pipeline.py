@@ -8,6 +8,7 @@ read -> validate -> score -> postprocess -> stage -> publish
 from __future__ import annotations
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.ml.inference.base import PredictionResult, RunInference
 
 from beam_pcc import coders, schemas
@@ -34,13 +35,16 @@ def build(
     """Wire one run into `pipeline`. What flows is RecordBatches; the one element that comes out is the Outcome."""
     coders.register()
     rows = pipeline | "Read" >> read
-    checked = rows | "Validate" >> beam.ParDo(Validate()).with_outputs("rejected", "stats", main="cases")
+    checked = rows | "Validate" >> beam.ParDo(Validate()).with_output_types(pa.RecordBatch).with_outputs(
+        "rejected", "stats", main="cases"
+    )
     scores = checked.cases | "Score" >> RunInference(PccModelHandler(model, review_band)).with_output_types(
         PredictionResult
     )
-    labelled = scores | "Postprocess" >> beam.ParDo(
-        Label(model.classes, model.metadata.threshold, review_band)
-    ).with_outputs("rejected", "stats", main="predictions")
+    label = Label(model.classes, model.metadata.threshold, review_band)
+    labelled = scores | "Postprocess" >> beam.ParDo(label).with_output_types(pa.RecordBatch).with_outputs(
+        "rejected", "stats", main="predictions"
+    )
 
     predictions = labelled.predictions | "StagePredictions" >> beam.ParDo(
         StageRows(area, "predictions", schemas.STAGED_PREDICTIONS)

@@ -56,11 +56,11 @@ class Bench:
 
     @property
     def work(self) -> Path:
-        return self.cache / "work"
+        return self.cache / f"work-{os.getpid()}"
 
     @property
     def peer_work(self) -> Path:
-        return self.cache / "peer"
+        return self.cache / f"peer-{os.getpid()}"
 
 
 def _turns(repeat: int, *actions: Callable[[], object]) -> list[list[float]]:
@@ -135,11 +135,15 @@ def _agree(warehouse: Path, output: Path) -> None:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         published, different = connection.execute(
             """
-            SELECT count(*), count(*) FILTER (peer.case_id IS NULL)
-            FROM pcc_inference_output AS ours LEFT JOIN (SELECT DISTINCT * FROM read_parquet(?)) AS peer
-            ON ours.case_id = peer.case_id AND ours.predicted_label = peer.predicted_label
-            AND ours.subtype_label IS NOT DISTINCT FROM peer.subtype_label
-            AND abs(ours.confidence - peer.confidence) < 1e-5
+            SELECT count(*), count(*) FILTER (NOT agree) FROM (
+                SELECT ours.case_id, bool_or(
+                    ours.predicted_label = peer.predicted_label
+                    AND coalesce(ours.subtype_label, '') = coalesce(peer.subtype_label, '')
+                    AND abs(ours.confidence - peer.confidence) < 1e-5
+                ) IS TRUE AS agree
+                FROM pcc_inference_output AS ours LEFT JOIN read_parquet(?) AS peer USING (case_id)
+                GROUP BY ours.case_id
+            )
             """,
             [str(output)],
         ).fetchall()[0]

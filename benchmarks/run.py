@@ -9,6 +9,7 @@ import argparse
 import datetime as dt
 import os
 import platform
+import shutil
 import statistics
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +39,11 @@ def main() -> None:
     one_run.quiet()
     load = os.getloadavg()[0]  # before it is ours
     bench = figures.Bench(flags.cache.absolute(), flags.repeat, sorted(flags.rows))
-    found = [figure for name in flags.only or figures.FIGURES for figure in figures.FIGURES[name](bench)]
+    try:
+        found = [figure for name in flags.only or figures.FIGURES for figure in figures.FIGURES[name](bench)]
+    finally:
+        for folder in (bench.work, bench.peer_work):
+            shutil.rmtree(folder, ignore_errors=True)
     table = f"{_table(found)}\n\n{_machine(flags.repeat, load)}"
     print(f"\n{table}")
     if flags.output:

@@ -67,7 +67,7 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
         probability = scoring.privacy_probability(scores.probabilities, self._version.classes)
         near = scoring.needs_review(probability, self._version.metadata.threshold, self._review_band)
         blocks = np.full((len(vectors), len(schemas.BLOCKS)), np.nan)
-        blocks[near] = model.explainer.blocks(vectors[near])
+        blocks[near] = model.explainer.blocks(vectors[near], scores.probabilities[near])
         return scoring.Scores(scores.probabilities, scores.errors, blocks)
 
     def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:

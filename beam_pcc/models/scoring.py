@@ -15,6 +15,7 @@ from beam_pcc.errors import one_line
 Floats = npt.NDArray[np.float64]
 # Probabilities of float32 vectors differ by up to 8e-7 with the order of sums; another CPU may differ a little more.
 GOLDEN_TOLERANCE = 1e-5
+EXTREME = 1e6  # a value of a vector beyond it is the likeliest to overflow in a model: embeddings are within [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def needs_review(probability: Floats, threshold: float, band: float) -> npt.NDAr
 
 
 def score(model: Any, vectors: schemas.Vectors) -> Scores:
-    """Score (n, 584) float32 vectors; if the model raises, halve until only the guilty rows are left.
+    """Score (n, 584) float32 vectors; if the model raises, part them until only the guilty rows are left.
 
     A row whose probabilities are not finite, or not within [0, 1], counts as guilty too.
     """
@@ -66,10 +67,7 @@ def _score(model: Any, vectors: schemas.Vectors) -> Scores:
         if rows <= 1:
             said = f"{type(error).__name__}: {one_line(error, 160)}"
             return Scores(np.full((rows, len(model.classes_)), np.nan), dict.fromkeys(range(rows), said))
-        half = rows // 2
-        first, second = _score(model, vectors[:half]), _score(model, vectors[half:])
-        errors = first.errors | {half + row: said for row, said in second.errors.items()}
-        return Scores(np.vstack([first.probabilities, second.probabilities]), errors)
+        return _score_apart(model, vectors, _suspects(vectors))
     with np.errstate(invalid="ignore"):
         sound = ((probabilities >= 0.0) & (probabilities <= 1.0)).all(axis=1)
     if sound.all():
@@ -77,6 +75,24 @@ def _score(model: Any, vectors: schemas.Vectors) -> Scores:
     probabilities[~sound] = np.nan
     said = "the model's probabilities are not between 0 and 1"
     return Scores(probabilities, dict.fromkeys(np.flatnonzero(~sound).tolist(), said))
+
+
+def _suspects(vectors: schemas.Vectors) -> npt.NDArray[np.bool_]:
+    """Which rows of a failed batch to ask about apart: the extreme ones, and where that tells nothing, one half."""
+    extreme: npt.NDArray[np.bool_] = np.abs(vectors).max(axis=1) > EXTREME
+    if extreme.any() and not extreme.all():
+        return extreme
+    return np.arange(len(vectors)) < len(vectors) // 2
+
+
+def _score_apart(model: Any, vectors: schemas.Vectors, suspects: npt.NDArray[np.bool_]) -> Scores:
+    probabilities = np.empty((len(vectors), len(model.classes_)))
+    errors: dict[int, str] = {}
+    for rows in (np.flatnonzero(suspects), np.flatnonzero(~suspects)):
+        part = _score(model, vectors[rows])
+        probabilities[rows] = part.probabilities
+        errors |= {int(rows[row]): said for row, said in part.errors.items()}
+    return Scores(probabilities, errors)
 
 
 def probe_golden(model: Any, vectors: schemas.Vectors, expected: Floats) -> float:
@@ -102,11 +118,16 @@ class LinearExplainer:
         found = _linear(model)
         return cls(*found, classes) if found else None
 
-    def blocks(self, vectors: schemas.Vectors) -> Floats:
-        """(n, 2): for each block, its part of the log-odds of the likeliest privacy class against NOT_PC."""
+    def blocks(self, vectors: schemas.Vectors, probabilities: Floats) -> Floats:
+        """(n, 2): for each block, its part of the log-odds of the likeliest privacy class against NOT_PC.
+
+        Args:
+            vectors: (n, 584).
+            probabilities: (n, classes), of which the likeliest privacy class is the one that gets published.
+        """
         centered = vectors - self._center
         parts = np.stack([centered[:, b] @ self._weights[:, b].T for b in schemas.BLOCKS.values()], axis=1)
-        likeliest = self._privacy[parts.sum(axis=1)[:, self._privacy].argmax(axis=1)]
+        likeliest = self._privacy[probabilities[:, self._privacy].argmax(axis=1)]
         toward = np.take_along_axis(parts, likeliest[:, None, None], axis=2)[:, :, 0]
         blocks: Floats = toward - parts[:, :, self._other].mean(axis=2)
         return blocks

@@ -185,8 +185,22 @@ def test_the_blocks_add_up_to_the_decision_for_pc_against_not_pc(classes: tuple[
     assert explainer is not None
     zero = np.mean([center(m) for m in deciders(model)], axis=0)
     moved = decisions(model, vectors) - decisions(model, zero[None, :])
-    expected = moved[:, 1:].max(axis=1) - moved[:, 0]
-    np.testing.assert_allclose(explainer.blocks(vectors).sum(axis=1), expected, rtol=1e-4, atol=1e-4)
+    probabilities = model.predict_proba(vectors)
+    published = 1 + probabilities[:, 1:].argmax(axis=1)
+    expected = np.take_along_axis(moved, published[:, None], axis=1)[:, 0] - moved[:, 0]
+    np.testing.assert_allclose(explainer.blocks(vectors, probabilities).sum(axis=1), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_subtype_that_is_published_is_explained_even_when_an_intercept_decided_it() -> None:
+    vectors, labels = data(SUBTYPES)
+    model = regression().fit(vectors, labels)
+    model.intercept_ = np.array([0.0, 100.0, 0.0])  # PC/access, whatever the vector says
+    explainer = LinearExplainer.of(model, SUBTYPES)
+    assert explainer is not None
+
+    blocks = explainer.blocks(vectors, model.predict_proba(vectors))
+
+    np.testing.assert_allclose(blocks.sum(axis=1), vectors @ (model.coef_[1] - model.coef_[0]), rtol=1e-4, atol=1e-4)
 
 
 def test_each_block_depends_on_its_own_part_of_the_vector_only() -> None:
@@ -195,7 +209,8 @@ def test_each_block_depends_on_its_own_part_of_the_vector_only() -> None:
     other_terms = VECTORS.copy()
     other_terms[:, TFIDF] = 0.0
 
-    before, after = explainer.blocks(VECTORS), explainer.blocks(other_terms)
+    probabilities = SCALED.predict_proba(VECTORS)
+    before, after = explainer.blocks(VECTORS, probabilities), explainer.blocks(other_terms, probabilities)
 
     np.testing.assert_array_equal(before[:, 0], after[:, 0])
     assert (before[:, 1] != after[:, 1]).all()
@@ -206,7 +221,8 @@ def test_a_frozen_model_is_explained_as_the_model_in_it() -> None:
     explainer, plain = LinearExplainer.of(frozen, BINARY), LinearExplainer.of(SCALED, BINARY)
     assert explainer is not None
     assert plain is not None
-    np.testing.assert_allclose(explainer.blocks(VECTORS), plain.blocks(VECTORS))
+    probabilities = SCALED.predict_proba(VECTORS)
+    np.testing.assert_allclose(explainer.blocks(VECTORS, probabilities), plain.blocks(VECTORS, probabilities))
 
 
 NOT_LINEAR = {
