@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rewrites the two lock files from pyproject.toml: every version and hash, for Python 3.10 and later, on any system.
+# Rewrites the lock files from pyproject.toml: every version and hash, for Python 3.10 and later, on any system.
 # No address is written. Needs uv (https://docs.astral.sh/uv/).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,5 +8,9 @@ lock() {
     uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate "$@"
 }
 lock pyproject.toml requirements/build.in --output-file requirements/run.txt
-lock pyproject.toml requirements/build.in --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt
+lock pyproject.toml requirements/build.in --extra gcp --constraints requirements/run.txt --output-file requirements/gcp.txt
+lock pyproject.toml requirements/build.in --extra gcp --extra dev --constraints requirements/gcp.txt --output-file requirements/dev.txt
 rm requirements/build.in
+# The emulators of the tests have an environment of their own.
+uv pip compile --quiet --python-version 3.13 --generate-hashes --no-header --no-annotate \
+    tests/emulators/requirements.in --output-file tests/emulators/requirements.txt

@@ -1,0 +1,120 @@
+"""Addresses of BigQuery datasets and tables, as a person writes them. Needs no Google library."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from beam_pcc.errors import ConfigurationError, one_line
+
+# Domain-scoped projects hold a colon and a dot: example.com:project.
+_PROJECT = r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{1,61}"
+_DATASET_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})", re.ASCII)
+_TABLE_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})\.([\w-]{{1,1024}})", re.ASCII)
+_SCHEME = "bq://"
+
+
+class DatasetId(NamedTuple):
+    """A dataset: project and name."""
+
+    project: str
+    dataset: str
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}"
+
+    @classmethod
+    def parse(cls, text: str, flag: str) -> DatasetId:
+        """Read `project.dataset`, with or without bq://. Raises ConfigurationError naming `flag`."""
+        match = _DATASET_ADDRESS.fullmatch(text.removeprefix(_SCHEME))
+        if not match:
+            raise ConfigurationError(f"{flag} {one_line(text, 80)} is no dataset: write project.dataset")
+        return cls(match[1], match[2])
+
+    def table(self, name: str) -> TableId:
+        """A table of this dataset."""
+        return TableId(*self, name)
+
+
+class TableId(NamedTuple):
+    """A table: project, dataset and name."""
+
+    project: str
+    dataset: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.table}"
+
+    @classmethod
+    def parse(cls, text: str, flag: str) -> TableId:
+        """Read `project.dataset.table`, with or without bq://. Raises ConfigurationError naming `flag`."""
+        match = _TABLE_ADDRESS.fullmatch(text.removeprefix(_SCHEME))
+        if not match:
+            raise ConfigurationError(f"{flag} {one_line(text, 80)} is no table: write project.dataset.table")
+        return cls(match[1], match[2], match[3])
+
+    @property
+    def home(self) -> DatasetId:
+        """The table's dataset."""
+        return DatasetId(self.project, self.dataset)
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """The table that `--source bq://...` names for one day, and how to pick the day from it.
+
+    Attributes:
+        table: A table that holds one day (a shard), or many.
+        partition_column: Of a table with many days, the column that tells the day; None for a shard.
+    """
+
+    table: TableId
+    partition_column: str | None = None
+
+    @classmethod
+    def parse(cls, source: str, partition: dt.date) -> SourceTable:
+        """Read `bq://p.d.t_{partition}` or `bq://p.d.t?partition_column=timestamp`. Raises ConfigurationError."""
+        address, _, options = source.partition("?")
+        known = dict(parse_qsl(options, keep_blank_values=True))
+        column = known.pop("partition_column", None)
+        if known:
+            raise ConfigurationError(
+                f"--source {one_line(source, 120)}: {one_line(next(iter(known)), 40)} is no option; "
+                "there is ?partition_column=COLUMN"
+            )
+        sharded = "{partition}" in address
+        if sharded == (column is not None):
+            raise ConfigurationError(
+                f"--source {one_line(source, 120)}: say how to find the day, by {{partition}} in the name of a "
+                "date-sharded table or by ?partition_column=COLUMN"
+            )
+        if column is not None and not re.fullmatch(r"\w{1,300}", column, re.ASCII):
+            raise ConfigurationError(f"--source: partition_column {one_line(column, 60)} is no name of a column")
+        table = TableId.parse(address.replace("{partition}", f"{partition:%Y%m%d}"), "--source")
+        return cls(table, column)
+
+
+def day_restriction(column: str, kind: str, day: dt.date) -> str:
+    """The SQL condition that picks one UTC day by a column of BigQuery type `kind`.
+
+    It compares the bare column, so that partitions are pruned and a required partition filter is satisfied.
+
+    Raises:
+        ConfigurationError: A day cannot be told by a column of this type.
+    """
+    after = day + dt.timedelta(days=1)
+    if kind == "DATE":
+        return f"{column} = DATE '{day}'"
+    if kind in ("TIMESTAMP", "DATETIME"):
+        zone = "+00:00" if kind == "TIMESTAMP" else ""
+        return f"{column} >= {kind} '{day} 00:00:00{zone}' AND {column} < {kind} '{after} 00:00:00{zone}'"
+    if kind in ("INTEGER", "INT64"):
+        return f"{column} = {day:%Y%m%d}"
+    raise ConfigurationError(
+        f"--source: partition_column {column} is {kind}; a day can be told by DATE, TIMESTAMP, DATETIME, or an "
+        "integer YYYYMMDD"
+    )
