@@ -120,9 +120,11 @@ def _parser() -> argparse.ArgumentParser:
 
     tables = _group(commands, "tables", "the tables of a warehouse")
     create = _command(tables, "create", "make the tables that are missing", _tables_create)
-    create.add_argument("--warehouse", required=True, help="PATH.duckdb")
+    create.add_argument("--warehouse", required=True, help="PATH.duckdb | bq://PROJECT.DATASET")
+    create.add_argument("--dry_run", action="store_true", help="say what would be made, and make nothing")
+    create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
     query = _command(tables, "query", "run one query and print the result", _tables_query)
-    query.add_argument("--warehouse", required=True, help="PATH.duckdb")
+    query.add_argument("--warehouse", required=True, help="PATH.duckdb | bq://PROJECT.DATASET")
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
     return parser
 
@@ -260,11 +262,15 @@ def _models_verify(flags: argparse.Namespace) -> int:
 
 def _tables_create(flags: argparse.Namespace) -> int:
     from beam_pcc.warehouse import open_warehouse
+    from beam_pcc.warehouse.base import prepare_tables
 
     warehouse = open_warehouse(flags.warehouse)
     warehouse.check()
-    made = warehouse.create_tables()
-    print(f"{flags.warehouse}: " + (f"made {', '.join(made)}" if made else "all tables are there"))
+    plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
+    changes = [f"{'would make' if flags.dry_run else 'made'} {table}" for table in plan.create]
+    verb = "would add" if flags.dry_run else "added"
+    changes += [f"{verb} {table}.{column}" for table, columns in plan.add.items() for column in columns]
+    print(f"{flags.warehouse}: {', '.join(changes) or 'all tables are there'}")
     return 0
 
 

@@ -23,7 +23,7 @@ from beam_pcc.settings import RunSettings
 from beam_pcc.sources import read_cases
 from beam_pcc.staging import StagingArea, heal, new_run_id
 from beam_pcc.warehouse import open_warehouse
-from beam_pcc.warehouse.base import Run, Warehouse
+from beam_pcc.warehouse.base import Run, Warehouse, prepare_tables
 
 _log = logging.getLogger(__name__)
 _PATIENCE_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
@@ -44,14 +44,14 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
     """
     now = dt.datetime.now(dt.timezone.utc)
     identity = Run(new_run_id(settings.partition, now), settings.partition, now)
-    warehouse = open_warehouse(settings.warehouse, lock_timeout=settings.lock_timeout)
+    warehouse = _warehouse(settings, settings.lock_timeout)
+    area = StagingArea(warehouse.staging(settings.staging), identity.run_id)
     warehouse.check()
-    area = StagingArea(settings.staging or warehouse.default_staging, identity.run_id)
     try:
         with _stoppable():
             for run_id in heal(area.root, now):
                 _log.info("removed what the dead run %s had staged", run_id)
-            read = read_cases(settings.source, settings.partition, settings.batch_rows)
+            read = read_cases(settings, area.join("export"))
             model = _model(settings)
             identity = dataclasses.replace(
                 identity,
@@ -59,13 +59,13 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
                 embedding_model=model.metadata.embedding_model,
                 model_sha256=model.file.sha256,
             )
-            warehouse.create_tables()
+            prepare_tables(warehouse, dry_run=settings.dry_run)
             return _execute(settings, options, warehouse, identity, area, model, read)
     except BaseException as error:
         failure = _explain(error)
         if isinstance(error, Stopped):  # who stops a run does not wait for long
             patience = min(settings.lock_timeout, _PATIENCE_WHEN_STOPPED)
-            warehouse = open_warehouse(settings.warehouse, lock_timeout=patience)
+            warehouse = _warehouse(settings, patience)
         if not settings.dry_run and not _record(warehouse, identity, failure):
             failure = RunError(f"stopped after partition {settings.partition:%Y%m%d} was published: {failure}")
         if failure is error:
@@ -73,6 +73,20 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
         raise failure from error
     finally:
         area.remove()
+
+
+def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
+    return open_warehouse(
+        settings.warehouse,
+        lock_timeout=patience,
+        retry_timeout=min(patience, settings.retry_timeout),
+        temp_dataset=settings.temp_dataset,
+        names={
+            "pcc_inference_output": settings.output_table,
+            "pcc_monitoring_logs": settings.monitoring_table,
+            "pcc_quarantine": settings.quarantine_table,
+        },
+    )
 
 
 def _model(settings: RunSettings) -> ModelVersion:

@@ -18,6 +18,15 @@ from beam_pcc.errors import ConfigurationError, one_line
 ENVIRONMENT = {
     "PARTITION_DATE": "the partition, where --partition is not given",
     "DRY_RUN": "true, 1 or yes: as --dry_run",
+    "BQ_SOURCE_TABLE": "project.dataset.table[_{partition}], where --source is not given",
+    "BQ_OUTPUT_TABLE": "project.dataset.table, where --output_table is not given",
+    "BQ_MONITORING_TABLE": "project.dataset.table, where --monitoring_table is not given",
+}
+READ_METHODS = ("direct", "export", "arrow")
+_NAMES = {
+    "source": "BQ_SOURCE_TABLE",
+    "output_table": "BQ_OUTPUT_TABLE",
+    "monitoring_table": "BQ_MONITORING_TABLE",
 }
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
@@ -40,13 +49,20 @@ def parse_partition(text: str, today: dt.date | None = None) -> dt.date:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of one run (and of a backfill, which runs each day with them)."""
     where = parser.add_argument_group("what to score, and where to put it")
-    where.add_argument("--source", help="sample://ROWS | a path or glob of .parquet or .jsonl, {partition} allowed")
-    where.add_argument("--warehouse", help="where the tables are: PATH.duckdb")
-    where.add_argument("--models", help="the model registry: a folder of versions")
+    where.add_argument(
+        "--source",
+        help="sample://ROWS | a path or glob of .parquet or .jsonl, {partition} allowed | "
+        "bq://PROJECT.DATASET.TABLE_{partition} | bq://PROJECT.DATASET.TABLE?partition_column=COLUMN "
+        "(else BQ_SOURCE_TABLE is used)",
+    )
+    where.add_argument("--warehouse", help="where the tables are: PATH.duckdb | bq://PROJECT.DATASET")
+    where.add_argument("--models", help="the model registry: a folder of versions, or gs://BUCKET/FOLDER")
     where.add_argument(
         "--staging",
-        help="folder for the run's staged files (default: beside the warehouse, NAME.duckdb.staging)",
+        help="folder for the run's staged files (default: beside a .duckdb file, NAME.duckdb.staging; "
+        "BigQuery needs gs://BUCKET/FOLDER)",
     )
+    add_bigquery_arguments(parser)
     model = parser.add_argument_group("which model")
     model.add_argument("--model_version", help="exactly this version, such as v20261120_020000")
     model.add_argument(
@@ -94,6 +110,33 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_bigquery_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what only BigQuery needs."""
+    bigquery = parser.add_argument_group("BigQuery")
+    bigquery.add_argument(
+        "--read_method",
+        choices=READ_METHODS,
+        default=READ_METHODS[0],
+        help="direct and export: Beam's ReadFromBigQuery; arrow: the Storage Read API's batches, faster "
+        "(default: %(default)s)",
+    )
+    bigquery.add_argument(
+        "--temp_dataset",
+        help="PROJECT.DATASET for staging tables and for the query of an export (default: the warehouse's)",
+    )
+    bigquery.add_argument(
+        "--output_table", help="PROJECT.DATASET.TABLE instead of the warehouse's pcc_inference_output"
+    )
+    bigquery.add_argument("--monitoring_table", help="the same for pcc_monitoring_logs")
+    bigquery.add_argument("--quarantine_table", help="the same for pcc_quarantine")
+    bigquery.add_argument(
+        "--retry_timeout",
+        type=float,
+        default=300.0,
+        help="seconds to try again for when Google is unwell or a transaction is in the way (default: %(default)s)",
+    )
+
+
 def add_partition_argument(parser: argparse.ArgumentParser) -> None:
     """Declare the one day of `run`."""
     parser.add_argument(
@@ -121,6 +164,12 @@ class RunSettings:
     review_band: float = 0.10
     batch_rows: int = schemas.BATCH_ROWS
     lock_timeout: float = 600.0
+    read_method: str = READ_METHODS[0]
+    temp_dataset: str | None = None
+    output_table: str | None = None
+    monitoring_table: str | None = None
+    quarantine_table: str | None = None
+    retry_timeout: float = 300.0
 
     def __post_init__(self) -> None:
         for name in ("source", "warehouse", "models"):
@@ -139,8 +188,9 @@ class RunSettings:
                 raise ConfigurationError(f"--{name} must be between {low:g} and {high:g}")
         if not 1 <= self.batch_rows <= 100_000:
             raise ConfigurationError("--batch_rows must be between 1 and 100000")
-        if not self.lock_timeout >= 0:
-            raise ConfigurationError("--lock_timeout must not be negative")
+        for name in ("lock_timeout", "retry_timeout"):
+            if not getattr(self, name) >= 0:
+                raise ConfigurationError(f"--{name} must not be negative")
 
     @classmethod
     def from_flags(
@@ -160,4 +210,8 @@ class RunSettings:
         if dry not in _TRUE | _FALSE:
             raise ConfigurationError(f"DRY_RUN is '{dry}': use true or false")
         values = {name: getattr(flags, name) for name in cls.__dataclass_fields__ if hasattr(flags, name)}
+        for name, variable in _NAMES.items():
+            values[name] = values.get(name) or environment.get(variable)
+        if values["source"] and "://" not in values["source"] and not getattr(flags, "source", None):
+            values["source"] = f"bq://{values['source']}"
         return cls(**{**values, "partition": partition, "dry_run": bool(flags.dry_run) or dry in _TRUE})

@@ -8,7 +8,7 @@ from typing import Any
 
 import google.auth.exceptions
 from google.api_core import exceptions
-from google.api_core.retry import Retry
+from google.api_core.retry import Retry, if_exception_type
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
@@ -33,6 +33,14 @@ def retry(timeout: float) -> Retry:
     The pauses double from 1 s up to 60 s, each drawn at random below that (Google's own retry does so).
     """
     return DEFAULT_RETRY.with_timeout(timeout)
+
+
+def stream_retry(timeout: float) -> Retry:
+    """As `retry`, for the Storage Read API (gRPC: its errors carry no reasons, only their kind)."""
+    transient = if_exception_type(
+        exceptions.ServiceUnavailable, exceptions.InternalServerError, exceptions.TooManyRequests
+    )
+    return Retry(transient, initial=1.0, maximum=60.0, multiplier=2.0, timeout=timeout)
 
 
 @contextlib.contextmanager

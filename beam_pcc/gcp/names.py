@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -15,6 +17,17 @@ _PROJECT = r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{1,61}"
 _DATASET_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})", re.ASCII)
 _TABLE_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})\.([\w-]{{1,1024}})", re.ASCII)
 _SCHEME = "bq://"
+
+
+@contextlib.contextmanager
+def gcp_extra(flag: str) -> Iterator[None]:
+    """Around imports of Google's clients: say what to install if they are missing. Raises ConfigurationError."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{flag} needs Google's clients ({one_line(error, 80)}): pip install 'beam-pcc[gcp]'"
+        ) from None
 
 
 class DatasetId(NamedTuple):

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import apache_beam as beam
 
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.gcp.names import DatasetId, gcp_extra
+from beam_pcc.settings import RunSettings
 
 
-def read_cases(source: str, partition: dt.date, batch_rows: int) -> beam.PTransform:
-    """The transform that reads `source`: `sample://ROWS`, or a path or glob of .parquet or .jsonl files.
+def read_cases(settings: RunSettings, staging: str) -> beam.PTransform:
+    """The transform that reads the run's source: a sample, files, or a BigQuery table.
 
     What can be known before a worker starts is checked here.
 
     Args:
-        source: As on the command line; `{partition}` becomes YYYYMMDD.
-        partition: The day to read.
-        batch_rows: Rows of one batch at most.
+        settings: The run's source, partition and how to read.
+        staging: A folder for files of the read itself (BigQuery's exports).
 
     Raises:
         ConfigurationError: The source is of no known kind, or is not there.
@@ -25,8 +24,30 @@ def read_cases(source: str, partition: dt.date, batch_rows: int) -> beam.PTransf
     from beam_pcc.sources.files import ReadFiles
     from beam_pcc.sources.sample import ReadSample
 
+    source = settings.source
     if source.startswith("sample://"):
-        return ReadSample(source, partition, batch_rows)
+        return ReadSample(source, settings.partition, settings.batch_rows)
     if source.startswith("bq://"):
-        raise ConfigurationError(f"--source {source}: this version reads files and samples, not BigQuery")
-    return ReadFiles(source.replace("{partition}", f"{partition:%Y%m%d}"), batch_rows)
+        return _bigquery(settings, staging)
+    return ReadFiles(source.replace("{partition}", f"{settings.partition:%Y%m%d}"), settings.batch_rows)
+
+
+def _bigquery(settings: RunSettings, staging: str) -> beam.PTransform:
+    with gcp_extra("--source"):
+        from beam_pcc.sources.bigquery import ReadTable, find_part
+    if settings.read_method == "export" and not staging.startswith("gs://"):
+        raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
+    part = find_part(settings.source, settings.partition, retry_timeout=settings.retry_timeout)
+    temp = part.table.home
+    for given, flag in ((settings.temp_dataset, "--temp_dataset"), (settings.warehouse, "--warehouse")):
+        if given and (flag == "--temp_dataset" or given.startswith("bq://")):
+            temp = DatasetId.parse(given, flag)
+            break
+    return ReadTable(
+        part,
+        settings.read_method,
+        temp_dataset=temp,
+        staging=staging,
+        batch_rows=settings.batch_rows,
+        retry_timeout=settings.retry_timeout,
+    )

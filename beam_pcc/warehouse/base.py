@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+from beam_pcc.errors import ConfigurationError
+
 StagedKind = Literal["predictions", "rejected"]
 
 
@@ -49,6 +51,36 @@ class StagedFigures:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True)
+class TablePlan:
+    """What has to be done until the tables fit: make tables, add columns; conflicts are for a person to solve."""
+
+    create: list[str] = field(default_factory=list)
+    add: dict[str, list[str]] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+
+    def __add__(self, other: TablePlan) -> TablePlan:
+        return TablePlan(self.create + other.create, self.add | other.add, self.conflicts + other.conflicts)
+
+
+def prepare_tables(warehouse: Warehouse, *, dry_run: bool = False, add_columns: bool = False) -> TablePlan:
+    """Make the tables that are missing, and with `add_columns` the columns; return what was done (or would be).
+
+    Raises:
+        ConfigurationError: A table has other columns than this version writes; nothing was changed.
+    """
+    plan = warehouse.plan_tables()
+    lacks = [] if add_columns else [f"{table} lacks {', '.join(columns)}" for table, columns in plan.add.items()]
+    if plan.conflicts or lacks:
+        mend = "rename the table" if plan.conflicts else "add them with beam-pcc tables create --add_columns"
+        raise ConfigurationError(
+            f"{warehouse.address} has other tables than this version writes: {'; '.join(plan.conflicts + lacks)}; {mend}"
+        )
+    if not dry_run:
+        warehouse.apply_tables(plan)
+    return plan
+
+
 class StagedRun(Protocol):
     """A run's own staging tables, each case_id once among the predictions.
 
@@ -80,15 +112,21 @@ class Warehouse(Protocol):
     """
 
     address: str
-    default_staging: str
-    """Where runs stage their files unless told otherwise."""
+
+    def staging(self, given: str | None) -> str:
+        """The folder for a run's staged files: `given`, or the default. Raises ConfigurationError if none will do."""
+        ...
 
     def check(self) -> None:
         """Raise ConfigurationError for what can be known to be wrong before a run starts. Changes nothing."""
         ...
 
-    def create_tables(self) -> list[str]:
-        """Make the missing tables; return the names of those made. A table with other columns is an error."""
+    def plan_tables(self) -> TablePlan:
+        """Compare the tables with what this version writes. Changes nothing."""
+        ...
+
+    def apply_tables(self, plan: TablePlan) -> None:
+        """Make the plan's missing tables and columns."""
         ...
 
     def load(self, run: Run, files: Sequence[StagedFile]) -> AbstractContextManager[StagedRun]:

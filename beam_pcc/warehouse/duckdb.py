@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
-from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile
+from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, TablePlan
 
 _log = logging.getLogger(__name__)
 _TYPES = {
@@ -47,8 +47,11 @@ class DuckDBWarehouse:
 
     def __init__(self, address: str, *, lock_timeout: float = 600.0) -> None:
         self.address = str(Path(address).absolute())
-        self.default_staging = self.address + ".staging"
         self._lock_timeout = lock_timeout
+
+    def staging(self, given: str | None) -> str:
+        """Beside the file, unless told otherwise."""
+        return given or self.address + ".staging"
 
     def check(self) -> None:
         """Refuse a path that cannot be a DuckDB file."""
@@ -60,16 +63,23 @@ class DuckDBWarehouse:
                 if file.read(12)[8:] != b"DUCK":
                     raise ConfigurationError(f"--warehouse {path} is not a DuckDB file; name another")
 
-    def create_tables(self) -> list[str]:
-        """Make the missing tables; return their names."""
+    def plan_tables(self) -> TablePlan:
+        """Compare the tables with what this version writes; a file that is not there is not made."""
+        if not Path(self.address).exists():
+            return TablePlan(create=list(schemas.TABLES))
         with self._connect() as connection:
-            return _create_tables(connection, self.address)
+            return _plan(connection)
+
+    def apply_tables(self, plan: TablePlan) -> None:
+        """Make the missing tables and columns."""
+        with self._connect() as connection:
+            _apply(connection, plan)
 
     @contextlib.contextmanager
     def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_DuckDBStagedRun]:
         """Load into temporary tables of this connection: they end with it, whatever ends it."""
         with self._connect() as connection:
-            _create_tables(connection, self.address)
+            _apply(connection, _plan(connection))
             _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
             _load(connection, "rejected", schemas.STAGED_REJECTED, files)
             connection.execute(_MOVE_DUPLICATES)
@@ -78,7 +88,7 @@ class DuckDBWarehouse:
     def record(self, monitoring: Mapping[str, Any]) -> bool:
         """Write the monitoring row, unless the run has one."""
         with self._connect() as connection:
-            _create_tables(connection, self.address)
+            _apply(connection, _plan(connection))
             with _transaction(connection):
                 if _monitoring(connection, monitoring["run_id"]):
                     return False
@@ -88,7 +98,7 @@ class DuckDBWarehouse:
     def monitoring(self, run_id: str) -> dict[str, Any] | None:
         """The monitoring row of a run."""
         with self._connect() as connection:
-            _create_tables(connection, self.address)
+            _apply(connection, _plan(connection))
             return _monitoring(connection, run_id)
 
     def query(self, sql: str) -> str:
@@ -205,26 +215,35 @@ def _columns(schema: pa.Schema) -> list[str]:
     return [f"{f.name} {_TYPES[f.type]}{'' if f.nullable else ' NOT NULL'}" for f in schema]
 
 
-def _create_tables(connection: duckdb.DuckDBPyConnection, where: str) -> list[str]:
-    made = []
+def _plan(connection: duckdb.DuckDBPyConnection) -> TablePlan:
+    plan = TablePlan()
     for name, schema in schemas.TABLES.items():
-        present = connection.execute(
+        found = connection.execute(
             "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
             "AND schema_name = 'main' AND table_name = ? ORDER BY column_index",
             [name],
         ).fetchall()
-        if not present:
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(_columns(schema))})")
-            made.append(name)
+        if not found:
+            plan += TablePlan(create=[name])
             continue
-        wanted = {f.name: _TYPES[f.type] for f in schema}
-        if (found := dict(present)) != wanted:
-            names = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
-            raise WarehouseError(
-                f"{where}: table {name} has other columns than this version writes ({', '.join(names)} differ); "
-                "rename the table or use another file"
-            )
-    return made
+        present, wanted = dict(found), {f.name: _TYPES[f.type] for f in schema}
+        conflicts = [
+            f"{name}.{column} is {present[column]}, not {kind}"
+            for column, kind in wanted.items()
+            if present.get(column, kind) != kind
+        ]
+        missing = [column for column in wanted if column not in present]
+        plan += TablePlan(add={name: missing} if missing else {}, conflicts=conflicts)
+    return plan
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, plan: TablePlan) -> None:
+    for name in plan.create:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(_columns(schemas.TABLES[name]))})")
+    for name, columns in plan.add.items():
+        for column in columns:
+            kind = _TYPES[schemas.TABLES[name].field(column).type]
+            connection.execute(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}")
 
 
 def _load(connection: duckdb.DuckDBPyConnection, kind: str, schema: pa.Schema, files: Sequence[StagedFile]) -> None:

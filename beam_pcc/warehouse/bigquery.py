@@ -1,0 +1,252 @@
+"""The warehouse in BigQuery: load jobs into the run's own staging tables, then one multi-statement transaction.
+
+Every job has an id that follows from the run and from what it does, so that a step that is done again finds the job
+that was started before instead of starting another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import hashlib
+import itertools
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from google.api_core import exceptions
+from google.api_core.retry import Retry
+from google.cloud import bigquery
+
+from beam_pcc import schemas
+from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.gcp.client import RETRY_TIMEOUT, client, explained, retry
+from beam_pcc.gcp.names import DatasetId, TableId
+from beam_pcc.warehouse import bigquery_sql as sql
+from beam_pcc.warehouse import bigquery_tables as tables
+from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, TablePlan
+
+_log = logging.getLogger(__name__)
+_KINDS: dict[StagedKind, Any] = {"predictions": schemas.STAGED_PREDICTIONS, "rejected": schemas.STAGED_REJECTED}
+_STAGING_EXPIRY = dt.timedelta(days=1)
+_TRANSIENT = {"backendError", "internalError", "rateLimitExceeded", "jobBackendError", "jobInternalError"}
+
+
+class BigQueryWarehouse:
+    """The tables in one BigQuery dataset, or wherever `names` says.
+
+    Args:
+        address: bq://project.dataset; jobs run in its project and location.
+        names: Tables that are elsewhere or are called otherwise: name in `schemas.TABLES` -> project.dataset.table.
+        temp_dataset: For the run's own staging tables (default: the address).
+        retry_timeout: Seconds to try again for when Google is unwell or another transaction is in the way.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        names: Mapping[str, TableId] | None = None,
+        temp_dataset: DatasetId | None = None,
+        retry_timeout: float = RETRY_TIMEOUT,
+    ) -> None:
+        self.address = address
+        self.dataset = DatasetId.parse(address, "--warehouse")
+        self.tables = {name: self.dataset.table(name) for name in schemas.TABLES} | dict(names or {})
+        self._temp_dataset = temp_dataset or self.dataset
+        self._retry_timeout = retry_timeout
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker makes its own client."""
+        return {name: value for name, value in self.__dict__.items() if name != "_client"}
+
+    @functools.cached_property
+    def _client(self) -> bigquery.Client:
+        return client(self.dataset.project, self._location())
+
+    def _location(self) -> str:
+        with explained(f"--warehouse dataset {self.dataset}", WarehouseError):
+            found = client(self.dataset.project).get_dataset(str(self.dataset), retry=self._retry)
+            return str(found.location)
+
+    @property
+    def _retry(self) -> Retry:
+        return retry(self._retry_timeout)
+
+    def staging(self, given: str | None) -> str:
+        """A gs:// folder has to be named: BigQuery loads from nowhere else."""
+        if given is None or not re.fullmatch(r"gs://[^/]+(/.*)?", given):
+            raise ConfigurationError(
+                f"--staging gs://BUCKET/FOLDER is needed to publish to {self.address}: BigQuery loads from Cloud Storage"
+            )
+        return given
+
+    def check(self) -> None:
+        """Refuse what BigQuery cannot be reached by: credentials, the dataset, the right to see it."""
+        _ = self._client
+
+    def plan_tables(self) -> TablePlan:
+        """Compare the tables with what this version writes."""
+        plan = TablePlan()
+        for name, schema in schemas.TABLES.items():
+            plan += tables.compare(name, self._table(self.tables[name]), schema)
+        return plan
+
+    def apply_tables(self, plan: TablePlan) -> None:
+        """Make the missing tables and columns."""
+        for name in plan.create:
+            with explained(f"table {self.tables[name]}", WarehouseError):
+                table = tables.wanted(self.tables[name], schemas.TABLES[name])
+                self._client.create_table(table, exists_ok=True, retry=self._retry)
+        for name, columns in plan.add.items():
+            present = self._table(self.tables[name])
+            if present is not None:
+                with explained(f"table {self.tables[name]}", WarehouseError):
+                    wider = tables.with_columns(present, columns, schemas.TABLES[name])
+                    self._client.update_table(wider, ["schema"], retry=self._retry)
+
+    def _table(self, table: TableId) -> bigquery.Table | None:
+        with explained(f"table {table}", WarehouseError):
+            try:
+                return self._client.get_table(str(table), retry=self._retry)
+            except exceptions.NotFound:
+                return None
+
+    @contextlib.contextmanager
+    def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_BigQueryStagedRun]:
+        """Load into tables of the run's own, which are dropped at the end, and expire after a day if nobody could."""
+        staged = {kind: self._temp_dataset.table(f"pcc_staging_{_plain(run.run_id)}_{kind}") for kind in _KINDS}
+        for kind, schema in _KINDS.items():
+            uris = sorted(file.uri for file in files if file.kind == kind)
+            self._load(run, kind, staged[kind], tables.fields(schema), uris)
+        yield _BigQueryStagedRun(self, run, staged)
+        for table in staged.values():
+            try:
+                self._client.delete_table(str(table), not_found_ok=True, retry=self._retry)
+            except Exception as error:  # it expires anyway
+                _log.warning("staging table %s stays until it expires: %s", table, one_line(error, 120))
+
+    def _load(
+        self, run: Run, kind: StagedKind, target: TableId, fields: list[bigquery.SchemaField], uris: list[str]
+    ) -> None:
+        table = bigquery.Table(str(target), schema=fields)
+        table.expires = dt.datetime.now(dt.timezone.utc) + _STAGING_EXPIRY
+        with explained(f"staging table {target}", WarehouseError):
+            self._client.create_table(table, exists_ok=True, retry=self._retry)
+        if not uris:
+            return
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET, write_disposition="WRITE_TRUNCATE", schema=fields
+        )
+        of_files = hashlib.sha256("\n".join(uris).encode()).hexdigest()[:12]
+        self.do(
+            f"loading into {target}",
+            f"pcc_{run.run_id}_load_{kind}_{of_files}",
+            lambda job_id: self._client.load_table_from_uri(
+                uris, str(target), job_id=job_id, job_config=config, retry=self._retry
+            ),
+        )
+
+    def do(self, what: str, job_id: str, start: Callable[[str], Any]) -> Any:
+        """Run a job to its end, or find it ended or running; try again with the next id when it failed in passing.
+
+        Raises:
+            WarehouseError: The job failed, or failed in passing for as long as `retry_timeout`.
+        """
+        ids = (f"{job_id}_{attempt}" for attempt in itertools.count())
+        again = Retry(_passes, initial=0.5, maximum=20.0, multiplier=2.0, timeout=self._retry_timeout)
+
+        def once() -> Any:
+            this = next(ids)
+            try:
+                job = start(this)
+            except exceptions.Conflict:
+                job = self._client.get_job(this, retry=self._retry)
+            job.result(retry=self._retry, timeout=None)
+            return job
+
+        with explained(what, WarehouseError):
+            return again(once)()
+
+    def ask(self, what: str, template: str, names: Mapping[str, object], row: dict[str, object]) -> Any:
+        """Run a read-only statement; its rows."""
+        config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row) if row else [])
+        with explained(what, WarehouseError):
+            return list(
+                self._client.query(sql.filled(template, names), job_config=config, retry=self._retry).result(
+                    retry=self._retry
+                )
+            )
+
+    def change(self, what: str, job_id: str, template: str, names: Mapping[str, object], row: dict[str, object]) -> Any:
+        """Run a script that changes tables, once; the job."""
+        config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row))
+        text = sql.filled(template, names)
+        return self.do(
+            what,
+            job_id,
+            lambda this: self._client.query(text, job_config=config, job_id=this, retry=self._retry, job_retry=None),
+        )
+
+    def record(self, monitoring: Mapping[str, Any]) -> bool:
+        """Write the monitoring row, unless the run has one."""
+        row = dict(monitoring)
+        job = self.change(
+            f"table {self.tables[sql.MONITORING]}", f"pcc_{row['run_id']}_record", sql.RECORD, self.tables, row
+        )
+        return bool(job.num_dml_affected_rows)
+
+    def monitoring(self, run_id: str) -> dict[str, Any] | None:
+        """The monitoring row of a run."""
+        row = dict.fromkeys(schemas.MONITORING.names) | {"run_id": run_id}
+        found = self.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
+        return dict(found[0].items()) if found else None
+
+    def query(self, sql_text: str) -> str:
+        """Run one query; return its rows as a text table. Names without a dataset are of the warehouse's."""
+        import duckdb
+
+        config = bigquery.QueryJobConfig(default_dataset=str(self.dataset))
+        with explained("the query", WarehouseError):
+            result = self._client.query(sql_text, job_config=config, retry=self._retry).result(retry=self._retry)
+            rows = result.to_arrow(create_bqstorage_client=False)
+        return str(duckdb.from_arrow(rows)).rstrip() if rows.num_columns else ""
+
+
+class _BigQueryStagedRun:
+    """The run's staging tables, and the way out of them."""
+
+    def __init__(self, warehouse: BigQueryWarehouse, run: Run, staged: Mapping[StagedKind, TableId]) -> None:
+        self._warehouse = warehouse
+        self._run = run
+        self._names: dict[str, object] = {**warehouse.tables, **staged}
+
+    def figures(self) -> StagedFigures:
+        (counts,) = self._warehouse.ask("counting what was staged", sql.FIGURES, self._names, {})
+        reasons = self._warehouse.ask("counting what was staged", sql.REASONS, self._names, {})
+        return StagedFigures(**dict(counts.items()), rejected=Counter({row["reason"]: row["n"] for row in reasons}))
+
+    def publish(self, monitoring: Mapping[str, Any]) -> None:
+        self._end("publish", sql.PUBLISH, monitoring)
+
+    def withhold(self, monitoring: Mapping[str, Any]) -> None:
+        self._end("withhold", sql.WITHHOLD, monitoring)
+
+    def _end(self, how: str, script: str, monitoring: Mapping[str, Any]) -> None:
+        what = f"publishing to {self._warehouse.address}"
+        self._warehouse.change(what, f"pcc_{self._run.run_id}_{how}", script, self._names, dict(monitoring))
+
+
+def _plain(run_id: str) -> str:
+    return re.sub(r"\W", "_", run_id)
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether a job that failed so may well succeed when done again: Google was unwell, or somebody else in the way."""
+    if not isinstance(error, exceptions.GoogleAPICallError):
+        return False
+    reasons = {e.get("reason") for e in error.errors or () if isinstance(e, dict)}
+    return bool(reasons & _TRANSIENT) or "concurrent update" in str(error) or "aborted" in str(error).lower()
