@@ -10,15 +10,15 @@ help: ## these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 test: lint types ## everything: lint, types, all tests
-	$(BIN)/pytest -n 2 --durations=5
+	$(BIN)/pytest -n 2 --dist loadgroup --durations=5
 
 check: lint types unit ## format, lint, types and the quick tests (under 2 minutes)
 
 unit: $(STAMP)
-	$(BIN)/pytest -n 2 -m "not end_to_end"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not end_to_end"
 
 end-to-end: $(STAMP) ## only the tests of whole runs
-	$(BIN)/pytest -n 2 -m end_to_end
+	$(BIN)/pytest -n 2 --dist loadgroup -m end_to_end
 
 format: $(STAMP) ## rewrite the code in its one format
 	$(BIN)/ruff format .

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, one_line
@@ -22,7 +23,8 @@ ENVIRONMENT = {
     "BQ_OUTPUT_TABLE": "project.dataset.table, where --output_table is not given",
     "BQ_MONITORING_TABLE": "project.dataset.table, where --monitoring_table is not given",
 }
-READ_METHODS = ("direct", "export", "arrow")
+ReadMethod = Literal["direct", "export", "arrow"]
+READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
 _NAMES = {
     "source": "BQ_SOURCE_TABLE",
     "output_table": "BQ_OUTPUT_TABLE",
@@ -164,7 +166,7 @@ class RunSettings:
     review_band: float = 0.10
     batch_rows: int = schemas.BATCH_ROWS
     lock_timeout: float = 600.0
-    read_method: str = READ_METHODS[0]
+    read_method: ReadMethod = READ_METHODS[0]
     temp_dataset: str | None = None
     output_table: str | None = None
     monitoring_table: str | None = None

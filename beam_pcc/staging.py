@@ -35,12 +35,12 @@ class StagingArea:
 
     def outcome(self) -> bytes | None:
         """What `finish` left, if the run came that far."""
-        try:
-            with FileSystems.open(self.join(_OUTCOME), compression_type=CompressionTypes.UNCOMPRESSED) as file:
-                content: bytes = file.read()
-                return content
-        except (OSError, BeamIOError):
+        path = self.join(_OUTCOME)
+        if not FileSystems.exists(path):
             return None
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            content: bytes = file.read()
+            return content
 
     def finish(self, outcome: bytes) -> None:
         """Leave the outcome for whoever waits for it."""
@@ -52,9 +52,12 @@ class StagingArea:
         """Remove the run's folder; it may be gone already."""
         folder = FileSystems.join(self.root, self.run_id)
         try:
-            if FileSystems.exists(folder):
+            files = [file.path for file in FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list]
+            if files:
+                FileSystems.delete(files)
+            if FileSystems.exists(folder):  # a folder of its own is there on disks, not in buckets
                 FileSystems.delete([folder])
-        except (OSError, BeamIOError) as error:
+        except Exception as error:  # each filesystem has its own errors; the next run tries again
             _log.warning("staged files of %s stay behind: %s", self.run_id, error)
 
 

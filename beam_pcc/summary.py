@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from beam_pcc.errors import PccError
 from beam_pcc.publish import Outcome
@@ -35,7 +37,7 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     if row["error_message"]:
         lines.append(f"  refused     {row['error_message']}")
     if not outcome.dry_run:
-        lines += ["", *_where(warehouse, row["partition_date"], command)]
+        lines += ["", *_where(warehouse, row, command)]
     return "\n".join(lines)
 
 
@@ -52,10 +54,12 @@ def _share(part: int, whole: int) -> str:
     return f"  {part / whole:6.1%}" if whole else ""
 
 
-def _where(warehouse: str, day: dt.date, command: str) -> list[str]:
+def _where(warehouse: str, row: Mapping[str, Any], command: str) -> list[str]:
+    """Both conditions: one picks the rows, the other the partitions that BigQuery has to read (it insists on one)."""
     query = (
         "SELECT predicted_label, subtype_label, count(*) AS cases FROM pcc_inference_output "
-        f"WHERE partition_date = '{day}' GROUP BY ALL ORDER BY ALL"
+        f"WHERE partition_date = '{row['partition_date']}' AND ingestion_time >= '{row['runtime_ts']:%Y-%m-%d}' "
+        "GROUP BY 1, 2 ORDER BY 1, 2"
     )
     return [
         f"  tables      {warehouse}: pcc_inference_output, pcc_monitoring_logs, pcc_quarantine",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -21,10 +21,9 @@ from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
+from beam_pcc.settings import ReadMethod
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
 from beam_pcc.validation import check_input
-
-ReadMethod = Literal["direct", "export", "arrow"]
 
 _ARROW = {
     "STRING": pa.string(),
@@ -57,8 +56,8 @@ def find_part(source: str, partition: dt.date, *, retry_timeout: float) -> Table
     """
     wanted = SourceTable.parse(source, partition)
     where = f"--source table {wanted.table}"
-    with explained(where, SourceError):
-        table = client(wanted.table.project).get_table(str(wanted.table), retry=retry(retry_timeout))
+    with explained(where, SourceError), client(wanted.table.project) as found:
+        table = found.get_table(str(wanted.table), retry=retry(retry_timeout))
     columns = {field.name: field for field in table.schema}
     schema = pa.schema([(name, _arrow_type(field)) for name, field in columns.items()])
     try:

@@ -68,9 +68,8 @@ class BigQueryWarehouse:
         return client(self.dataset.project, self._location())
 
     def _location(self) -> str:
-        with explained(f"--warehouse dataset {self.dataset}", WarehouseError):
-            found = client(self.dataset.project).get_dataset(str(self.dataset), retry=self._retry)
-            return str(found.location)
+        with explained(f"--warehouse dataset {self.dataset}", WarehouseError), client(self.dataset.project) as found:
+            return str(found.get_dataset(str(self.dataset), retry=self._retry).location)
 
     @property
     def _retry(self) -> Retry:
@@ -171,7 +170,7 @@ class BigQueryWarehouse:
         with explained(what, WarehouseError):
             return again(once)()
 
-    def ask(self, what: str, template: str, names: Mapping[str, object], row: dict[str, object]) -> Any:
+    def ask(self, what: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
         """Run a read-only statement; its rows."""
         config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row) if row else [])
         with explained(what, WarehouseError):
@@ -181,7 +180,7 @@ class BigQueryWarehouse:
                 )
             )
 
-    def change(self, what: str, job_id: str, template: str, names: Mapping[str, object], row: dict[str, object]) -> Any:
+    def change(self, what: str, job_id: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
         """Run a script that changes tables, once; the job."""
         config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row))
         text = sql.filled(template, names)
@@ -222,7 +221,7 @@ class _BigQueryStagedRun:
     def __init__(self, warehouse: BigQueryWarehouse, run: Run, staged: Mapping[StagedKind, TableId]) -> None:
         self._warehouse = warehouse
         self._run = run
-        self._names: dict[str, object] = {**warehouse.tables, **staged}
+        self._names: dict[str, object] = {**warehouse.tables, **{str(kind): table for kind, table in staged.items()}}
 
     def figures(self) -> StagedFigures:
         (counts,) = self._warehouse.ask("counting what was staged", sql.FIGURES, self._names, {})

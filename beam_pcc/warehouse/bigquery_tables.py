@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 from google.cloud import bigquery
@@ -87,7 +88,7 @@ def with_columns(present: bigquery.Table, names: Iterable[str], schema: pa.Schem
     return present
 
 
-def parameters(row: dict[str, object]) -> list[bigquery.ScalarQueryParameter]:
+def parameters(row: Mapping[str, Any]) -> list[bigquery.ScalarQueryParameter]:
     """The values of a monitoring row, and so of everything that a run's rows have in common, as query parameters."""
     kinds = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}
     return [

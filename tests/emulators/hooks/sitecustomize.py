@@ -11,6 +11,7 @@ import sys
 
 BEAM = "apache_beam.io.gcp.internal.clients.bigquery.bigquery_v2_client"
 READ = "google.cloud.bigquery_storage_v1.client"
+CREDENTIALS = "google.auth.credentials"
 
 
 def point_beam(module):
@@ -34,10 +35,16 @@ def point_read_client(module):
     module.BigQueryReadClient.__init__ = with_emulator
 
 
-class AfterImport(importlib.abc.MetaPathFinder):
-    """Finds the two modules as anybody would, and changes them once they are loaded."""
+def ask_google_nothing(module):
+    """A service account's credentials ask Google in the background where they may be used."""
+    boundary = module.CredentialsWithRegionalAccessBoundary
+    boundary._is_regional_access_boundary_lookup_required = lambda _: False
 
-    changes = {BEAM: point_beam, READ: point_read_client}
+
+class AfterImport(importlib.abc.MetaPathFinder):
+    """Finds these modules as anybody would, and changes them once they are loaded."""
+
+    changes = {BEAM: point_beam, READ: point_read_client, CREDENTIALS: ask_google_nothing}
 
     def find_spec(self, name, path, target=None):
         change = self.changes.get(name)

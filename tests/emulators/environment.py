@@ -1,0 +1,47 @@
+"""The emulators' own virtual environment: made once from a hash-locked list, kept in .emulators/ between runs."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CACHE = HERE.parent.parent / ".emulators"
+REQUIREMENTS = HERE / "requirements.txt"
+
+
+def python() -> Path:
+    """The environment's Python; skips the test where Python 3.13 is missing, and fails it with CI=true."""
+    folder = CACHE / hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    made = folder / "bin" / "python"
+    if (folder / "complete").exists():
+        return made
+    base = _python_313()
+    if base is None:
+        said = "Python 3.13 is not found, so the tests on the BigQuery and Cloud Storage emulators are left out"
+        pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
+    print(f"making the emulators' environment in {folder} (half a minute, the first time)")
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([base, "-m", "venv", folder], check=True)
+    install = [made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    subprocess.run([*install, "--requirement", REQUIREMENTS], check=True)
+    (folder / "complete").touch()
+    return made
+
+
+def _python_313() -> str | None:
+    pyenv = os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv"
+    found = [*glob.glob(f"{glob.escape(str(pyenv))}/versions/3.13.*/bin/python"), shutil.which("python3.13")]
+    for candidate in filter(None, [os.environ.get("PYTHON_313"), *found]):
+        said = subprocess.run(
+            [candidate, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True
+        )
+        if said.stdout.strip() == "(3, 13)":
+            return candidate
+    return None

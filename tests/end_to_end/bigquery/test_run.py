@@ -1,0 +1,195 @@
+"""One run from a BigQuery table to published BigQuery tables."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from google.cloud import bigquery, storage
+
+from beam_pcc import schemas
+from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
+from tests.end_to_end.conftest import DATE, DAY
+
+BROKEN = {
+    schemas.MISSING_CASE_ID: 8,
+    schemas.DUPLICATE_CASE_ID: 8,
+    schemas.MISSING_VECTOR: 8,
+    schemas.WRONG_DIMENSION: 8,
+    schemas.NON_FINITE: 8,
+    schemas.BAD_TIMESTAMP: 8,
+    schemas.MODEL_ERROR: 1,
+}
+
+
+@pytest.mark.parametrize("method", ["direct", "export", "arrow"])
+def test_each_read_method_publishes_with_every_row_accounted_for(cloud: Cloud, method: str) -> None:
+    cloud.seed(sample(2_000))
+
+    ended = cloud.run("--read_method", method)
+
+    assert ended.code == 0, ended.err
+    rejected = cloud.query("SELECT reason, count(*) FROM pcc_quarantine WHERE ingestion_time > '1970-01-01' GROUP BY 1")
+    assert dict(rejected) == BROKEN
+    assert len(cloud.published()) == 2_000 - sum(BROKEN.values())
+
+
+def test_the_result_is_that_of_the_same_rows_in_a_file_and_duckdb(cloud: Cloud, workspace) -> None:
+    cloud.seed(sample(2_000))
+    assert cloud.run("--read_method", "arrow").code == 0
+
+    assert workspace.run("sample://2000").code == 0
+
+    here = {row[0]: row for row in workspace.published()}
+    there = {row[0]: row for row in cloud.published()}
+    assert here.keys() == there.keys()
+    for case_id, row in there.items():
+        assert row[:3] == here[case_id][:3]
+        assert row[3] == pytest.approx(here[case_id][3], abs=1e-6)
+
+
+def test_the_monitoring_row_says_what_the_tables_say(cloud: Cloud) -> None:
+    cloud.seed(sample(2_000))
+    cloud.run()
+
+    (row,) = cloud.monitoring()
+    assert row["status"] == "success"
+    assert row["partition_date"] == DATE
+    assert (row["total_cases"], row["dropped_cases"]) == (2_000, sum(BROKEN.values()))
+    assert row["passed_validation"] == len(cloud.published())
+    assert json.loads(row["reject_reasons"]) == BROKEN
+    assert row["error_message"] is None
+
+
+def test_nothing_but_the_tables_is_left(cloud: Cloud, bucket: storage.Bucket) -> None:
+    cloud.seed(sample(500))
+    assert cloud.run("--read_method", "export").code == 0
+
+    assert cloud.output_tables() == set(schemas.TABLES)
+    assert not list(bucket.list_blobs(prefix=f"{cloud.name}/"))
+
+
+def test_a_second_run_replaces_the_partition(cloud: Cloud) -> None:
+    cloud.seed(sample(500))
+    assert cloud.run().code == 0
+    first = cloud.published()
+    assert cloud.run().code == 0
+
+    assert cloud.published() == first
+    assert [row["status"] for row in cloud.monitoring()] == ["success", "success"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("DATE", pa.array([DATE])),
+        ("INTEGER", pa.array([int(DAY)])),
+        ("TIMESTAMP", pa.array(["2026-11-20T23:59:59"]).cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))),
+    ],
+)
+@pytest.mark.parametrize("method", ["direct", "export", "arrow"])
+def test_one_day_of_a_partitioned_table_is_read(cloud: Cloud, method: str, kind: str, values: pa.Array) -> None:
+    rows = sample(500)
+    other = pa.array([None], values.type)
+    of_day = pa.array([n % 2 == 0 for n in range(len(rows))])
+    column = pa.compute.if_else(of_day, values[0], other[0])
+    schema = [*SCHEMA, bigquery.SchemaField("day", kind)]
+    cloud.seed(rows.append_column("day", column), "cases", schema)
+
+    source = f"bq://{cloud.source}.cases?partition_column=day"
+    ended = cloud.run("--source", source, "--read_method", method, "--max_drop_rate", 1)
+
+    assert ended.code == 0, ended.err
+    assert cloud.monitoring()[0]["total_cases"] == 250
+
+
+def test_vectors_may_be_bytes(cloud: Cloud) -> None:
+    rows = sample(500).take(pa.array(range(100, 150)))  # none of these is broken
+    vectors = [base64.b64encode(np.array(v, "<f4").tobytes()).decode() for v in rows["embedding_vector"].to_pylist()]
+    schema = [SCHEMA[0], bigquery.SchemaField("embedding_vector", "STRING"), *SCHEMA[2:]]
+    table = cloud.seed(rows.set_column(1, "embedding_vector", pa.array(vectors)), "encoded", schema)
+    cloud.query(
+        f"CREATE TABLE {cloud.source}.redacted_snapshot_{DAY} AS "
+        f"SELECT case_id, FROM_BASE64(embedding_vector) AS embedding_vector, timestamp, text FROM {table}"
+    )
+
+    for method in ("direct", "export", "arrow"):
+        ended = cloud.run("--read_method", method)
+        assert ended.code == 0, ended.err
+    assert [row["passed_validation"] for row in cloud.monitoring()] == [50, 50, 50]
+
+
+def test_an_empty_table_is_an_empty_partition(cloud: Cloud) -> None:
+    cloud.seed(sample(500).slice(0, 0))
+
+    for method in ("direct", "export", "arrow"):
+        ended = cloud.run("--read_method", method)
+        assert ended.code == 0, ended.err
+    assert {row["status"] for row in cloud.monitoring()} == {"empty"}
+
+
+def test_a_dry_run_writes_nothing(cloud: Cloud) -> None:
+    cloud.seed(sample(500))
+
+    ended = cloud.run("--dry_run")
+
+    assert ended.code == 0, ended.err
+    assert "nothing published" in ended.out
+    assert cloud.output_tables() == set()
+
+
+def test_a_refused_run_keeps_what_was_published(cloud: Cloud) -> None:
+    cloud.seed(sample(500))
+    assert cloud.run().code == 0
+    before = cloud.published()
+
+    ended = cloud.run("--max_drop_rate", 0.001)
+
+    assert ended.code == 3
+    assert cloud.published() == before
+    last = cloud.monitoring()[-1]
+    assert last["status"] == "failed"
+    assert "rejected" in last["error_message"]
+
+
+def test_a_backfill_publishes_each_day_of_sharded_tables(cloud: Cloud) -> None:
+    for day in ("20261119", "20261120"):
+        cloud.seed(sample(250), f"redacted_snapshot_{day}")
+    flags = cloud.flags("--read_method", "arrow")[3:]
+
+    ended = cloud.call("backfill", "--from", "20261119", "--to", "20261121", *flags)
+
+    assert ended.code == 1, ended.err  # the third day has no table
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [
+        ["20261119", "published"],
+        ["20261120", "published"],
+        ["20261121", "failed"],
+    ]
+
+
+def test_the_seed_systems_environment_names_the_tables(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.seed(sample(250))
+    monkeypatch.setenv("BQ_SOURCE_TABLE", f"{cloud.source}.redacted_snapshot_{{partition}}")
+    monkeypatch.setenv("BQ_OUTPUT_TABLE", f"{cloud.output}.elsewhere")
+    monkeypatch.setenv("BQ_MONITORING_TABLE", f"{cloud.output}.runs")
+    monkeypatch.setenv("PARTITION_DATE", DAY)
+
+    ended = cloud.call(
+        *("run", "--warehouse", f"bq://{cloud.output}", "--models", cloud.models, "--staging", cloud.staging)
+    )
+
+    assert ended.code == 0, ended.err
+    assert cloud.output_tables() == {"elsewhere", "runs", "pcc_quarantine"}
+
+
+def test_the_query_of_the_summary_works(cloud: Cloud) -> None:
+    cloud.seed(sample(500))
+    query = cloud.run().out.split('"')[1]
+
+    ended = cloud.call("tables", "query", "--warehouse", f"bq://{cloud.output}", query)
+
+    assert ended.code == 0, ended.err
+    assert "NOT_PC" in ended.out
