@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_pcc import schemas
+from beam_pcc.settings import RunSettings
 from beam_pcc.validation import validate
 
 DIM = schemas.VECTOR_DIM
@@ -50,3 +51,8 @@ def cases(n: int) -> pa.RecordBatch:
 def not_utf8(kind: pa.DataType, values: list[bytes]) -> pa.Array:
     """A string column that holds what is not UTF-8: Parquet files may, and Arrow does not check."""
     return pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary()).view(kind)
+
+
+def settings(source: str, day: dt.date = TIME.date(), **more: Any) -> RunSettings:
+    """The settings of a run that reads `source`."""
+    return RunSettings(day, source, "pcc.duckdb", "models", **more)

@@ -193,6 +193,7 @@ NAN = float("nan")
         ("batch_rows", 100_001, "between 1 and 100000$"),
         ("lock_timeout", -1.0, "not be negative$"),
         ("lock_timeout", NAN, "not be negative$"),
+        ("retry_timeout", -1.0, "not be negative$"),
     ],
 )
 def test_a_number_out_of_its_range_is_refused_with_the_range(name: str, value: float, limits: str) -> None:

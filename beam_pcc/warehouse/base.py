@@ -74,7 +74,8 @@ def prepare_tables(warehouse: Warehouse, *, dry_run: bool = False, add_columns: 
     if plan.conflicts or lacks:
         mend = "rename the table" if plan.conflicts else "add them with beam-pcc tables create --add_columns"
         raise ConfigurationError(
-            f"{warehouse.address} has other tables than this version writes: {'; '.join(plan.conflicts + lacks)}; {mend}"
+            f"{warehouse.address} has other tables than this version writes: "
+            f"{'; '.join(plan.conflicts + lacks)}; {mend}"
         )
     if not dry_run:
         warehouse.apply_tables(plan)

@@ -79,7 +79,8 @@ class BigQueryWarehouse:
         """A gs:// folder has to be named: BigQuery loads from nowhere else."""
         if given is None or not re.fullmatch(r"gs://[^/]+(/.*)?", given):
             raise ConfigurationError(
-                f"--staging gs://BUCKET/FOLDER is needed to publish to {self.address}: BigQuery loads from Cloud Storage"
+                f"--staging gs://BUCKET/FOLDER is needed to publish to {self.address}: "
+                "BigQuery loads from Cloud Storage"
             )
         return given
 

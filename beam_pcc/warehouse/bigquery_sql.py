@@ -54,7 +54,7 @@ def _insert(table: str, rows: str) -> str:
     """Copy staged rows into a table, adding the columns that are the same for the whole run."""
     columns = schemas.TABLES[table].names
     values = ", ".join(f"@{name}" if name in _OF_RUN else name for name in columns)
-    return f"INSERT INTO `{{{table}}}` ({', '.join(columns)}) SELECT {values} FROM ({rows})"  # noqa: S608 - own names
+    return f"INSERT INTO `{{{table}}}` ({', '.join(columns)}) SELECT {values} FROM ({rows})"
 
 
 PUBLISH = f"""

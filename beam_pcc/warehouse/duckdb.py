@@ -79,7 +79,7 @@ class DuckDBWarehouse:
     def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_DuckDBStagedRun]:
         """Load into temporary tables of this connection: they end with it, whatever ends it."""
         with self._connect() as connection:
-            _apply(connection, _plan(connection))
+            _make_missing(connection)
             _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
             _load(connection, "rejected", schemas.STAGED_REJECTED, files)
             connection.execute(_MOVE_DUPLICATES)
@@ -88,7 +88,7 @@ class DuckDBWarehouse:
     def record(self, monitoring: Mapping[str, Any]) -> bool:
         """Write the monitoring row, unless the run has one."""
         with self._connect() as connection:
-            _apply(connection, _plan(connection))
+            _make_missing(connection)
             with _transaction(connection):
                 if _monitoring(connection, monitoring["run_id"]):
                     return False
@@ -98,7 +98,7 @@ class DuckDBWarehouse:
     def monitoring(self, run_id: str) -> dict[str, Any] | None:
         """The monitoring row of a run."""
         with self._connect() as connection:
-            _apply(connection, _plan(connection))
+            _make_missing(connection)
             return _monitoring(connection, run_id)
 
     def query(self, sql: str) -> str:
@@ -235,6 +235,11 @@ def _plan(connection: duckdb.DuckDBPyConnection) -> TablePlan:
         missing = [column for column in wanted if column not in present]
         plan += TablePlan(add={name: missing} if missing else {}, conflicts=conflicts)
     return plan
+
+
+def _make_missing(connection: duckdb.DuckDBPyConnection) -> None:
+    """Whole tables only: a run does not change those that are there."""
+    _apply(connection, TablePlan(create=_plan(connection).create))
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, plan: TablePlan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import shutil
@@ -13,20 +12,28 @@ import pytest
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".emulators"
+MISSING = "Python 3.13 is not found, so the tests on the BigQuery and Cloud Storage emulators are left out"
 REQUIREMENTS = HERE / "requirements.txt"
 
 
 def python() -> Path:
     """The environment's Python; skips the test where Python 3.13 is missing, and fails it with CI=true."""
+    made = make()
+    if made is None:
+        pytest.fail(MISSING) if os.environ.get("CI") == "true" else pytest.skip(MISSING)
+    return made
+
+
+def make() -> Path | None:
+    """Make the environment if it is not there; None without Python 3.13."""
     folder = CACHE / hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
     made = folder / "bin" / "python"
     if (folder / "complete").exists():
         return made
     base = _python_313()
     if base is None:
-        said = "Python 3.13 is not found, so the tests on the BigQuery and Cloud Storage emulators are left out"
-        pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
-    print(f"making the emulators' environment in {folder} (half a minute, the first time)")
+        return None
+    print("making the environment of the emulators (half a minute, the first time)", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([base, "-m", "venv", folder], check=True)
     install = [made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
@@ -36,8 +43,8 @@ def python() -> Path:
 
 
 def _python_313() -> str | None:
-    pyenv = os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv"
-    found = [*glob.glob(f"{glob.escape(str(pyenv))}/versions/3.13.*/bin/python"), shutil.which("python3.13")]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [*map(str, pyenv.glob("versions/3.13.*/bin/python")), shutil.which("python3.13")]
     for candidate in filter(None, [os.environ.get("PYTHON_313"), *found]):
         said = subprocess.run(
             [candidate, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True
@@ -45,3 +52,7 @@ def _python_313() -> str | None:
         if said.stdout.strip() == "(3, 13)":
             return candidate
     return None
+
+
+if __name__ == "__main__":  # before the tests, so that it is seen
+    print(make() or MISSING)

@@ -1,7 +1,7 @@
 """BigQuery on this machine, run by the emulators' own Python: serve_bigquery.py REST_PORT GRPC_PORT FOLDER PROJECT.
 
-Its DuckDB extensions come as packages and are put in place first, so nothing is downloaded. A read session gets a stream
-for every 500 rows, so that small tables are read in parallel too.
+Its DuckDB extensions come as packages and are put in place first, so nothing is downloaded. A read session gets a
+stream for every 500 rows, so that small tables are read in parallel too.
 """
 
 import sys
@@ -17,6 +17,8 @@ from local_bigquery import cli
 local_bigquery.grpc.read.STREAM_ROWS = 500
 rest, grpc, folder, project = sys.argv[1:]
 cli.main(
-    ["--host", "127.0.0.1", "--port", rest, "--grpc-port", grpc, "--data-dir", folder]
-    + ["--project", project, "--dataset", "unused", "serve"]
+    [
+        *("--host", "127.0.0.1", "--port", rest, "--grpc-port", grpc, "--data-dir", folder),
+        *("--project", project, "--dataset", "unused", "serve"),
+    ]
 )

@@ -16,6 +16,7 @@ from beam_pcc.staging import StagingArea, new_run_id
 from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run
 from tests.end_to_end.conftest import DATE
+from tests.inputs import settings
 
 pytestmark = pytest.mark.end_to_end
 
@@ -29,7 +30,7 @@ def test_counters_add_up_to_what_the_table_holds(tmp_path: Path, models: Path) -
     warehouse = open_warehouse(str(tmp_path / "pcc.duckdb"))
     graph.build(
         pipeline,
-        read=read_cases("sample://4000", DATE, 2_000),
+        read=read_cases(settings("sample://4000", DATE), "staging"),
         model=model,
         review_band=0.1,
         warehouse=warehouse,

@@ -16,7 +16,7 @@ from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.sources import read_cases
 from beam_pcc.sources.files import ReadFiles
 from beam_pcc.validation import validate
-from tests.inputs import VECTOR, rows, vectors
+from tests.inputs import VECTOR, rows, settings, vectors
 
 DAY = dt.date(2026, 11, 20)
 ReadAll = Callable[..., list[pa.RecordBatch]]
@@ -73,7 +73,10 @@ def test_the_partition_stands_in_the_path(tmp_path: Path, read_all: ReadAll) -> 
     write_parquet(tmp_path / "cases_20261120.parquet", case_rows(2))
     write_parquet(tmp_path / "cases_20261121.parquet", case_rows(3, first=2))
 
-    assert ids(read_all(read_cases(f"{tmp_path}/cases_{{partition}}.parquet", DAY, 100))) == ["c000", "c001"]
+    assert ids(read_all(read_cases(settings(f"{tmp_path}/cases_{{partition}}.parquet", DAY), "staging"))) == [
+        "c000",
+        "c001",
+    ]
 
 
 def test_files_of_both_kinds_may_lie_together(tmp_path: Path, read_all: ReadAll) -> None:
@@ -141,7 +144,7 @@ def test_a_file_that_vanished_after_the_start_is_an_error_that_names_it(tmp_path
 
 def test_a_source_that_matches_nothing_is_refused_before_the_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^--source .*20261120\.parquet matches no file; check the path"):
-        read_cases(f"{tmp_path}/{{partition}}.parquet", DAY, 100)
+        read_cases(settings(f"{tmp_path}/{{partition}}.parquet", DAY), "staging")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet.tmp"])
@@ -151,11 +154,6 @@ def test_a_file_of_another_kind_is_refused_before_the_run(tmp_path: Path, name: 
 
     with pytest.raises(ConfigurationError, match=rf"^--source {tmp_path / name} is neither \.parquet nor \.jsonl"):
         ReadFiles(f"{tmp_path}/*", 100)
-
-
-def test_a_source_that_this_version_does_not_read_is_refused_before_the_run() -> None:
-    with pytest.raises(ConfigurationError, match=r"^--source bq://project\.dataset\.table: this version reads files"):
-        read_cases("bq://project.dataset.table", DAY, 100)
 
 
 def test_a_synthetic_file_holds_the_rows_of_the_sample(tmp_path: Path, read_all: ReadAll) -> None:

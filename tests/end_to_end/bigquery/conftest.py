@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import importlib.util
 import io
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +51,9 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
         yield started
         os.environ.clear()
         os.environ.update(before)
+        with warnings.catch_warnings():  # what is collected here must not be found when pytest ends
+            warnings.simplefilter("ignore")
+            gc.collect()
 
 
 SCHEMA = [

@@ -1,0 +1,50 @@
+"""The fast reader and Beam's own give the same rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pyarrow as pa
+import pytest
+
+from beam_pcc.errors import ConfigurationError
+from beam_pcc.sources import read_cases
+from tests.conftest import ReadAll
+from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
+from tests.end_to_end.conftest import DATE
+from tests.inputs import settings
+
+
+def rows(read_all: ReadAll, cloud: Cloud, method: str) -> tuple[list[str], list[pa.RecordBatch]]:
+    """Each row as text (a NaN is not equal to itself), in an order of their own, and the batches they came in."""
+    read = read_cases(settings(cloud.sharded, DATE, read_method=method, batch_rows=400), f"{cloud.staging}/export")
+    batches = read_all(read)
+    return sorted(str(row) for batch in batches for row in batch.to_pylist()), batches
+
+
+@pytest.mark.parametrize("method", ["direct", "export"])
+def test_arrow_streams_give_the_same_rows_as_beams_own_reader(cloud: Cloud, read_all: ReadAll, method: str) -> None:
+    cloud.seed(sample(1_800))
+
+    beams, _ = rows(read_all, cloud, method)
+    ours, _ = rows(read_all, cloud, "arrow")
+
+    assert len(ours) == 1_800
+    assert ours == beams
+
+
+@pytest.mark.parametrize("method", ["direct", "arrow"])
+def test_a_batch_has_no_more_rows_than_asked_for(cloud: Cloud, read_all: ReadAll, method: str) -> None:
+    cloud.seed(sample(1_800))
+
+    _, batches = rows(read_all, cloud, method)
+
+    assert all(0 < batch.num_rows <= 400 for batch in batches)
+
+
+def test_a_column_of_the_wrong_type_is_refused_before_the_run(cloud: Cloud) -> None:
+    table = pa.table({"case_id": ["a"], "embedding_vector": ["b"], "timestamp": [dt.datetime(2026, 11, 20)]})
+    cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "STRING"), SCHEMA[2]])
+
+    with pytest.raises(ConfigurationError, match="column embedding_vector is string, not a list of 584 floats"):
+        read_cases(settings(cloud.sharded, DATE), cloud.staging)

@@ -1,0 +1,105 @@
+"""`tables create` on BigQuery: what it makes, what it says of tables that exist, and that it changes nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from google.cloud import bigquery
+
+from beam_pcc import schemas
+from tests.end_to_end.bigquery.conftest import Cloud, sample
+
+
+def create(cloud: Cloud, *more: str) -> tuple[int, str, str]:
+    ended = cloud.call("tables", "create", "--warehouse", f"bq://{cloud.output}", *more)
+    return ended.code, ended.out, ended.err
+
+
+def make(cloud: Cloud, name: str, *columns: bigquery.SchemaField) -> bigquery.Table:
+    return cloud.client.create_table(bigquery.Table(f"{cloud.output}.{name}", schema=columns))
+
+
+def columns(cloud: Cloud, name: str) -> dict[str, str]:
+    return {field.name: field.field_type for field in cloud.client.get_table(f"{cloud.output}.{name}").schema}
+
+
+def test_the_three_tables_are_made_with_partitions_and_descriptions(cloud: Cloud) -> None:
+    code, out, err = create(cloud)
+
+    assert code == 0, err
+    assert all(f"made {name}" in out for name in schemas.TABLES)
+    for name, schema in schemas.TABLES.items():
+        table = cloud.client.get_table(f"{cloud.output}.{name}")
+        assert [field.name for field in table.schema] == schema.names
+        assert all(field.description for field in table.schema)
+        assert table.time_partitioning.field == "ingestion_time"
+        assert table.time_partitioning.expiration_ms == 7 * 86_400_000
+        assert table.require_partition_filter
+
+
+def test_making_them_again_says_that_they_are_there(cloud: Cloud) -> None:
+    create(cloud)
+    assert create(cloud)[:2] == (0, f"bq://{cloud.output}: all tables are there\n")
+
+
+def test_a_dry_run_makes_nothing(cloud: Cloud) -> None:
+    code, out, _ = create(cloud, "--dry_run")
+
+    assert code == 0
+    assert "would make pcc_inference_output" in out
+    assert cloud.output_tables() == set()
+
+
+def test_a_table_of_another_schema_is_told_and_nothing_is_changed(cloud: Cloud) -> None:
+    make(cloud, "pcc_quarantine", bigquery.SchemaField("case_id", "INTEGER"))
+
+    code, _, err = create(cloud, "--add_columns")
+
+    assert code == 2
+    assert "pcc_quarantine.case_id is INTEGER, not STRING" in err
+    assert err.count("\n") == 1
+    assert cloud.output_tables() == {"pcc_quarantine"}
+    assert columns(cloud, "pcc_quarantine") == {"case_id": "INTEGER"}
+
+
+def test_a_table_that_lacks_columns_is_told_and_nothing_is_changed(cloud: Cloud) -> None:
+    make(cloud, "pcc_quarantine", bigquery.SchemaField("case_id", "STRING"))
+
+    code, _, err = create(cloud)
+
+    assert code == 2
+    assert "pcc_quarantine lacks reason, detail" in err
+    assert "--add_columns" in err
+    assert cloud.output_tables() == {"pcc_quarantine"}
+
+
+def test_columns_are_added_when_told_so(cloud: Cloud) -> None:
+    own = bigquery.SchemaField("of_the_analysts", "STRING")
+    make(cloud, "pcc_quarantine", bigquery.SchemaField("case_id", "STRING"), own)
+
+    code, out, err = create(cloud, "--add_columns")
+
+    assert code == 0, err
+    assert "added pcc_quarantine.reason" in out
+    assert columns(cloud, "pcc_quarantine").keys() == {*schemas.QUARANTINE.names, "of_the_analysts"}
+
+
+def test_a_run_into_tables_of_another_schema_ends_before_it_reads(cloud: Cloud) -> None:
+    cloud.seed(sample(250))
+    make(cloud, "pcc_inference_output", bigquery.SchemaField("case_id", "INTEGER"))
+
+    ended = cloud.run()
+
+    assert ended.code == 2
+    assert "pcc_inference_output.case_id is INTEGER, not STRING" in ended.err
+    assert cloud.client.get_table(f"{cloud.output}.pcc_inference_output").num_rows == 0
+
+
+@pytest.mark.parametrize("method", ["direct", "export", "arrow"])
+def test_the_text_column_is_never_read(cloud: Cloud, method: str) -> None:
+    cloud.seed(sample(250))
+
+    ended = cloud.run("--read_method", method)
+
+    assert ended.code == 0, ended.err
+    everything = str(cloud.query("SELECT * FROM pcc_quarantine WHERE ingestion_time > '1970-01-01'"))
+    assert "my secret" not in everything + ended.out + ended.err

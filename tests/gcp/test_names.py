@@ -1,0 +1,82 @@
+"""Addresses in BigQuery as a person writes them, and the condition that picks one day."""
+
+import datetime as dt
+
+import pytest
+
+from beam_pcc.errors import ConfigurationError
+from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
+
+DAY = dt.date(2026, 12, 31)
+
+
+@pytest.mark.parametrize("text", ["my-project.support", "bq://my-project.support", "example.com:my-project.support"])
+def test_a_dataset_may_be_written_with_or_without_its_scheme(text: str) -> None:
+    found = DatasetId.parse(text, "--warehouse")
+    assert found.dataset == "support"
+    assert str(found) == text.removeprefix("bq://")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "support", "p.d", "my-project.d.t", "my-project.d;drop", "my-project.d`", "gs://b/d"]
+)
+def test_what_is_no_dataset_is_refused_with_the_flag(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--temp_dataset .* is no dataset: write project\.dataset$"):
+        DatasetId.parse(text, "--temp_dataset")
+
+
+@pytest.mark.parametrize(
+    "text", ["my-project.d", "my-project.d.t.u", "my-project.d.t`; DROP TABLE x", "my-project.d.t u"]
+)
+def test_what_is_no_table_is_refused_with_the_flag(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--source .* is no table: write project\.dataset\.table$"):
+        TableId.parse(text, "--source")
+
+
+def test_a_sharded_table_gets_the_day_into_its_name() -> None:
+    found = SourceTable.parse("bq://my-project.d.redacted_snapshot_{partition}", DAY)
+    assert found == SourceTable(TableId("my-project", "d", "redacted_snapshot_20261231"))
+
+
+def test_a_partitioned_table_is_told_by_its_column() -> None:
+    found = SourceTable.parse("bq://my-project.d.cases?partition_column=created_at", DAY)
+    assert found == SourceTable(TableId("my-project", "d", "cases"), "created_at")
+
+
+@pytest.mark.parametrize(
+    "source", ["bq://my-project.d.cases", "bq://my-project.d.cases_{partition}?partition_column=day"]
+)
+def test_a_source_has_to_tell_the_day_in_exactly_one_way(source: str) -> None:
+    with pytest.raises(ConfigurationError, match="say how to find the day"):
+        SourceTable.parse(source, DAY)
+
+
+def test_an_unknown_option_of_a_source_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="column is no option; there is "):
+        SourceTable.parse("bq://my-project.d.cases?column=day", DAY)
+
+
+@pytest.mark.parametrize("column", ["day; DROP", "a b", "", "d`"])
+def test_a_partition_column_is_a_name(column: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--source"):
+        SourceTable.parse(f"bq://my-project.d.cases?partition_column={column}", DAY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition"),
+    [
+        ("DATE", "day = DATE '2026-12-31'"),
+        ("INTEGER", "day = 20261231"),
+        ("TIMESTAMP", "day >= TIMESTAMP '2026-12-31 00:00:00+00:00' AND day < TIMESTAMP '2027-01-01 00:00:00+00:00'"),
+        ("DATETIME", "day >= DATETIME '2026-12-31 00:00:00' AND day < DATETIME '2027-01-01 00:00:00'"),
+    ],
+)
+def test_the_condition_takes_in_one_utc_day_by_the_bare_column(kind: str, condition: str) -> None:
+    assert day_restriction("day", kind, DAY) == condition
+
+
+def test_a_day_cannot_be_told_by_text() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^--source: partition_column day is STRING; a day can be told by DATE"
+    ):
+        day_restriction("day", "STRING", DAY)
