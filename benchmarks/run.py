@@ -16,6 +16,7 @@ from pathlib import Path
 
 import figures
 import one_run
+import readers
 import sklearn  # noqa: F401 - loads the BLAS that is reported
 import threadpoolctl
 
@@ -23,6 +24,7 @@ from beam_pcc.options import beam_options
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 ROOT = Path(__file__).resolve().parent.parent
+FIGURES = {**figures.FIGURES, "readers": readers.readers}
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")
 
 
@@ -32,7 +34,7 @@ def main() -> None:
         "--rows", type=int, nargs="+", default=[200_000, 1_000_000], help="sizes (default: %(default)s)"
     )
     parser.add_argument("--repeat", type=int, default=5, help="repetitions of each figure (default: %(default)s)")
-    parser.add_argument("--only", choices=figures.FIGURES, action="append", help="just this figure; may be repeated")
+    parser.add_argument("--only", choices=FIGURES, action="append", help="just this figure; may be repeated")
     parser.add_argument("--cache", type=Path, default=ROOT / "local" / "benchmark", help="data (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="a Markdown file whose table between the markers is replaced")
     flags = parser.parse_args()
@@ -40,7 +42,7 @@ def main() -> None:
     load = os.getloadavg()[0]  # before it is ours
     bench = figures.Bench(flags.cache.absolute(), flags.repeat, sorted(flags.rows))
     try:
-        found = [figure for name in flags.only or figures.FIGURES for figure in figures.FIGURES[name](bench)]
+        found = [figure for name in flags.only or FIGURES for figure in FIGURES[name](bench)]
     finally:
         for folder in (bench.work, bench.peer_work):
             shutil.rmtree(folder, ignore_errors=True)

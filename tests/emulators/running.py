@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -46,9 +47,24 @@ class Emulators:
             "PYTHONPATH": path,
         }
 
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Google's clients of this process, and of those it starts, talk to the emulators."""
+        before = dict(os.environ)
+        os.environ.update(self.environment)
+        spec = importlib.util.spec_from_file_location("emulator_hooks", HERE / "hooks" / "sitecustomize.py")
+        assert spec
+        assert spec.loader
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
 
 @contextmanager
-def running(python: Path, folder: Path) -> Iterator[Emulators]:
+def running(python: Path, folder: Path, *, stream_rows: int = 500) -> Iterator[Emulators]:
     """Both emulators, with their data and logs in `folder`, until the context ends."""
     rest, grpc, storage = (_free_port() for _ in range(3))
     with ExitStack() as stack:
@@ -65,7 +81,7 @@ def running(python: Path, folder: Path) -> Iterator[Emulators]:
             "STORAGE_EMULATOR_HOST": emulators.storage,
         }
         commands = {
-            "bigquery": [HERE / "serve_bigquery.py", rest, grpc, folder / "bigquery", PROJECT],
+            "bigquery": [HERE / "serve_bigquery.py", rest, grpc, folder / "bigquery", PROJECT, stream_rows],
             "storage": [
                 *("-m", "gcp_storage_emulator", "--data-dir", folder / "storage", "start", "--host", "127.0.0.1"),
                 *("--port", storage, "--default-bucket", BUCKET),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-import importlib.util
 import io
-import os
 import subprocess
 import sys
 import warnings
@@ -23,7 +21,7 @@ from google.cloud import bigquery, storage
 
 from beam_pcc import cli, synthetic
 from tests.emulators import environment
-from tests.emulators.running import BUCKET, HERE, PROJECT, Emulators, running
+from tests.emulators.running import BUCKET, PROJECT, Emulators, running
 from tests.end_to_end.conftest import DATE, DAY, Ended
 
 
@@ -42,15 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
     """Both emulators; Google's clients of this process, and of those it starts, talk to them."""
     with running(environment.python(), tmp_path_factory.mktemp("emulators")) as started:
-        before = dict(os.environ)
-        os.environ.update(started.environment)
-        spec = importlib.util.spec_from_file_location("pcc_test_hooks", HERE / "hooks" / "sitecustomize.py")
-        assert spec
-        assert spec.loader
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
-        yield started
-        os.environ.clear()
-        os.environ.update(before)
+        with started.here():
+            yield started
         with warnings.catch_warnings():  # what is collected here must not be found when pytest ends
             warnings.simplefilter("ignore")
             gc.collect()
