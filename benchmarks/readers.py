@@ -104,7 +104,7 @@ _SCHEMA = pa.schema(
 def _ours(table: TableId, method: ReadMethod) -> beam.PTransform:
     from beam_pcc.sources.bigquery import ReadTable, TablePart
 
-    part = TablePart(table, None, _SCHEMA)
+    part = TablePart(table, None, _SCHEMA, "US")
     return ReadTable(part, method, temp_dataset=table.home, staging="", batch_rows=2_000, retry_timeout=60)
 
 

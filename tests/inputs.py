@@ -12,6 +12,7 @@ from beam_pcc.validation import validate
 
 DIM = schemas.VECTOR_DIM
 TIME = dt.datetime(2026, 11, 20, 10, tzinfo=dt.timezone.utc)
+DAY = TIME.date()
 VECTOR = np.arange(DIM) / 1_024  # exact even as float16
 DOUBLES = pa.list_(pa.float64())
 LISTS = [
@@ -53,6 +54,6 @@ def not_utf8(kind: pa.DataType, values: list[bytes]) -> pa.Array:
     return pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary()).view(kind)
 
 
-def settings(source: str, day: dt.date = TIME.date(), **more: Any) -> RunSettings:
+def settings(source: str, day: dt.date = DAY, **more: Any) -> RunSettings:
     """The settings of a run that reads `source`."""
     return RunSettings(day, source, "pcc.duckdb", "models", **more)

@@ -34,7 +34,7 @@ def read_cases(settings: RunSettings, staging: str) -> beam.PTransform:
 
 def _bigquery(settings: RunSettings, staging: str) -> beam.PTransform:
     with gcp_extra("--source"):
-        from beam_pcc.sources.bigquery import ReadTable, find_part
+        from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
     if settings.read_method == "export" and not staging.startswith("gs://"):
         raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
     part = find_part(settings.source, settings.partition, retry_timeout=settings.retry_timeout)
@@ -43,6 +43,8 @@ def _bigquery(settings: RunSettings, staging: str) -> beam.PTransform:
         if given and (flag == "--temp_dataset" or given.startswith("bq://")):
             temp = DatasetId.parse(given, flag)
             break
+    if settings.read_method == "export":
+        check_export(part, temp, retry_timeout=settings.retry_timeout)
     return ReadTable(
         part,
         settings.read_method,

@@ -40,11 +40,12 @@ _ARROW = {
 
 @dataclass(frozen=True)
 class TablePart:
-    """The rows of one day of a table: what to read, and the Arrow type of each column that is read."""
+    """The rows of one day of a table: what to read, the Arrow type of each column, and where the table is."""
 
     table: TableId
     restriction: str | None
     schema: pa.Schema
+    location: str
 
 
 def find_part(source: str, partition: dt.date, *, retry_timeout: float) -> TablePart:
@@ -67,10 +68,28 @@ def find_part(source: str, partition: dt.date, *, retry_timeout: float) -> Table
     schema = pa.schema([schema.field(name) for name in schemas.INPUT_COLUMNS])
     column = wanted.partition_column
     if column is None:
-        return TablePart(wanted.table, None, schema)
+        return TablePart(wanted.table, None, schema, table.location)
     if column not in columns:
         raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
-    return TablePart(wanted.table, day_restriction(column, columns[column].field_type, partition), schema)
+    restriction = day_restriction(column, columns[column].field_type, partition)
+    return TablePart(wanted.table, restriction, schema, table.location)
+
+
+def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: float) -> None:
+    """A query cannot write to another location than it reads from.
+
+    Raises:
+        ConfigurationError: The temp dataset is elsewhere, or not there, or must not be seen.
+        SourceError: BigQuery cannot be reached.
+    """
+    where = f"--temp_dataset {temp_dataset}"
+    with explained(where, SourceError), client(temp_dataset.project) as found:
+        location = found.get_dataset(str(temp_dataset), retry=retry(retry_timeout)).location
+    if location != part.location:
+        raise ConfigurationError(
+            f"{where} is in {location}, and the source table {part.table} in {part.location}; name a dataset there, or "
+            "read with --read_method arrow"
+        )
 
 
 def _arrow_type(field: bigquery.SchemaField) -> pa.DataType:

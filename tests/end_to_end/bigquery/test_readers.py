@@ -6,6 +6,7 @@ import datetime as dt
 
 import pyarrow as pa
 import pytest
+from google.cloud import bigquery
 
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.sources import read_cases
@@ -48,3 +49,14 @@ def test_a_column_of_the_wrong_type_is_refused_before_the_run(cloud: Cloud) -> N
 
     with pytest.raises(ConfigurationError, match="column embedding_vector is string, not a list of 584 floats"):
         read_cases(settings(cloud.sharded, DATE), cloud.staging)
+
+
+def test_an_export_into_another_location_is_refused_before_the_run(cloud: Cloud) -> None:
+    cloud.seed(sample(250))
+    abroad = bigquery.Dataset(f"{cloud.source}_abroad")
+    abroad.location = "europe-west3"
+    cloud.client.create_dataset(abroad)
+    given = settings(cloud.sharded, DATE, read_method="export", temp_dataset=f"{cloud.source}_abroad")
+
+    with pytest.raises(ConfigurationError, match=r"_abroad is in europe-west3, and the source table .* in US; name a"):
+        read_cases(given, cloud.staging)
