@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import NoReturn, TypeAlias
 from beam_pcc import __version__, settings
 from beam_pcc.errors import EXIT_FAILED, EXIT_USAGE, ConfigurationError, PccError, one_line
 
+_REGISTRY = "the registry: a folder, or gs://BUCKET/FOLDER"
 _EXIT_CODES = """exit codes:
   0  published, or the partition is empty
   1  the run failed
@@ -95,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", "train a model and add it to a registry", _train)
     train.add_argument("--data", required=True, help="labelled Parquet: embedding_vector, case_id and intent")
-    train.add_argument("--models", required=True, help="the registry's folder, made if missing")
+    train.add_argument("--models", required=True, help="the registry: a folder, made if missing, or gs://BUCKET/FOLDER")
     train.add_argument("--seed", type=int, default=0, help="same data and seed, same model (default: %(default)s)")
     train.add_argument(
         "--threshold", type=float, default=0.5, help="of P(PC) at which a case is PC (default: %(default)s)"
@@ -108,15 +110,20 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--partition", default="yesterday", help="the day of the cases (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="same seed, same cases (default: %(default)s)")
 
-    models = _group(commands, "models", "look at the model registry")
+    models = _group(commands, "models", "the model registry")
     listed = _command(models, "list", "the versions, and which one a run would use", _models_list)
-    listed.add_argument("--models", required=True, help="the registry's folder")
+    listed.add_argument("--models", required=True, help=_REGISTRY)
     verify = _command(
         models, "verify", "load a version as a run would, check it, score its golden rows", _models_verify
     )
-    verify.add_argument("--models", required=True, help="the registry's folder")
+    verify.add_argument("--models", required=True, help=_REGISTRY)
     verify.add_argument("--model_version", help="default: the one that a run would use")
     verify.add_argument("--model_sha256", help="refuse any model file but the one with this digest")
+    promote = _command(
+        models, "promote", "verify a version, and make it the one that runs use (current.json)", _models_promote
+    )
+    promote.add_argument("version", metavar="VERSION", help="such as v20261120_020000")
+    promote.add_argument("--models", required=True, help=_REGISTRY)
 
     tables = _group(commands, "tables", "the tables of a warehouse")
     create = _command(tables, "create", "make the tables that are missing", _tables_create)
@@ -211,7 +218,7 @@ def _train(flags: argparse.Namespace) -> int:
     if made.trained_on["dropped"]:
         print(f"  left out {made.trained_on['dropped']:,} rows without a valid vector or time")
     print(f"  hold-out of {made.trained_on['holdout']:,}: {metrics_line(made)}")
-    print(f"  {Path(flags.models) / made.version}  (sha256 {str(made.sha256)[:12]})")
+    print(f"  {flags.models.rstrip('/')}/{made.version}  (sha256 {str(made.sha256)[:12]})")
     return 0
 
 
@@ -257,6 +264,20 @@ def _models_verify(flags: argparse.Namespace) -> int:
     print(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
     print(f"  golden rows {rescored}")
+    return 0
+
+
+def _models_promote(flags: argparse.Namespace) -> int:
+    from beam_pcc.models.registry import ALIAS, Registry
+
+    registry = Registry(flags.models)
+    before = registry.promote(flags.version)
+    if before == flags.version:
+        print(f"current: {flags.version} (already; nothing was changed)")
+        return 0
+    print(f"current: {flags.version} (was {before or 'none'})")
+    again = f"{_called_as()} models promote {before} --models {shlex.quote(flags.models)}"
+    print(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")
     return 0
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import errno
 import io
-import os
 import platform
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import threadpoolctl
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
+from beam_pcc.models.store import Store, open_store
 from beam_pcc.validation import check_input, validate
 
 Labels = npt.NDArray[np.str_]
@@ -98,7 +96,7 @@ def train(data: str, models: str, *, seed: int = 0, threshold: float = 0.5) -> M
 
     Args:
         data: Labelled Parquet file, see `read_labelled`.
-        models: Registry folder, made if missing.
+        models: The registry: a folder, made if missing, or gs://BUCKET/FOLDER.
         seed: Of the hold-out split, which shuffles the rows.
         threshold: Of P(PC) at which a case is PC.
 
@@ -106,7 +104,7 @@ def train(data: str, models: str, *, seed: int = 0, threshold: float = 0.5) -> M
         The metadata written beside the model.
 
     Raises:
-        ConfigurationError: The data cannot train a classifier.
+        ConfigurationError: The data cannot train a classifier, or the registry cannot be written.
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.linear_model import LogisticRegression
@@ -114,12 +112,15 @@ def train(data: str, models: str, *, seed: int = 0, threshold: float = 0.5) -> M
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    store = open_store(models)
     rows = read_labelled(data)
+    store.prepare()
     x, x_holdout, y, y_holdout = train_test_split(
         rows.vectors, rows.labels, test_size=HOLDOUT, random_state=seed, stratify=rows.labels
     )
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARIZATION, max_iter=1_000))
-    model = CalibratedClassifierCV(linear, method="sigmoid", cv=_CALIBRATION_FOLDS, ensemble=False).fit(x, y)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on how many share the sums
+        model = CalibratedClassifierCV(linear, method="sigmoid", cv=_CALIBRATION_FOLDS, ensemble=False).fit(x, y)
 
     classes = tuple(str(c) for c in model.classes_)
     metrics, baseline = _measure(model, classes, x_holdout, y_holdout, threshold)
@@ -132,7 +133,7 @@ def train(data: str, models: str, *, seed: int = 0, threshold: float = 0.5) -> M
     }
     return _write(
         model,
-        Path(models),
+        store,
         threshold=threshold,
         classes=classes,
         seed=seed,
@@ -168,45 +169,34 @@ def _measure(
     return {name: round(float(value), 6) for name, value in measured.items()}, baseline
 
 
-def _write(model: Any, models: Path, **described: Any) -> ModelMetadata:
-    """Write the version's folder aside and move it into place, so that a reader finds it whole or not at all."""
+def _write(model: Any, store: Store, **described: Any) -> ModelMetadata:
+    """Add the version to the registry under the name of this second, or of the first one that is free."""
     import joblib
     import sklearn
 
     buffer = io.BytesIO()
     joblib.dump(model, buffer)
     data = buffer.getvalue()
-    models.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".training-", dir=models))
-    try:
-        while True:
-            now = dt.datetime.now(dt.timezone.utc)
-            version = new_version(now)
-            metadata = ModelMetadata(
-                version=version,
-                sha256=artifact.digest(data),
-                trained_at=now.isoformat(timespec="seconds"),
-                libraries={
-                    "python": platform.python_version(),
-                    "scikit-learn": sklearn.__version__,
-                    "numpy": np.__version__,
-                    "joblib": joblib.__version__,
-                },
-                **described,
-            )
-            (aside / "model.joblib").write_bytes(data)
-            (aside / METADATA).write_text(metadata.to_json(), encoding="utf-8")
-            aside.chmod(0o755)
-            try:
-                os.rename(aside, models / version)  # noqa: PTH104 - fails, where Path.replace could overwrite
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-                time.sleep(1.0)  # another version of this very second
-                continue
+    while True:
+        now = dt.datetime.now(dt.timezone.utc)
+        metadata = ModelMetadata(
+            version=new_version(now),
+            sha256=artifact.digest(data),
+            trained_at=now.isoformat(timespec="seconds"),
+            libraries={
+                "python": platform.python_version(),
+                "scikit-learn": sklearn.__version__,
+                "numpy": np.__version__,
+                "joblib": joblib.__version__,
+            },
+            **described,
+        )
+        # The model last: a version without metadata.json is read with the defaults, and in a bucket a reader could come
+        # between the two; but one without a model does not count there yet.
+        files = {METADATA: metadata.to_json().encode(), "model.joblib": data}
+        if store.add_folder(metadata.version, files):
             return metadata
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        time.sleep(1.0)  # there is another version of this very second
 
 
 def metrics_line(metadata: ModelMetadata) -> str:

@@ -1,7 +1,7 @@
 """Which version of a model a run uses, and what its folder holds. The version is fixed once, at launch.
 
-A registry is a folder: `<models>/vYYYYMMDD_HHMMSS/{model.joblib | model.skops, metadata.json}` and, if somebody
-promoted one, `<models>/current.json` with {"version": "v..."}.
+A registry is a folder on disk or in a bucket: `<models>/vYYYYMMDD_HHMMSS/{model.joblib | model.skops, metadata.json}`
+and, if somebody promoted one, `<models>/current.json` with {"version": "v..."}.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import json
 import logging
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from beam_pcc import schemas
-from beam_pcc.errors import ConfigurationError, ModelError, one_line
+from beam_pcc.errors import ModelError, one_line
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import ModelMetadata
+from beam_pcc.models.store import Content, Store, open_store
 
 _log = logging.getLogger(__name__)
 _VERSION = re.compile(r"v(\d{8})_?(\d{6})", re.ASCII)
 ALIAS = "current.json"
 METADATA = "metadata.json"
+MODEL_FILES = ("model.joblib", "model.skops")
 FileFormat = Literal["joblib", "skops"]
 
 
@@ -39,7 +40,8 @@ class ModelFile:
 
     def load(self) -> Any:
         """Read the bytes once, check the digest, load those bytes through the allow-list. Raises ModelError."""
-        data = _read(Path(self.path))
+        folder, _, name = self.path.rpartition("/")
+        data = _content(open_store(folder), name).data
         return artifact.load(data, file_format=self.file_format, where=self.path, expected_sha256=self.sha256)
 
 
@@ -58,40 +60,64 @@ class ModelVersion:
 
 
 class Registry:
-    """The versions below one folder.
+    """The versions below one folder, a path or gs://BUCKET/FOLDER.
 
     Raises:
+        ConfigurationError: From the constructor: the address is of no known kind.
         ModelError: From any method: the folder, the version or one of its files is missing or wrong.
     """
 
     def __init__(self, root: str) -> None:
-        if "://" in root:
-            raise ConfigurationError(f"--models {root}: this version reads models from a folder only")
-        self.root = Path(root).absolute()
+        self._store: Store = open_store(root)
+        self.root = self._store.address
 
     def versions(self) -> list[str]:
-        """All versions, oldest first. Folders with other names are not versions."""
-        if not self.root.is_dir():
-            raise ModelError(
-                f"--models {self.root} is not a folder; train a first model with beam-pcc train --models {self.root}"
-            )
-        found = [p.name for p in self.root.iterdir() if _VERSION.fullmatch(p.name) and p.is_dir()]
+        """All versions, oldest first. Folders with other names are none; in a bucket, nor are those without a model."""
+        found = [name for name in self._store.folders("v", MODEL_FILES) if _VERSION.fullmatch(name)]
         return sorted(found, key=_time)
 
     def current(self) -> str | None:
         """The version that current.json names, if there is one."""
-        pointer = self.root / ALIAS
-        if not pointer.exists():
-            return None
+        return self._pointer()[0]
+
+    def _pointer(self) -> tuple[str | None, int]:
+        """The version that current.json names, and the generation of the file that says so."""
+        pointer = self._store.path(ALIAS)
+        content = self._store.read(ALIAS, artifact.MAX_MODEL_BYTES)
+        if content is None:
+            return None, 0
         try:
-            version = json.loads(pointer.read_bytes())["version"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            version = json.loads(content.data)["version"]
+        except (ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f'{pointer} is not {{"version": "v..."}}: {one_line(error, 80)}; mend or remove it'
             ) from None
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise ModelError(f"{pointer} names '{one_line(version, 60)}', which is no version; mend or remove it")
-        return version
+        return version, content.generation
+
+    def promote(self, version: str) -> str | None:
+        """Make current.json name `version`, once that was verified; if it names it already, do nothing.
+
+        Returns:
+            The version that it named before, if any.
+
+        Raises:
+            ModelError: Also if somebody else changed current.json since this began.
+        """
+        before, generation = self._pointer()
+        self._require(version, self.versions(), "beam-pcc models promote")
+        if version == before:
+            return before
+        self.verify(version)
+        promoted_at = dt.datetime.now(dt.timezone.utc).isoformat()
+        pointer = json.dumps({"version": version, "promoted_at": promoted_at}) + "\n"
+        if not self._store.replace(ALIAS, pointer.encode(), generation):
+            now = self.current() or "removed"
+            raise ModelError(
+                f"{self._store.path(ALIAS)} was changed by somebody else meanwhile (now {now}): look, and promote again"
+            )
+        return before
 
     def resolve(self, version: str | None = None, *, force_latest: bool = False, today: dt.date | None = None) -> str:
         """The version to use: the given one, else current.json's, else the first of today (UTC), else the latest."""
@@ -102,24 +128,27 @@ class Registry:
             )
         wanted = version or (None if force_latest else self.current())
         if wanted is not None:
-            if wanted not in versions:
-                source = "--model_version" if version else str(self.root / ALIAS)
-                raise ModelError(
-                    f"{source} names {one_line(wanted, 60)}, which is not in {self.root} "
-                    f"(newest: {', '.join(versions[-3:])}); see beam-pcc models list"
-                )
+            self._require(wanted, versions, "--model_version" if version else self._store.path(ALIAS))
             return wanted
         day = f"{today or dt.datetime.now(dt.timezone.utc).date():%Y%m%d}"
         of_today = [v for v in versions if _time(v).startswith(day)]
         return of_today[0] if of_today and not force_latest else versions[-1]
 
+    def _require(self, version: str, versions: list[str], source: str) -> None:
+        if version not in versions:
+            raise ModelError(
+                f"{source} names {one_line(version, 60)}, which is not in {self.root} "
+                f"(newest: {', '.join(versions[-3:]) or 'none'}); see beam-pcc models list"
+            )
+
     def metadata(self, version: str) -> ModelMetadata:
         """metadata.json of a version; the defaults, with a warning, where it has none."""
-        path = self.root / version / METADATA
-        if not path.exists():
+        path = self._store.path(f"{version}/{METADATA}")
+        content = self._store.read(f"{version}/{METADATA}", artifact.MAX_MODEL_BYTES)
+        if content is None:
             _log.warning("%s is missing: going on with the defaults (threshold 0.5, no drift baseline)", path)
             return ModelMetadata(version)
-        return ModelMetadata.from_json(_read(path), version=version, where=str(path))
+        return ModelMetadata.from_json(content.data, version=version, where=path)
 
     def load(self, version: str, *, sha256: str | None = None) -> tuple[ModelVersion, Any]:
         """Load and check a version before a run starts.
@@ -132,8 +161,8 @@ class Registry:
             The checked version (for workers) and the estimator itself.
         """
         metadata = self.metadata(version)
-        path, file_format = self._model_file(version)
-        data = _read(path)
+        name, file_format = self._model_file(version)
+        path, data = self._store.path(name), _content(self._store, name).data
         for pin in (sha256, metadata.sha256):
             if pin and pin.lower() != artifact.digest(data):
                 whose = "--model_sha256" if pin is sha256 else METADATA
@@ -141,16 +170,16 @@ class Registry:
                     f"{path} has the SHA-256 digest {artifact.digest(data)}, not {pin.lower()} as {whose} says; "
                     "it was changed or swapped: restore it, or use another version"
                 )
-        model = artifact.load(data, file_format=file_format, where=str(path))
+        model = artifact.load(data, file_format=file_format, where=path)
         if metadata.feature_count != schemas.VECTOR_DIM:
             raise ModelError(
                 f"{path} expects {metadata.feature_count} features as {METADATA} says, but a case has "
                 f"{schemas.VECTOR_DIM}; use another version"
             )
         classes = artifact.check_classifier(
-            model, where=str(path), feature_count=schemas.VECTOR_DIM, classes=metadata.classes
+            model, where=path, feature_count=schemas.VECTOR_DIM, classes=metadata.classes
         )
-        return ModelVersion(ModelFile(str(path), file_format, artifact.digest(data)), metadata, classes), model
+        return ModelVersion(ModelFile(path, file_format, artifact.digest(data)), metadata, classes), model
 
     def verify(self, version: str, *, sha256: str | None = None) -> ModelVersion:
         """Load and check a version, and score its golden rows if it has some."""
@@ -165,14 +194,13 @@ class Registry:
                 )
         return checked
 
-    def _model_file(self, version: str) -> tuple[Path, FileFormat]:
-        folder = self.root / version
-        found = [folder / f"model.{suffix}" for suffix in ("joblib", "skops")]
-        present = [path for path in found if path.is_file()]
+    def _model_file(self, version: str) -> tuple[str, FileFormat]:
+        files = self._store.files(version)
+        present = [name for name in MODEL_FILES if name in files]
         if len(present) != 1:
             state = "both model.joblib and model.skops" if present else "neither model.joblib nor model.skops"
-            raise ModelError(f"{folder} holds {state}; a version has exactly one of them")
-        return present[0], cast(FileFormat, present[0].suffix[1:])
+            raise ModelError(f"{self._store.path(version)} holds {state}; a version has exactly one of them")
+        return f"{version}/{present[0]}", cast(FileFormat, present[0].partition(".")[2])
 
 
 def new_version(now: dt.datetime) -> str:
@@ -185,11 +213,8 @@ def _time(version: str) -> str:
     return _VERSION.sub(r"\1\2", version)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > artifact.MAX_MODEL_BYTES:
-            raise ModelError(f"{path} has {size:,} bytes, more than {artifact.MAX_MODEL_BYTES:,}: not a model")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}; check the path and the rights") from None
+def _content(store: Store, name: str) -> Content:
+    content = store.read(name, artifact.MAX_MODEL_BYTES)
+    if content is None:
+        raise ModelError(f"{store.path(name)} cannot be read: it is not there; check the path and the rights")
+    return content

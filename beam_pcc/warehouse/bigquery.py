@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from google.api_core import exceptions
 from google.api_core.retry import Retry
@@ -174,12 +175,15 @@ class BigQueryWarehouse:
     def ask(self, what: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
         """Run a read-only statement; its rows."""
         config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row) if row else [])
+        text = sql.filled(template, names)
+        # Without an id of its own the query would be tried again for as long as Google's library likes: ten minutes.
+        job = self.do(
+            what,
+            f"pcc_{uuid4().hex}",
+            lambda this: self._client.query(text, job_config=config, job_id=this, retry=self._retry, job_retry=None),
+        )
         with explained(what, WarehouseError):
-            return list(
-                self._client.query(sql.filled(template, names), job_config=config, retry=self._retry).result(
-                    retry=self._retry
-                )
-            )
+            return list(job.result(retry=self._retry))
 
     def change(self, what: str, job_id: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
         """Run a script that changes tables, once; the job."""

@@ -121,6 +121,9 @@ def test_an_empty_folder_is_an_error_that_says_how_to_train(models: Callable[...
         models().resolve()
 
 
-def test_a_bucket_is_refused_before_anything_is_read() -> None:
-    with pytest.raises(ConfigurationError, match=r"^--models gs://bucket/models: "):
-        Registry("gs://bucket/models")
+@pytest.mark.parametrize(
+    "root", ["s3://bucket/models", "file:///models", "gs://", "gs:///models", "gs://Bucket/models"]
+)
+def test_an_address_of_no_known_kind_is_refused_before_anything_is_read(root: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^--models {root}.* gs://BUCKET/FOLDER$"):
+        Registry(root)

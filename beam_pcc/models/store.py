@@ -1,0 +1,179 @@
+"""Where a registry's files are: a folder on disk, or a folder in a Cloud Storage bucket. Knows nothing of models.
+
+Both keep two promises. A folder that is added is seen whole or not at all; and of two who replace the same file after
+they read the same generation of it, exactly one succeeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from beam_pcc.errors import ConfigurationError, ModelError, one_line
+from beam_pcc.gcp.names import gcp_extra
+
+
+class Content(NamedTuple):
+    """A file's bytes, and which generation of the file they are: 0 is that of a file that is not there."""
+
+    data: bytes
+    generation: int
+
+
+class Store(Protocol):
+    """A folder of folders of files. Names are relative: FILE, or FOLDER/FILE. Any method may raise ModelError.
+
+    Attributes:
+        address: The root as a person writes it.
+    """
+
+    address: str
+
+    def path(self, name: str) -> str:
+        """Where `name` is, as a person writes it."""
+
+    def folders(self, start: str, last: Collection[str]) -> list[str]:
+        """Names of the folders below the root that begin with `start`, and are whole.
+
+        Args:
+            start: Of the names.
+            last: The file that `add_folder` writes last is one of these; a folder that has grown otherwise may lack it.
+        """
+
+    def files(self, folder: str) -> set[str]:
+        """Names of the files in `folder`; none if it is not there."""
+
+    def read(self, name: str, limit: int) -> Content | None:
+        """The file's bytes, None if it is not there. One of more than `limit` bytes is refused before it is read."""
+
+    def replace(self, name: str, data: bytes, generation: int) -> bool:
+        """Replace the file if it still is the generation that was read (0: make it); False if it is another now."""
+
+    def prepare(self) -> None:
+        """Make the root if it is missing and can be made; raise if folders could not be added to it."""
+
+    def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
+        """Write a new folder, its files in this order; False, and nothing to be seen, if the name is taken."""
+
+
+def open_store(root: str) -> Store:
+    """The store at `root`, a path or gs://BUCKET/FOLDER. Raises ConfigurationError for any other address."""
+    if root.startswith("gs://"):
+        with gcp_extra("--models"):
+            from beam_pcc.models.cloud_store import CloudStore
+        return CloudStore(root)
+    if "://" in root:
+        raise ConfigurationError(f"--models {one_line(root, 120)}: write a folder, or gs://BUCKET/FOLDER")
+    return LocalStore(root)
+
+
+class LocalStore:
+    """A folder on disk."""
+
+    def __init__(self, root: str) -> None:
+        self._root = Path(root).absolute()
+        self.address = str(self._root)
+
+    def path(self, name: str) -> str:
+        """See `Store`."""
+        return str(self._root / name)
+
+    def folders(self, start: str, last: Collection[str]) -> list[str]:  # noqa: ARG002 - a rename adds a folder whole
+        """See `Store`."""
+        if not self._root.is_dir():
+            raise ModelError(
+                f"--models {self.address} is not a folder; train a first model with beam-pcc train --models "
+                f"{self.address}"
+            )
+        return [path.name for path in self._root.iterdir() if path.name.startswith(start) and path.is_dir()]
+
+    def files(self, folder: str) -> set[str]:
+        """See `Store`."""
+        below = self._root / folder
+        return {path.name for path in below.iterdir() if path.is_file()} if below.is_dir() else set()
+
+    def read(self, name: str, limit: int) -> Content | None:
+        """See `Store`."""
+        path = self._root / name
+        try:
+            with path.open("rb") as file:
+                require_size(str(path), os.fstat(file.fileno()).st_size, limit)
+                data = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ModelError(
+                f"{path} cannot be read: {error.strerror or error}; check the path and the rights"
+            ) from None
+        return Content(data, _generation(data))
+
+    def replace(self, name: str, data: bytes, generation: int) -> bool:
+        """See `Store`. A lock, whose empty file stays, keeps others out from comparing to replacing."""
+        path = self._root / name
+        aside = path.with_name(f".{name}-{secrets.token_hex(4)}")
+        with _writing(path), path.with_name(f".{name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            now = _generation(path.read_bytes()) if path.exists() else 0
+            if now != generation:
+                return False
+            try:
+                with aside.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
+        return True
+
+    def prepare(self) -> None:
+        """See `Store`."""
+        with _writing(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+
+    def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
+        """See `Store`. It is written aside and moved into place."""
+        with _writing(self._root / folder):
+            aside = Path(tempfile.mkdtemp(prefix=".training-", dir=self._root))
+            try:
+                for name, data in files.items():
+                    (aside / name).write_bytes(data)
+                aside.chmod(0o755)
+                os.rename(aside, self._root / folder)  # noqa: PTH104 - fails, where Path.replace could overwrite
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                return False
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+        return True
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be written: {error.strerror or error}; check the path and the rights"
+        ) from None
+
+
+def _generation(data: bytes) -> int:
+    """Of a file on disk: a number that is another for other content, and never 0."""
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") | 1
+
+
+def require_size(path: str, size: int, limit: int) -> None:
+    """Refuse a file that is too large before it is read. Raises ModelError."""
+    if size > limit:
+        raise ModelError(f"{path} has {size:,} bytes, more than {limit:,}: not a model")

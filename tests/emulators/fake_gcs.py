@@ -1,0 +1,48 @@
+"""fake-gcs-server: Cloud Storage on this machine that honours generation preconditions (gcp-storage-emulator does not).
+
+It is built once, with Go, and kept in .emulators/ between runs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.emulators.environment import CACHE
+from tests.emulators.running import _free_port, _process, _wait
+
+VERSION = "v1.56.1"
+
+
+def binary() -> Path:
+    """The server's program; skips the test where Go is missing, and fails it with CI=true."""
+    folder = CACHE / f"fake-gcs-server-{VERSION}"
+    made = folder / "fake-gcs-server"
+    if made.exists():
+        return made
+    go = shutil.which("go")
+    if go is None:
+        said = "Go is not found, so the tests on fake-gcs-server are left out"
+        pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
+    print(f"building fake-gcs-server in {folder} (a minute or two, the first time)")
+    package = f"github.com/fsouza/fake-gcs-server@{VERSION}"
+    subprocess.run([go, "install", package], check=True, env={**os.environ, "GOBIN": str(folder)})
+    return made
+
+
+@contextmanager
+def running(program: Path, folder: Path) -> Iterator[str]:
+    """The server with nothing in it, its log in `folder`, until the context ends; its address for Google's clients."""
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [str(program), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    command += ["-public-host", f"127.0.0.1:{port}", "-external-url", address]
+    with _process(command, {"PATH": os.environ["PATH"]}, folder / "fake-gcs") as process:
+        _wait(f"{address}/storage/v1/b", process, folder / "fake-gcs.log")
+        yield address

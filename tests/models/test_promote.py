@@ -1,0 +1,161 @@
+"""Which version runs use is changed by one person at a time, and only to a version that is sound."""
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from beam_pcc import cli
+from beam_pcc.errors import ModelError
+from beam_pcc.models.registry import ModelVersion, Registry
+
+OLD, NEW, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
+
+
+@pytest.fixture
+def models(tmp_path: Path, registry: Path) -> Path:
+    """A registry of three sound versions, none of which is promoted."""
+    (trained,) = Registry(str(registry)).versions()
+    for version in (OLD, NEW, THIRD):
+        shutil.copytree(registry / trained, tmp_path / version)
+    return tmp_path
+
+
+class Meeting(Registry):
+    """A promoter who does something after reading what is current, and before writing."""
+
+    def __init__(self, root: Path, between: Callable[[], Any]) -> None:
+        super().__init__(str(root))
+        self._between = between
+
+    def verify(self, version: str, **given: Any) -> ModelVersion:
+        self._between()
+        return super().verify(version, **given)
+
+
+def promote(models: Path, version: str) -> int:
+    return cli.main(["models", "promote", version, "--models", str(models)])
+
+
+def test_a_promoted_version_is_what_a_run_uses(models: Path) -> None:
+    registry = Registry(str(models))
+
+    assert registry.promote(OLD) is None
+    assert (registry.current(), registry.resolve()) == (OLD, OLD)
+    assert registry.promote(NEW) == OLD
+    assert (registry.current(), registry.resolve()) == (NEW, NEW)
+
+
+def test_the_pointer_tells_when_it_was_promoted(models: Path) -> None:
+    before = dt.datetime.now(dt.timezone.utc)
+    Registry(str(models)).promote(OLD)
+    pointer = json.loads((models / "current.json").read_text())
+
+    assert pointer["version"] == OLD
+    assert before <= dt.datetime.fromisoformat(pointer["promoted_at"]) <= dt.datetime.now(dt.timezone.utc)
+
+
+def test_what_was_and_how_to_go_back_is_told(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert promote(models, OLD) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert promote(models, NEW) == 0
+    second = capsys.readouterr().out.splitlines()
+
+    assert first == [f"current: {OLD} (was none)", f"  to go back: remove {models}/current.json"]
+    assert second[0] == f"current: {NEW} (was {OLD})"
+    assert second[1].endswith(f"beam-pcc models promote {OLD} --models {models}")
+
+
+def test_the_version_that_is_current_already_is_left(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    promote(models, OLD)
+    before = (models / "current.json").read_bytes()
+    capsys.readouterr()
+
+    assert promote(models, OLD) == 0
+    assert capsys.readouterr().out == f"current: {OLD} (already; nothing was changed)\n"
+    assert (models / "current.json").read_bytes() == before
+
+
+def test_a_version_that_is_not_sound_is_not_promoted(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    promote(models, OLD)
+    before = (models / "current.json").read_bytes()
+    metadata = json.loads((models / NEW / "metadata.json").read_text())
+    metadata["golden"]["probabilities"].reverse()
+    (models / NEW / "metadata.json").write_text(json.dumps(metadata))
+    with (models / THIRD / "model.joblib").open("ab") as model:
+        model.write(b"\0")
+    capsys.readouterr()
+
+    assert promote(models, NEW) == 2
+    assert "scores its golden rows otherwise" in capsys.readouterr().err
+    assert promote(models, THIRD) == 2
+    assert "as metadata.json says" in capsys.readouterr().err
+    assert (models / "current.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("version", ["v20990101_000000", "latest", "../v20261120_020000", ""])
+def test_a_version_that_is_not_there_is_not_promoted(
+    models: Path, version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promote(models, version) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "which is not in" in line
+    assert not (models / "current.json").exists()
+
+
+def test_a_broken_pointer_is_not_written_over(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (models / "current.json").write_text("{")
+    assert promote(models, OLD) == 2
+    assert "mend or remove it" in capsys.readouterr().err
+    assert (models / "current.json").read_text() == "{"
+
+
+@pytest.mark.parametrize("before", [None, OLD])
+def test_who_comes_second_is_refused_and_told_what_is_current(models: Path, before: str | None) -> None:
+    if before:
+        Registry(str(models)).promote(before)
+    slow = Meeting(models, lambda: Registry(str(models)).promote(NEW))
+
+    said = rf"^{models}/current\.json was changed by somebody else meanwhile \(now {NEW}\): look, and promote again$"
+    with pytest.raises(ModelError, match=said):
+        slow.promote(THIRD)
+    assert Registry(str(models)).current() == NEW
+
+
+def test_a_pointer_that_was_removed_meanwhile_is_not_made_again(models: Path) -> None:
+    Registry(str(models)).promote(OLD)
+    slow = Meeting(models, (models / "current.json").unlink)
+
+    with pytest.raises(ModelError, match=r"\(now removed\)"):
+        slow.promote(NEW)
+    assert Registry(str(models)).current() is None
+
+
+def test_of_promoters_who_start_from_the_same_state_exactly_one_wins(models: Path) -> None:
+    barrier = Barrier(3)
+
+    def race(version: str) -> None:
+        Meeting(models, lambda: barrier.wait(60)).promote(version)
+
+    with ThreadPoolExecutor(3) as threads:
+        racing = {version: threads.submit(race, version) for version in (OLD, NEW, THIRD)}
+        refused = {version: str(ended.exception()) for version, ended in racing.items() if ended.exception()}
+
+    assert sorted(racing) == sorted([*refused, str(Registry(str(models)).current())])
+    assert all("was changed by somebody else meanwhile" in said for said in refused.values())
+
+
+def test_one_version_is_listed_as_current(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    promote(models, OLD)
+    capsys.readouterr()
+    assert cli.main(["models", "list", "--models", str(models)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert [line.split()[0] for line in lines] == [THIRD, NEW, OLD]
+    assert [line.endswith("current, used by a run now") for line in lines] == [False, False, True]

@@ -1,0 +1,226 @@
+"""A registry's files on disk: seen whole or not at all, and replaced by one of several who try."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.models import store as stores
+from beam_pcc.models.store import LocalStore, open_store
+
+LIMIT = 1_000
+FILES = {"metadata.json": b"{}", "model.joblib": b"model"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(str(tmp_path))
+
+
+def test_a_path_is_a_store_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = open_store("models")
+
+    assert isinstance(found, LocalStore)
+    assert found.address == str(tmp_path / "models")
+    assert found.path("v1/model.joblib") == str(tmp_path / "models" / "v1" / "model.joblib")
+
+
+def test_a_bucket_without_googles_clients_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    monkeypatch.delattr("google.cloud.storage", raising=False)
+    with pytest.raises(ConfigurationError, match=r"^--models needs Google's clients .*pip install 'beam-pcc\[gcp\]'$"):
+        open_store("gs://bucket/models")
+
+
+def test_a_path_needs_no_client_of_google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google", None)
+    assert open_store(str(tmp_path)).read("none", LIMIT) is None
+
+
+def test_what_was_written_is_read(store: LocalStore) -> None:
+    assert store.replace("a", b"one", 0)
+    content = store.read("a", LIMIT)
+
+    assert content is not None
+    assert content.data == b"one"
+    assert store.replace("a", b"two", content.generation)
+    assert store.read("a", LIMIT) != content
+
+
+def test_a_file_of_more_than_the_limit_is_refused(store: LocalStore) -> None:
+    store.replace("a", b"x" * (LIMIT + 1), 0)
+    with pytest.raises(ModelError, match=r"a has 1,001 bytes, more than 1,000: not a model$"):
+        store.read("a", LIMIT)
+
+
+def test_a_file_that_cannot_be_read_is_an_error(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ModelError, match=r"cannot be read: Is a directory; check the path and the rights$"):
+        store.read("a", LIMIT)
+
+
+@pytest.mark.parametrize("before", [None, b"one"])
+def test_another_generation_than_that_which_was_read_is_not_replaced(store: LocalStore, before: bytes | None) -> None:
+    if before is not None:
+        store.replace("a", before, 0)
+    content = store.read("a", LIMIT)
+    generation = content.generation if content else 0
+    assert store.replace("a", b"of somebody else", generation)
+
+    assert not store.replace("a", b"mine", generation)
+    after = store.read("a", LIMIT)
+    assert after is not None
+    assert after.data == b"of somebody else"
+
+
+def test_a_file_that_was_removed_meanwhile_is_not_made_again(store: LocalStore, tmp_path: Path) -> None:
+    store.replace("a", b"one", 0)
+    content = store.read("a", LIMIT)
+    assert content is not None
+    (tmp_path / "a").unlink()
+
+    assert not store.replace("a", b"two", content.generation)
+    assert store.read("a", LIMIT) is None
+
+
+def replace_from(root: str, number: int, barrier: Any) -> bool:
+    """Wait until all others have read the generation, then replace it."""
+    store = open_store(root)
+    content = store.read("a", LIMIT)
+    barrier.wait(60)
+    return store.replace("a", f"of {number}".encode(), content.generation if content else 0)
+
+
+@pytest.mark.parametrize("before", [None, b"one"])
+def test_of_many_threads_exactly_one_replaces(store: LocalStore, before: bytes | None) -> None:
+    if before is not None:
+        store.replace("a", before, 0)
+    many, barrier = 16, Barrier(16)
+    with ThreadPoolExecutor(many) as threads:
+        won = list(threads.map(lambda n: replace_from(store.address, n, barrier), range(many)))
+
+    assert won.count(True) == 1
+    after = store.read("a", LIMIT)
+    assert after is not None
+    assert after.data == f"of {won.index(True)}".encode()
+
+
+PROMOTER = """
+import sys
+from beam_pcc.models.store import open_store
+store = open_store(sys.argv[1])
+generation = store.read("a", 1000).generation
+print("read", flush=True)
+sys.stdin.readline()
+print(store.replace("a", sys.argv[2].encode(), generation))
+"""
+
+
+def test_of_many_processes_exactly_one_replaces(store: LocalStore) -> None:
+    store.replace("a", b"one", 0)
+    pipe = subprocess.PIPE
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", PROMOTER, store.address, name], stdin=pipe, stdout=pipe, text=True
+                )
+            )
+            for name in ("two", "three", "four")
+        ]
+        for process in processes:
+            assert process.stdout
+            assert process.stdout.readline() == "read\n"
+        said = [process.communicate("go\n", timeout=60)[0] for process in processes]
+
+    assert sorted(said) == ["False\n", "False\n", "True\n"]
+
+
+def test_a_reader_sees_the_file_before_or_after(store: LocalStore) -> None:
+    texts = [bytes([n]) * 500_000 for n in range(30)]
+    store.replace("a", texts[0], 0)
+
+    def write() -> None:
+        for text in texts[1:]:
+            content = store.read("a", len(text))
+            assert content is not None
+            assert store.replace("a", text, content.generation)
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        while not writing.done():
+            content = store.read("a", len(texts[0]))
+            assert content is not None
+            assert content.data in texts
+    writing.result()
+
+
+def test_what_is_read_has_the_rights_that_the_umask_gives(store: LocalStore, tmp_path: Path) -> None:
+    store.replace("a", b"one", 0)
+    (tmp_path / "b").write_bytes(b"")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_folder_is_added_with_its_files(store: LocalStore, tmp_path: Path) -> None:
+    assert store.add_folder("v1", FILES)
+
+    assert store.folders("v", ["model.joblib"]) == ["v1"]
+    assert store.files("v1") == set(FILES)
+    assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
+def test_a_folder_whose_name_is_taken_stays_as_it_is(store: LocalStore, tmp_path: Path) -> None:
+    store.add_folder("v1", FILES)
+
+    assert not store.add_folder("v1", {"model.joblib": b"another"})
+    assert {name: (tmp_path / "v1" / name).read_bytes() for name in store.files("v1")} == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
+def test_of_many_who_add_a_folder_exactly_one_does(store: LocalStore) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        added = list(threads.map(lambda n: store.add_folder("v1", {"a": bytes([n])}), range(8)))
+    assert added.count(True) == 1
+
+
+def test_a_root_is_made_where_it_is_missing(tmp_path: Path) -> None:
+    LocalStore(str(tmp_path / "a" / "b")).prepare()
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_root_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"file cannot be written: File exists; check the path and the rights$"):
+        LocalStore(str(tmp_path / "file")).prepare()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path / "missing"))
+    for write in (lambda: store.replace("a", b"", 0), lambda: store.add_folder("v1", FILES)):
+        with pytest.raises(ModelError, match="cannot be written: No such file or directory; check the path"):
+            write()
+
+
+def test_a_write_that_fails_leaves_the_file_and_nothing_else(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.replace("a", b"one", 0)
+    content = store.read("a", LIMIT)
+    assert content is not None
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stores.os, "fsync", full)
+    with pytest.raises(ModelError, match="a cannot be written: No space left on device"):
+        store.replace("a", b"two", content.generation)
+
+    assert store.read("a", LIMIT) == content
+    assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
