@@ -33,6 +33,7 @@ def test_a_path_is_a_store_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bucket_without_googles_clients_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "beam_pcc.models.cloud_store", raising=False)
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.delattr("google.cloud.storage", raising=False)
     with pytest.raises(ConfigurationError, match=r"^--models needs Google's clients .*pip install 'beam-pcc\[gcp\]'$"):
