@@ -288,10 +288,10 @@ def _tables_create(flags: argparse.Namespace) -> int:
     warehouse = open_warehouse(flags.warehouse)
     warehouse.check()
     plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
-    changes = [f"{'would make' if flags.dry_run else 'made'} {table}" for table in plan.create]
-    verb = "would add" if flags.dry_run else "added"
-    changes += [f"{verb} {table}.{column}" for table, columns in plan.add.items() for column in columns]
-    print(f"{flags.warehouse}: {', '.join(changes) or 'all tables are there'}")
+    columns = [f"{table}.{column}" for table, added in plan.add.items() for column in added]
+    made, added = ("would make", "would add") if flags.dry_run else ("made", "added")
+    changes = [f"{verb} {', '.join(names)}" for verb, names in ((made, plan.create), (added, columns)) if names]
+    print(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
     return 0
 
 

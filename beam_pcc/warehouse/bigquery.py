@@ -6,6 +6,7 @@ that was started before instead of starting another.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime as dt
 import functools
@@ -166,7 +167,10 @@ class BigQueryWarehouse:
                 job = start(this)
             except exceptions.Conflict:
                 job = self._client.get_job(this, retry=self._retry)
-            job.result(retry=self._retry, timeout=None)
+            try:
+                job.result(retry=self._retry, timeout=None)
+            except concurrent.futures.TimeoutError as error:  # asked in vain how a load goes: the cause tells more
+                raise error.__context__ or error from None
             return job
 
         with explained(what, WarehouseError):

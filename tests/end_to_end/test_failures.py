@@ -151,14 +151,25 @@ def test_a_model_that_changes_between_launch_and_work_is_refused(
     assert_failed(workspace, ended, 2, str(model), "digest")
 
 
-def test_a_table_with_other_columns(workspace: Workspace) -> None:
+def test_a_table_with_a_column_of_another_type(workspace: Workspace) -> None:
     workspace.call("tables", "create", "--warehouse", workspace.warehouse)
-    workspace.query("ALTER TABLE pcc_inference_output ADD COLUMN extra VARCHAR")
+    workspace.query("ALTER TABLE pcc_inference_output ALTER COLUMN confidence TYPE VARCHAR")
     ended = workspace.run()
 
-    assert ended.code == 1
-    assert "pcc_inference_output" in ended.err
-    assert "extra" in ended.err
+    assert ended.code == 2
+    assert "pcc_inference_output.confidence is VARCHAR, not DOUBLE" in one_line(ended)
+
+
+def test_a_table_that_lacks_a_column(workspace: Workspace) -> None:
+    workspace.call("tables", "create", "--warehouse", workspace.warehouse)
+    workspace.query("ALTER TABLE pcc_inference_output DROP COLUMN prediction_notes")
+    ended = workspace.run()
+
+    assert ended.code == 2
+    assert "pcc_inference_output lacks prediction_notes" in one_line(ended)
+    mended = workspace.call("tables", "create", "--warehouse", workspace.warehouse, "--add_columns")
+    assert "added pcc_inference_output.prediction_notes" in mended.out
+    assert workspace.run().code == 0
 
 
 def test_a_warehouse_that_is_no_duckdb_file(workspace: Workspace) -> None:
