@@ -81,7 +81,15 @@ def running(python: Path, folder: Path, *, stream_rows: int = 500) -> Iterator[E
             "STORAGE_EMULATOR_HOST": emulators.storage,
         }
         commands = {
-            "bigquery": [HERE / "serve_bigquery.py", rest, grpc, folder / "bigquery", PROJECT, stream_rows],
+            "bigquery": [
+                HERE / "serve_bigquery.py",
+                "127.0.0.1",
+                rest,
+                grpc,
+                folder / "bigquery",
+                PROJECT,
+                stream_rows,
+            ],
             "storage": [
                 *("-m", "gcp_storage_emulator", "--data-dir", folder / "storage", "start", "--host", "127.0.0.1"),
                 *("--port", storage, "--default-bucket", BUCKET),
@@ -175,7 +183,7 @@ def _credentials(path: Path, token_uri: str) -> Path:
 
 
 if __name__ == "__main__":  # by hand: running.py EMULATORS_PYTHON FOLDER, then paste what it prints into a shell
-    with running(Path(sys.argv[1]), Path(sys.argv[2]).absolute()) as emulators:
+    with running(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute()) as emulators:
         for name, value in emulators.environment.items():
             print(f"export {name}={value}", flush=True)
         threading.Event().wait()

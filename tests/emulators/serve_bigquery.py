@@ -1,6 +1,6 @@
 """BigQuery on this machine, run by the emulators' own Python.
 
-usage: serve_bigquery.py REST_PORT GRPC_PORT FOLDER PROJECT STREAM_ROWS
+usage: serve_bigquery.py HOST REST_PORT GRPC_PORT FOLDER PROJECT STREAM_ROWS
 
 Its DuckDB extensions come as packages and are put in place first, so nothing is downloaded. A read session gets a
 stream for every STREAM_ROWS rows: few make small tables be read in parallel too, but each stream costs a whole query.
@@ -50,13 +50,13 @@ class Database:
             yield Cursor(cursor)
 
 
-rest, grpc, folder, project, stream_rows = sys.argv[1:]
+host, rest, grpc, folder, project, stream_rows = sys.argv[1:]
 read.STREAM_ROWS = int(stream_rows)
 MESSAGE_ROWS = max(1, min(2_000, read.STREAM_ROWS // 4))
 read.database = Database
 cli.main(
     [
-        *("--host", "127.0.0.1", "--port", rest, "--grpc-port", grpc, "--data-dir", folder),
+        *("--host", host, "--port", rest, "--grpc-port", grpc, "--data-dir", folder),
         *("--project", project, "--dataset", "unused", "serve"),
     ]
 )
