@@ -11,6 +11,7 @@ import pytest
 from google.cloud import bigquery, storage
 
 from beam_pcc import schemas
+from beam_pcc.models.scoring import GOLDEN_TOLERANCE
 from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
 from tests.end_to_end.conftest import DATE, DAY
 
@@ -48,7 +49,7 @@ def test_the_result_is_that_of_the_same_rows_in_a_file_and_duckdb(cloud: Cloud, 
     assert here.keys() == there.keys()
     for case_id, row in there.items():
         assert row[:3] == here[case_id][:3]
-        assert row[3] == pytest.approx(here[case_id][3], abs=1e-6)
+        assert row[3] == pytest.approx(here[case_id][3], abs=GOLDEN_TOLERANCE)  # other rows in the batch
 
 
 def test_the_monitoring_row_says_what_the_tables_say(cloud: Cloud) -> None:
