@@ -1,0 +1,424 @@
+"""Bad days at Google: a run survives what passes, ends with one line on what does not, and never publishes half."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.utils.windowed_value import WindowedValue
+from google.cloud import bigquery
+
+from beam_pcc import cli, publish, schemas
+from beam_pcc.gcp import client as gcp
+from tests.emulators import faults
+from tests.emulators.faults import ABORTED, ReadProxy, RestProxy
+from tests.emulators.running import PROJECT, Emulators
+from tests.end_to_end.bigquery.conftest import Cloud, sample
+from tests.end_to_end.conftest import Ended
+
+ROWS = 500
+ARROW = ("--read_method", "arrow")  # Beam's own client keeps the address that it was imported with
+INSERT = r"/jobs(\?|$)"
+POLL = r"/(jobs|queries)/"
+PUBLISH = "BEGIN TRANSACTION"  # in the body of the publishing query's insert
+
+
+@pytest.fixture
+def proxy(cloud: Cloud, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[RestProxy]:
+    """What the runs of this test talk to; the test's own client goes straight to the emulator."""
+    # Google's pauses before it tries again are of up to a minute; here they are as good when short.
+    monkeypatch.setattr(gcp, "DEFAULT_RETRY", gcp.DEFAULT_RETRY.with_delay(initial=0.05, maximum=0.2))
+    with RestProxy(emulators.rest) as started:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", started.address)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def undisturbed(emulators: Emulators, models: Path) -> list[tuple[Any, ...]]:
+    """What a run of the sample publishes when nothing goes wrong."""
+    cloud = Cloud(bigquery.Client(project=PROJECT), models, capture=None)  # type: ignore[arg-type]
+    cloud.seed(sample(ROWS))
+    assert cli.main(cloud.flags(*ARROW)) == 0
+    return cloud.published()
+
+
+def one_line(ended: Ended, code: int, *words: str) -> str:
+    """Ended with this code and one line on stderr that says these words, and no row's text."""
+    (line,) = ended.err.strip().splitlines()
+    assert ended.code == code, line
+    assert line.startswith("beam-pcc: ")
+    assert "Traceback" not in line
+    assert "secret" not in line
+    for word in words:
+        assert word in line
+    return line
+
+
+def assert_same(rows: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> None:
+    """The same cases in every column; how the rows fell into batches shows in a confidence's eighth digit."""
+    assert [row[:3] + row[4:] for row in rows] == [row[:3] + row[4:] for row in expected]
+    assert [row[3] for row in rows] == pytest.approx([row[3] for row in expected], abs=1e-6)
+
+
+def assert_published_once(cloud: Cloud, rows: list[tuple[Any, ...]], ended: Ended) -> None:
+    """Exactly these rows of one run are published, it has one monitoring row, and no staging table is left."""
+    assert ended.code == 0, ended.err
+    assert_same(cloud.published(), rows)
+    (monitoring,) = cloud.monitoring()
+    assert monitoring["status"] == "success"
+    assert monitoring["passed_validation"] == len(rows)
+    rejected = monitoring["dropped_cases"]
+    assert rejected == ROWS - len(rows)
+    of_run = f"WHERE run_id = '{monitoring['run_id']}' AND ingestion_time > '1970-01-01'"
+    assert cloud.query(f"SELECT count(*) FROM pcc_inference_output {of_run}") == [(len(rows),)]
+    assert cloud.query(f"SELECT count(*) FROM pcc_quarantine {of_run}") == [(rejected,)]
+    assert cloud.output_tables() == set(schemas.TABLES)
+
+
+def assert_failed(cloud: Cloud, ended: Ended, code: int, *words: str) -> None:
+    """One line; a failed monitoring row says the same; nothing is published."""
+    line = one_line(ended, code, *words)
+    (monitoring,) = cloud.monitoring()
+    assert monitoring["status"] == "failed"
+    assert monitoring["error_message"] == line.removeprefix("beam-pcc: ")
+    assert cloud.published() == []
+    assert cloud.query("SELECT count(*) FROM pcc_quarantine WHERE ingestion_time > '1970-01-01'") == [(0,)]
+
+
+@pytest.fixture
+def ready(cloud: Cloud) -> Cloud:
+    """With a source and empty tables, so that also a failed run can leave its row."""
+    cloud.seed(sample(ROWS))
+    assert cloud.call("tables", "create", "--warehouse", f"bq://{cloud.output}").code == 0
+    return cloud
+
+
+# What passes is survived.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.TOO_MANY, faults.INTERNAL, faults.UNAVAILABLE, faults.Reset(), faults.LostAnswer()],
+    ids=["429", "500", "503", "reset", "lost answers"],
+)
+def test_a_burst_at_each_step_is_survived(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]], fault: faults.Fault
+) -> None:
+    steps = {
+        "look at the dataset": proxy.on("GET", rf"/datasets/{ready.name}_output\?", fault, times=2),
+        "look at the source": proxy.on("GET", "/tables/redacted_snapshot", fault, times=2),
+        "look at a table": proxy.on("GET", "/tables/pcc_inference_output", fault, times=2),
+        "make a staging table": proxy.on("POST", r"/tables(\?|$)", fault, body="pcc_staging", times=2),
+        "load": proxy.on("POST", INSERT, fault, body="sourceUris", times=2),
+        "count": proxy.on("POST", INSERT, fault, body="COUNTIF", times=2),
+        "publish": proxy.on("POST", INSERT, fault, body=PUBLISH, times=2),
+        "wait for a job": proxy.on("GET", POLL, fault, times=2),
+        "drop a staging table": proxy.on("DELETE", "/tables/pcc_staging", fault, times=2),
+    }
+
+    ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    assert [step for step, rule in steps.items() if rule.times] == []
+
+
+@pytest.mark.parametrize("kind", ["predictions", "rejected"])
+def test_a_load_whose_answer_is_lost_is_found_and_not_started_twice(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]], kind: str
+) -> None:
+    proxy.on("POST", INSERT, faults.LostAnswer(), body=f"_load_{kind}_")
+
+    ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    first, second = proxy.job_ids(f"_load_{kind}_")
+    assert first == second  # the second insert found the job of the first
+    assert proxy.count("GET", f"/jobs/{first}") >= 1
+    run_id = ready.monitoring()[0]["run_id"]
+    made = [job.job_id for job in ready.client.list_jobs() if f"{run_id}_load_{kind}_" in job.job_id]
+    assert made == [first]
+
+
+def test_a_publish_whose_answer_is_lost_is_done_once(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    proxy.on("POST", INSERT, faults.LostAnswer(), body=PUBLISH)
+
+    ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    first, second = proxy.job_ids("_publish_")
+    assert first == second
+
+
+def test_a_job_that_goes_on_for_long_is_waited_for(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    """The emulator's jobs are done at once: here the answers to their inserts say that they are not."""
+    load = proxy.on("POST", INSERT, faults.StillRunning(), body="sourceUris")
+    transaction = proxy.on("POST", INSERT, faults.StillRunning(), body=PUBLISH)
+
+    ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    assert load.met.is_set()
+    assert transaction.met.is_set()
+
+
+def test_a_transaction_in_the_way_is_waited_for(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    proxy.on("POST", INSERT, ABORTED, body=PUBLISH, times=2)
+
+    ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    assert len(set(proxy.job_ids("_publish_"))) == 3  # a job that failed is never asked for again
+
+
+@pytest.mark.parametrize("reason", ["backendError", "internalError", "rateLimitExceeded"])
+def test_a_load_that_fails_in_passing_is_done_again(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]], reason: str
+) -> None:
+    failed = faults.FailedJob(reason, "An internal error occurred and the request could not be completed.")
+    proxy.on("POST", INSERT, failed, body="sourceUris")
+
+    ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+
+
+def test_an_arrow_stream_that_breaks_midway_is_taken_up_where_it_broke(
+    ready: Cloud, emulators: Emulators, undisturbed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ReadProxy(emulators.grpc, rows=100, after=1, breaks=3) as read:
+        monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR", read.address)
+        ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    assert read.offsets == [0, 100, 200, 300]
+
+
+def test_an_arrow_stream_that_breaks_before_its_first_row_is_asked_for_again(
+    ready: Cloud, emulators: Emulators, undisturbed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ReadProxy(emulators.grpc, after=0, breaks=2) as read:
+        monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR", read.address)
+        ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    assert read.offsets == [0, 0, 0]
+
+
+def test_two_runs_that_publish_one_partition_at_once_both_end_and_one_is_published(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    collision = faults.Collision()
+    proxy.on("POST", INSERT, collision, body=PUBLISH, times=2)
+
+    processes = [ready.spawn(*ARROW) for _ in range(2)]
+    ended = [process.communicate(timeout=120) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], ended
+    assert collision.second.is_set()
+    assert len(proxy.job_ids("_publish_")) == 3
+    assert_same(ready.published(), undisturbed)
+    runs = ready.query("SELECT DISTINCT run_id FROM pcc_inference_output WHERE ingestion_time > '1970-01-01'")
+    assert len(runs) == 1
+    assert [row["status"] for row in ready.monitoring()] == ["success", "success"]
+    assert ready.output_tables() == set(schemas.TABLES)
+
+
+def test_two_runs_that_replace_one_partition_at_once_both_end_and_one_is_published(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    """Nothing is made up here: both delete the same rows, so the emulator aborts one of them."""
+    assert ready.run(*ARROW).code == 0
+
+    processes = [ready.spawn(*ARROW) for _ in range(2)]
+    ended = [process.communicate(timeout=120) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], ended
+    assert_same(ready.published(), undisturbed)
+    runs = ready.query("SELECT DISTINCT run_id FROM pcc_inference_output WHERE ingestion_time > '1970-01-01'")
+    assert len(runs) == 1
+    assert [row["status"] for row in ready.monitoring()] == ["success"] * 3
+
+
+# What lasts ends the run with one line.
+
+LASTING = [
+    ("GET", "/tables/redacted_snapshot", "", "--source table"),
+    ("POST", INSERT, "sourceUris", "loading into"),
+    ("POST", INSERT, "COUNTIF", "counting what was staged"),
+    ("POST", INSERT, PUBLISH, "publishing to bq://"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "what"), LASTING, ids=[step[-1] for step in LASTING])
+def test_trouble_that_outlasts_retry_timeout_is_one_line(
+    ready: Cloud, proxy: RestProxy, method: str, path: str, body: str, what: str
+) -> None:
+    proxy.on(method, path, faults.UNAVAILABLE, body=body, times=1_000)
+
+    ended = ready.run(*ARROW, "--retry_timeout", 3)
+
+    assert_failed(ready, ended, 1, what, "--retry_timeout")
+
+
+def test_a_load_that_cannot_be_asked_for_any_longer_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
+    proxy.on("POST", INSERT, faults.StillRunning(), body="sourceUris", times=2)
+    proxy.on("GET", "/(jobs|queries)/.*_load_", faults.UNAVAILABLE, times=1_000)
+
+    ended = ready.run(*ARROW, "--retry_timeout", 3)
+
+    assert_failed(ready, ended, 1, "loading into", "made up by a test", "--retry_timeout")
+
+
+def test_a_publish_that_cannot_be_asked_for_any_longer_is_not_called_failed_if_it_was_done(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    proxy.on("POST", INSERT, faults.StillRunning(), body=PUBLISH)
+    proxy.on("GET", "/(jobs|queries)/.*_publish_", faults.UNAVAILABLE, times=1_000)
+
+    ended = ready.run(*ARROW, "--retry_timeout", 3)
+
+    one_line(ended, 1, "after partition 20261120 was published", "publishing to bq://", "--retry_timeout")
+    assert_same(ready.published(), undisturbed)
+    assert [row["status"] for row in ready.monitoring()] == ["success"]
+
+
+def test_a_transaction_in_the_way_for_too_long_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
+    proxy.on("POST", INSERT, ABORTED, body=PUBLISH, times=1_000)
+
+    ended = ready.run(*ARROW, "--retry_timeout", 3)
+
+    assert_failed(ready, ended, 1, "publishing to bq://", "concurrent update", "--retry_timeout")
+
+
+def test_a_publish_that_was_done_though_nobody_heard_is_not_called_failed(
+    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    proxy.on("POST", INSERT, faults.LostAnswer(), body=PUBLISH)
+    proxy.on("POST", INSERT, faults.UNAVAILABLE, body=PUBLISH, times=1_000)
+
+    ended = ready.run(*ARROW, "--retry_timeout", 3)
+
+    one_line(ended, 1, "after partition 20261120 was published")
+    assert_same(ready.published(), undisturbed)
+    assert [row["status"] for row in ready.monitoring()] == ["success"]
+
+
+def test_a_failed_row_that_cannot_be_written_does_not_hide_why(ready: Cloud, proxy: RestProxy) -> None:
+    proxy.on("POST", INSERT, faults.DENIED, body="sourceUris", times=1_000)
+    proxy.on("POST", INSERT, faults.INTERNAL, body="_record_", times=1_000)
+
+    ended = ready.run(*ARROW, "--retry_timeout", 3)
+
+    one_line(ended, 2, "loading into", "docs/permissions.md")
+    assert ready.monitoring() == []
+    assert ready.published() == []
+
+
+def test_a_stream_that_is_down_for_too_long_is_one_line(
+    ready: Cloud, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ReadProxy(emulators.grpc, after=0, breaks=1_000) as read:
+        monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR", read.address)
+        ended = ready.run(*ARROW, "--retry_timeout", 3)
+
+    assert_failed(ready, ended, 1, "--source table", "--retry_timeout")
+
+
+# What is the configuration's fault is exit code 2, and what is a quota's, 1.
+
+
+def test_no_right_to_the_source(ready: Cloud, proxy: RestProxy) -> None:
+    proxy.on("GET", "/tables/redacted_snapshot", faults.DENIED)
+
+    assert_failed(ready, ready.run(*ARROW), 2, "--source table", "no permission", "docs/permissions.md")
+
+
+def test_no_right_to_the_warehouse(ready: Cloud, proxy: RestProxy) -> None:
+    proxy.on("GET", rf"/datasets/{ready.name}_output\?", faults.DENIED, times=1_000)
+
+    one_line(ready.run(*ARROW), 2, "--warehouse dataset", "no permission", "docs/permissions.md")
+    assert ready.published() == []
+
+
+def test_no_right_to_publish(ready: Cloud, proxy: RestProxy) -> None:
+    proxy.on("POST", INSERT, faults.FailedJob("accessDenied", "Access Denied: Table p:d.t"), body=PUBLISH)
+
+    assert_failed(ready, ready.run(*ARROW), 2, "publishing to bq://", "no permission", "docs/permissions.md")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.QUOTA, faults.FailedJob("quotaExceeded", "Quota exceeded: Your project exceeded a quota.")],
+    ids=["request", "job"],
+)
+def test_a_quota_that_is_used_up(ready: Cloud, proxy: RestProxy, fault: faults.Fault) -> None:
+    proxy.on("POST", INSERT, fault, body="sourceUris", times=1_000)
+
+    assert_failed(ready, ready.run(*ARROW), 1, "loading into", "quota is used up", "run again later")
+
+
+def test_no_table_of_the_day(ready: Cloud) -> None:
+    ended = ready.run(*ARROW, "--source", f"bq://{ready.source}.nothing_{{partition}}")
+
+    assert_failed(ready, ended, 2, f"--source table {ready.source}.nothing_20261120 is not there")
+
+
+def test_no_dataset_of_the_warehouse(ready: Cloud) -> None:
+    ended = ready.run(*ARROW, "--warehouse", f"bq://{PROJECT}.nowhere")
+
+    one_line(ended, 2, f"--warehouse dataset {PROJECT}.nowhere is not there")
+    assert ready.published() == []
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["a missing file", "nothing"])
+def test_no_credentials(ready: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: bool) -> None:
+    if given:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+    else:
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+    for name in ("HOME", "CLOUDSDK_CONFIG"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # else Google's library looks for a machine of Google's around it
+
+    one_line(ready.run(*ARROW), 2, "no usable Google credentials", "gcloud auth application-default login")
+
+
+def _parquet(table: pa.Table) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PAR1 my secret, which is no Parquet PAR1",
+        _parquet(pa.table({"case_id": ["my secret"], "confidence": ["my secret"]})),
+    ],
+    ids=["not Parquet", "other columns"],
+)
+def test_a_staged_file_that_cannot_be_loaded(ready: Cloud, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    finish = publish.StageRows.finish_bundle
+
+    def spoil(self: publish.StageRows) -> Iterator[WindowedValue]:
+        for staged in finish(self):
+            with FileSystems.create(staged.value.uri, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                file.write(content)
+            yield staged
+
+    monkeypatch.setattr(publish.StageRows, "finish_bundle", spoil)
+
+    assert_failed(ready, ready.run(*ARROW), 1, "loading into")
