@@ -34,6 +34,7 @@ from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, 
 _log = logging.getLogger(__name__)
 _KINDS: dict[StagedKind, Any] = {"predictions": schemas.STAGED_PREDICTIONS, "rejected": schemas.STAGED_REJECTED}
 _STAGING_EXPIRY = dt.timedelta(days=1)
+LOCK = "pcc_publish_lock"
 _TRANSIENT = {"backendError", "internalError", "rateLimitExceeded", "jobBackendError", "jobInternalError"}
 
 
@@ -59,6 +60,7 @@ class BigQueryWarehouse:
         self.dataset = DatasetId.parse(address, "--warehouse")
         self.tables = {name: self.dataset.table(name) for name in schemas.TABLES} | dict(names or {})
         self._temp_dataset = temp_dataset or self.dataset
+        self.lock = self.tables[sql.OUTPUT].home.table(LOCK)
         self._retry_timeout = retry_timeout
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,11 +97,14 @@ class BigQueryWarehouse:
         plan = TablePlan()
         for name, schema in schemas.TABLES.items():
             plan += tables.compare(name, self._table(self.tables[name]), schema)
-        return plan
+        return plan if self._table(self.lock) else plan + TablePlan(create=[LOCK])
 
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the missing tables and columns."""
         for name in plan.create:
+            if name == LOCK:
+                self.ask(f"table {self.lock}", sql.MAKE_LOCK, {"lock": self.lock}, {})
+                continue
             with explained(f"table {self.tables[name]}", WarehouseError):
                 table = tables.wanted(self.tables[name], schemas.TABLES[name])
                 self._client.create_table(table, exists_ok=True, retry=self._retry)
@@ -177,7 +182,7 @@ class BigQueryWarehouse:
             return again(once)()
 
     def ask(self, what: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
-        """Run a read-only statement; its rows."""
+        """Run a statement that may well be run twice; its rows."""
         config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row) if row else [])
         text = sql.filled(template, names)
         # Without an id of its own the query would be tried again for as long as Google's library likes: ten minutes.
@@ -219,7 +224,8 @@ class BigQueryWarehouse:
 
         config = bigquery.QueryJobConfig(default_dataset=str(self.dataset))
         with explained("the query", WarehouseError):
-            result = self._client.query(sql_text, job_config=config, retry=self._retry).result(retry=self._retry)
+            job = self._client.query(sql_text, job_config=config, retry=self._retry, job_retry=None)
+            result = job.result(retry=self._retry)
             rows = result.to_arrow(create_bqstorage_client=False)
         return str(duckdb.from_arrow(rows)).rstrip() if rows.num_columns else ""
 
@@ -230,7 +236,11 @@ class _BigQueryStagedRun:
     def __init__(self, warehouse: BigQueryWarehouse, run: Run, staged: Mapping[StagedKind, TableId]) -> None:
         self._warehouse = warehouse
         self._run = run
-        self._names: dict[str, object] = {**warehouse.tables, **{str(kind): table for kind, table in staged.items()}}
+        self._names: dict[str, object] = {
+            **warehouse.tables,
+            **{str(kind): table for kind, table in staged.items()},
+            "lock": warehouse.lock,
+        }
 
     def figures(self) -> StagedFigures:
         (counts,) = self._warehouse.ask("counting what was staged", sql.FIGURES, self._names, {})

@@ -57,8 +57,13 @@ def _insert(table: str, rows: str) -> str:
     return f"INSERT INTO `{{{table}}}` ({', '.join(columns)}) SELECT {values} FROM ({rows})"
 
 
+# A DELETE that finds nothing may not conflict with another one, and inserts never do: two runs that publish a partition
+# for the first time would both commit. So each transaction changes the one row of the lock table, and one of two fails.
+MAKE_LOCK = "CREATE TABLE IF NOT EXISTS `{lock}` AS SELECT 'nobody' AS run_id, CURRENT_TIMESTAMP() AS locked_at"
+
 PUBLISH = f"""
 BEGIN TRANSACTION;
+UPDATE `{{lock}}` SET run_id = @run_id, locked_at = CURRENT_TIMESTAMP() WHERE TRUE;
 DELETE FROM `{{{OUTPUT}}}` WHERE partition_date = @partition_date AND {_ALL_KEPT};
 {_insert(OUTPUT, _RANKED)} WHERE place = 1;
 DELETE FROM `{{{QUARANTINE}}}` WHERE partition_date = @partition_date AND {_ALL_KEPT};

@@ -68,18 +68,13 @@ class StillRunning:
 
 
 @dataclass(frozen=True)
-class Collision:
-    """For two inserts of a transaction: they meet, and BigQuery aborts the later one when the first is through.
+class Meeting:
+    """For two requests that wait for each other and then go on at the same moment."""
 
-    The emulator would let both of them commit if they delete no row that the other deletes.
-    """
-
-    first: threading.Lock = field(default_factory=threading.Lock)
-    second: threading.Event = field(default_factory=threading.Event)
-    through: threading.Event = field(default_factory=threading.Event)
+    barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=60))
 
 
-Fault = Answer | Reset | LostAnswer | Delay | FailedJob | StillRunning | Collision
+Fault = Answer | Reset | LostAnswer | Delay | FailedJob | StillRunning | Meeting
 ABORTED = FailedJob("invalidQuery", "Transaction is aborted due to concurrent update against table p:d.t.")
 
 
@@ -227,15 +222,9 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = self._pass_on(body) if fault.work_first else None
                 closing.wait(fault.seconds)
                 self._send(*(answer or self._pass_on(body)))
-            case Collision() if fault.first.acquire(blocking=False):
-                fault.second.wait(60)
-                answer = self._pass_on(body)
-                fault.through.set()
-                self._send(*answer)
-            case Collision():
-                fault.second.set()
-                fault.through.wait(60)
-                self._say(200, _failed_job(ABORTED, json.loads(body)))
+            case Meeting():
+                fault.barrier.wait()
+                self._send(*self._pass_on(body))
             case None:
                 self._send(*self._pass_on(body))
 

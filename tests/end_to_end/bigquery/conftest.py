@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery, storage
 
-from beam_pcc import cli, synthetic
+from beam_pcc import cli, schemas, synthetic
+from beam_pcc.warehouse.bigquery import LOCK
 from tests.emulators import environment
 from tests.emulators.running import BUCKET, PROJECT, Emulators, running
 from tests.end_to_end.conftest import DATE, DAY, Ended
@@ -47,6 +48,7 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
             gc.collect()
 
 
+TABLES = {*schemas.TABLES, LOCK}
 SCHEMA = [
     bigquery.SchemaField("case_id", "STRING"),
     bigquery.SchemaField("embedding_vector", "FLOAT", mode="REPEATED"),

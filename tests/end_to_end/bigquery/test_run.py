@@ -12,7 +12,7 @@ from google.cloud import bigquery, storage
 
 from beam_pcc import schemas
 from beam_pcc.models.scoring import GOLDEN_TOLERANCE
-from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
+from tests.end_to_end.bigquery.conftest import SCHEMA, TABLES, Cloud, sample
 from tests.end_to_end.conftest import DATE, DAY
 
 BROKEN = {
@@ -69,7 +69,7 @@ def test_nothing_but_the_tables_is_left(cloud: Cloud, bucket: storage.Bucket) ->
     cloud.seed(sample(500))
     assert cloud.run("--read_method", "export").code == 0
 
-    assert cloud.output_tables() == set(schemas.TABLES)
+    assert cloud.output_tables() == TABLES
     assert not list(bucket.list_blobs(prefix=f"{cloud.name}/"))
 
 
@@ -183,7 +183,7 @@ def test_the_seed_systems_environment_names_the_tables(cloud: Cloud, monkeypatch
     )
 
     assert ended.code == 0, ended.err
-    assert cloud.output_tables() == {"elsewhere", "runs", "pcc_quarantine"}
+    assert cloud.output_tables() == {"elsewhere", "runs", "pcc_quarantine", "pcc_publish_lock"}
 
 
 def test_the_query_of_the_summary_works(cloud: Cloud) -> None:

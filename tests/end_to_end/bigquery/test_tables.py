@@ -26,7 +26,7 @@ def test_the_three_tables_are_made_with_partitions_and_descriptions(cloud: Cloud
     code, out, err = create(cloud)
 
     assert code == 0, err
-    assert f"made {', '.join(schemas.TABLES)}" in out
+    assert f"made {', '.join(schemas.TABLES)}, pcc_publish_lock\n" in out
     for name, schema in schemas.TABLES.items():
         table = cloud.client.get_table(f"{cloud.output}.{name}")
         assert [field.name for field in table.schema] == schema.names
