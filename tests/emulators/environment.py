@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,11 @@ def make() -> Path | None:
 
 
 def _python_313() -> str | None:
+    # pyenv keeps versions side by side; its python3.13 on PATH may be a shim that runs none of them.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    found = [*map(str, pyenv.glob("versions/3.13.*/bin/python")), shutil.which("python3.13")]
+    folders = [Path(sys.base_prefix).parent, pyenv / "versions"]
+    beside = [str(python) for folder in folders for python in sorted(folder.glob("3.13.*/bin/python"))]
+    found = [*beside, shutil.which("python3.13")]
     for candidate in filter(None, [os.environ.get("PYTHON_313"), *found]):
         said = subprocess.run(
             [candidate, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True
