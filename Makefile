@@ -22,6 +22,7 @@ end-to-end: $(STAMP) emulators ## only the tests of whole runs
 
 emulators: $(STAMP) # of BigQuery and Cloud Storage, for the tests
 	@$(BIN)/python -m tests.emulators.environment
+	@$(BIN)/python -m tests.emulators.fake_gcs
 
 format: $(STAMP) ## rewrite the code in its one format
 	$(BIN)/ruff format .

@@ -18,19 +18,27 @@ from tests.emulators.environment import CACHE
 from tests.emulators.running import _free_port, _process, _wait
 
 VERSION = "v1.56.1"
+MISSING = "Go is not found, so the tests of two promoters on fake-gcs-server are left out"
 
 
 def binary() -> Path:
     """The server's program; skips the test where Go is missing, and fails it with CI=true."""
+    made = make()
+    if made is None:
+        pytest.fail(MISSING) if os.environ.get("CI") == "true" else pytest.skip(MISSING)
+    return made
+
+
+def make() -> Path | None:
+    """Build the server if it is not there; None without Go."""
     folder = CACHE / f"fake-gcs-server-{VERSION}"
     made = folder / "fake-gcs-server"
     if made.exists():
         return made
     go = shutil.which("go")
     if go is None:
-        said = "Go is not found, so the tests on fake-gcs-server are left out"
-        pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
-    print(f"building fake-gcs-server in {folder} (a minute or two, the first time)")
+        return None
+    print("building fake-gcs-server (a minute or two, the first time)", flush=True)
     package = f"github.com/fsouza/fake-gcs-server@{VERSION}"
     subprocess.run([go, "install", package], check=True, env={**os.environ, "GOBIN": str(folder)})
     return made
@@ -46,3 +54,7 @@ def running(program: Path, folder: Path) -> Iterator[str]:
     with _process(command, {"PATH": os.environ["PATH"]}, folder / "fake-gcs") as process:
         _wait(f"{address}/storage/v1/b", process, folder / "fake-gcs.log")
         yield address
+
+
+if __name__ == "__main__":  # before the tests, so that it is seen
+    print(make() or MISSING)
