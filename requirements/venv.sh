@@ -35,7 +35,9 @@ if [[ -f .venv/.installed-$1 && $(<".venv/.installed-$1") == "$state" ]] ||
     exit 0
 fi
 echo "installing $(grep -c == "$list") locked packages (about a minute the first time)" >&2
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$list"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+install=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+"${install[@]}" --require-hashes --requirement requirements/pip.txt
+"${install[@]}" --require-hashes --requirement "$list"
+"${install[@]}" --no-deps --no-build-isolation --editable .
 rm -f .venv/.installed-*
 echo "$state" >".venv/.installed-$1"
