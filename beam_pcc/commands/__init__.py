@@ -1,0 +1,59 @@
+"""The subcommands, a module a group: each declares its parsers and acts on their flags. Heavy imports where used."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from beam_pcc.errors import EXIT_USAGE
+
+EXIT_CODES = """exit codes:
+  0  published, or the partition is empty
+  1  the run failed
+  2  wrong usage or configuration, found before any work started
+  3  the audits refused to publish; what was published before stays"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line, exit code 2."""
+        self.exit(EXIT_USAGE, f"beam-pcc: {message}; see {self.prog} --help\n")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+def group(commands: Commands, name: str, text: str) -> Commands:
+    """A subcommand that has subcommands."""
+    made = commands.add_parser(name, help=text, description=text)
+    return made.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+
+
+def command(
+    commands: Commands, name: str, text: str, action: Callable[[argparse.Namespace], int], *, beam: bool = False
+) -> argparse.ArgumentParser:
+    """A subcommand; with `beam`, flags that it does not know go on to Beam."""
+    notes = f"Beam's own options, such as --runner, are taken too.\n\n{EXIT_CODES}" if beam else None
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=notes,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="log more, and show the traceback of an error")
+    parser.set_defaults(action=action, takes_beam_options=beam)
+    return parser
+
+
+def called_as() -> str:
+    """How this program was called, so that a line to copy works: a path if it is not on PATH."""
+    called = sys.argv[0]
+    return called if Path(called).name == "beam-pcc" and shutil.which("beam-pcc") != called else "beam-pcc"

@@ -1,0 +1,53 @@
+"""`beam-pcc train` and `sample`: a model from labelled vectors, and synthetic cases to try things with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from beam_pcc import settings
+from beam_pcc.commands import Commands, command
+from beam_pcc.errors import ConfigurationError
+
+
+def add(commands: Commands) -> None:
+    """Declare them."""
+    train = command(commands, "train", "train a model and add it to a registry", _train)
+    train.add_argument("--data", required=True, help="labelled Parquet: embedding_vector, case_id and intent")
+    train.add_argument("--models", required=True, help="the registry: a folder, made if missing, or gs://BUCKET/FOLDER")
+    train.add_argument("--seed", type=int, default=0, help="same data and seed, same model (default: %(default)s)")
+    train.add_argument(
+        "--threshold", type=float, default=0.5, help="of P(PC) at which a case is PC (default: %(default)s)"
+    )
+
+    sample = command(commands, "sample", "write synthetic cases as Parquet", _sample)
+    sample.add_argument("--rows", type=int, default=2_000, help="how many (default: %(default)s)")
+    sample.add_argument("--output", required=True, help="the .parquet file to write")
+    sample.add_argument("--labelled", action="store_true", help="a training set: with intent, and no broken rows")
+    sample.add_argument("--partition", default="yesterday", help="the day of the cases (default: %(default)s)")
+    sample.add_argument("--seed", type=int, default=0, help="same seed, same cases (default: %(default)s)")
+
+
+def _train(flags: argparse.Namespace) -> int:
+    if not 0 < flags.threshold < 1:
+        raise ConfigurationError("--threshold must be between 0 and 1")
+    from beam_pcc.training import metrics_line, train
+
+    made = train(flags.data, flags.models, seed=flags.seed, threshold=flags.threshold)
+    print(f"{made.version}: trained on {made.trained_on['rows']:,} rows, classes {', '.join(made.classes or ())}")
+    if made.trained_on["dropped"]:
+        print(f"  left out {made.trained_on['dropped']:,} rows without a valid vector or time")
+    print(f"  hold-out of {made.trained_on['holdout']:,}: {metrics_line(made)}")
+    print(f"  {flags.models.rstrip('/')}/{made.version}  (sha256 {str(made.sha256)[:12]})")
+    return 0
+
+
+def _sample(flags: argparse.Namespace) -> int:
+    day = settings.parse_partition(flags.partition)
+    if flags.rows < 1:
+        raise ConfigurationError("--rows must be at least 1")
+    from beam_pcc import synthetic
+
+    synthetic.write(Path(flags.output), flags.rows, day, seed=flags.seed, with_intent=flags.labelled)
+    print(f"{flags.output}: {flags.rows:,} {'labelled ' if flags.labelled else ''}cases")
+    return 0

@@ -1,0 +1,1 @@
+"""Runs on Flink: submitting to a cluster, and one FlinkDeployment per run on Kubernetes."""
