@@ -1,0 +1,133 @@
+package beampcc;
+
+import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import org.apache.beam.runners.fnexecution.control.BundleCheckpointHandler;
+import org.apache.beam.runners.fnexecution.control.BundleFinalizationHandler;
+import org.apache.beam.runners.fnexecution.control.BundleProgressHandler;
+import org.apache.beam.runners.fnexecution.control.ExecutableStageContext;
+import org.apache.beam.runners.fnexecution.control.InstructionRequestHandler;
+import org.apache.beam.runners.fnexecution.control.OutputReceiverFactory;
+import org.apache.beam.runners.fnexecution.control.ProcessBundleDescriptors.ExecutableProcessBundleDescriptor;
+import org.apache.beam.runners.fnexecution.control.RemoteBundle;
+import org.apache.beam.runners.fnexecution.control.StageBundleFactory;
+import org.apache.beam.runners.fnexecution.control.TimerReceiverFactory;
+import org.apache.beam.runners.fnexecution.state.StateRequestHandler;
+import org.apache.beam.sdk.fn.data.FnDataReceiver;
+import org.apache.beam.sdk.util.construction.Timer;
+import org.apache.beam.sdk.util.construction.graph.ExecutableStage;
+import org.apache.beam.sdk.values.KV;
+
+/**
+ * The stages of a job, whose workers are asked once a second how far they are.
+ *
+ * <p>In a batch job a bundle is all that a slot does of a stage, and Beam's runner learns its counters when it ends: for minutes a
+ * person would see zeros in Flink's UI.
+ */
+public final class ProgressingStages implements ExecutableStageContext {
+  private static final long SECONDS = 1;
+  private static final ScheduledExecutorService TICKER =
+      Executors.newSingleThreadScheduledExecutor(
+          task -> {
+            Thread thread = new Thread(task, "pcc-bundle-progress");
+            thread.setDaemon(true);
+            return thread;
+          });
+
+  private final ExecutableStageContext stages;
+
+  public ProgressingStages(ExecutableStageContext stages) {
+    this.stages = stages;
+  }
+
+  @Override
+  public StageBundleFactory getStageBundleFactory(ExecutableStage stage) {
+    return new Stage(stages.getStageBundleFactory(stage));
+  }
+
+  @Override
+  public void close() throws Exception {
+    stages.close();
+  }
+
+  private static final class Stage implements StageBundleFactory {
+    private final StageBundleFactory stage;
+
+    Stage(StageBundleFactory stage) {
+      this.stage = stage;
+    }
+
+    @Override
+    public RemoteBundle getBundle(
+        OutputReceiverFactory outputs,
+        TimerReceiverFactory timers,
+        StateRequestHandler state,
+        BundleProgressHandler progress,
+        BundleFinalizationHandler finalization,
+        BundleCheckpointHandler checkpoint)
+        throws Exception {
+      return new Bundle(
+          stage.getBundle(outputs, timers, state, new CounterSteps(progress), finalization, checkpoint));
+    }
+
+    @Override
+    public ExecutableProcessBundleDescriptor getProcessBundleDescriptor() {
+      return stage.getProcessBundleDescriptor();
+    }
+
+    @Override
+    public InstructionRequestHandler getInstructionRequestHandler() {
+      return stage.getInstructionRequestHandler();
+    }
+
+    @Override
+    public void close() throws Exception {
+      stage.close();
+    }
+  }
+
+  private static final class Bundle implements RemoteBundle {
+    private final RemoteBundle bundle;
+    private final ScheduledFuture<?> asking;
+
+    Bundle(RemoteBundle bundle) {
+      this.bundle = bundle;
+      this.asking = TICKER.scheduleWithFixedDelay(bundle::requestProgress, SECONDS, SECONDS, TimeUnit.SECONDS);
+    }
+
+    @Override
+    public String getId() {
+      return bundle.getId();
+    }
+
+    @Override
+    @SuppressWarnings("rawtypes")
+    public Map<String, FnDataReceiver> getInputReceivers() {
+      return bundle.getInputReceivers();
+    }
+
+    @Override
+    public Map<KV<String, String>, FnDataReceiver<Timer>> getTimerReceivers() {
+      return bundle.getTimerReceivers();
+    }
+
+    @Override
+    public void requestProgress() {
+      bundle.requestProgress();
+    }
+
+    @Override
+    public void split(double fraction) {
+      bundle.split(fraction);
+    }
+
+    @Override
+    public void close() throws Exception {
+      asking.cancel(false);
+      bundle.close();
+    }
+  }
+}
