@@ -15,15 +15,23 @@ from contextlib import redirect_stderr
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.flink.options import fill_in  # declares the options of Flink's side, too
 from beam_pcc.settings import add_partition_argument, add_run_arguments
 
 # Beam's DirectRunner first tries a Go binary that it downloads; FnApiRunner is the in-process runner behind it.
 IN_PROCESS = "FnApiRunner"
-_ALIASES = {None: IN_PROCESS, "DirectRunner": IN_PROCESS, "direct": IN_PROCESS}
+_FLINK = "beam_pcc.flink.runner.SessionRunner"
+_JOB_JAR = "beam_pcc.flink.runner.JobJarRunner"
+_ALIASES = {None: IN_PROCESS, "DirectRunner": IN_PROCESS, "direct": IN_PROCESS, "FlinkRunner": _FLINK, "flink": _FLINK}
+
+
+def job_jar_options(arguments: Sequence[str], output: str) -> PipelineOptions:
+    """As `beam_options`, for a run that only writes its Flink job to `output`."""
+    return beam_options([*arguments, f"--runner={_JOB_JAR}", f"--output_executable_path={output}"])
 
 
 def beam_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Parse Beam's flags.
+    """Parse Beam's flags, and fill in what the runner needs.
 
     Beam ignores a flag that it does not know; here it is a ConfigurationError, as is a value of the wrong type.
     """
@@ -39,7 +47,10 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         raise ConfigurationError(f"{one_line(words)}; see beam-pcc run --help") from None
     if unknown:
         raise ConfigurationError(_unknown(unknown[0].split("=")[0], parser))
-    options = PipelineOptions(list(arguments), runner=_ALIASES.get(known.runner, known.runner))
+    runner = _ALIASES.get(known.runner, known.runner)
+    if runner in (_FLINK, _JOB_JAR):
+        arguments = fill_in(arguments)
+    options = PipelineOptions(list(arguments), runner=runner)
     given = {argument.split("=")[0] for argument in arguments}
     if options.get_all_options()["runner"] == IN_PROCESS and not given & {
         "--direct_num_workers",

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from beam_pcc import pipeline as graph
 from beam_pcc.errors import ConfigurationError, PccError, RunError, from_runner
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.publish import Outcome, Rules, monitoring_row, read_outcome
+from beam_pcc.run_ids import new_run_id
 from beam_pcc.settings import RunSettings
 from beam_pcc.sources import read_cases
-from beam_pcc.staging import StagingArea, heal, new_run_id
+from beam_pcc.staging import StagingArea, heal
 from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run, Warehouse, prepare_tables
 
@@ -42,25 +43,12 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
     Raises:
         PccError: It failed. The monitoring row says so too, if the warehouse can be written (and it was no dry run).
     """
-    now = dt.datetime.now(dt.timezone.utc)
-    identity = Run(new_run_id(settings.partition, now), settings.partition, now)
-    warehouse = _warehouse(settings, settings.lock_timeout)
-    area = StagingArea(warehouse.staging(settings.staging), identity.run_id)
+    identity, warehouse, area = _start(settings)
     warehouse.check()
     try:
         with _stoppable():
-            for run_id in heal(area.root, now):
-                _log.info("removed what the dead run %s had staged", run_id)
-            read = read_cases(settings, area.join("export"))
-            model = _model(settings)
-            identity = dataclasses.replace(
-                identity,
-                model_version=model.name,
-                embedding_model=model.metadata.embedding_model,
-                model_sha256=model.file.sha256,
-            )
-            prepare_tables(warehouse, dry_run=settings.dry_run)
-            return _execute(settings, options, warehouse, identity, area, model, read)
+            identity, model, read = _check(settings, identity, warehouse, area)
+            return _execute(_wire(settings, options, warehouse, identity, area, model, read), area)
     except BaseException as error:
         failure = _explain(error)
         if isinstance(error, Stopped):  # who stops a run does not wait for long
@@ -73,6 +61,54 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
         raise failure from error
     finally:
         area.remove()
+
+
+def prepare_job(settings: RunSettings, options: PipelineOptions) -> str:
+    """Check everything that `run` checks, make missing tables, and hand the job to a runner that does not run it.
+
+    Args:
+        settings: Of the run.
+        options: Beam's options, with a runner that only writes the job down (`beam_pcc.options.job_jar_options`).
+
+    Returns:
+        The id of the run that the job is. Its row in the monitoring table tells how it ended.
+
+    Raises:
+        PccError: As from `run`; but no monitoring row is written, as nothing ran.
+    """
+    identity, warehouse, area = _start(settings)
+    warehouse.check()
+    try:
+        identity, model, read = _check(settings, identity, warehouse, area)
+        _wire(settings, options, warehouse, identity, area, model, read).run().wait_until_finish()
+    except Exception as error:
+        raise from_runner(error) from error
+    return identity.run_id
+
+
+def _start(settings: RunSettings) -> tuple[Run, Warehouse, StagingArea]:
+    now = dt.datetime.now(dt.timezone.utc)
+    identity = Run(settings.run_id or new_run_id(settings.partition, now), settings.partition, now)
+    warehouse = _warehouse(settings, settings.lock_timeout)
+    return identity, warehouse, StagingArea(warehouse.staging(settings.staging), identity.run_id)
+
+
+def _check(
+    settings: RunSettings, identity: Run, warehouse: Warehouse, area: StagingArea
+) -> tuple[Run, ModelVersion, beam.PTransform]:
+    """What must be in order before a worker starts: the source, the model, the tables."""
+    for run_id in heal(area.root, identity.started_at):
+        _log.info("removed what the dead run %s had staged", run_id)
+    read = read_cases(settings, area.join("export"))
+    model = _model(settings)
+    identity = dataclasses.replace(
+        identity,
+        model_version=model.name,
+        embedding_model=model.metadata.embedding_model,
+        model_sha256=model.file.sha256,
+    )
+    prepare_tables(warehouse, dry_run=settings.dry_run)
+    return identity, model, read
 
 
 def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
@@ -96,7 +132,7 @@ def _model(settings: RunSettings) -> ModelVersion:
     return checked
 
 
-def _execute(
+def _wire(
     settings: RunSettings,
     options: PipelineOptions,
     warehouse: Warehouse,
@@ -104,7 +140,9 @@ def _execute(
     area: StagingArea,
     model: ModelVersion,
     read: beam.PTransform,
-) -> Outcome:
+) -> beam.Pipeline:
+    named = options.view_as(GoogleCloudOptions)
+    named.job_name = named.job_name or f"pcc-{identity.run_id.lower()}"
     pipeline = beam.Pipeline(options=options)
     graph.build(
         pipeline,
@@ -122,6 +160,10 @@ def _execute(
             baseline=model.metadata.baseline,
         ),
     )
+    return pipeline
+
+
+def _execute(pipeline: beam.Pipeline, area: StagingArea) -> Outcome:
     with contextlib.redirect_stderr(_WorkerWords()):
         pipeline.run().wait_until_finish()
     outcome = read_outcome(area)

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.run_ids import is_run_id
 
 ENVIRONMENT = {
     "PARTITION_DATE": "the partition, where --partition is not given",
@@ -74,6 +75,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--model_sha256", help="refuse any model file but the one with this SHA-256 digest")
     rules = parser.add_argument_group("rules of the run")
+    rules.add_argument(
+        "--run_id", help="the run's own id, for who starts it and looks for its row later (default: a new one)"
+    )
     rules.add_argument("--dry_run", action="store_true", help="do all but publish")
     rules.add_argument(
         "--replace_with_empty",
@@ -172,6 +176,7 @@ class RunSettings:
     monitoring_table: str | None = None
     quarantine_table: str | None = None
     retry_timeout: float = 300.0
+    run_id: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("source", "warehouse", "models"):
@@ -181,6 +186,11 @@ class RunSettings:
             raise ConfigurationError("--model_version and --force_latest exclude each other: give one")
         if self.model_sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", self.model_sha256):
             raise ConfigurationError("--model_sha256 must be 64 hexadecimal digits")
+        if self.run_id is not None and not is_run_id(self.run_id, self.partition):
+            raise ConfigurationError(
+                f"--run_id {one_line(self.run_id, 60)} is none of partition {self.partition:%Y%m%d}: write "
+                "YYYYMMDD-YYYYMMDDTHHMMSSZ-XXXXXXXX, the X hexadecimal"
+            )
         for name, low, high in (
             ("max_drop_rate", 0.0, 1.0),
             ("review_band", 0.0, 0.5),

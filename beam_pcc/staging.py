@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import re
-import secrets
 from dataclasses import dataclass
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pcc.run_ids import started_at
+
 _log = logging.getLogger(__name__)
 _OUTCOME = "outcome.json"
-_RUN_ID = re.compile(r"\d{8}-(\d{8}T\d{6})Z-[0-9a-f]{8}", re.ASCII)
 KEEP = dt.timedelta(days=1)  # how long a dead run's files are kept: longer than any run lasts
-
-
-def new_run_id(partition: dt.date, now: dt.datetime) -> str:
-    """PARTITION-TIME-RANDOM: sorts by day and time, and tells both."""
-    return f"{partition:%Y%m%d}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
@@ -70,10 +64,8 @@ def heal(root: str, now: dt.datetime) -> list[str]:
     run_ids = {FileSystems.split(FileSystems.split(file.path)[0])[1] for file in found}
     old = []
     for run_id in sorted(run_ids):
-        match = _RUN_ID.fullmatch(run_id)
-        if match:
-            started = dt.datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=dt.timezone.utc)
-            if now - started > KEEP:
-                StagingArea(root, run_id).remove()
-                old.append(run_id)
+        started = started_at(run_id)
+        if started and now - started > KEEP:
+            StagingArea(root, run_id).remove()
+            old.append(run_id)
     return old

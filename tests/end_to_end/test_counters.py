@@ -11,8 +11,9 @@ from beam_pcc import pipeline as graph
 from beam_pcc.models.registry import Registry
 from beam_pcc.options import beam_options
 from beam_pcc.publish import Rules
+from beam_pcc.run_ids import new_run_id
 from beam_pcc.sources import read_cases
-from beam_pcc.staging import StagingArea, new_run_id
+from beam_pcc.staging import StagingArea
 from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run
 from tests.end_to_end.conftest import DATE

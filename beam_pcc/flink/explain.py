@@ -1,0 +1,57 @@
+"""Why a job on Flink failed, in a person's words. Text in, errors out; nothing of Flink is asked here."""
+
+from __future__ import annotations
+
+import re
+
+from beam_pcc.errors import PccError, RunError, from_runner
+from beam_pcc.flink.rest import last_cause
+
+_KNOWN = (
+    (
+        "NoResourceAvailableException",
+        "Flink has too few free slots for the job: wait until other jobs have ended, add TaskManagers, or lower "
+        "--parallelism",
+    ),
+    (
+        "Insufficient number of network buffers",
+        "Flink's TaskManagers have too few network buffers: raise taskmanager.memory.network.fraction, or lower "
+        "--parallelism (docs/flink.md)",
+    ),
+    (
+        "OutOfMemoryError",
+        "a TaskManager is out of memory: raise taskmanager.memory.process.size (docs/flink.md)",
+    ),
+)
+_NO_POOL = re.compile(r"UNAVAILABLE: io exception|Connection refused: (?:localhost|127\.0\.0\.1)/", re.IGNORECASE)
+_LOST_WORKER = re.compile(
+    r"SDK Harness .*(?:died|shut ?down|disconnected)|CANCELLED: (?:client cancelled|call already)"
+    r"|Multiplexer hanging up|Client terminated",
+    re.IGNORECASE,
+)
+
+
+def explain(trace: str, *, worker_pool: str) -> PccError:
+    """The error that a failed job's trace tells of.
+
+    Args:
+        trace: A Java stack trace, as Flink's REST gives it; what a Python worker raised stands in it as text.
+        worker_pool: Where the job looks for its Python workers.
+    """
+    if "beam_pcc.errors." in trace:
+        return from_runner(RuntimeError(trace))
+    for sign, words in _KNOWN:
+        if sign in trace:
+            return RunError(words)
+    if _NO_POOL.search(trace):
+        return RunError(
+            f"no pool of Python workers answers at {worker_pool} beside the TaskManager: start it (flink/cluster.sh up "
+            "does), or say where it is with --environment_config"
+        )
+    if "Error received from SDK harness" in trace:  # Python raised what is none of our errors
+        return from_runner(RuntimeError(trace))
+    if _LOST_WORKER.search(trace):
+        return RunError(
+            "the Python workers died again and again; look at their log for why (memory, most likely), and run again"
+        )
+    return RunError(f"the Flink job failed: {last_cause(trace)}; its JobManager's log tells more")
