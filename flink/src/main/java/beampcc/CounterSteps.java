@@ -18,6 +18,7 @@ import org.apache.beam.runners.fnexecution.control.BundleProgressHandler;
 final class CounterSteps implements BundleProgressHandler {
   private final BundleProgressHandler next;
   private final Map<Map<String, String>, Long> told = new HashMap<>();
+  private boolean completed;
 
   CounterSteps(BundleProgressHandler next) {
     this.next = next;
@@ -25,6 +26,9 @@ final class CounterSteps implements BundleProgressHandler {
 
   @Override
   public synchronized void onProgress(ProcessBundleProgressResponse progress) {
+    if (completed) { // an answer that the bundle's own overtook
+      return;
+    }
     ProcessBundleProgressResponse.Builder steps = ProcessBundleProgressResponse.newBuilder();
     for (MonitoringInfo info : progress.getMonitoringInfosList()) {
       if (isUserCounter(info)) {
@@ -36,6 +40,7 @@ final class CounterSteps implements BundleProgressHandler {
 
   @Override
   public synchronized void onCompleted(ProcessBundleResponse response) {
+    completed = true;
     ProcessBundleResponse.Builder steps = response.toBuilder().clearMonitoringInfos();
     for (MonitoringInfo info : response.getMonitoringInfosList()) {
       steps.addMonitoringInfos(isUserCounter(info) ? step(info) : info);
@@ -49,9 +54,11 @@ final class CounterSteps implements BundleProgressHandler {
 
   private MonitoringInfo step(MonitoringInfo info) {
     long sum = MonitoringInfoEncodings.decodeInt64Counter(info.getPayload());
-    Long before = told.put(info.getLabelsMap(), sum);
+    long before = told.getOrDefault(info.getLabelsMap(), 0L);
+    long now = Math.max(before, sum); // answers may overtake each other
+    told.put(info.getLabelsMap(), now);
     return info.toBuilder()
-        .setPayload(MonitoringInfoEncodings.encodeInt64Counter(sum - (before == null ? 0 : before)))
+        .setPayload(MonitoringInfoEncodings.encodeInt64Counter(now - before))
         .build();
   }
 }

@@ -5,6 +5,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import org.apache.beam.model.fnexecution.v1.BeamFnApi.InstructionRequest;
+import org.apache.beam.model.fnexecution.v1.BeamFnApi.ProcessBundleProgressRequest;
 import org.apache.beam.runners.fnexecution.control.BundleCheckpointHandler;
 import org.apache.beam.runners.fnexecution.control.BundleFinalizationHandler;
 import org.apache.beam.runners.fnexecution.control.BundleProgressHandler;
@@ -29,6 +32,7 @@ import org.apache.beam.sdk.values.KV;
  */
 public final class ProgressingStages implements ExecutableStageContext {
   private static final long SECONDS = 1;
+  private static final AtomicLong REQUESTS = new AtomicLong();
   private static final ScheduledExecutorService TICKER =
       Executors.newSingleThreadScheduledExecutor(
           task -> {
@@ -69,8 +73,20 @@ public final class ProgressingStages implements ExecutableStageContext {
         BundleFinalizationHandler finalization,
         BundleCheckpointHandler checkpoint)
         throws Exception {
-      return new Bundle(
-          stage.getBundle(outputs, timers, state, new CounterSteps(progress), finalization, checkpoint));
+      CounterSteps steps = new CounterSteps(progress);
+      RemoteBundle bundle = stage.getBundle(outputs, timers, state, steps, finalization, checkpoint);
+      InstructionRequestHandler worker = stage.getInstructionRequestHandler();
+      return new Bundle(bundle, () -> ask(worker, bundle.getId(), steps));
+    }
+
+    /** The runner's own requestProgress is not implemented for batch jobs. */
+    private static void ask(InstructionRequestHandler worker, String bundle, CounterSteps steps) {
+      InstructionRequest request =
+          InstructionRequest.newBuilder()
+              .setInstructionId("pcc-progress-" + REQUESTS.incrementAndGet())
+              .setProcessBundleProgress(ProcessBundleProgressRequest.newBuilder().setInstructionId(bundle))
+              .build();
+      worker.handle(request).thenAccept(answer -> steps.onProgress(answer.getProcessBundleProgress()));
     }
 
     @Override
@@ -93,9 +109,9 @@ public final class ProgressingStages implements ExecutableStageContext {
     private final RemoteBundle bundle;
     private final ScheduledFuture<?> asking;
 
-    Bundle(RemoteBundle bundle) {
+    Bundle(RemoteBundle bundle, Runnable ask) {
       this.bundle = bundle;
-      this.asking = TICKER.scheduleWithFixedDelay(bundle::requestProgress, SECONDS, SECONDS, TimeUnit.SECONDS);
+      this.asking = TICKER.scheduleWithFixedDelay(ask, SECONDS, SECONDS, TimeUnit.SECONDS);
     }
 
     @Override
@@ -126,8 +142,11 @@ public final class ProgressingStages implements ExecutableStageContext {
 
     @Override
     public void close() throws Exception {
-      asking.cancel(false);
-      bundle.close();
+      try {
+        bundle.close(); // waits for the worker: this is where a bundle spends its time
+      } finally {
+        asking.cancel(false);
+      }
     }
   }
 }
