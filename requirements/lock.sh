@@ -17,3 +17,9 @@ echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-h
 # The emulators of the tests have an environment of their own.
 uv pip compile --quiet --python-version 3.13 --generate-hashes --no-header --no-annotate \
     tests/emulators/requirements.in --output-file tests/emulators/requirements.txt
+# Flink's own distribution, of the version that the pom says: its scripts come in one package, its jars in another.
+version=$(sed -n 's|.*<flink.version>\(.*\)</flink.version>.*|\1|p' flink/pom.xml)
+for package in apache-flink apache-flink-libraries; do
+    echo "$package==$version" | uv pip compile --quiet --no-deps --universal --python-version 3.10 --generate-hashes \
+        --no-header --no-annotate - --output-file "flink/lock/$package.txt"
+done
