@@ -6,7 +6,7 @@ root=$(dirname "$here")
 
 usage() {
     cat <<'TEXT'
-usage: flink/cluster.sh up     [options]   start a session cluster, and wait until its slots are there
+usage: flink/cluster.sh up     [options]   start a session cluster, or what of it has died, and wait for its slots
        flink/cluster.sh status [--dir D]   what runs, and where
        flink/cluster.sh down   [--dir D]   end exactly what `up` started
        flink/cluster.sh job JAR [options]  run one job jar in application mode (beam-pcc jobjar writes it), then end
@@ -167,20 +167,33 @@ with socket.socket() as s:
 PY
 }
 
+# A part that is up keeps its ports; the ports of one that is to be started must be free.
+check_ports() {
+    alive jobmanager || { free_port "$port" --port && free_port "$rpc_port" --rpc-port; }
+    alive workers || free_port "$worker_port" --worker-port
+    alive jobmanager || alive taskmanager || {
+        free_port "$metrics_port" --metrics-port
+        free_port "$((metrics_port + 1))" --metrics-port
+    }
+}
+remember() {
+    local name
+    for name in port rpc_port worker_port metrics_port slots; do
+        echo "$name=${!name}"
+    done >"$dir/cluster.env"
+}
+recall() {
+    # shellcheck disable=SC1091 # `remember` wrote it
+    [[ ! -f $dir/cluster.env ]] || . "$dir/cluster.env"
+}
 prepare() {
-    free_port "$port" --port
-    free_port "$rpc_port" --rpc-port
-    free_port "$worker_port" --worker-port
-    free_port "$metrics_port" --metrics-port
-    free_port "$((metrics_port + 1))" --metrics-port
-    rm -rf "${dir:?}/conf" "${dir:?}/lib"
-    mkdir -p "$dir/conf"
+    check_ports
+    mkdir -p "$dir/conf" "$dir/tmp"
     cp "$cache"/flink/conf/log4j-console.properties "$here"/conf/* "$dir/conf/"
     export FLINK_HOME=$cache/flink FLINK_CONF_DIR=$dir/conf FLINK_LOG_DIR=$dir/log FLINK_PID_DIR=$dir
     common=(-D "jobmanager.rpc.port=$rpc_port" -D "rest.port=$port" -D "parallelism.default=$slots"
         -D "metrics.reporter.prom.port=$metrics_port-$((metrics_port + 1))" -D "io.tmp.dirs=$dir/tmp"
         -D "taskmanager.numberOfTaskSlots=$slots" ${settings[@]+"${settings[@]}"})
-    mkdir -p "$dir/tmp"
 }
 start_workers() {
     local pool=(-m apache_beam.runners.worker.worker_pool_main "--service_port=$worker_port")
@@ -204,19 +217,20 @@ PY
 case $command in
 install) install ;;
 up)
+    if alive jobmanager || alive taskmanager || alive workers; then
+        recall
+    fi
     if alive jobmanager && alive taskmanager && alive workers; then
-        # shellcheck disable=SC1091 # `up` wrote it
-        . "$dir/cluster.env"
         echo "Flink is up already: http://127.0.0.1:$port"
         exit 0
     fi
-    stop_all
     install
     prepare
-    trap 'stop_all' EXIT
-    start jobmanager "$FLINK_HOME/bin/jobmanager.sh" start-foreground "${common[@]}"
-    start_taskmanager
-    start_workers
+    remember
+    trap stop_all EXIT
+    alive jobmanager || start jobmanager "$FLINK_HOME/bin/jobmanager.sh" start-foreground "${common[@]}"
+    alive taskmanager || start_taskmanager
+    alive workers || start_workers
     for _ in $(seq 240); do
         read -r there _ <<<"$(overview)"
         [[ $there -lt $slots ]] || break
@@ -226,7 +240,6 @@ up)
         sleep 0.25
     done
     [[ $there -ge $slots ]] || die "after a minute $there of $slots slots are there; the logs are in $dir/log"
-    printf 'port=%s\nworker_port=%s\nmetrics_port=%s\nslots=%s\n' "$port" "$worker_port" "$metrics_port" "$slots" >"$dir/cluster.env"
     trap - EXIT
     echo "Flink $flink_version with $slots slots: http://127.0.0.1:$port"
     ;;
@@ -235,8 +248,7 @@ down)
     echo "Flink is down"
     ;;
 status)
-    # shellcheck disable=SC1091 # `up` wrote it
-    [[ ! -f $dir/cluster.env ]] || . "$dir/cluster.env"
+    recall
     up=0
     for name in jobmanager taskmanager workers; do
         if alive $name; then
@@ -252,8 +264,12 @@ status)
     exit $up
     ;;
 job)
+    for name in jobmanager taskmanager workers; do
+        ! alive $name || die "a cluster is up in $dir; end it (flink/cluster.sh down), or say another --dir and other ports"
+    done
     install
     prepare
+    rm -rf "${dir:?}/lib"
     # In application mode the job lies on Flink's own class path, in a folder below lib.
     mkdir -p "$dir/lib/job"
     ln -s "$FLINK_HOME"/lib/*.jar "$dir/lib/"
