@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pcc import staging
+from beam_pcc.run_ids import new_run_id
 from tests.end_to_end.conftest import DATE, DAY, Workspace
 from tests.end_to_end.test_run import good_rows
 
@@ -82,8 +83,8 @@ def test_two_runs_of_one_partition_at_once_both_end_and_one_is_published(workspa
 def test_what_a_dead_run_staged_is_removed_after_a_day(workspace: Workspace) -> None:
     area = workspace.folder / "pcc.duckdb.staging"
     now = staging.dt.datetime.now(staging.dt.timezone.utc)
-    old = staging.new_run_id(DATE, now - staging.dt.timedelta(hours=25))
-    young = staging.new_run_id(DATE, now - staging.dt.timedelta(hours=23))
+    old = new_run_id(DATE, now - staging.dt.timedelta(hours=25))
+    young = new_run_id(DATE, now - staging.dt.timedelta(hours=23))
     for name in (old, young, "somebody-elses"):
         (area / name).mkdir(parents=True)
         (area / name / "predictions-0.parquet").write_bytes(b"left behind")

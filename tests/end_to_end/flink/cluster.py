@@ -1,0 +1,154 @@
+"""A real Flink of the tests' own, started by flink/cluster.sh on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent.parent
+SCRIPT = ROOT / "flink/cluster.sh"
+SLOTS = 2
+Found = TypeVar("Found")
+
+
+def require_tools() -> None:
+    """Skip the test, in one line, where Java or Maven is missing; fail it with CI=true."""
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if missing:
+        words = f"{' and '.join(missing)} not found, so the tests on a real Flink are left out"
+        pytest.fail(words) if os.environ.get("CI") == "true" else pytest.skip(words)
+
+
+def free_ports(n: int) -> int:
+    """The first of n consecutive free ports."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first: int = probe.getsockname()[1]
+        if first + n < 65_000 and all(_is_free(port) for port in range(first, first + n)):
+            return first
+    raise RuntimeError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def script(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Call flink/cluster.sh with this test's Python."""
+    command = [str(a) for a in (SCRIPT, *arguments)]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+def wait_for(found: Callable[[], Found], seconds: float = 60.0) -> Found:
+    """What `found` gives once it gives anything."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+    return value
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where it listens, and what can be done to it."""
+
+    folder: Path
+    first_port: int
+
+    @property
+    def port(self) -> int:
+        return self.first_port
+
+    @property
+    def worker_port(self) -> int:
+        return self.first_port + 2
+
+    @property
+    def ports(self) -> list[object]:
+        first = self.first_port
+        return [
+            *("--dir", self.folder, "--port", first, "--rpc-port", first + 1),
+            *("--worker-port", first + 2, "--metrics-port", first + 3),
+        ]
+
+    def up(self) -> None:
+        """Start it, or what of it is dead."""
+        ended = script("up", "--slots", SLOTS, *self.ports)
+        assert ended.returncode == 0, ended.stderr
+
+    def down(self) -> None:
+        assert script("down", "--dir", self.folder).returncode == 0
+
+    @property
+    def flags(self) -> list[str]:
+        return [
+            *("--runner", "FlinkRunner", "--flink_master", f"127.0.0.1:{self.port}"),
+            *("--environment_config", f"localhost:{self.worker_port}"),
+        ]
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def jobs(self) -> dict[str, str]:
+        """Id of each job to its state, newest last."""
+        found = sorted(self.get("/jobs/overview")["jobs"], key=lambda job: job["start-time"])
+        return {job["jid"]: job["state"] for job in found}
+
+    def running(self) -> str:
+        """The job that runs now, once there is one."""
+        return wait_for(lambda: next((job for job, state in self.jobs().items() if state == "RUNNING"), ""))
+
+    def counter(self, name: str) -> int:
+        """A Beam counter as the TaskManager's and JobManager's Prometheus endpoints tell it, summed over its slots."""
+        total = 0.0
+        for port in (self.first_port + 3, self.first_port + 4):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                for line in answer.read().decode().splitlines():
+                    if line.startswith(f"flink_taskmanager_job_task_operator_pcc_{name}{{"):
+                        total += float(line.rpartition(" ")[2])
+        return int(total)
+
+    def pid(self, part: str) -> int:
+        """Process (and group) of jobmanager, taskmanager or workers."""
+        return int((self.folder / f"{part}.pid").read_text().split()[0])
+
+    def kill(self, part: str) -> None:
+        os.killpg(self.pid(part), signal.SIGKILL)
+
+    def python_workers(self) -> list[int]:
+        """Processes of Beam's Python workers now."""
+        found = subprocess.run(
+            ["pgrep", "-g", str(self.pid("workers")), "-f", "sdk_worker_main"], capture_output=True, text=True
+        )
+        return [int(pid) for pid in found.stdout.split()]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """A session cluster until the context ends; skips the test where it cannot be."""
+    require_tools()
+    cluster = Cluster(folder, free_ports(5))
+    cluster.up()
+    try:
+        yield cluster
+    finally:
+        cluster.down()

@@ -1,0 +1,76 @@
+"""Application mode: a run as a job jar that a Flink runs by itself, without anybody waiting for it."""
+
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import DAY, Workspace
+from tests.end_to_end.flink.cluster import SLOTS, Cluster, free_ports, require_tools, script
+
+RUN_ID = f"{DAY}-20261121T020000Z-0123abcd"
+
+
+@pytest.fixture
+def job_jar(workspace: Workspace) -> Path:
+    require_tools()
+    jar = workspace.folder / "jobs" / "job.jar"
+    ended = workspace.call(
+        *("jobjar", "--output", jar, "--partition", DAY, "--run_id", RUN_ID), *workspace.flags("sample://4000")
+    )
+    assert ended.code == 0, ended.err
+    assert ended.out == f"{jar}: {jar.stat().st_size:,} bytes, run {RUN_ID}\n"
+    return jar
+
+
+def run_job(workspace: Workspace, jar: Path) -> None:
+    """Flink in application mode, from start to end."""
+    cluster = Cluster(workspace.folder / "flink", free_ports(5))
+    ended = script("job", jar, "--slots", SLOTS, *cluster.ports)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_jar_publishes_what_the_in_process_run_publishes(workspace: Workspace, job_jar: Path) -> None:
+    run_job(workspace, job_jar)
+    (row,) = workspace.monitoring()
+    published = workspace.published()
+    workspace.run("sample://4000")
+
+    assert (row["run_id"], row["status"]) == (RUN_ID, "success")
+    assert published == workspace.published()
+
+
+def test_a_job_that_is_run_again_finds_its_outcome_and_does_nothing(workspace: Workspace, job_jar: Path) -> None:
+    """As a JobManager does that was restarted after the job had published."""
+    run_job(workspace, job_jar)
+    first = workspace.monitoring()
+    workspace.query("DELETE FROM pcc_inference_output RETURNING 1")
+    run_job(workspace, job_jar)
+
+    assert workspace.monitoring() == first
+    assert workspace.published() == []
+
+
+def test_the_jar_holds_the_job_and_no_classes_and_is_made_within_seconds(workspace: Workspace, job_jar: Path) -> None:
+    names = zipfile.ZipFile(job_jar).namelist()
+
+    assert {name for name in names if "/" in name} == {
+        "META-INF/MANIFEST.MF",
+        "BEAM-PIPELINE/pipeline-manifest.json",
+        "BEAM-PIPELINE/pipeline/pipeline.json",
+        "BEAM-PIPELINE/pipeline/pipeline-options.json",
+    }
+    assert job_jar.stat().st_size < 1_000_000
+    assert not list(job_jar.parent.glob(".jobjar-*"))
+
+
+def test_a_configuration_that_is_wrong_leaves_no_jar(workspace: Workspace) -> None:
+    jar = workspace.folder / "job.jar"
+    started = time.monotonic()
+    ended = workspace.call("jobjar", "--output", jar, "--partition", DAY, *workspace.flags("nowhere/*.parquet"))
+
+    assert ended.code == 2
+    assert "matches no file" in ended.err
+    assert not jar.exists()
+    assert time.monotonic() - started < 60

@@ -1,0 +1,137 @@
+"""What may go wrong on Flink: the run recovers, or ends in a bounded time with one clear line; never half a publish."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from beam_pcc.flink import runner
+from tests.end_to_end.conftest import DAY, Workspace
+from tests.end_to_end.flink.cluster import SLOTS, Cluster, wait_for
+from tests.end_to_end.flink.test_session import LONG, run, spawn
+
+
+def assert_published_once(workspace: Workspace) -> None:
+    """The table holds each case of LONG that was not rejected, once, and one row says so."""
+    (row,) = workspace.monitoring()
+    ((rows, ids, runs),) = workspace.query(
+        "SELECT count(*), count(DISTINCT case_id), count(DISTINCT run_id) FROM pcc_inference_output"
+    )
+    assert row["status"] == "success"
+    assert row["total_cases"] == int(LONG.removeprefix("sample://"))
+    assert (rows, ids, runs) == (row["passed_validation"], rows, 1)
+
+
+def failed_row(workspace: Workspace) -> str:
+    """Nothing is published, and the one row says why."""
+    assert workspace.published() == []
+    (row,) = workspace.monitoring()
+    assert row["status"] == "failed"
+    return str(row["error_message"])
+
+
+def test_a_python_worker_that_is_killed_is_replaced(workspace: Workspace, cluster: Cluster) -> None:
+    process = spawn(workspace, cluster)
+    wait_for(lambda: cluster.counter("rows_scored"))
+    os.kill(cluster.python_workers()[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=180)
+
+    assert process.returncode == 0, err
+    assert_published_once(workspace)
+
+
+def test_a_task_manager_that_is_replaced_takes_the_job_up_again(workspace: Workspace, cluster: Cluster) -> None:
+    process = spawn(workspace, cluster)
+    wait_for(lambda: cluster.counter("rows_scored"))
+    cluster.kill("taskmanager")
+    cluster.up()
+    _, err = process.communicate(timeout=180)
+
+    assert process.returncode == 0, err
+    assert_published_once(workspace)
+
+
+def test_a_task_manager_that_stays_away_ends_the_run(workspace: Workspace, cluster: Cluster) -> None:
+    process = spawn(workspace, cluster)
+    wait_for(lambda: cluster.counter("rows_scored"))
+    cluster.kill("taskmanager")
+    killed = time.monotonic()
+    _, err = process.communicate(timeout=180)
+
+    assert process.returncode == 1
+    assert time.monotonic() - killed < 120
+    assert "Flink has too few free slots for the job" in err
+    assert "too few free slots" in failed_row(workspace)
+
+
+def test_a_job_manager_that_is_started_anew_has_lost_the_job(workspace: Workspace, cluster: Cluster) -> None:
+    process = spawn(workspace, cluster)
+    cluster.running()
+    cluster.kill("jobmanager")
+    cluster.up()
+    _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    assert "does not know the job any more: its JobManager started anew; run again" in err
+    assert "does not know the job" in failed_row(workspace)
+
+
+def test_a_pool_of_workers_that_is_not_there_is_named(workspace: Workspace, cluster: Cluster) -> None:
+    cluster.kill("workers")
+    ended = run(workspace, cluster)
+
+    assert ended.code == 1
+    assert f"no pool of Python workers answers at localhost:{cluster.worker_port}" in ended.err
+    assert "no pool of Python workers" in failed_row(workspace)
+
+
+def test_too_few_slots_are_told_before_the_job_starts(workspace: Workspace, cluster: Cluster) -> None:
+    before = cluster.jobs()
+    ended = run(workspace, cluster, "sample://100", "--parallelism", SLOTS + 1)
+
+    assert ended.code == 2
+    assert f"has {SLOTS} slots, and the job needs {SLOTS + 1}; add TaskManagers, or lower --parallelism" in ended.err
+    assert cluster.jobs() == before
+
+
+def test_a_cluster_that_is_not_there_is_told(workspace: Workspace) -> None:
+    ended = workspace.run("sample://100", "--runner", "FlinkRunner", "--flink_master", "localhost:9")
+
+    assert ended.code == 2
+    assert "no Flink answers at --flink_master http://localhost:9" in ended.err
+
+
+def test_a_model_that_a_worker_cannot_read_ends_the_run(
+    workspace: Workspace, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = runner.SessionRunner.run_portable_pipeline
+
+    def lose_the_model_then_submit(*job: object) -> object:
+        (model,) = Path(workspace.models).glob("v*/model.joblib")
+        model.rename(model.with_suffix(".gone"))
+        return submit(*job)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runner.SessionRunner, "run_portable_pipeline", lose_the_model_then_submit)
+    try:
+        ended = run(workspace, cluster)
+    finally:
+        (gone,) = Path(workspace.models).glob("v*/model.gone")
+        gone.rename(gone.with_suffix(".joblib"))
+
+    assert ended.code == 2
+    assert "model.joblib cannot be read: it is not there; check the path and the rights" in ended.err
+    assert "cannot be read" in failed_row(workspace)
+
+
+def test_input_that_is_cut_off_is_named(workspace: Workspace, cluster: Cluster) -> None:
+    cases = workspace.folder / "cases.parquet"
+    workspace.call("sample", "--rows", 2_000, "--output", cases, "--partition", DAY)
+    cases.write_bytes(cases.read_bytes()[:-2_000])
+    ended = run(workspace, cluster, cases)
+
+    assert ended.code == 1
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("beam-pcc: ")]
+    assert f"{cases} cannot be read as Parquet" in line
+    assert "cannot be read as Parquet" in failed_row(workspace)

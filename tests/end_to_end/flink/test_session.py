@@ -1,0 +1,120 @@
+"""Runs on a session cluster: the same outcome as in-process, and what a person sees meanwhile."""
+
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from beam_pcc.flink.rest import FlinkCluster, counters
+from tests.end_to_end.conftest import DAY, Ended, Workspace
+from tests.end_to_end.flink.cluster import SLOTS, Cluster, wait_for
+
+LONG = "sample://200000"  # long enough to meddle with
+
+
+def run(workspace: Workspace, cluster: Cluster, source: object = "sample://4000", *more: object) -> Ended:
+    return workspace.run(source, *cluster.flags, *more)
+
+
+def spawn(workspace: Workspace, cluster: Cluster, source: str = LONG, *more: object) -> "subprocess.Popen[str]":
+    return workspace.spawn("run", "--partition", DAY, *workspace.flags(source, *cluster.flags, *more))
+
+
+def test_what_is_published_is_what_the_in_process_run_publishes(workspace: Workspace, cluster: Cluster) -> None:
+    workspace.run("sample://4000")
+    in_process = workspace.published()
+    rejected = workspace.query("SELECT case_id, reason, detail FROM pcc_quarantine ORDER BY ALL")
+    ended = run(workspace, cluster)
+
+    assert ended.code == 0, ended.err
+    assert "published" in ended.out
+    assert workspace.published() == in_process
+    assert workspace.query("SELECT case_id, reason, detail FROM pcc_quarantine ORDER BY ALL") == rejected
+    first, second = workspace.monitoring()
+    assert first["run_id"] != second["run_id"]
+    assert {first["status"], second["status"]} == {"success"}
+
+
+def test_counters_grow_in_prometheus_to_the_right_total(workspace: Workspace, cluster: Cluster) -> None:
+    process = spawn(workspace, cluster)
+    seen = set()
+    while process.poll() is None:
+        seen.add(cluster.counter("rows_scored"))
+        time.sleep(0.2)
+    out, err = process.communicate()
+    (row,) = workspace.monitoring()
+    flink = FlinkCluster(f"http://127.0.0.1:{cluster.port}")
+    total = counters(flink.metrics(list(cluster.jobs())[-1]), "pcc")
+
+    assert process.returncode == 0, err
+    assert "published" in out
+    growing = sorted(seen - {0})
+    assert len(growing) >= 3
+    assert growing[-1] <= total["rows_scored"]
+    assert total["rows_read"] == row["total_cases"]
+    assert total["rows_scored"] == row["passed_validation"] + total["rows_rejected_duplicate_case_id"]
+
+
+def test_the_way_to_the_job_and_its_progress_are_told(workspace: Workspace, cluster: Cluster) -> None:
+    process = spawn(workspace, cluster)
+    _, err = process.communicate(timeout=120)
+    job = list(cluster.jobs())[-1]
+
+    assert f"INFO the job runs: http://127.0.0.1:{cluster.port}/#/job/{job}/overview" in err
+    assert re.search(r"INFO running after \d+ s: [\d,]+ rows read, [\d,]+ scored, [\d,]+ rejected", err)
+
+
+def test_both_slots_read_and_score(workspace: Workspace, cluster: Cluster) -> None:
+    assert run(workspace, cluster, "sample://40000").code == 0
+
+    job = list(cluster.jobs())[-1]
+    (vertex,) = [v for v in cluster.get(f"/jobs/{job}")["vertices"] if "Validate" in v["name"]]
+    subtasks = cluster.get(f"/jobs/{job}/vertices/{vertex['id']}")["subtasks"]
+    assert len(subtasks) == SLOTS
+    assert min(task["metrics"]["read-records"] for task in subtasks) >= 5  # of 20 chunks
+
+
+def test_audits_that_refuse_are_an_outcome_and_not_tried_again(workspace: Workspace, cluster: Cluster) -> None:
+    ended = run(workspace, cluster, "sample://4000", "--max_drop_rate", "0.001")
+
+    assert ended.code == 3
+    assert "REFUSED" in ended.out
+    assert list(cluster.jobs().values())[-1] == "FINISHED"
+    (row,) = workspace.monitoring()
+    assert row["status"] == "failed"
+    assert workspace.published() == []
+
+
+def test_a_day_without_rows_is_empty(workspace: Workspace, cluster: Cluster) -> None:
+    ended = run(workspace, cluster, "sample://0")
+
+    assert ended.code == 0, ended.err
+    assert [row["status"] for row in workspace.monitoring()] == ["empty"]
+
+
+def test_each_day_of_a_range_runs_as_a_job_of_its_own(workspace: Workspace, cluster: Cluster) -> None:
+    before = len(cluster.jobs())
+    ended = workspace.call(
+        *("backfill", "--from", "20261119", "--to", "20261120"), *workspace.flags("sample://400", *cluster.flags)
+    )
+
+    assert ended.code == 0, ended.err
+    assert [line[:19] for line in ended.out.splitlines()] == ["20261119  published", "20261120  published"]
+    assert len(cluster.jobs()) == before + 2
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_cancels_its_job(workspace: Workspace, cluster: Cluster, sign: signal.Signals) -> None:
+    process = spawn(workspace, cluster)
+    job = cluster.running()
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert f"stopped by {sign.name}" in err
+    assert wait_for(lambda: cluster.jobs()[job] == "CANCELED")
+    (row,) = workspace.monitoring()
+    assert (row["status"], row["error_message"]) == ("failed", f"stopped by {sign.name}")
+    assert workspace.published() == []
