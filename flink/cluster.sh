@@ -134,7 +134,7 @@ install() {
 # A process id may be given to another program after a while; with its start time it is this one.
 identity() { ps -o lstart= -p "$1" 2>/dev/null; }
 alive() { [[ -f $dir/$1.pid ]] && [[ $(identity "$(head -1 "$dir/$1.pid")") == "$(tail -n +2 "$dir/$1.pid")" ]]; }
-start() { # NAME COMMAND...: in a process group of its own, its words in a log
+start() { # NAME COMMAND...: in a session of its own, its words in a log
     local name=$1
     shift
     setsid nohup "$@" >"$dir/log/$name.out" 2>&1 </dev/null &
@@ -144,13 +144,13 @@ stop() {
     local name=$1 pid
     if alive "$name"; then
         pid=$(head -1 "$dir/$name.pid")
-        kill -TERM -- "-$pid" 2>/dev/null || true
+        pkill -TERM -s "$pid" || true # its children are in groups of their own, but in its session
         for _ in $(seq 50); do
             alive "$name" || break
             sleep 0.2
         done
-        kill -KILL -- "-$pid" 2>/dev/null || true
     fi
+    [[ ! -f $dir/$name.pid ]] || pkill -KILL -s "$(head -1 "$dir/$name.pid")" || true # what outlived it
     rm -f "$dir/$name.pid"
 }
 stop_all() { for name in workers taskmanager jobmanager; do stop $name; done; }

@@ -128,17 +128,21 @@ class Cluster:
         return int(total)
 
     def pid(self, part: str) -> int:
-        """Process (and group) of jobmanager, taskmanager or workers."""
+        """Process (and session) of jobmanager, taskmanager or workers."""
         return int((self.folder / f"{part}.pid").read_text().split()[0])
 
     def kill(self, part: str) -> None:
-        os.killpg(self.pid(part), signal.SIGKILL)
+        """Kill -9 the part and all that it started."""
+        for pid in self._session(part):
+            os.kill(pid, signal.SIGKILL)
 
     def python_workers(self) -> list[int]:
         """Processes of Beam's Python workers now."""
-        found = subprocess.run(
-            ["pgrep", "-g", str(self.pid("workers")), "-f", "sdk_worker_main"], capture_output=True, text=True
-        )
+        return self._session("workers", "-f", "sdk_worker_main")
+
+    def _session(self, part: str, *more: str) -> list[int]:
+        command = ["pgrep", "-s", str(self.pid(part)), *more]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
 

@@ -10,7 +10,7 @@ import pytest
 from beam_pcc.flink import runner
 from tests.end_to_end.conftest import DAY, Workspace
 from tests.end_to_end.flink.cluster import SLOTS, Cluster, wait_for
-from tests.end_to_end.flink.test_session import LONG, run, spawn
+from tests.end_to_end.flink.test_session import LONG, run, started
 
 
 def assert_published_once(workspace: Workspace) -> None:
@@ -33,32 +33,32 @@ def failed_row(workspace: Workspace) -> str:
 
 
 def test_a_python_worker_that_is_killed_is_replaced(workspace: Workspace, cluster: Cluster) -> None:
-    process = spawn(workspace, cluster)
-    wait_for(lambda: cluster.counter("rows_scored"))
-    os.kill(cluster.python_workers()[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=180)
+    with started(workspace, cluster) as process:
+        wait_for(lambda: cluster.counter("rows_scored"))
+        os.kill(wait_for(cluster.python_workers)[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=180)
 
     assert process.returncode == 0, err
     assert_published_once(workspace)
 
 
 def test_a_task_manager_that_is_replaced_takes_the_job_up_again(workspace: Workspace, cluster: Cluster) -> None:
-    process = spawn(workspace, cluster)
-    wait_for(lambda: cluster.counter("rows_scored"))
-    cluster.kill("taskmanager")
-    cluster.up()
-    _, err = process.communicate(timeout=180)
+    with started(workspace, cluster) as process:
+        wait_for(lambda: cluster.counter("rows_scored"))
+        cluster.kill("taskmanager")
+        cluster.up()
+        _, err = process.communicate(timeout=180)
 
     assert process.returncode == 0, err
     assert_published_once(workspace)
 
 
 def test_a_task_manager_that_stays_away_ends_the_run(workspace: Workspace, cluster: Cluster) -> None:
-    process = spawn(workspace, cluster)
-    wait_for(lambda: cluster.counter("rows_scored"))
-    cluster.kill("taskmanager")
-    killed = time.monotonic()
-    _, err = process.communicate(timeout=180)
+    with started(workspace, cluster) as process:
+        wait_for(lambda: cluster.counter("rows_scored"))
+        cluster.kill("taskmanager")
+        killed = time.monotonic()
+        _, err = process.communicate(timeout=180)
 
     assert process.returncode == 1
     assert time.monotonic() - killed < 120
@@ -67,11 +67,11 @@ def test_a_task_manager_that_stays_away_ends_the_run(workspace: Workspace, clust
 
 
 def test_a_job_manager_that_is_started_anew_has_lost_the_job(workspace: Workspace, cluster: Cluster) -> None:
-    process = spawn(workspace, cluster)
-    cluster.running()
-    cluster.kill("jobmanager")
-    cluster.up()
-    _, err = process.communicate(timeout=120)
+    with started(workspace, cluster) as process:
+        cluster.running()
+        cluster.kill("jobmanager")
+        cluster.up()
+        _, err = process.communicate(timeout=120)
 
     assert process.returncode == 1
     assert "does not know the job any more: its JobManager started anew; run again" in err

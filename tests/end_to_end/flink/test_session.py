@@ -4,6 +4,8 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,8 +20,16 @@ def run(workspace: Workspace, cluster: Cluster, source: object = "sample://4000"
     return workspace.run(source, *cluster.flags, *more)
 
 
-def spawn(workspace: Workspace, cluster: Cluster, source: str = LONG, *more: object) -> "subprocess.Popen[str]":
-    return workspace.spawn("run", "--partition", DAY, *workspace.flags(source, *cluster.flags, *more))
+@contextmanager
+def started(workspace: Workspace, cluster: Cluster, source: str = LONG) -> "Iterator[subprocess.Popen[str]]":
+    """A run in a process of its own, which does not outlive the test."""
+    process = workspace.spawn("run", "--partition", DAY, *workspace.flags(source, *cluster.flags))
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=60)
 
 
 def test_what_is_published_is_what_the_in_process_run_publishes(workspace: Workspace, cluster: Cluster) -> None:
@@ -38,12 +48,12 @@ def test_what_is_published_is_what_the_in_process_run_publishes(workspace: Works
 
 
 def test_counters_grow_in_prometheus_to_the_right_total(workspace: Workspace, cluster: Cluster) -> None:
-    process = spawn(workspace, cluster)
-    seen = set()
-    while process.poll() is None:
-        seen.add(cluster.counter("rows_scored"))
-        time.sleep(0.2)
-    out, err = process.communicate()
+    with started(workspace, cluster) as process:
+        seen = set()
+        while process.poll() is None:
+            seen.add(cluster.counter("rows_scored"))
+            time.sleep(0.2)
+        out, err = process.communicate()
     (row,) = workspace.monitoring()
     flink = FlinkCluster(f"http://127.0.0.1:{cluster.port}")
     total = counters(flink.metrics(list(cluster.jobs())[-1]), "pcc")
@@ -58,8 +68,8 @@ def test_counters_grow_in_prometheus_to_the_right_total(workspace: Workspace, cl
 
 
 def test_the_way_to_the_job_and_its_progress_are_told(workspace: Workspace, cluster: Cluster) -> None:
-    process = spawn(workspace, cluster)
-    _, err = process.communicate(timeout=120)
+    with started(workspace, cluster) as process:
+        _, err = process.communicate(timeout=120)
     job = list(cluster.jobs())[-1]
 
     assert f"INFO the job runs: http://127.0.0.1:{cluster.port}/#/job/{job}/overview" in err
@@ -107,10 +117,10 @@ def test_each_day_of_a_range_runs_as_a_job_of_its_own(workspace: Workspace, clus
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_stopped_cancels_its_job(workspace: Workspace, cluster: Cluster, sign: signal.Signals) -> None:
-    process = spawn(workspace, cluster)
-    job = cluster.running()
-    process.send_signal(sign)
-    _, err = process.communicate(timeout=60)
+    with started(workspace, cluster) as process:
+        job = cluster.running()
+        process.send_signal(sign)
+        _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert f"stopped by {sign.name}" in err

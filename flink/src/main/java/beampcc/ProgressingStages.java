@@ -42,14 +42,17 @@ public final class ProgressingStages implements ExecutableStageContext {
           });
 
   private final ExecutableStageContext stages;
+  private final Runnable onFailure;
 
-  public ProgressingStages(ExecutableStageContext stages) {
+  /** Wraps `stages`; `onFailure` is called when a bundle fails, perhaps more than once. */
+  public ProgressingStages(ExecutableStageContext stages, Runnable onFailure) {
     this.stages = stages;
+    this.onFailure = onFailure;
   }
 
   @Override
   public StageBundleFactory getStageBundleFactory(ExecutableStage stage) {
-    return new Stage(stages.getStageBundleFactory(stage));
+    return new Stage(stages.getStageBundleFactory(stage), onFailure);
   }
 
   @Override
@@ -59,9 +62,11 @@ public final class ProgressingStages implements ExecutableStageContext {
 
   private static final class Stage implements StageBundleFactory {
     private final StageBundleFactory stage;
+    private final Runnable onFailure;
 
-    Stage(StageBundleFactory stage) {
+    Stage(StageBundleFactory stage, Runnable onFailure) {
       this.stage = stage;
+      this.onFailure = onFailure;
     }
 
     @Override
@@ -74,9 +79,15 @@ public final class ProgressingStages implements ExecutableStageContext {
         BundleCheckpointHandler checkpoint)
         throws Exception {
       CounterSteps steps = new CounterSteps(progress);
-      RemoteBundle bundle = stage.getBundle(outputs, timers, state, steps, finalization, checkpoint);
+      RemoteBundle bundle;
+      try {
+        bundle = stage.getBundle(outputs, timers, state, steps, finalization, checkpoint);
+      } catch (Exception error) {
+        onFailure.run();
+        throw error;
+      }
       InstructionRequestHandler worker = stage.getInstructionRequestHandler();
-      return new Bundle(bundle, () -> ask(worker, bundle.getId(), steps));
+      return new Bundle(bundle, () -> ask(worker, bundle.getId(), steps), onFailure);
     }
 
     /** The runner's own requestProgress is not implemented for batch jobs. */
@@ -108,9 +119,11 @@ public final class ProgressingStages implements ExecutableStageContext {
   private static final class Bundle implements RemoteBundle {
     private final RemoteBundle bundle;
     private final ScheduledFuture<?> asking;
+    private final Runnable onFailure;
 
-    Bundle(RemoteBundle bundle, Runnable ask) {
+    Bundle(RemoteBundle bundle, Runnable ask, Runnable onFailure) {
       this.bundle = bundle;
+      this.onFailure = onFailure;
       this.asking = TICKER.scheduleWithFixedDelay(ask, SECONDS, SECONDS, TimeUnit.SECONDS);
     }
 
@@ -144,6 +157,9 @@ public final class ProgressingStages implements ExecutableStageContext {
     public void close() throws Exception {
       try {
         bundle.close(); // waits for the worker: this is where a bundle spends its time
+      } catch (Exception error) {
+        onFailure.run();
+        throw error;
       } finally {
         asking.cancel(false);
       }
