@@ -133,7 +133,11 @@ install() {
 
 # A process id may be given to another program after a while; with its start time it is this one.
 identity() { ps -o lstart= -p "$1" 2>/dev/null; }
-alive() { [[ -f $dir/$1.pid ]] && [[ $(identity "$(head -1 "$dir/$1.pid")") == "$(tail -n +2 "$dir/$1.pid")" ]]; }
+alive() { # NAME
+    local pid
+    pid=$(head -1 "$dir/$1.pid" 2>/dev/null) || return 1
+    [[ $(ps -o stat= -p "$pid" 2>/dev/null) != Z* && $(identity "$pid") == "$(tail -n +2 "$dir/$1.pid")" ]]
+}
 start() { # NAME COMMAND...: in a session of its own, its words in a log
     local name=$1
     shift
@@ -199,7 +203,7 @@ start_workers() {
     local pool=(-m apache_beam.runners.worker.worker_pool_main "--service_port=$worker_port")
     [[ -z $boot ]] || pool+=("--container_executable=$boot")
     PATH=$(dirname "$python"):$PATH RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 OMP_NUM_THREADS=1 \
-        start workers "$python" "${pool[@]}"
+        start workers env --chdir="$dir" "$python" "${pool[@]}" # the launcher writes a file where it stands
 }
 start_taskmanager() { start taskmanager "$FLINK_HOME/bin/taskmanager.sh" start-foreground "${common[@]}"; }
 

@@ -42,17 +42,31 @@ public final class ProgressingStages implements ExecutableStageContext {
           });
 
   private final ExecutableStageContext stages;
-  private final Runnable onFailure;
+  private final Runnable onLostWorker;
 
-  /** Wraps `stages`; `onFailure` is called when a bundle fails, perhaps more than once. */
-  public ProgressingStages(ExecutableStageContext stages, Runnable onFailure) {
+  /** Wraps `stages`; `onLostWorker` is called when a bundle loses its worker, perhaps more than once. */
+  public ProgressingStages(ExecutableStageContext stages, Runnable onLostWorker) {
     this.stages = stages;
-    this.onFailure = onFailure;
+    this.onLostWorker = onLostWorker;
+  }
+
+  /**
+   * A worker that says what is wrong is alive, and so is that of a task that Flink interrupts. They are kept: a new worker that
+   * fails before it has opened its data channel is waited for by the runner for three minutes.
+   */
+  private static void tell(Throwable error, Runnable onLostWorker) {
+    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+      boolean said = cause.getMessage() != null && cause.getMessage().contains("Error received from SDK harness");
+      if (said || cause instanceof InterruptedException) {
+        return;
+      }
+    }
+    onLostWorker.run();
   }
 
   @Override
   public StageBundleFactory getStageBundleFactory(ExecutableStage stage) {
-    return new Stage(stages.getStageBundleFactory(stage), onFailure);
+    return new Stage(stages.getStageBundleFactory(stage), onLostWorker);
   }
 
   @Override
@@ -62,11 +76,11 @@ public final class ProgressingStages implements ExecutableStageContext {
 
   private static final class Stage implements StageBundleFactory {
     private final StageBundleFactory stage;
-    private final Runnable onFailure;
+    private final Runnable onLostWorker;
 
-    Stage(StageBundleFactory stage, Runnable onFailure) {
+    Stage(StageBundleFactory stage, Runnable onLostWorker) {
       this.stage = stage;
-      this.onFailure = onFailure;
+      this.onLostWorker = onLostWorker;
     }
 
     @Override
@@ -83,11 +97,11 @@ public final class ProgressingStages implements ExecutableStageContext {
       try {
         bundle = stage.getBundle(outputs, timers, state, steps, finalization, checkpoint);
       } catch (Exception error) {
-        onFailure.run();
+        tell(error, onLostWorker);
         throw error;
       }
       InstructionRequestHandler worker = stage.getInstructionRequestHandler();
-      return new Bundle(bundle, () -> ask(worker, bundle.getId(), steps), onFailure);
+      return new Bundle(bundle, () -> ask(worker, bundle.getId(), steps), onLostWorker);
     }
 
     /** The runner's own requestProgress is not implemented for batch jobs. */
@@ -119,11 +133,11 @@ public final class ProgressingStages implements ExecutableStageContext {
   private static final class Bundle implements RemoteBundle {
     private final RemoteBundle bundle;
     private final ScheduledFuture<?> asking;
-    private final Runnable onFailure;
+    private final Runnable onLostWorker;
 
-    Bundle(RemoteBundle bundle, Runnable ask, Runnable onFailure) {
+    Bundle(RemoteBundle bundle, Runnable ask, Runnable onLostWorker) {
       this.bundle = bundle;
-      this.onFailure = onFailure;
+      this.onLostWorker = onLostWorker;
       this.asking = TICKER.scheduleWithFixedDelay(ask, SECONDS, SECONDS, TimeUnit.SECONDS);
     }
 
@@ -158,7 +172,7 @@ public final class ProgressingStages implements ExecutableStageContext {
       try {
         bundle.close(); // waits for the worker: this is where a bundle spends its time
       } catch (Exception error) {
-        onFailure.run();
+        tell(error, onLostWorker);
         throw error;
       } finally {
         asking.cancel(false);
