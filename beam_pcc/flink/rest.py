@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -76,7 +77,8 @@ class FlinkCluster:
                 ) from None
             raise
         finally:  # the job has its own copy
-            self._call("DELETE", f"/v1/jars/{name}")
+            with contextlib.suppress(RunError):
+                self._call("DELETE", f"/v1/jars/{name}")
 
     def find(self, job_name: str) -> str | None:
         """The id of the job of that name that has not ended."""
@@ -91,12 +93,9 @@ class FlinkCluster:
         while True:
             try:
                 return str(self._call("GET", f"/v1/jobs/{job}")["state"])
-            except _NoAnswerError as error:
+            except _NoAnswerError:
                 if time.monotonic() > deadline:
-                    raise RunError(
-                        f"the Flink at {self.address} has not answered for {self._patience:.0f} s ({error}); look at "
-                        "its JobManager, and run again"
-                    ) from None
+                    raise
                 time.sleep(1.0)
 
     def failure(self, job: str) -> str:
@@ -125,7 +124,9 @@ class FlinkCluster:
         try:
             answer = self._http.request(method, f"{self.address}{path}", timeout=_SECONDS, **more)
         except requests.RequestException as error:
-            raise _NoAnswerError(type(error).__name__) from None
+            raise _NoAnswerError(
+                f"the Flink at {self.address} does not answer ({type(error).__name__}); look at its JobManager, and run again"
+            ) from None
         if answer.status_code == requests.codes.not_found and "/jobs/" in path:
             raise RunError(
                 f"the Flink at {self.address} does not know the job any more: its JobManager started anew; run again"
