@@ -71,8 +71,8 @@ def explained(where: str, otherwise: type[PccError]) -> Iterator[None]:
         raise ConfigurationError(f"{where} is not there; check its name, or make it") from None
     except exceptions.RetryError as error:
         raise otherwise(
-            f"{where}: Google did not answer well for {_TOLD} ({_said(error.cause or error)}); run again later, or "
-            "wait longer with --retry_timeout"
+            f"{where}: Google did not answer well for as long as it was asked ({_said(error.cause or error)}); "
+            "run again later, or wait longer with --retry_timeout"
         ) from None
     except exceptions.TooManyRequests as error:
         raise otherwise(f"{where}: a quota is used up ({_said(error)}); run again later, or ask for more") from None
@@ -88,7 +88,6 @@ _ONE_LOCATION = "check the name, and that the datasets and the staging bucket ar
 _SEE_TRACE = "run again, and see the trace with --debug"
 _RENEW = "renew them: gcloud auth application-default login, or another key"
 _QUOTA = {"quotaExceeded", "rateLimitExceeded"}
-_TOLD = "as long as it was asked"
 
 
 def _reason(error: Any) -> str | None:
