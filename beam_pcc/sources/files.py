@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,9 +125,29 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
         handle: Any = file
         if "://" in file:
             handle = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
-        yield stack.enter_context(
-            pq.ParquetFile(handle, buffer_size=_READ_AHEAD, pre_buffer=False, page_checksum_verification=True)
-        )
+
+        def opened(metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+            parquet = pq.ParquetFile(
+                handle, metadata=metadata, buffer_size=_READ_AHEAD, pre_buffer=False, page_checksum_verification=True
+            )
+            return stack.enter_context(parquet)
+
+        parquet = opened()
+        schema = parquet.schema_arrow
+        vector = schema.get_field_index("embedding_vector")
+        if vector >= 0 and pa.types.is_fixed_size_list(schema.types[vector]):
+            parquet = opened(_without_arrow_types(parquet.metadata))
+        yield parquet
+
+
+def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
+    """Parquet knows lists of any size only. Arrow notes beside them that theirs was fixed, and then reads no null back.
+
+    Without that note they are plain lists, nulls and all.
+    """
+    footer = io.BytesIO()
+    metadata.write_metadata_file(footer)
+    return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"-----:schema")))
 
 
 def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
