@@ -84,7 +84,7 @@ def dicts(bench: Bench) -> Iterator[Figure]:
 
 def dicts_of_floats(bench: Bench) -> Iterator[Figure]:
     """The same with vectors as list<float>, which is all that they hold: half as much to read, for both."""
-    yield _dicts(bench, "one dict per row, list<float>, marginal", floats=True)
+    yield _dicts(bench, "one dict per row, float32 vectors, marginal", floats=True)
 
 
 def _dicts(bench: Bench, name: str, *, floats: bool) -> Figure:
