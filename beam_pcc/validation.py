@@ -60,7 +60,7 @@ def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
         The valid rows (m), and the others (n - m) with case_id, reason and a detail without content.
     """
     case_id = _case_ids(rows.column("case_id"))
-    timestamp = _storable(_timestamps(rows.column("timestamp")))
+    timestamp = _timestamps(rows.column("timestamp"))
     vectors, lengths, has_shape = _vectors(rows.column("embedding_vector"))
     finite = np.zeros(rows.num_rows, dtype=bool)
     finite[has_shape] = np.isfinite(vectors).all(axis=1)
@@ -191,7 +191,7 @@ def _storable(times: pa.Array) -> pa.Array:
 def _cast_what_fits(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """Cast whole; on failure halve, so that only the values that do not fit become null."""
     try:
-        return pc.cast(column, options=pc.CastOptions(kind, allow_time_truncate=True))
+        return _storable(pc.cast(column, options=pc.CastOptions(kind, allow_time_truncate=True)))
     except pa.ArrowInvalid:
         if len(column) <= 1:
             return pa.nulls(len(column), kind)
