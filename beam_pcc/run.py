@@ -63,6 +63,7 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
     warehouse.check()
     try:
         with _stoppable():
+            area.begin()
             for run_id in heal(area.root, now):
                 _log.info("removed what the dead run %s had staged", run_id)
             read = read_cases(settings, area.join("export"))

@@ -73,8 +73,21 @@ class BigQueryWarehouse:
         return client(self.dataset.project, self._location())
 
     def _location(self) -> str:
-        with explained(f"--warehouse dataset {self.dataset}", WarehouseError), client(self.dataset.project) as found:
-            return str(found.get_dataset(str(self.dataset), retry=self._retry).location)
+        return self._location_of(self.dataset, f"--warehouse dataset {self.dataset}")
+
+    def _location_of(self, dataset: DatasetId, where: str) -> str:
+        with explained(where, WarehouseError), client(dataset.project) as found:
+            return str(found.get_dataset(str(dataset), retry=self._retry).location)
+
+    def _check_temp_dataset(self) -> None:
+        """Refuse one that is not there, or not where the jobs run, before anything is read."""
+        if self._temp_dataset != self.dataset:
+            where = f"--temp_dataset {self._temp_dataset}"
+            location, wanted = self._location_of(self._temp_dataset, where), self._client.location
+            if location != wanted:
+                raise ConfigurationError(
+                    f"{where} is in {location}, and the warehouse {self.dataset} in {wanted}; name a dataset there"
+                )
 
     @property
     def _retry(self) -> Retry:
@@ -95,6 +108,7 @@ class BigQueryWarehouse:
 
     def plan_tables(self) -> TablePlan:
         """Compare the tables with what this version writes."""
+        self._check_temp_dataset()
         plan = TablePlan()
         for name, schema in schemas.TABLES.items():
             plan += tables.compare(name, self._table(self.tables[name]), schema)
@@ -184,9 +198,12 @@ class BigQueryWarehouse:
 
         config = bigquery.QueryJobConfig(default_dataset=str(self.dataset))
         with explained("the query", WarehouseError):
-            job = self._client.query(sql_text, job_config=config, retry=self._retry, job_retry=None)
-            result = job.result(retry=self._retry)
-            rows = result.to_arrow(create_bqstorage_client=False)
+            try:
+                job = self._client.query(sql_text, job_config=config, retry=self._retry, job_retry=None)
+                rows = job.result(retry=self._retry).to_arrow(create_bqstorage_client=False)
+            except (exceptions.BadRequest, exceptions.NotFound) as error:
+                said = one_line(error.message.partition("; reason:")[0], 200)
+                raise ConfigurationError(f"the query cannot be run: {said}; correct it") from None
         return str(duckdb.from_arrow(rows)).rstrip() if rows.num_columns else ""
 
 

@@ -98,9 +98,14 @@ class DuckDBWarehouse:
 
     def query(self, sql_text: str) -> str:
         """Run one query; return its rows as a text table."""
+        if not Path(self.address).exists():
+            raise ConfigurationError(f"--warehouse {self.address} is not there; check the path, or publish to it first")
         with self._connect() as connection:
-            result = connection.sql(sql_text)
-            return "" if result is None else str(result).rstrip()
+            try:
+                result = connection.sql(sql_text)
+                return "" if result is None else str(result).rstrip()
+            except duckdb.Error as error:
+                raise ConfigurationError(f"the query cannot be run: {one_line(error, 200)}; correct it") from None
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -115,7 +120,10 @@ class DuckDBWarehouse:
 
     def _wait_for_file(self) -> duckdb.DuckDBPyConnection:
         """Open the file; DuckDB lets one process at a time write it, so wait for the other."""
-        Path(self.address).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(self.address).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
         deadline = time.monotonic() + self._lock_timeout
         pause = 0.05
         told = False

@@ -180,6 +180,29 @@ def test_a_warehouse_that_is_no_duckdb_file(workspace: Workspace) -> None:
     assert "is not a DuckDB file" in one_line(ended)
 
 
+def test_a_staging_folder_that_cannot_be_written(workspace: Workspace) -> None:
+    (workspace.folder / "file").touch()
+    ended = workspace.run("sample://100", "--staging", workspace.folder / "file" / "folder")
+
+    assert_failed(workspace, ended, 2, "--staging", "file/folder cannot be written", "check the path and the rights")
+
+
+def test_a_query_that_cannot_be_run(workspace: Workspace) -> None:
+    workspace.call("tables", "create", "--warehouse", workspace.warehouse)
+    ended = workspace.call("tables", "query", "--warehouse", workspace.warehouse, "SELECT * FROM nothing")
+
+    assert ended.code == 2
+    assert "the query cannot be run: " in one_line(ended)
+
+
+def test_a_query_makes_no_warehouse(workspace: Workspace) -> None:
+    ended = workspace.call("tables", "query", "--warehouse", workspace.warehouse, "SELECT 1")
+
+    assert ended.code == 2
+    assert "is not there" in one_line(ended)
+    assert not workspace.warehouse.exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -390,6 +390,28 @@ def test_no_table_of_the_day(ready: Cloud) -> None:
     assert_failed(ready, ended, 2, f"--source table {ready.source}.nothing_20261120 is not there")
 
 
+def test_no_bucket_to_stage_in(ready: Cloud) -> None:
+    ended = ready.run(*ARROW, "--staging", "gs://no-such-bucket/folder")
+
+    assert_failed(ready, ended, 2, "--staging gs://no-such-bucket/folder cannot be written (HTTP 404)")
+
+
+def test_no_temp_dataset(ready: Cloud) -> None:
+    ended = ready.run(*ARROW, "--temp_dataset", f"{PROJECT}.nowhere")
+
+    assert_failed(ready, ended, 2, f"--temp_dataset {PROJECT}.nowhere is not there")
+
+
+def test_a_temp_dataset_in_another_location_is_told_before_anything_is_read(ready: Cloud) -> None:
+    abroad = bigquery.Dataset(f"{ready.source}_abroad")
+    abroad.location = "europe-west3"
+    ready.client.create_dataset(abroad)
+
+    ended = ready.run(*ARROW, "--temp_dataset", f"{ready.source}_abroad")
+
+    assert_failed(ready, ended, 2, "_abroad is in europe-west3, and the warehouse", "in US; name a dataset there")
+
+
 @pytest.mark.parametrize(
     ("reason", "said"),
     [

@@ -210,3 +210,12 @@ def test_a_backfill_publishes_each_day_of_a_partitioned_table(cloud: Cloud) -> N
         ["20261119", "published", "250", "cases,"],
         ["20261120", "published", "250", "cases,"],
     ]
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM nothing", "SELEC"])
+def test_a_query_that_cannot_be_run_is_one_line(cloud: Cloud, sql: str) -> None:
+    ended = cloud.call("tables", "query", "--warehouse", f"bq://{cloud.output}", sql)
+
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert line.startswith("beam-pcc: the query cannot be run: ")
