@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from beam_pcc import __version__
@@ -51,11 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script. Ends the process at once: a stopped run's worker threads must not go on and publish."""
+    threading.excepthook = _log_of_a_thread
     code = main()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     logging.shutdown()
     os._exit(code)
+
+
+def _log_of_a_thread(raised: threading.ExceptHookArgs) -> None:
+    """For --debug only: Beam's threads outlive a run that failed, and miss the servers that ended with it."""
+    if raised.exc_value is not None:
+        logging.getLogger("apache_beam").info("in a thread:", exc_info=raised.exc_value)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,8 +28,22 @@ from beam_pcc.warehouse.base import Run, Warehouse, prepare_tables
 
 _log = logging.getLogger(__name__)
 _PATIENCE_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+@contextlib.contextmanager
+def _signals_put_back() -> Iterator[None]:
+    """Whatever is done about signals meanwhile, undo it at the end."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+@_signals_put_back()
 def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
     """Score and publish one partition.
 
@@ -81,8 +95,9 @@ def prepare_job(settings: RunSettings, options: PipelineOptions) -> str:
     try:
         identity, model, read = _check(settings, identity, warehouse, area)
         _wire(settings, options, warehouse, identity, area, model, read).run().wait_until_finish()
-    except Exception as error:
-        raise from_runner(error) from error
+    except BaseException as error:
+        area.remove()
+        raise from_runner(error) if isinstance(error, Exception) else error from error
     return identity.run_id
 
 
@@ -97,6 +112,7 @@ def _check(
     settings: RunSettings, identity: Run, warehouse: Warehouse, area: StagingArea
 ) -> tuple[Run, ModelVersion, beam.PTransform]:
     """What must be in order before a worker starts: the source, the model, the tables."""
+    area.begin()
     for run_id in heal(area.root, identity.started_at):
         _log.info("removed what the dead run %s had staged", run_id)
     read = read_cases(settings, area.join("export"))
@@ -207,22 +223,26 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Stopped`; in a thread other than the main one, leave signals alone."""
+    """Turn SIGINT and SIGTERM into `Stopped`; in a thread other than the main one, leave signals alone.
+
+    Once one has come, more of them are ignored until `_signals_put_back` ends: the failed row is still to be written.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, _: FrameType | None) -> None:
         for signal_number in before:
-            signal.signal(signal_number, signal.SIG_IGN)  # one is enough: let the failed row be written
+            signal.signal(signal_number, signal.SIG_IGN)
         raise Stopped(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler)
 
 
 def days(first: dt.date, last: dt.date) -> list[dt.date]:

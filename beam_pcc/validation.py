@@ -17,6 +17,7 @@ from beam_pcc.errors import SourceError
 
 _Mask = npt.NDArray[np.bool_]
 _VECTOR_BYTES = schemas.VECTOR_DIM * 4  # float32
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds: the years 1 to 9999
 _ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 
 
@@ -105,7 +106,7 @@ def _detail(reason: str, length: float, vector: npt.NDArray[np.float32] | None) 
     return {
         schemas.MISSING_CASE_ID: "case_id is null, blank or not UTF-8",
         schemas.MISSING_VECTOR: "embedding_vector is null or empty",
-        schemas.BAD_TIMESTAMP: "timestamp is null or not an ISO 8601 time",
+        schemas.BAD_TIMESTAMP: "timestamp is null, not an ISO 8601 time, or not of the years 1 to 9999",
     }[reason]
 
 
@@ -180,10 +181,17 @@ def _timestamps(column: pa.Array) -> pa.Array:
     return pc.coalesce(with_zone, without)
 
 
+def _storable(times: pa.Array) -> pa.Array:
+    """Null where BigQuery could not store the time; microseconds reach further than its years do."""
+    micros = times.cast(pa.int64())
+    beyond = pc.or_(pc.less(micros, _FIRST_TIME), pc.greater(micros, _LAST_TIME))
+    return pc.if_else(beyond, pa.scalar(None, times.type), times) if pc.any(beyond).as_py() else times
+
+
 def _cast_what_fits(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """Cast whole; on failure halve, so that only the values that do not fit become null."""
     try:
-        return pc.cast(column, options=pc.CastOptions(kind, allow_time_truncate=True))
+        return _storable(pc.cast(column, options=pc.CastOptions(kind, allow_time_truncate=True)))
     except pa.ArrowInvalid:
         if len(column) <= 1:
             return pa.nulls(len(column), kind)

@@ -22,17 +22,21 @@ _LAYOUT = f"1 {FILES} {GROUP_CHUNKS} {LABELLED}".encode()  # raise the 1 when fi
 _MADE_BY = hashlib.sha256(Path(synthetic.__file__).read_bytes() + _LAYOUT).hexdigest()[:8]
 
 
-def cases(cache: Path, rows: int, *, clean: bool = False) -> Path:
-    """The folder with `rows` cases in up to FILES files; `clean`: without the 2.4 % that synthetic breaks."""
-    folder = cache / f"{'clean' if clean else 'cases'}-{rows}-{_MADE_BY}"
+def cases(cache: Path, rows: int, *, clean: bool = False, floats: bool = False) -> Path:
+    """The folder with `rows` cases in up to FILES files.
+
+    `clean`: without the 2.4 % that synthetic breaks; `floats`: vectors as list<float> instead of list<double>.
+    """
+    kind = ("clean" if clean else "cases") + ("-floats" if floats else "")
+    folder = cache / f"{kind}-{rows}-{_MADE_BY}"
     if not folder.exists():
-        print(f"writing {rows:,} {'clean ' if clean else ''}cases to {folder}", flush=True)
+        print(f"writing {rows:,} {kind} to {folder}", flush=True)
         aside = folder.with_suffix(".partial")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         for number, chunks in enumerate(np.array_split(np.arange(synthetic.chunks(rows)), FILES)):
             if len(chunks):
-                _write(aside / f"part-{number}.parquet", rows, chunks.tolist(), clean=clean)
+                _write(aside / f"part-{number}.parquet", rows, chunks.tolist(), clean=clean, floats=floats)
         aside.rename(folder)
     return folder
 
@@ -53,11 +57,15 @@ def count(folder: Path) -> int:
     return sum(pq.read_metadata(file).num_rows for file in folder.glob("*.parquet"))
 
 
-def _write(file: Path, rows: int, chunks: list[int], *, clean: bool) -> None:
-    with pq.ParquetWriter(file, synthetic.cases(1, DAY, chunk=0).schema, compression="zstd") as writer:
+def _write(file: Path, rows: int, chunks: list[int], *, clean: bool, floats: bool) -> None:
+    schema = synthetic.cases(1, DAY, chunk=0).schema
+    if floats:
+        at = schema.get_field_index("embedding_vector")
+        schema = schema.set(at, schema.field(at).with_type(pa.list_(pa.float32())))
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for start in range(0, len(chunks), GROUP_CHUNKS):
             batches = [synthetic.cases(rows, DAY, chunk=chunk) for chunk in chunks[start : start + GROUP_CHUNKS]]
-            table = pa.Table.from_batches(batches)
+            table = pa.Table.from_batches(batches).cast(schema)
             writer.write_table(table.filter(_sound(chunks[start], len(table))) if clean else table)
 
 

@@ -9,20 +9,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import data
 import pyarrow as pa
 import pyarrow.parquet as pq
+from measuring import Bench, Figure, marginal, quotients, turns
 
 from beam_pcc import coders
 from beam_pcc.gcp.names import TableId
 from beam_pcc.options import beam_options
 from beam_pcc.settings import ReadMethod
-
-if TYPE_CHECKING:
-    from figures import Bench, Figure
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (20_000, 100_000)  # marginal rows/s from two sizes, so that fixed costs cancel
@@ -30,8 +27,6 @@ SIZES = (20_000, 100_000)  # marginal rows/s from two sizes, so that fixed costs
 
 def readers(bench: Bench) -> Iterator[Figure]:
     """Marginal rows/s of `--read_method arrow` against `direct`; reading only, in the in-process runner."""
-    from figures import Figure, _marginal, _quotients, _turns
-
     sys.path.insert(0, str(ROOT))
     from tests.emulators import environment
     from tests.emulators.running import running
@@ -56,11 +51,11 @@ def readers(bench: Bench) -> Iterator[Figure]:
         for name in reads:
             action(name, tables[0])()
             cpu[name, tables[0]].clear()
-        took = dict(zip(cpu, _turns(bench.repeat, *(action(*key) for key in cpu)), strict=True))
+        took = dict(zip(cpu, turns(bench.repeat, *(action(*key) for key in cpu)), strict=True))
     for what, seconds in (("rows/s", took), ("rows/s of the reader's CPU", cpu)):
-        rates = {name: _marginal(SIZES, *(seconds[name, table] for table in tables)) for name in reads}
+        rates = {name: marginal(SIZES, *(seconds[name, table] for table in tables)) for name in reads}
         for peer in ("direct", "default"):
-            ratios = _quotients(rates["arrow"], rates[peer])
+            ratios = quotients(rates["arrow"], rates[peer])
             yield Figure(
                 f"out of BigQuery, arrow against {peer}, marginal {what}",
                 f"{statistics.median(rates['arrow']):,.0f}",

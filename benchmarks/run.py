@@ -11,20 +11,31 @@ import os
 import platform
 import shutil
 import statistics
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import figures
 import one_run
+import processes
 import readers
 import sklearn  # noqa: F401 - loads the BLAS that is reported
 import threadpoolctl
+from measuring import Bench, Figure
 
 from beam_pcc.options import beam_options
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = {**figures.FIGURES, "readers": readers.readers}
+FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
+    "help": processes.command_line,
+    "growth": processes.growth,
+    "dicts": figures.dicts,
+    "dicts-of-floats": figures.dicts_of_floats,
+    "end-to-end": figures.end_to_end,
+    "readers": readers.readers,
+}
+HEAD = ["| figure | ours | peer | ratio: min, median, max | bar | met |", "|---|---|---|---|---|---|"]
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")
 
 
@@ -36,29 +47,30 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="repetitions of each figure (default: %(default)s)")
     parser.add_argument("--only", choices=FIGURES, action="append", help="just this figure; may be repeated")
     parser.add_argument("--cache", type=Path, default=ROOT / "local" / "benchmark", help="data (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="a Markdown file whose table between the markers is replaced")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="a Markdown file: its table between the markers is made anew, or with --only these lines of it",
+    )
     flags = parser.parse_args()
     one_run.quiet()
     load = os.getloadavg()[0]  # before it is ours
-    bench = figures.Bench(flags.cache.absolute(), flags.repeat, sorted(flags.rows))
+    bench = Bench(flags.cache.absolute(), flags.repeat, sorted(flags.rows))
     try:
         found = [figure for name in flags.only or FIGURES for figure in FIGURES[name](bench)]
     finally:
         for folder in (bench.work, bench.peer_work):
             shutil.rmtree(folder, ignore_errors=True)
-    table = f"{_table(found)}\n\n{_machine(flags.repeat, load)}"
-    print(f"\n{table}")
+    lines, note = [_line(figure) for figure in found], _machine(flags.repeat, load)
+    print("\n" + "\n".join([*HEAD, *lines, "", note]))
     if flags.output:
-        _replace(flags.output, table)
+        _write(flags.output, lines, note, only=bool(flags.only))
 
 
-def _table(found: list[figures.Figure]) -> str:
-    lines = ["| figure | ours | peer | ratio: min, median, max | bar | met |", "|---|---|---|---|---|---|"]
-    for f in found:
-        ratio = ", ".join(f"{r:.2f}" for r in (min(f.ratios), statistics.median(f.ratios), max(f.ratios)))
-        met = "-" if f.met is None else "yes" if f.met else "**no**"
-        lines.append(f"| {f.name} | {f.ours} | {f.peer} | {ratio} | {f.bar} | {met} |")
-    return "\n".join(lines)
+def _line(f: Figure) -> str:
+    ratio = ", ".join(f"{r:.2f}" for r in (min(f.ratios), statistics.median(f.ratios), max(f.ratios)))
+    met = "-" if f.met is None else "yes" if f.met else "**no**"
+    return f"| {f.name} | {f.ours} | {f.peer} | {ratio} | {f.bar} | {met} |"
 
 
 def _machine(repeat: int, load: float) -> str:
@@ -83,12 +95,27 @@ def _cpu() -> str:
     return names[0] if names else platform.machine()
 
 
-def _replace(file: Path, table: str) -> None:
+def _write(file: Path, lines: list[str], note: str, *, only: bool) -> None:
+    """Put the lines into the file's table; with `only` the others stay, and the note says which ones it is of."""
     before, begin, rest = file.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"{file} has no {BEGIN} ... {END}; the table above was not written")
+    notes = [note]
+    if only:
+        made = {_name(line): line for line in lines}
+        kept = [line for line in old.splitlines() if line.startswith("| ") and line not in HEAD]
+        known = {_name(line) for line in kept}
+        lines = [made.get(_name(line), line) for line in kept] + [made[name] for name in made if name not in known]
+        starts = [f"{name}: " for name in made]
+        notes = [n for n in old.splitlines() if n and n[0] != "|" and not n.startswith(tuple(starts))]
+        notes += [start + note for start in starts]
+    table = "\n".join([*HEAD, *lines]) + "\n\n" + "\n\n".join(notes)
     file.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
+
+
+def _name(line: str) -> str:
+    return line.split("|")[1].strip()
 
 
 if __name__ == "__main__":

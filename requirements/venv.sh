@@ -38,6 +38,7 @@ echo "installing $(grep -c == "$list") locked packages (about a minute the first
 install=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
 "${install[@]}" --require-hashes --requirement requirements/pip.txt
 "${install[@]}" --require-hashes --requirement "$list"
-"${install[@]}" --no-deps --no-build-isolation --editable .
+# setuptools warns of every editable installation; of anything else it still may.
+PYTHONWARNINGS="ignore:Editable installation" "${install[@]}" --no-deps --no-build-isolation --editable .
 rm -f .venv/.installed-*
 echo "$state" >".venv/.installed-$1"

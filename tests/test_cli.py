@@ -37,3 +37,22 @@ def test_no_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[st
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("beam-pcc: ")
     assert "COMMAND" in line
+
+
+@pytest.mark.parametrize(("flags", "traces"), [([], 0), (["--debug"], 1)], ids=["plain", "debug"])
+def test_what_a_thread_of_beams_raises_is_seen_with_debug_only(flags: list[str], traces: int) -> None:
+    code = (
+        "import sys, threading\nfrom beam_pcc import cli\n"
+        "def main():\n"
+        "    cli._log_to_stderr('--debug' in sys.argv)\n"
+        "    thread = threading.Thread(target=lambda: 1 / 0)\n"
+        "    thread.start()\n"
+        "    thread.join()\n"
+        "    return 0\n"
+        "cli.main = main\n"
+        "cli.entry()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True, check=True)
+
+    assert ended.stderr.count("Traceback") == traces
+    assert bool(ended.stderr) == bool(traces)

@@ -78,6 +78,30 @@ def test_every_error_line_is_in_troubleshooting(where: str, words: str) -> None:
     assert " ".join(words.split()) in " ".join(TROUBLESHOOTING.split()), where
 
 
+def texts() -> Iterator[str]:
+    """Every text in beam_pcc, with … where something varies."""
+    for file in (ROOT / "beam_pcc").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def quoted() -> Iterator[str]:
+    """The words in the first column of each table in troubleshooting.md."""
+    for row in re.findall(r"^\| (.*)$", TROUBLESHOOTING, re.MULTILINE):
+        yield from re.findall(r"`([^`]+)`", re.split(r"(?<!\\)\|", row)[0])
+
+
+def test_every_line_in_troubleshooting_is_one_that_the_code_can_say() -> None:
+    code = "\n".join(" ".join(text.split()) for text in texts())
+    for words in quoted():
+        for fixed in words.split("…"):
+            assert fixed.strip(" :;,'()") in code, words
+    assert len(list(quoted())) > 100
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/README.md"]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):

@@ -81,6 +81,15 @@ def test_an_instant_beyond_microseconds_is_a_bad_timestamp(kind: pa.DataType) ->
     assert times(pa.array([far, None], pa.int64()).cast(kind)) == [None, None]
 
 
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("us", "UTC")], ids=str)
+def test_only_what_bigquery_can_store_is_a_timestamp(kind: pa.DataType) -> None:
+    first, last = -62_135_596_800_000_000, 253_402_300_799_999_999  # 0001-01-01 00:00 to 9999-12-31 23:59:59.999999
+    column = pa.array([first - 1, first, last, last + 1], pa.int64()).cast(kind)
+
+    utc = dt.timezone.utc
+    assert times(column) == [None, dt.datetime.min.replace(tzinfo=utc), dt.datetime.max.replace(tzinfo=utc), None]
+
+
 GOOD_TYPES = {"case_id": pa.string(), "embedding_vector": pa.list_(pa.float32()), "timestamp": pa.string()}
 
 

@@ -28,11 +28,12 @@ def add(commands: Commands) -> None:
 
 
 def _models_list(flags: argparse.Namespace) -> int:
-    from beam_pcc.models.registry import Registry
+    from beam_pcc.models.registry import ALIAS, Registry
     from beam_pcc.training import metrics_line
 
     registry = Registry(flags.models)
     chosen, current = registry.resolve(), registry.current()
+    current = current and registry.find(current, ALIAS)
     for version in reversed(registry.versions()):
         about = registry.metadata(version)
         marks = [
@@ -65,11 +66,12 @@ def _models_promote(flags: argparse.Namespace) -> int:
     from beam_pcc.models.registry import ALIAS, Registry
 
     registry = Registry(flags.models)
-    before = registry.promote(flags.version)
-    if before == flags.version:
-        print(f"current: {flags.version} (already; nothing was changed)")
+    version = registry.find(flags.version, "beam-pcc models promote")
+    before = registry.promote(version)
+    if before == version:
+        print(f"current: {version} (already; nothing was changed)")
         return 0
-    print(f"current: {flags.version} (was {before or 'none'})")
+    print(f"current: {version} (was {before or 'none'})")
     again = f"{called_as()} models promote {before} --models {shlex.quote(flags.models)}"
     print(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")
     return 0

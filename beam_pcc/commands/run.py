@@ -7,6 +7,7 @@ import argparse
 from beam_pcc import settings
 from beam_pcc.commands import Commands, called_as, command
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError
+from beam_pcc.gcp.names import SourceTable
 
 
 def add(commands: Commands) -> None:
@@ -41,7 +42,9 @@ def _backfill(flags: argparse.Namespace) -> int:
     dates = days(first, last)
     given = [settings.RunSettings.from_flags(flags, partition=day) for day in dates]
     source = given[0].source
-    if len(dates) > 1 and "{partition}" not in source and not source.startswith("sample://"):
+    if source.startswith("bq://"):
+        SourceTable.parse(source, first)  # a table tells the day by its name or by a column
+    elif len(dates) > 1 and "{partition}" not in source and not source.startswith("sample://"):
         raise ConfigurationError(
             f"--source {source} would be read anew for each day: put {{partition}} where the day stands"
         )

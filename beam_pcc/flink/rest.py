@@ -125,7 +125,8 @@ class FlinkCluster:
             answer = self._http.request(method, f"{self.address}{path}", timeout=_SECONDS, **more)
         except requests.RequestException as error:
             raise _NoAnswerError(
-                f"the Flink at {self.address} does not answer ({type(error).__name__}); look at its JobManager, and run again"
+                f"the Flink at {self.address} does not answer ({type(error).__name__}); look at its JobManager, and "
+                "run again"
             ) from None
         if answer.status_code == requests.codes.not_found and "/jobs/" in path:
             raise RunError(

@@ -66,26 +66,28 @@ def explained(where: str, otherwise: type[PccError]) -> Iterator[None]:
             raise otherwise(f"{where}: a quota is used up ({_said(error)}); run again later, or ask for more") from None
         raise ConfigurationError(f"{where}: no permission ({_said(error)}); see docs/permissions.md") from None
     except exceptions.NotFound as error:
-        if "in location" in str(error):
-            raise ConfigurationError(
-                f"{where}: not found in that location ({_said(error)}); datasets and the staging bucket must be in "
-                "one location"
-            ) from None
+        if "in location" in str(error):  # BigQuery says so too of what is nowhere
+            raise ConfigurationError(f"{where}: {_said(error)}; {_ONE_LOCATION}") from None
         raise ConfigurationError(f"{where} is not there; check its name, or make it") from None
     except exceptions.RetryError as error:
         raise otherwise(
-            f"{where}: Google did not answer well for {_TOLD} ({_said(error.cause or error)}); run again later, or "
-            "wait longer with --retry_timeout"
+            f"{where}: Google did not answer well for as long as it was asked ({_said(error.cause or error)}); "
+            "run again later, or wait longer with --retry_timeout"
         ) from None
     except exceptions.TooManyRequests as error:
         raise otherwise(f"{where}: a quota is used up ({_said(error)}); run again later, or ask for more") from None
+    except exceptions.BadRequest as error:
+        if "different locations" in str(error):
+            raise ConfigurationError(f"{where}: {_said(error)}; {_ONE_LOCATION}") from None
+        raise otherwise(f"{where}: {_said(error)}; {_SEE_TRACE}") from None
     except (exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError, OSError) as error:
-        raise otherwise(f"{where}: {_said(error)}; run again, and see the trace with --debug") from None
+        raise otherwise(f"{where}: {_said(error)}; {_SEE_TRACE}") from None
 
 
+_ONE_LOCATION = "check the name, and that the datasets and the staging bucket are in one location"
+_SEE_TRACE = "run again, and see the trace with --debug"
 _RENEW = "renew them: gcloud auth application-default login, or another key"
 _QUOTA = {"quotaExceeded", "rateLimitExceeded"}
-_TOLD = "as long as it was asked"
 
 
 def _reason(error: Any) -> str | None:

@@ -14,7 +14,8 @@ import lzma
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,11 @@ def digest(data: bytes) -> str:
 
 
 def load(
-    data: bytes, *, file_format: Literal["joblib", "skops"], where: str, expected_sha256: str | None = None
+    data: bytes,
+    *,
+    file_format: Literal["joblib", "skops"],
+    where: str,
+    pins: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Any:
     """Build the model that `data` holds; of exactly these bytes, after their digest was compared.
 
@@ -47,7 +52,7 @@ def load(
         data: The whole file. A joblib file may be compressed (zlib, gzip, bz2, xz, lzma), or be a plain pickle.
         file_format: How to read it. The content has no say in this.
         where: Names the file in errors.
-        expected_sha256: Refuse any other file than that of this digest.
+        pins: Refuse any other file than that of these digests: who says it -> SHA-256, or None where nobody does.
 
     Returns:
         The model, of a kind in `allowed.CLASSIFIERS`. Whether it can score vectors is for `check_classifier` to say.
@@ -56,11 +61,13 @@ def load(
         ModelError: The only exception, in one line: the file is another one, too large, damaged, of another
             scikit-learn version, or asks for anything that is not in `allowed`.
     """
-    if expected_sha256 is not None and digest(data) != expected_sha256.lower():
-        raise ModelError(
-            f"{where} has the SHA-256 digest {digest(data)[:12]}…, not {expected_sha256[:12]}… as expected; "
-            "restore the file, or give the digest of this one if you trust it"
-        )
+    found = digest(data)
+    for whose, pin in pins.items():
+        if pin and pin.lower() != found:
+            raise ModelError(
+                f"{where} has the SHA-256 digest {found}, not {one_line(pin.lower(), 80)} as {whose} says; it was "
+                "changed or swapped: restore it, or use another version"
+            )
     try:
         _require_size(len(data))
         model = _READERS[file_format](data)

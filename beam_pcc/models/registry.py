@@ -42,7 +42,7 @@ class ModelFile:
         """Read the bytes once, check the digest, load those bytes through the allow-list. Raises ModelError."""
         folder, _, name = self.path.rpartition("/")
         data = _content(open_store(folder), name).data
-        return artifact.load(data, file_format=self.file_format, where=self.path, expected_sha256=self.sha256)
+        return artifact.load(data, file_format=self.file_format, where=self.path, pins={"the launcher": self.sha256})
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Registry:
             ModelError: Also if somebody else changed current.json since this began.
         """
         before, generation = self._pointer()
-        self._require(version, self.versions(), "beam-pcc models promote")
+        version = self.find(version, "beam-pcc models promote")
         if version == before:
             return before
         self.verify(version)
@@ -128,18 +128,26 @@ class Registry:
             )
         wanted = version or (None if force_latest else self.current())
         if wanted is not None:
-            self._require(wanted, versions, "--model_version" if version else self._store.path(ALIAS))
-            return wanted
+            return self._find(wanted, versions, "--model_version" if version else self._store.path(ALIAS))
         day = f"{today or dt.datetime.now(dt.timezone.utc).date():%Y%m%d}"
         of_today = [v for v in versions if _time(v).startswith(day)]
         return of_today[0] if of_today and not force_latest else versions[-1]
 
-    def _require(self, version: str, versions: list[str], source: str) -> None:
-        if version not in versions:
-            raise ModelError(
-                f"{source} names {one_line(version, 60)}, which is not in {self.root} "
-                f"(newest: {', '.join(versions[-3:]) or 'none'}); see beam-pcc models list"
-            )
+    def find(self, version: str, source: str) -> str:
+        """The version as its folder is called; `version` may be in the other spelling. `source` is who names it."""
+        return self._find(version, self.versions(), source)
+
+    def _find(self, version: str, versions: list[str], source: str) -> str:
+        if version in versions:
+            return version
+        if _VERSION.fullmatch(version):
+            for found in versions:
+                if _time(found) == _time(version):
+                    return found
+        raise ModelError(
+            f"{source} names {one_line(version, 60)}, which is not in {self.root} "
+            f"(newest: {', '.join(versions[-3:]) or 'none'}); see beam-pcc models list"
+        )
 
     def metadata(self, version: str) -> ModelMetadata:
         """metadata.json of a version; the defaults, with a warning, where it has none."""
@@ -163,14 +171,8 @@ class Registry:
         metadata = self.metadata(version)
         name, file_format = self._model_file(version)
         path, data = self._store.path(name), _content(self._store, name).data
-        for pin in (sha256, metadata.sha256):
-            if pin and pin.lower() != artifact.digest(data):
-                whose = "--model_sha256" if pin is sha256 else METADATA
-                raise ModelError(
-                    f"{path} has the SHA-256 digest {artifact.digest(data)}, not {pin.lower()} as {whose} says; "
-                    "it was changed or swapped: restore it, or use another version"
-                )
-        model = artifact.load(data, file_format=file_format, where=path)
+        pins = {"--model_sha256": sha256, METADATA: metadata.sha256}
+        model = artifact.load(data, file_format=file_format, where=path, pins=pins)
         if metadata.feature_count != schemas.VECTOR_DIM:
             raise ModelError(
                 f"{path} expects {metadata.feature_count} features as {METADATA} says, but a case has "

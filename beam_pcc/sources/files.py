@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,17 +125,36 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
         handle: Any = file
         if "://" in file:
             handle = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
-        yield stack.enter_context(
-            pq.ParquetFile(handle, buffer_size=_READ_AHEAD, pre_buffer=False, page_checksum_verification=True)
-        )
+
+        def opened(metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+            parquet = pq.ParquetFile(
+                handle, metadata=metadata, buffer_size=_READ_AHEAD, pre_buffer=False, page_checksum_verification=True
+            )
+            return stack.enter_context(parquet)
+
+        parquet = opened()
+        schema = parquet.schema_arrow
+        vector = schema.get_field_index("embedding_vector")
+        if vector >= 0 and pa.types.is_fixed_size_list(schema.types[vector]):
+            parquet = opened(_without_arrow_types(parquet.metadata))
+        yield parquet
+
+
+def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
+    """Parquet knows lists of any size only. Arrow notes beside them that theirs was fixed, and then reads no null back.
+
+    Without that note they are plain lists, nulls and all.
+    """
+    footer = io.BytesIO()
+    metadata.write_metadata_file(footer)
+    return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"-----:schema")))
 
 
 def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
     with _text_bytes(file) as handle:
-        line = _first_line(handle)
-    if not line:
+        schema = _jsonl_schema(_lines(handle), file)
+    if schema is None:
         return
-    schema = _jsonl_schema(line, file)
     base64_vectors = schema.field("embedding_vector").type == pa.string()
     with _text_bytes(file) as handle:
         reader = pyarrow.json.open_json(
@@ -156,27 +176,45 @@ def _text_bytes(file: str) -> Iterator[pa.NativeFile]:
         yield stack.enter_context(pa.CompressedInputStream(stream, "gzip")) if file.endswith(".gz") else stream
 
 
-def _first_line(handle: pa.NativeFile) -> bytes:
-    """The first line that is not blank, however far down or long it is."""
-    line = b""
+def _lines(handle: pa.NativeFile) -> Iterator[bytes]:
+    """The lines that are not blank, however far down or long they are."""
+    begun = b""
     while block := handle.read(_JSON_BLOCK):
-        line, newline, _ = (line + block).lstrip().partition(b"\n")
-        if newline:
-            break
-    return line
+        *whole, begun = (begun + block).lstrip().split(b"\n")
+        yield from filter(bytes.strip, whole)
+    if begun.strip():
+        yield begun
 
 
-def _jsonl_schema(line: bytes, file: str) -> pa.Schema:
-    """The types that the first row shows: ids may be numbers, vectors base64 (BigQuery exports BYTES so)."""
-    row = json.loads(line)
-    if not isinstance(row, dict):
-        raise SourceError(f"{file}: its first line is not a JSON object; write one object a line")
+def _jsonl_schema(lines: Iterator[bytes], file: str) -> pa.Schema | None:
+    """The types that the first values show: ids may be numbers, vectors base64 (BigQuery exports BYTES so).
+
+    The first row tells them, but for what is null there; None if there is no row.
+    """
+    rows = (_object(line, file) for line in lines)
+    row = next(rows, None)
+    if row is None:
+        return None
     missing = [name for name in schemas.INPUT_COLUMNS if name not in row]
     if missing:
         raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {', '.join(list(row)[:8])})")
-    case_id = pa.int64() if isinstance(row["case_id"], int) else pa.string()
-    vector = pa.string() if isinstance(row["embedding_vector"], str) else pa.list_(pa.float64())
-    return pa.schema([("case_id", case_id), ("embedding_vector", vector), ("timestamp", pa.string())])
+    case_id, vector = row["case_id"], row["embedding_vector"]
+    while (case_id is None or vector is None) and (row := next(rows, None)) is not None:
+        case_id = row.get("case_id") if case_id is None else case_id
+        vector = row.get("embedding_vector") if vector is None else vector
+    types = {
+        "case_id": pa.int64() if isinstance(case_id, int) else pa.string(),
+        "embedding_vector": pa.string() if isinstance(vector, str) else pa.list_(pa.float64()),
+        "timestamp": pa.string(),
+    }
+    return pa.schema(list(types.items()))
+
+
+def _object(line: bytes, file: str) -> dict[str, Any]:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise SourceError(f"{file}: a line of it is not a JSON object; write one object a line")
+    return row
 
 
 def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:

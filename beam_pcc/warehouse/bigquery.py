@@ -1,23 +1,19 @@
 """The warehouse in BigQuery: load jobs into the run's own staging tables, then one multi-statement transaction.
 
-Every job has an id that follows from the run and from what it does, so that a step that is done again finds the job
-that was started before instead of starting another.
+How the jobs are run, and found again, is in `bigquery_jobs`; what they say is in `bigquery_sql`.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import datetime as dt
 import functools
 import hashlib
-import itertools
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 from google.api_core import exceptions
 from google.api_core.retry import Retry
@@ -30,12 +26,12 @@ from beam_pcc.gcp.names import DatasetId, TableId
 from beam_pcc.warehouse import bigquery_sql as sql
 from beam_pcc.warehouse import bigquery_tables as tables
 from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, TablePlan
+from beam_pcc.warehouse.bigquery_jobs import Jobs
 
 _log = logging.getLogger(__name__)
 _KINDS: dict[StagedKind, Any] = {"predictions": schemas.STAGED_PREDICTIONS, "rejected": schemas.STAGED_REJECTED}
 _STAGING_EXPIRY = dt.timedelta(days=1)
 LOCK = "pcc_publish_lock"
-_TRANSIENT = {"backendError", "internalError", "rateLimitExceeded", "jobBackendError", "jobInternalError"}
 
 
 class BigQueryWarehouse:
@@ -65,15 +61,33 @@ class BigQueryWarehouse:
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker makes its own client."""
-        return {name: value for name, value in self.__dict__.items() if name != "_client"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_client", "jobs")}
+
+    @functools.cached_property
+    def jobs(self) -> Jobs:
+        """Run in the project and location of the dataset."""
+        return Jobs(self._client, self._retry_timeout)
 
     @functools.cached_property
     def _client(self) -> bigquery.Client:
         return client(self.dataset.project, self._location())
 
     def _location(self) -> str:
-        with explained(f"--warehouse dataset {self.dataset}", WarehouseError), client(self.dataset.project) as found:
-            return str(found.get_dataset(str(self.dataset), retry=self._retry).location)
+        return self._location_of(self.dataset, f"--warehouse dataset {self.dataset}")
+
+    def _location_of(self, dataset: DatasetId, where: str) -> str:
+        with explained(where, WarehouseError), client(dataset.project) as found:
+            return str(found.get_dataset(str(dataset), retry=self._retry).location)
+
+    def _check_temp_dataset(self) -> None:
+        """Refuse one that is not there, or not where the jobs run, before anything is read."""
+        if self._temp_dataset != self.dataset:
+            where = f"--temp_dataset {self._temp_dataset}"
+            location, wanted = self._location_of(self._temp_dataset, where), self._client.location
+            if location != wanted:
+                raise ConfigurationError(
+                    f"{where} is in {location}, and the warehouse {self.dataset} in {wanted}; name a dataset there"
+                )
 
     @property
     def _retry(self) -> Retry:
@@ -94,6 +108,7 @@ class BigQueryWarehouse:
 
     def plan_tables(self) -> TablePlan:
         """Compare the tables with what this version writes."""
+        self._check_temp_dataset()
         plan = TablePlan()
         for name, schema in schemas.TABLES.items():
             plan += tables.compare(name, self._table(self.tables[name]), schema)
@@ -103,17 +118,20 @@ class BigQueryWarehouse:
         """Make the missing tables and columns."""
         for name in plan.create:
             if name == LOCK:
-                self.ask(f"table {self.lock}", sql.MAKE_LOCK, {"lock": self.lock}, {})
-                continue
-            with explained(f"table {self.tables[name]}", WarehouseError):
-                table = tables.wanted(self.tables[name], schemas.TABLES[name])
-                self._client.create_table(table, exists_ok=True, retry=self._retry)
+                self.jobs.ask(f"table {self.lock}", sql.MAKE_LOCK, {"lock": self.lock}, {})
+            else:
+                self._make(name)
         for name, columns in plan.add.items():
             present = self._table(self.tables[name])
             if present is not None:
                 with explained(f"table {self.tables[name]}", WarehouseError):
                     wider = tables.with_columns(present, columns, schemas.TABLES[name])
                     self._client.update_table(wider, ["schema"], retry=self._retry)
+
+    def _make(self, name: str) -> None:
+        with explained(f"table {self.tables[name]}", WarehouseError):
+            table = tables.wanted(self.tables[name], schemas.TABLES[name])
+            self._client.create_table(table, exists_ok=True, retry=self._retry)
 
     def _table(self, table: TableId) -> bigquery.Table | None:
         with explained(f"table {table}", WarehouseError):
@@ -142,72 +160,28 @@ class BigQueryWarehouse:
         table = bigquery.Table(str(target), schema=fields)
         table.expires = dt.datetime.now(dt.timezone.utc) + _STAGING_EXPIRY
         with explained(f"staging table {target}", WarehouseError):
-            self._client.create_table(table, exists_ok=True, retry=self._retry)
+            made = self._client.create_table(table, exists_ok=True, retry=self._retry)
         if not uris:
             return
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET, write_disposition="WRITE_TRUNCATE", schema=fields
         )
-        of_files = hashlib.sha256("\n".join(uris).encode()).hexdigest()[:12]
-        self.do(
+        # When the table was made is a part of the id: a table that was dropped and made anew has to be filled anew.
+        loads = hashlib.sha256("\n".join([str(made.created), *uris]).encode()).hexdigest()[:12]
+        self.jobs.do(
             f"loading into {target}",
-            f"pcc_{run.run_id}_load_{kind}_{of_files}",
+            f"pcc_{run.run_id}_load_{kind}_{loads}",
             lambda job_id: self._client.load_table_from_uri(
                 uris, str(target), job_id=job_id, job_config=config, retry=self._retry
             ),
         )
 
-    def do(self, what: str, job_id: str, start: Callable[[str], Any]) -> Any:
-        """Run a job to its end, or find it ended or running; try again with the next id when it failed in passing.
-
-        Raises:
-            WarehouseError: The job failed, or failed in passing for as long as `retry_timeout`.
-        """
-        ids = (f"{job_id}_{attempt}" for attempt in itertools.count())
-        again = Retry(_passes, initial=0.5, maximum=20.0, multiplier=2.0, timeout=self._retry_timeout)
-
-        def once() -> Any:
-            this = next(ids)
-            try:
-                job = start(this)
-            except exceptions.Conflict:
-                job = self._client.get_job(this, retry=self._retry)
-            try:
-                job.result(retry=self._retry, timeout=None)
-            except concurrent.futures.TimeoutError as error:  # asked in vain how a load goes: the cause tells more
-                raise error.__context__ or error from None
-            return job
-
-        with explained(what, WarehouseError):
-            return again(once)()
-
-    def ask(self, what: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
-        """Run a statement that may well be run twice; its rows."""
-        config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row) if row else [])
-        text = sql.filled(template, names)
-        # Without an id of its own the query would be tried again for as long as Google's library likes: ten minutes.
-        job = self.do(
-            what,
-            f"pcc_{uuid4().hex}",
-            lambda this: self._client.query(text, job_config=config, job_id=this, retry=self._retry, job_retry=None),
-        )
-        with explained(what, WarehouseError):
-            return list(job.result(retry=self._retry))
-
-    def change(self, what: str, job_id: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
-        """Run a script that changes tables, once; the job."""
-        config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row))
-        text = sql.filled(template, names)
-        return self.do(
-            what,
-            job_id,
-            lambda this: self._client.query(text, job_config=config, job_id=this, retry=self._retry, job_retry=None),
-        )
-
     def record(self, monitoring: Mapping[str, Any]) -> bool:
-        """Write the monitoring row, unless the run has one."""
+        """Write the monitoring row, unless the run has one. A first run may fail before the table was made."""
         row = dict(monitoring)
-        job = self.change(
+        if self._table(self.tables[sql.MONITORING]) is None:
+            self._make(sql.MONITORING)
+        job = self.jobs.change(
             f"table {self.tables[sql.MONITORING]}", f"pcc_{row['run_id']}_record", sql.RECORD, self.tables, row
         )
         return bool(job.num_dml_affected_rows)
@@ -215,7 +189,7 @@ class BigQueryWarehouse:
     def monitoring(self, run_id: str) -> dict[str, Any] | None:
         """The monitoring row of a run."""
         row = dict.fromkeys(schemas.MONITORING.names) | {"run_id": run_id}
-        found = self.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
+        found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
         return dict(found[0].items()) if found else None
 
     def query(self, sql_text: str) -> str:
@@ -224,9 +198,12 @@ class BigQueryWarehouse:
 
         config = bigquery.QueryJobConfig(default_dataset=str(self.dataset))
         with explained("the query", WarehouseError):
-            job = self._client.query(sql_text, job_config=config, retry=self._retry, job_retry=None)
-            result = job.result(retry=self._retry)
-            rows = result.to_arrow(create_bqstorage_client=False)
+            try:
+                job = self._client.query(sql_text, job_config=config, retry=self._retry, job_retry=None)
+                rows = job.result(retry=self._retry).to_arrow(create_bqstorage_client=False)
+            except (exceptions.BadRequest, exceptions.NotFound) as error:
+                said = one_line(error.message.partition("; reason:")[0], 200)
+                raise ConfigurationError(f"the query cannot be run: {said}; correct it") from None
         return str(duckdb.from_arrow(rows)).rstrip() if rows.num_columns else ""
 
 
@@ -243,8 +220,8 @@ class _BigQueryStagedRun:
         }
 
     def figures(self) -> StagedFigures:
-        (counts,) = self._warehouse.ask("counting what was staged", sql.FIGURES, self._names, {})
-        reasons = self._warehouse.ask("counting what was staged", sql.REASONS, self._names, {})
+        (counts,) = self._warehouse.jobs.ask("counting what was staged", sql.FIGURES, self._names, {})
+        reasons = self._warehouse.jobs.ask("counting what was staged", sql.REASONS, self._names, {})
         return StagedFigures(**dict(counts.items()), rejected=Counter({row["reason"]: row["n"] for row in reasons}))
 
     def publish(self, monitoring: Mapping[str, Any]) -> None:
@@ -255,16 +232,8 @@ class _BigQueryStagedRun:
 
     def _end(self, how: str, script: str, monitoring: Mapping[str, Any]) -> None:
         what = f"publishing to {self._warehouse.address}"
-        self._warehouse.change(what, f"pcc_{self._run.run_id}_{how}", script, self._names, dict(monitoring))
+        self._warehouse.jobs.change(what, f"pcc_{self._run.run_id}_{how}", script, self._names, dict(monitoring))
 
 
 def _plain(run_id: str) -> str:
     return re.sub(r"\W", "_", run_id)
-
-
-def _passes(error: BaseException) -> bool:
-    """Whether a job that failed so may well succeed when done again: Google was unwell, or somebody else in the way."""
-    if not isinstance(error, exceptions.GoogleAPICallError):
-        return False
-    reasons = {e.get("reason") for e in error.errors or () if isinstance(e, dict)}
-    return bool(reasons & _TRANSIENT) or "concurrent update" in str(error) or "aborted" in str(error).lower()

@@ -17,16 +17,11 @@ import pyarrow as pa
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.warehouse import duckdb_sql as sql
+from beam_pcc.warehouse import duckdb_tables as tables
 from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, TablePlan
 
 _log = logging.getLogger(__name__)
-_TYPES = {
-    pa.string(): "VARCHAR",
-    pa.int64(): "BIGINT",
-    pa.float64(): "DOUBLE",
-    pa.date32(): "DATE",
-    pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
-}
 # Between processes the file's own lock keeps order; within one (a runner's threads, a run that was stopped while it
 # publishes) this does.
 _ONE_AT_A_TIME = threading.Lock()
@@ -68,27 +63,27 @@ class DuckDBWarehouse:
         if not Path(self.address).exists():
             return TablePlan(create=list(schemas.TABLES))
         with self._connect() as connection:
-            return _plan(connection)
+            return tables.plan(connection)
 
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the missing tables and columns."""
         with self._connect() as connection:
-            _apply(connection, plan)
+            tables.apply(connection, plan)
 
     @contextlib.contextmanager
     def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_DuckDBStagedRun]:
         """Load into temporary tables of this connection: they end with it, whatever ends it."""
         with self._connect() as connection:
-            _make_missing(connection)
+            tables.make_missing(connection)
             _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
             _load(connection, "rejected", schemas.STAGED_REJECTED, files)
-            connection.execute(_MOVE_DUPLICATES)
+            connection.execute(sql.MOVE_DUPLICATES)
             yield _DuckDBStagedRun(connection, run)
 
     def record(self, monitoring: Mapping[str, Any]) -> bool:
         """Write the monitoring row, unless the run has one."""
         with self._connect() as connection:
-            _make_missing(connection)
+            tables.make_missing(connection)
             with _transaction(connection):
                 if _monitoring(connection, monitoring["run_id"]):
                     return False
@@ -98,14 +93,19 @@ class DuckDBWarehouse:
     def monitoring(self, run_id: str) -> dict[str, Any] | None:
         """The monitoring row of a run."""
         with self._connect() as connection:
-            _make_missing(connection)
+            tables.make_missing(connection)
             return _monitoring(connection, run_id)
 
-    def query(self, sql: str) -> str:
+    def query(self, sql_text: str) -> str:
         """Run one query; return its rows as a text table."""
+        if not Path(self.address).exists():
+            raise ConfigurationError(f"--warehouse {self.address} is not there; check the path, or publish to it first")
         with self._connect() as connection:
-            result = connection.sql(sql)
-            return "" if result is None else str(result).rstrip()
+            try:
+                result = connection.sql(sql_text)
+                return "" if result is None else str(result).rstrip()
+            except duckdb.Error as error:
+                raise ConfigurationError(f"the query cannot be run: {one_line(error, 200)}; correct it") from None
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -120,7 +120,10 @@ class DuckDBWarehouse:
 
     def _wait_for_file(self) -> duckdb.DuckDBPyConnection:
         """Open the file; DuckDB lets one process at a time write it, so wait for the other."""
-        Path(self.address).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(self.address).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
         deadline = time.monotonic() + self._lock_timeout
         pause = 0.05
         told = False
@@ -150,7 +153,7 @@ class _DuckDBStagedRun:
         self._run = run
 
     def figures(self) -> StagedFigures:
-        counted = self._connection.execute(_FIGURES)
+        counted = self._connection.execute(sql.FIGURES)
         counts = dict(zip([c[0] for c in counted.description or ()], counted.fetchone() or (), strict=True))
         rejected = self._connection.execute("SELECT reason, count(*) FROM staged_rejected GROUP BY reason").fetchall()
         return StagedFigures(**counts, rejected=Counter(dict(rejected)))
@@ -183,76 +186,8 @@ class _DuckDBStagedRun:
         )
 
 
-_MOVE_DUPLICATES = """
-CREATE TEMP TABLE duplicates AS
-    SELECT rowid AS row, case_id, count(*) OVER of_case AS copies, row_number() OVER of_case AS place
-    FROM staged_predictions
-    WHERE case_id IN (SELECT case_id FROM staged_predictions GROUP BY case_id HAVING count(*) > 1)
-    WINDOW of_case AS (
-        PARTITION BY case_id
-        ORDER BY case_timestamp DESC, confidence DESC, predicted_label DESC, subtype_label
-        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-    );
-INSERT INTO staged_rejected
-    SELECT case_id, 'duplicate_case_id', format('one of {} rows with this case_id; the latest is kept', copies)
-    FROM duplicates WHERE place > 1;
-DELETE FROM staged_predictions WHERE rowid IN (SELECT row FROM duplicates WHERE place > 1);
-DROP TABLE duplicates;
-"""
-
-_FIGURES = """
-SELECT count(*) AS predictions,
-       count(DISTINCT case_id) AS distinct_case_ids,
-       count(*) FILTER (confidence IS NULL OR isnan(confidence) OR confidence NOT BETWEEN 0 AND 1) AS bad_confidence,
-       count(*) FILTER (predicted_label IS NULL OR predicted_label NOT IN ('PC', 'NOT_PC')) AS unknown_labels,
-       count(*) FILTER (predicted_label = 'PC') AS positive,
-       count(*) FILTER (starts_with(prediction_notes, 'review')) AS review
-FROM staged_predictions
-"""
-
-
-def _columns(schema: pa.Schema) -> list[str]:
-    return [f"{f.name} {_TYPES[f.type]}{'' if f.nullable else ' NOT NULL'}" for f in schema]
-
-
-def _plan(connection: duckdb.DuckDBPyConnection) -> TablePlan:
-    plan = TablePlan()
-    for name, schema in schemas.TABLES.items():
-        found = connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
-            "AND schema_name = 'main' AND table_name = ? ORDER BY column_index",
-            [name],
-        ).fetchall()
-        if not found:
-            plan += TablePlan(create=[name])
-            continue
-        present, wanted = dict(found), {f.name: _TYPES[f.type] for f in schema}
-        conflicts = [
-            f"{name}.{column} is {present[column]}, not {kind}"
-            for column, kind in wanted.items()
-            if present.get(column, kind) != kind
-        ]
-        missing = [column for column in wanted if column not in present]
-        plan += TablePlan(add={name: missing} if missing else {}, conflicts=conflicts)
-    return plan
-
-
-def _make_missing(connection: duckdb.DuckDBPyConnection) -> None:
-    """Whole tables only: a run does not change those that are there."""
-    _apply(connection, TablePlan(create=_plan(connection).create))
-
-
-def _apply(connection: duckdb.DuckDBPyConnection, plan: TablePlan) -> None:
-    for name in plan.create:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(_columns(schemas.TABLES[name]))})")
-    for name, columns in plan.add.items():
-        for column in columns:
-            kind = _TYPES[schemas.TABLES[name].field(column).type]
-            connection.execute(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}")
-
-
 def _load(connection: duckdb.DuckDBPyConnection, kind: str, schema: pa.Schema, files: Sequence[StagedFile]) -> None:
-    connection.execute(f"CREATE TEMP TABLE staged_{kind} ({', '.join(_columns(schema))})")
+    connection.execute(f"CREATE TEMP TABLE staged_{kind} ({tables.columns(schema)})")
     uris = [file.uri for file in files if file.kind == kind]
     if uris:
         columns = ", ".join(schema.names)

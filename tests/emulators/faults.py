@@ -290,6 +290,7 @@ class ReadProxy(grpc.GenericRpcHandler):
 
     def __init__(self, emulator: str, *, rows: int = 100, after: int = 1, breaks: int = 0) -> None:
         self.offsets: list[int] = []
+        self.sessions: list[types.ReadSession] = []  # as they were asked for
         self._emulator = emulator
         self._rows = rows
         self._after = after
@@ -309,12 +310,18 @@ class ReadProxy(grpc.GenericRpcHandler):
         self._channel.close()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        """Requests and answers are bytes: nothing here has to know them, but for those of ReadRows."""
+        """Requests and answers are bytes: nothing here has to know them, but for those of a session and ReadRows."""
         if details.method.endswith("/ReadRows"):
             read = self._channel.unary_stream(details.method)
             return grpc.unary_stream_rpc_method_handler(lambda request, context: self._read(read, request, context))
         call = self._channel.unary_unary(details.method)
-        return grpc.unary_unary_rpc_method_handler(lambda request, _: call(request))
+
+        def pass_on(request: bytes, _: grpc.ServicerContext) -> bytes:
+            if details.method.endswith("/CreateReadSession"):
+                self.sessions.append(types.CreateReadSessionRequest.deserialize(request).read_session)
+            return call(request)
+
+        return grpc.unary_unary_rpc_method_handler(pass_on)
 
     def _read(
         self, read: grpc.UnaryStreamMultiCallable, request: bytes, context: grpc.ServicerContext
@@ -339,6 +346,7 @@ def _parts(message: bytes, rows: int) -> Sequence[types.ReadRowsResponse]:
     slices = [batch.slice(start, rows) for start in range(0, batch.num_rows, rows)]
     return [
         types.ReadRowsResponse(
+            arrow_schema=whole.arrow_schema,
             row_count=part.num_rows,
             arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=part.serialize().to_pybytes()),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -183,6 +184,7 @@ def _credentials(path: Path, token_uri: str) -> Path:
 
 
 if __name__ == "__main__":  # by hand: running.py EMULATORS_PYTHON FOLDER, then paste what it prints into a shell
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the emulators end too
     with running(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute()) as emulators:
         for name, value in emulators.environment.items():
             print(f"export {name}={value}", flush=True)

@@ -180,6 +180,29 @@ def test_a_warehouse_that_is_no_duckdb_file(workspace: Workspace) -> None:
     assert "is not a DuckDB file" in one_line(ended)
 
 
+def test_a_staging_folder_that_cannot_be_written(workspace: Workspace) -> None:
+    (workspace.folder / "file").touch()
+    ended = workspace.run("sample://100", "--staging", workspace.folder / "file" / "folder")
+
+    assert_failed(workspace, ended, 2, "--staging", "file/folder cannot be written", "check the path and the rights")
+
+
+def test_a_query_that_cannot_be_run(workspace: Workspace) -> None:
+    workspace.call("tables", "create", "--warehouse", workspace.warehouse)
+    ended = workspace.call("tables", "query", "--warehouse", workspace.warehouse, "SELECT * FROM nothing")
+
+    assert ended.code == 2
+    assert "the query cannot be run: " in one_line(ended)
+
+
+def test_a_query_makes_no_warehouse(workspace: Workspace) -> None:
+    ended = workspace.call("tables", "query", "--warehouse", workspace.warehouse, "SELECT 1")
+
+    assert ended.code == 2
+    assert "is not there" in one_line(ended)
+    assert not workspace.warehouse.exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -234,19 +257,42 @@ def test_a_warehouse_held_for_too_long_is_a_failure_that_says_so(workspace: Work
     assert "held by another process" in err
 
 
-def test_sigterm_leaves_a_failed_row_and_nothing_published(workspace: Workspace) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_run_that_is_stopped_leaves_a_failed_row_and_nothing_published(
+    workspace: Workspace, number: signal.Signals
+) -> None:
     process = workspace.spawn("run", "--partition", DAY, *workspace.flags("sample://400000"))
-    deadline = time.monotonic() + 60
-    while not list(workspace.folder.glob("*.staging/*/predictions-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    wait_for_staged_rows(workspace)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
-    assert err.strip().splitlines()[-1] == "beam-pcc: stopped by SIGTERM"
+    assert err.strip().splitlines()[-1] == f"beam-pcc: stopped by {number.name}"
     assert [row["status"] for row in workspace.monitoring()] == ["failed"]
     assert workspace.published() == []
     assert not list(workspace.folder.glob("*.staging/*"))
+
+
+def test_who_presses_ctrl_c_again_and_again_gets_the_failed_row_too(workspace: Workspace) -> None:
+    """The row waits here, for somebody who holds the file: all that time a second Ctrl-C must not end it."""
+    workspace.call("tables", "create", "--warehouse", workspace.warehouse)
+    process = workspace.spawn("run", "--partition", DAY, *workspace.flags("sample://400000"))
+    wait_for_staged_rows(workspace)
+    with duckdb.connect(str(workspace.warehouse)):
+        for _ in range(10):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert err.strip().splitlines()[-1] == "beam-pcc: stopped by SIGINT"
+    assert [row["status"] for row in workspace.monitoring()] == ["failed"]
+
+
+def wait_for_staged_rows(workspace: Workspace) -> None:
+    deadline = time.monotonic() + 60
+    while not list(workspace.folder.glob("*.staging/*/predictions-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,11 @@
 """The scripts of a fresh checkout, run as a newcomer runs them (in a copy that shares this environment's packages)."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -14,14 +17,18 @@ pytestmark = pytest.mark.end_to_end
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("run_local.sh", "pyproject.toml", "requirements", "beam_pcc"):
+    copy_to(tmp_path)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
+    return tmp_path
+
+
+def copy_to(tmp_path: Path) -> None:
+    for name in ("run_local.sh", "README.md", "pyproject.toml", "setup.py", "requirements", "beam_pcc"):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, tmp_path / name)
-    (tmp_path / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
-    return tmp_path
 
 
 def run_local(checkout: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
@@ -43,6 +50,22 @@ def test_the_newcomers_run_trains_scores_publishes_and_can_be_run_again(checkout
     assert "hold-out" not in again.stdout
     assert "partition 20261120: published" in again.stdout
     assert (checkout / "local/pcc.duckdb").exists()
+
+
+def test_the_first_installation_says_one_line_and_no_warnings(tmp_path: Path) -> None:
+    """The packages are there already, by a path to those of this environment: nothing is downloaded."""
+    copy_to(tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    (packages,) = (tmp_path / ".venv").glob("lib/python3*/site-packages")
+    (packages / "packages.pth").write_text(sysconfig.get_path("purelib"))
+
+    ended = subprocess.run(
+        [tmp_path / "requirements/venv.sh", "run"], capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert re.fullmatch(r"installing \d+ locked packages .*\n", ended.stderr)
+    assert (tmp_path / ".venv/bin/beam-pcc").exists()
 
 
 def test_help_does_nothing_but_help(checkout: Path) -> None:

@@ -52,6 +52,15 @@ def test_a_promoted_version_is_what_a_run_uses(models: Path) -> None:
     assert (registry.current(), registry.resolve()) == (NEW, NEW)
 
 
+def test_a_version_is_promoted_as_its_folder_is_called(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert promote(models, NEW.replace("_", "")) == 0
+    assert Registry(str(models)).current() == NEW
+    assert f"current: {NEW} (was none)" in capsys.readouterr().out
+
+    assert promote(models, NEW.replace("_", "")) == 0
+    assert "already; nothing was changed" in capsys.readouterr().out
+
+
 def test_the_pointer_tells_when_it_was_promoted(models: Path) -> None:
     before = dt.datetime.now(dt.timezone.utc)
     Registry(str(models)).promote(OLD)

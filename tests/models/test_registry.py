@@ -76,6 +76,27 @@ def test_today_is_a_day_in_utc(models: Callable[..., Registry]) -> None:
     assert models(OLD, later, first).resolve() == first
 
 
+@pytest.mark.parametrize("wanted", ["v20261120_010000", "v20261120010000"])
+@pytest.mark.parametrize("folder", ["v20261120_010000", "v20261120010000"])
+def test_a_version_is_found_in_either_spelling(models: Callable[..., Registry], wanted: str, folder: str) -> None:
+    registry = models(OLD, folder, SECOND, current=pointer(wanted))
+
+    assert registry.resolve(wanted) == folder
+    assert registry.resolve() == folder  # current.json names it
+    assert registry.find(wanted, "a test") == folder
+
+
+def test_of_two_spellings_of_one_time_the_one_that_is_named_is_taken(models: Callable[..., Registry]) -> None:
+    registry = models("v20261120_010000", "v20261120010000")
+    assert [registry.resolve(version) for version in registry.versions()] == registry.versions()
+
+
+@pytest.mark.parametrize("wanted", ["20261120_020000", "20261120020000", f"{FIRST}/", f"../{FIRST}", "v1", ""])
+def test_what_is_no_version_is_not_found(models: Callable[..., Registry], wanted: str) -> None:
+    with pytest.raises(ModelError, match=r"^a test names .* which is not in "):
+        models(FIRST).find(wanted, "a test")
+
+
 def test_a_version_that_is_not_there_is_an_error_that_names_the_newest(models: Callable[..., Registry]) -> None:
     with pytest.raises(ModelError, match=f"^--model_version names v20990101_000000, .*newest: {OLD}, {FIRST}"):
         models(OLD, FIRST).resolve("v20990101_000000")

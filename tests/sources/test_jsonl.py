@@ -72,6 +72,30 @@ def test_a_jsonl_row_without_a_field_is_left_to_validation(tmp_path: Path, read_
     assert validate(batch)[1].column("reason").to_pylist() == [schemas.MISSING_VECTOR] * 2
 
 
+def test_jsonl_values_that_are_null_at_first_do_not_tell_the_type(tmp_path: Path, read_all: ReadAll) -> None:
+    raw = VECTOR.astype("<f4").tobytes()
+    encoded = base64.b64encode(raw).decode()
+    content = jsonl(
+        as_json(0, case_id=None, embedding_vector=None),
+        {},
+        as_json(1, case_id=7, embedding_vector=None),
+        as_json(2, case_id=8, embedding_vector=encoded),
+    )
+
+    found = read_jsonl(read_all, tmp_path / "a.jsonl", content)
+
+    assert [row["case_id"] for row in found] == [7, 8, None, None]
+    assert [row["embedding_vector"] for row in found] == [None, raw, None, None]
+
+
+def test_jsonl_of_nothing_but_nulls_is_left_to_validation(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl(*(as_json(i, case_id=None, embedding_vector=None) for i in range(3))))
+
+    (batch,) = read_all(ReadFiles(str(tmp_path / "a.jsonl"), 100))
+
+    assert validate(batch)[1].column("reason").to_pylist() == [schemas.MISSING_CASE_ID] * 3
+
+
 def test_jsonl_may_have_blank_lines_and_no_last_newline(tmp_path: Path, read_all: ReadAll) -> None:
     content = b"\n" + jsonl(as_json(0)) + b"\r\n\n" + jsonl(as_json(1)).rstrip()
     assert read_jsonl(read_all, tmp_path / "a.jsonl", content) == [as_json(0), as_json(1)]
@@ -135,8 +159,9 @@ BAD_JSONL = {
     "cut off": (jsonl(as_json(0), as_json(1))[:-100], "cannot be read as JSONL"),
     "cut off in the first row": (jsonl(as_json(0))[:100], "cannot be read as JSONL"),
     "not UTF-8": (b"\xff\xfe{}\n", "cannot be read as JSONL"),
-    "a list": (b"[1, 2]\n", "its first line is not a JSON object"),
+    "a list": (b"[1, 2]\n", "a line of it is not a JSON object"),
     "without a field": (b'{"case_id": "a", "timestamp": "x"}\n', "its first row has no embedding_vector"),
+    "a row that is no object below nulls": (jsonl(as_json(0, case_id=None)) + b"[1]\n", "a line of it is not a JSON"),
     "ids of two kinds": (jsonl(as_json(0, case_id=7), as_json(1)), "case_id"),
 }
 

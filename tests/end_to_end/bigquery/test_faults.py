@@ -158,6 +158,21 @@ def test_a_publish_whose_answer_is_lost_is_done_once(
     assert first == second
 
 
+def test_a_publish_that_is_done_again_when_all_was_done_changes_nothing(
+    ready: Cloud, undisturbed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Flink does when a worker dies after the staging tables were dropped, before it could say that it is done."""
+    once = publish.publish_run
+
+    def twice(*given: Any) -> publish.Outcome:
+        once(*given)
+        return once(*given)
+
+    monkeypatch.setattr(publish, "publish_run", twice)
+
+    assert_published_once(ready, undisturbed, ready.run(*ARROW))
+
+
 def test_a_job_that_goes_on_for_long_is_waited_for(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
 ) -> None:
@@ -373,6 +388,51 @@ def test_no_table_of_the_day(ready: Cloud) -> None:
     ended = ready.run(*ARROW, "--source", f"bq://{ready.source}.nothing_{{partition}}")
 
     assert_failed(ready, ended, 2, f"--source table {ready.source}.nothing_20261120 is not there")
+
+
+def test_no_bucket_to_stage_in(ready: Cloud) -> None:
+    ended = ready.run(*ARROW, "--staging", "gs://no-such-bucket/folder")
+
+    assert_failed(ready, ended, 2, "--staging gs://no-such-bucket/folder cannot be written (HTTP 404)")
+
+
+def test_no_temp_dataset(ready: Cloud) -> None:
+    ended = ready.run(*ARROW, "--temp_dataset", f"{PROJECT}.nowhere")
+
+    assert_failed(ready, ended, 2, f"--temp_dataset {PROJECT}.nowhere is not there")
+
+
+def test_a_temp_dataset_in_another_location_is_told_before_anything_is_read(ready: Cloud) -> None:
+    abroad = bigquery.Dataset(f"{ready.source}_abroad")
+    abroad.location = "europe-west3"
+    ready.client.create_dataset(abroad)
+
+    ended = ready.run(*ARROW, "--temp_dataset", f"{ready.source}_abroad")
+
+    assert_failed(ready, ended, 2, "_abroad is in europe-west3, and the warehouse", "in US; name a dataset there")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("notFound", "Not found: Dataset p:temp was not found in location EU"),
+        ("invalid", "Cannot read and write in different locations: source: US, destination: EU"),
+    ],
+    ids=["dataset", "bucket"],
+)
+def test_a_dataset_or_a_bucket_in_another_location(ready: Cloud, proxy: RestProxy, reason: str, said: str) -> None:
+    proxy.on("POST", INSERT, faults.FailedJob(reason, said), body="sourceUris")
+
+    assert_failed(ready, ready.run(*ARROW), 2, "loading into", said, "in one location")
+
+
+def test_a_first_run_that_fails_leaves_its_row_too(cloud: Cloud) -> None:
+    """There are no tables yet: the one of the row is made."""
+    line = one_line(cloud.run(*ARROW), 2, f"--source table {cloud.source}.redacted_snapshot_20261120 is not there")
+
+    (monitoring,) = cloud.monitoring()
+    assert (monitoring["status"], monitoring["error_message"]) == ("failed", line.removeprefix("beam-pcc: "))
+    assert cloud.client.get_table(f"{cloud.output}.pcc_monitoring_logs").require_partition_filter
 
 
 def test_no_dataset_of_the_warehouse(ready: Cloud) -> None:

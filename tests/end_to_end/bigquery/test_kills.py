@@ -121,9 +121,13 @@ def test_kill_9_during_the_transaction_leaves_a_whole_run(published: Cloud, prox
 def test_kill_9_at_any_moment_leaves_a_whole_run(published: Cloud, proxy: RestProxy) -> None:
     """The moments are those of requests: a run spends most of its time on what nobody could lose."""
     seen = {whole_run(published)}
-    requests = len(proxy.seen)  # of the earlier run
+    proxy.seen.clear()
+    assert published.run(*ARROW).code == 0
+    seen.add(whole_run(published))
+    requests = len(proxy.seen)
     moment = random.Random(20_261_120)
-    for _ in range(KILLS):
+    killed = 0
+    while killed < KILLS:
         proxy.seen.clear()
         process = published.spawn(*ARROW)
         until = moment.randrange(1, requests)
@@ -132,7 +136,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_run(published: Cloud, proxy: RestPr
         time.sleep(moment.uniform(0.0, 0.05))
         process.kill()
         process.communicate(timeout=60)
-        assert process.returncode == -9
+        killed += process.returncode == -9  # or it was done with fewer requests
         seen.add(whole_run(published))
 
     assert_next_run_publishes(published, seen)

@@ -11,6 +11,8 @@ from google.cloud import bigquery
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.sources import read_cases
 from tests.conftest import ReadAll
+from tests.emulators.faults import ReadProxy
+from tests.emulators.running import Emulators
 from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
 from tests.end_to_end.conftest import DATE
 from tests.inputs import settings
@@ -41,6 +43,21 @@ def test_a_batch_has_no_more_rows_than_asked_for(cloud: Cloud, read_all: ReadAll
     _, batches = rows(read_all, cloud, method)
 
     assert all(0 < batch.num_rows <= 400 for batch in batches)
+
+
+@pytest.mark.parametrize("method", ["direct", "arrow"])
+def test_a_session_is_of_arrow_and_of_the_three_columns_only(
+    cloud: Cloud, read_all: ReadAll, emulators: Emulators, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    cloud.seed(sample(250))
+
+    with ReadProxy(emulators.grpc) as proxy:
+        monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR", proxy.address)
+        assert len(rows(read_all, cloud, method)[0]) == 250
+
+    (session,) = proxy.sessions
+    assert session.data_format.name == "ARROW"
+    assert list(session.read_options.selected_fields) == ["case_id", "embedding_vector", "timestamp"]
 
 
 def test_a_column_of_the_wrong_type_is_refused_before_the_run(cloud: Cloud) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 
 import numpy as np
@@ -194,3 +195,27 @@ def test_the_query_of_the_summary_works(cloud: Cloud) -> None:
 
     assert ended.code == 0, ended.err
     assert "NOT_PC" in ended.out
+
+
+def test_a_backfill_publishes_each_day_of_a_partitioned_table(cloud: Cloud) -> None:
+    rows = sample(500)
+    days = pa.array([DATE, DATE - dt.timedelta(days=1)] * 250)
+    cloud.seed(rows.append_column("day", days), "cases", [*SCHEMA, bigquery.SchemaField("day", "DATE")])
+    flags = cloud.flags("--read_method", "arrow", "--source", f"bq://{cloud.source}.cases?partition_column=day")[3:]
+
+    ended = cloud.call("backfill", "--from", "20261119", "--to", DAY, *flags)
+
+    assert ended.code == 0, ended.err
+    assert [line.split()[:4] for line in ended.out.splitlines()] == [
+        ["20261119", "published", "250", "cases,"],
+        ["20261120", "published", "250", "cases,"],
+    ]
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM nothing", "SELEC"])
+def test_a_query_that_cannot_be_run_is_one_line(cloud: Cloud, sql: str) -> None:
+    ended = cloud.call("tables", "query", "--warehouse", f"bq://{cloud.output}", sql)
+
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert line.startswith("beam-pcc: the query cannot be run: ")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from google.cloud import bigquery
 
@@ -20,6 +23,29 @@ def make(cloud: Cloud, name: str, *columns: bigquery.SchemaField) -> bigquery.Ta
 
 def columns(cloud: Cloud, name: str) -> dict[str, str]:
     return {field.name: field.field_type for field in cloud.client.get_table(f"{cloud.output}.{name}").schema}
+
+
+def documented(cloud: Cloud) -> list[str]:
+    """The SQL statements of docs/bigquery.md on the tables, for this test's dataset."""
+    text = (Path(__file__).parents[3] / "docs/bigquery.md").read_text().replace("my-project.pcc.", f"{cloud.output}.")
+    blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    return [sql for block in blocks for sql in re.split(r"(?<=;)\s*\n", block) if cloud.output in sql]
+
+
+def test_the_tables_and_the_view_of_the_documentation_work(cloud: Cloud) -> None:
+    *ddl, view = documented(cloud)
+    for sql in ddl:
+        cloud.query(sql)
+
+    assert create(cloud)[:2] == (0, f"bq://{cloud.output}: all tables are there\n")
+    options = [re.findall(r"OPTIONS \((partition_.*)\)", sql) for sql in ddl]  # the emulator forgets the first one
+    assert options == [["partition_expiration_days = 7, require_partition_filter = TRUE"]] * 3 + [[]]
+
+    cloud.seed(sample(250))
+    assert cloud.run("--read_method", "arrow").code == 0
+    cloud.query(view)
+    ((status, total, missing),) = cloud.query("SELECT status, total_cases, missing_vector FROM daily")
+    assert (status, total, missing) == ("success", 250, 1)
 
 
 def test_the_three_tables_are_made_with_partitions_and_descriptions(cloud: Cloud) -> None:

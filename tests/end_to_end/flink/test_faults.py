@@ -68,7 +68,7 @@ def test_a_task_manager_that_stays_away_ends_the_run(workspace: Workspace, clust
 
 def test_a_job_manager_that_is_started_anew_has_lost_the_job(workspace: Workspace, cluster: Cluster) -> None:
     with started(workspace, cluster) as process:
-        cluster.running()
+        wait_for(lambda: cluster.counter("rows_scored"))
         cluster.kill("jobmanager")
         cluster.up()
         _, err = process.communicate(timeout=120)
