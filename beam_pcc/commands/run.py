@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc import settings
-from beam_pcc.commands import Commands, called_as, command
+from beam_pcc.commands import Commands, called_as, command, kubernetes
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError
 
 
@@ -19,6 +19,7 @@ def add(commands: Commands) -> None:
     backfill.add_argument("--from", dest="first", required=True, metavar="YYYYMMDD", help="the first day")
     backfill.add_argument("--to", dest="last", required=True, metavar="YYYYMMDD", help="the last day, included")
     settings.add_run_arguments(backfill)
+    kubernetes.add_backfill_arguments(backfill)
 
 
 def _run(flags: argparse.Namespace) -> int:
@@ -39,6 +40,9 @@ def _backfill(flags: argparse.Namespace) -> int:
     from beam_pcc.summary import day_line
 
     dates = days(first, last)
+    if flags.on_kubernetes:
+        good = kubernetes.backfill(flags, dates, lambda *ended: print(day_line(*ended), flush=True))
+        return 0 if good else EXIT_FAILED
     given = [settings.RunSettings.from_flags(flags, partition=day) for day in dates]
     source = given[0].source
     if len(dates) > 1 and "{partition}" not in source and not source.startswith("sample://"):
