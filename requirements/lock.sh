@@ -20,3 +20,6 @@ echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-h
 # The emulators of the tests have an environment of their own.
 uv pip compile --quiet --python-version 3.13 --generate-hashes --no-header --no-annotate \
     tests/emulators/requirements.in --output-file tests/emulators/requirements.txt
+# So have the linters of manifests, Dockerfile and scripts: some of them need other versions of what the project needs.
+uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+    tests/manifests/requirements.in --output-file tests/manifests/requirements.txt

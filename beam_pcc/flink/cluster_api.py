@@ -23,6 +23,7 @@ _GROUP = {"group": "flink.apache.org", "version": "v1beta1", "plural": "flinkdep
 _SECONDS = 30.0  # for one request
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 NAMESPACE = "pcc-system"
+PATIENCE = 120.0  # seconds to try again for when the API server does not answer well
 
 
 class AlreadyExistsError(PccError):
@@ -39,14 +40,13 @@ class Cluster:
     Args:
         namespace: Default: the pod's own, or pcc-system.
         context: Of the kubeconfig; default: its current one. In a cluster: None.
-        patience: Seconds to try again for when the API server does not answer well.
 
     Raises:
         ConfigurationError: No cluster is configured; or, from any method, a right or the operator is missing.
         RunError: From any method: the API server did not answer well all that time.
     """
 
-    def __init__(self, namespace: str | None = None, context: str | None = None, *, patience: float = 120.0) -> None:
+    def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
         try:
             import kubernetes
         except ImportError:
@@ -66,7 +66,6 @@ class Cluster:
         configuration.retries = False
         self.namespace = namespace or NAMESPACE
         self.server = configuration.host
-        self._patience = patience
         self._client = kubernetes.client.ApiClient(configuration)
         self._custom = kubernetes.client.CustomObjectsApi(self._client)
         self._core = kubernetes.client.CoreV1Api(self._client)
@@ -214,7 +213,7 @@ class Cluster:
         return sorted(ours, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""), reverse=True)
 
     def _ask(self, call: Callable[[], _Answer], what: str, *, missing_is_none: bool = False) -> Any:
-        deadline, pause = time.monotonic() + self._patience, 0.5
+        deadline, pause = time.monotonic() + PATIENCE, 0.5
         while True:
             try:
                 return call()
@@ -227,7 +226,7 @@ class Cluster:
                 said = one_line(error, 160)
             if time.monotonic() + pause > deadline:
                 raise RunError(
-                    f"the Kubernetes API at {self.server} did not answer well for {self._patience:g} s ({said}); "
+                    f"the Kubernetes API at {self.server} did not answer well for {PATIENCE:g} s ({said}); "
                     "look at the cluster, and at the run in it, then submit again"
                 ) from None
             time.sleep(pause)

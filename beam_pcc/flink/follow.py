@@ -29,8 +29,9 @@ class Patience:
 
 @dataclass(frozen=True)
 class Ended:
-    """How following ended: `reason` says why not well; `over` if the job can do nothing more;
-    `usage` for exit code 2.
+    """How following ended.
+
+    `reason` says why not well; `over` that the job can do nothing more; `usage` that it ends with exit code 2.
     """
 
     reason: str | None = None
