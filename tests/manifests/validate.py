@@ -1,11 +1,12 @@
 """Validates manifests strictly. Run by the linters' own Python: validate.py CRDS... < manifests.json > problems.json
 
-Kubernetes' own kinds against its published schema, others against the CRDs given: unknown fields are refused. A kind that neither
-knows is a problem too, but for those that CRDs_ELSEWHERE names.
+Kubernetes' own kinds against its published schema, others against the CRDs given: unknown fields are refused. A kind
+that neither knows is a problem too, but for those that CRDS_ELSEWHERE names.
 """
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -36,8 +37,7 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
 def schemas(paths: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
     found = {}
     for path in paths:
-        with open(path) as file:
-            crd = yaml.safe_load(file)["spec"]
+        crd = yaml.safe_load(Path(path).read_text())["spec"]
         for version in crd["versions"]:
             schema = closed(version["schema"]["openAPIV3Schema"])
             schema["properties"] |= {"apiVersion": {}, "kind": {}, "metadata": {"type": "object"}}
