@@ -45,7 +45,7 @@ COPY requirements/pip.txt requirements/kubernetes.txt requirements/
 RUN python -m venv /opt/venv && \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes \
         --requirement requirements/pip.txt && \
-    /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary=:all: \
+    /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes \
         --requirement requirements/kubernetes.txt
 COPY pyproject.toml setup.py README.md ./
 COPY beam_pcc beam_pcc
