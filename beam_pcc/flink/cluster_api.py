@@ -147,11 +147,12 @@ class Cluster:
 
     def wait_until_gone(self, name: str, seconds: float) -> bool:
         """Wait for a deleted FlinkDeployment to be gone; False if it is still there."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, 0.1
         while self.get(name) is not None:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(min(2.0, max(seconds / 20, 0.05)))
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
         return True
 
     def changes(self, name: str, version: str, seconds: float) -> Iterator[Resource]:

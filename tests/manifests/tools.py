@@ -48,8 +48,10 @@ def go_program(name: str) -> Path | None:
     go = shutil.which("go")
     if go is None:
         return None
+    # Some of them want a newer Go than a distribution has; the go command then gets that, a Go module like any other.
+    env = {**os.environ, "GOBIN": str(folder), "GOTOOLCHAIN": "auto"}
     print(f"building {name} (some minutes, the first time)", flush=True)
-    subprocess.run([go, "install", package], check=True, env={**os.environ, "GOBIN": str(folder)})
+    subprocess.run([go, "install", package], check=True, env=env)
     return made
 
 
