@@ -143,6 +143,11 @@ def add_bigquery_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def default_partition(environment: Mapping[str, str] = os.environ) -> str | None:
+    """What PARTITION_DATE says, for where --partition is not given."""
+    return environment.get("PARTITION_DATE") or None
+
+
 def add_partition_argument(parser: argparse.ArgumentParser) -> None:
     """Declare the one day of `run`."""
     parser.add_argument(

@@ -9,7 +9,10 @@ lock() {
 }
 lock pyproject.toml requirements/build.in --output-file requirements/run.txt
 lock pyproject.toml requirements/build.in --extra gcp --constraints requirements/run.txt --output-file requirements/gcp.txt
-lock pyproject.toml requirements/build.in --extra gcp --extra dev --constraints requirements/gcp.txt --output-file requirements/dev.txt
+lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --constraints requirements/gcp.txt \
+    --output-file requirements/kubernetes.txt
+lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra dev --constraints requirements/kubernetes.txt \
+    --output-file requirements/dev.txt
 rm requirements/build.in
 # What installs the lists: the pip that comes with an older Python takes a locked package with an extra for one without a version.
 echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
@@ -23,3 +26,6 @@ for package in apache-flink apache-flink-libraries; do
     echo "$package==$version" | uv pip compile --quiet --no-deps --universal --python-version 3.10 --generate-hashes \
         --no-header --no-annotate - --output-file "flink/lock/$package.txt"
 done
+# So have the linters of manifests, Dockerfile and scripts: some of them need other versions of what the project needs.
+uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+    tests/manifests/requirements.in --output-file tests/manifests/requirements.txt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc import settings
-from beam_pcc.commands import Commands, called_as, command
+from beam_pcc.commands import Commands, called_as, command, kubernetes
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError
 from beam_pcc.gcp.names import SourceTable
 
@@ -20,6 +20,7 @@ def add(commands: Commands) -> None:
     backfill.add_argument("--from", dest="first", required=True, metavar="YYYYMMDD", help="the first day")
     backfill.add_argument("--to", dest="last", required=True, metavar="YYYYMMDD", help="the last day, included")
     settings.add_run_arguments(backfill)
+    kubernetes.add_backfill_arguments(backfill)
 
 
 def _run(flags: argparse.Namespace) -> int:
@@ -40,6 +41,9 @@ def _backfill(flags: argparse.Namespace) -> int:
     from beam_pcc.summary import day_line
 
     dates = days(first, last)
+    if flags.on_kubernetes:
+        good = kubernetes.backfill(flags, dates, lambda *ended: print(day_line(*ended), flush=True))
+        return 0 if good else EXIT_FAILED
     given = [settings.RunSettings.from_flags(flags, partition=day) for day in dates]
     source = given[0].source
     if source.startswith("bq://"):

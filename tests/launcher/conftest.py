@@ -1,0 +1,97 @@
+"""A fake API server with the ConfigMaps of the base, a DuckDB warehouse, and the command line on both."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from beam_pcc import cli
+from beam_pcc.flink import follow, plan
+from beam_pcc.publish import monitoring_row
+from beam_pcc.warehouse.base import Run, StagedFigures
+from beam_pcc.warehouse.duckdb import DuckDBWarehouse
+from tests.launcher.fake_api import Kubernetes, running
+
+ROOT = Path(__file__).parent.parent.parent
+DAY = dt.date(2026, 11, 20)
+NAME = "pcc-20261120"
+TEMPLATE = ROOT / "k8s/flink-operator/base/template/flinkdeployment.yaml"
+
+
+def config(folder: Path) -> dict[str, str]:
+    """Of the base, with a warehouse on this machine."""
+    lines = (ROOT / "k8s/flink-operator/base/config.env").read_text().splitlines()
+    base = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    ours = {
+        "run.source": "sample://100",
+        "run.warehouse": str(folder / "pcc.duckdb"),
+        "run.models": str(folder / "models"),
+        "run.staging": "",
+        "run.temp_dataset": "",
+        "run.read_method": "direct",
+        "image": "registry.example/beam-pcc@sha256:" + "a" * 64,
+    }
+    return base | ours
+
+
+@dataclass
+class Launcher:
+    """The command line against the fake API server."""
+
+    kubernetes: Kubernetes
+    warehouse: DuckDBWarehouse
+    capture: pytest.CaptureFixture[str]
+    log: pytest.LogCaptureFixture
+    said: str = ""
+    errors: str = ""
+    identities: list[str] = field(default_factory=list)
+
+    def submit(self, *more: str, day: str = "20261120") -> int:
+        return self.call("submit", "--partition", day, *more)
+
+    def call(self, *arguments: str) -> int:
+        self.capture.readouterr()
+        code = cli.main(list(arguments))
+        captured = self.capture.readouterr()
+        self.said, self.errors = captured.out, captured.err + self.log.text
+        return code
+
+    def run_id(self, name: str = NAME) -> str:
+        found: str = self.kubernetes.deployments[name]["metadata"]["annotations"]["beam-pcc/run-id"]
+        return found
+
+    def publish(self, name: str = NAME, *, error: str | None = None) -> None:
+        """Do what the job does at its end: leave the monitoring row."""
+        day = dt.datetime.strptime(name, "pcc-%Y%m%d").date()
+        run = Run(self.run_id(name), day, dt.datetime.now(dt.timezone.utc), "v20261119_020000", "minilm", "f" * 64)
+        figures = StagedFigures(predictions=98, distinct_case_ids=98, positive=12)
+        status = "failed" if error else "success"
+        self.warehouse.record(monitoring_row(run, status, figures=figures, rows_read=98, error=error, drift_psi=0.31))
+
+    def finishes(self, name: str) -> None:
+        """The life of a run that goes well."""
+        self.kubernetes.update(name, jobManagerDeploymentStatus="DEPLOYING", lifecycleState="UPGRADING")
+        self.kubernetes.job(name, "RUNNING")
+        self.publish(name)
+        self.kubernetes.job(name, "FINISHED")
+
+
+@pytest.fixture
+def launcher(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Launcher]:
+    kubernetes = Kubernetes(
+        {"pcc-config": config(tmp_path), "pcc-template": {"flinkdeployment.yaml": TEMPLATE.read_text()}}
+    )
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    monkeypatch.setattr(plan, "Patience", lambda start, whole: follow.Patience(start, whole, look=0.2))
+    caplog.set_level("INFO", logger="beam_pcc")
+    with running(kubernetes, tmp_path / "kubeconfig"):
+        made = Launcher(kubernetes, DuckDBWarehouse(str(tmp_path / "pcc.duckdb"), lock_timeout=30), capsys, caplog)
+        kubernetes.on_create = made.finishes
+        yield made

@@ -1,0 +1,279 @@
+"""A Kubernetes API server of one namespace, as far as the launcher needs one: it speaks the real REST API over HTTP.
+
+Resources have uids and resource versions; creating twice is a conflict; a watch streams what happens after a version,
+ends at its time-out, and answers 410 for a version that is forgotten; deletion takes a while. What the operator and the
+kubelet would do is done by a test, with `update`. Faults are answers (or a cut connection) for the next requests that
+match.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.parse
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+NAMESPACE = "pcc-system"
+FLINK = f"/apis/flink.apache.org/v1beta1/namespaces/{NAMESPACE}/flinkdeployments"
+CORE = f"/api/v1/namespaces/{NAMESPACE}"
+Resource = dict[str, Any]
+
+
+@dataclass
+class Fault:
+    """For the next `times` requests whose method and path begin so: this status, or (0) a connection that is cut."""
+
+    request: str
+    status: int
+    reason: str = "InternalError"
+    message: str = "on purpose"
+    times: int = 1
+    after: bool = False  # do what was asked first, then answer so
+
+
+@dataclass
+class Kubernetes:
+    """The state of the namespace."""
+
+    config_maps: dict[str, dict[str, str]] = field(default_factory=dict)
+    deployments: dict[str, Resource] = field(default_factory=dict)
+    pods: list[Resource] = field(default_factory=list)
+    events: list[Resource] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    on_create: Callable[[str], None] = lambda name: None
+    seconds_to_go: float = 0.0
+    forgotten: int = 0  # watches from before this version get 410
+    _history: list[tuple[int, str, Resource]] = field(default_factory=list)
+    _version: int = 100
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def update(self, name: str, **status: Any) -> None:
+        """Do as the operator does: change the status of a FlinkDeployment."""
+        with self._changed:
+            one = self.deployments[name]
+            one["status"] = {**one.get("status", {}), **status}
+            self._note("MODIFIED", one)
+
+    def job(self, name: str, state: str, **more: Any) -> None:
+        """The job's state, as the operator writes it."""
+        job = {"state": state, "jobId": "0" * 32}
+        if state not in ("INITIALIZING", "RECONCILING", "CREATED"):
+            job["startTime"] = "1795230000000"
+        self.update(name, jobStatus=job, jobManagerDeploymentStatus="READY", lifecycleState="DEPLOYED", **more)
+
+    def pod(self, name: str, of: str, **status: Any) -> None:
+        """A pod that the operator made for a FlinkDeployment."""
+        self.pods = [pod for pod in self.pods if pod["metadata"]["name"] != name]
+        labels = {"app": of, "type": "flink-standalone-kubernetes"}
+        self.pods.append({"metadata": {"name": name, "namespace": NAMESPACE, "labels": labels}, "status": status})
+
+    def warn(self, kind: str, name: str, reason: str, message: str) -> None:
+        """A warning event."""
+        self.events.append(
+            {
+                "metadata": {"name": f"{name}.{len(self.events)}", "namespace": NAMESPACE},
+                "involvedObject": {"kind": kind, "name": name, "namespace": NAMESPACE},
+                "type": "Warning",
+                "reason": reason,
+                "message": message,
+                "lastTimestamp": f"2026-11-21T02:00:{len(self.events):02}Z",
+            }
+        )
+
+    # -- what the handler asks
+
+    def create(self, body: Resource) -> tuple[int, Resource]:
+        name = body["metadata"]["name"]
+        with self._changed:
+            if name in self.deployments:
+                said = f'flinkdeployments.flink.apache.org "{name}" already exists'
+                return 409, _status(409, "AlreadyExists", said)
+            body["metadata"] |= {"uid": str(uuid.uuid4()), "namespace": NAMESPACE}
+            self.deployments[name] = body
+            self._note("ADDED", body)
+        threading.Thread(target=self.on_create, args=(name,), daemon=True).start()
+        return 201, body
+
+    def delete(self, name: str) -> tuple[int, Resource]:
+        with self._changed:
+            if name not in self.deployments:
+                return 404, _status(404, "NotFound", f'flinkdeployments.flink.apache.org "{name}" not found')
+            one = self.deployments[name]
+            one["metadata"]["deletionTimestamp"] = "2026-11-21T02:00:00Z"
+            self._note("MODIFIED", one)
+        threading.Timer(self.seconds_to_go, self._go, [name]).start()
+        return 200, one
+
+    def _go(self, name: str) -> None:
+        with self._changed:
+            gone = self.deployments.pop(name, None)
+            self.pods = [pod for pod in self.pods if pod["metadata"]["labels"]["app"] != name]
+            if gone:
+                self._note("DELETED", gone)
+
+    def _note(self, kind: str, one: Resource) -> None:
+        self._version += 1
+        one["metadata"]["resourceVersion"] = str(self._version)
+        self._history.append((self._version, kind, json.loads(json.dumps(one))))
+        self._changed.notify_all()
+
+    def watch(self, name: str, version: int, seconds: float) -> Iterator[Resource]:
+        if version < self.forgotten:
+            yield {"type": "ERROR", "object": _status(410, "Expired", "too old resource version")}
+            return
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._changed:
+                news = [h for h in self._history if h[0] > version and h[2]["metadata"]["name"] == name]
+                if not news:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return
+                    self._changed.wait(left)
+            for _, kind, one in news:
+                yield {"type": kind, "object": one}
+            version = news[-1][0] if news else version
+
+
+def _status(code: int, reason: str, message: str) -> Resource:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    state: Kubernetes
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._serve("GET")
+
+    def do_POST(self) -> None:
+        self._serve("POST")
+
+    def do_DELETE(self) -> None:
+        self._serve("DELETE")
+
+    def _serve(self, method: str) -> None:
+        url = urllib.parse.urlsplit(self.path)
+        query = {name: values[-1] for name, values in urllib.parse.parse_qs(url.query).items()}
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else {}
+        self.state.requests.append(f"{method} {url.path}")
+        fault = self._fault(f"{method} {url.path}{'?watch' if query.get('watch') else ''}")
+        if fault and fault.after:
+            self._answer_of(method, url.path, query, body)
+        if fault:
+            if fault.status == 0:
+                self.connection.close()
+                self.close_connection = True
+                return
+            self._send(fault.status, _status(fault.status, fault.reason, fault.message))
+            return
+        if query.get("watch"):
+            self._stream(query)
+            return
+        self._send(*self._answer_of(method, url.path, query, body))
+
+    def _fault(self, request: str) -> Fault | None:
+        for fault in self.state.faults:
+            if request.startswith(fault.request) and fault.times > 0:
+                fault.times -= 1
+                return fault
+        return None
+
+    def _answer_of(self, method: str, path: str, query: dict[str, str], body: Resource) -> tuple[int, Resource]:
+        state = self.state
+        folder, _, name = path.rpartition("/")
+        if path == FLINK and method == "POST":
+            return state.create(body)
+        if path == FLINK:
+            label = query.get("labelSelector", "")
+            found = [one for one in state.deployments.values() if label in one["metadata"].get("labels", {"": ""})]
+            return 200, _list("FlinkDeploymentList", found, state._version)
+        if folder == FLINK and method == "DELETE":
+            return state.delete(name)
+        if folder == FLINK and name in state.deployments:
+            return 200, state.deployments[name]
+        if folder == f"{CORE}/configmaps" and name in state.config_maps:
+            return 200, {"kind": "ConfigMap", "metadata": {"name": name}, "data": state.config_maps[name]}
+        if path == f"{CORE}/pods":
+            app = query["labelSelector"].removeprefix("app=")
+            found = [pod for pod in state.pods if pod["metadata"]["labels"]["app"] == app]
+            return 200, _list("PodList", found, state._version)
+        if path == f"{CORE}/events":
+            assert query["fieldSelector"] == "type=Warning"
+            return 200, _list("EventList", state.events, state._version)
+        return 404, _status(404, "NotFound", f'"{name}" not found')
+
+    def _stream(self, query: dict[str, str]) -> None:
+        name = query["fieldSelector"].removeprefix("metadata.name=")
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for event in self.state.watch(name, int(query["resourceVersion"]), float(query["timeoutSeconds"])):
+                line = json.dumps(event).encode() + b"\n"
+                self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+                self.wfile.flush()
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.close_connection = True
+
+    def _send(self, code: int, body: Resource) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def _list(kind: str, items: list[Resource], version: int) -> Resource:
+    return {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": str(version)}, "items": items}
+
+
+@contextmanager
+def running(state: Kubernetes, kubeconfig: Path) -> Iterator[str]:
+    """Serve `state` on a free port of this machine; `kubeconfig` is written to lead there."""
+    handler = type("Handler", (_Handler,), {"state": state})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "fake",
+        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+        "clusters": [{"name": "fake", "cluster": {"server": address}}],
+        "users": [{"name": "fake", "user": {}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump(config))
+    try:
+        yield address
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

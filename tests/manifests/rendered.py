@@ -1,0 +1,145 @@
+"""What is deployed, as data: overlays rendered, the FlinkDeployment of a run, the pods that the operator makes."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from beam_pcc.flink.plan import Manifests, plan
+from tests.manifests.tools import kustomize
+
+Resource = dict[str, Any]
+OVERLAYS = ("dev", "prod")
+DAY = dt.date(2026, 11, 20)
+
+
+@functools.cache
+def text(folder: str) -> str:
+    return kustomize(folder)
+
+
+def resources(overlay: str) -> list[Resource]:
+    return [one for one in yaml.safe_load_all(text(f"overlays/{overlay}")) if one]
+
+
+def one(overlay: str, kind: str, name: str) -> Resource:
+    found = [r for r in resources(overlay) if r["kind"] == kind and r["metadata"]["name"] == name]
+    assert len(found) == 1, f"{kind} {name}: {len(found)}"
+    return found[0]
+
+
+@functools.cache
+def _manifests(overlay: str) -> Manifests:
+    maps = {r["metadata"]["name"]: r["data"] for r in resources(overlay) if r["kind"] == "ConfigMap"}
+    return Manifests(maps["pcc-config"], yaml.safe_load(maps["pcc-template"]["flinkdeployment.yaml"]))
+
+
+def run(overlay: str, *flags: str) -> Resource:
+    """The FlinkDeployment that the launcher creates."""
+    return plan(_manifests(overlay), flags, DAY).resource
+
+
+def merged(into: Any, of: Any) -> Any:
+    """As the operator merges pod templates with kubernetes.operator.pod-template.merge-arrays-by-name: true."""
+    if isinstance(into, dict) and isinstance(of, dict):
+        return {key: merged(into[key], of[key]) if key in into and key in of else (into | of)[key] for key in into | of}
+    if (
+        isinstance(into, list)
+        and isinstance(of, list)
+        and all("name" in x for x in [*into, *of] if isinstance(x, dict))
+    ):
+        if not all(isinstance(x, dict) for x in [*into, *of]):
+            return of
+        names = list(dict.fromkeys(x["name"] for x in [*into, *of]))
+        both = {x["name"]: x for x in into}, {x["name"]: x for x in of}
+        return [
+            merged(both[0][n], both[1][n]) if all(n in side for side in both) else both[n in both[1]][n] for n in names
+        ]
+    return of
+
+
+def pods(deployment: Resource) -> dict[str, Resource]:
+    """JobManager's and TaskManager's pod, with the image and resources that the operator gives the main container."""
+    spec = deployment["spec"]
+    made = {}
+    for part in ("jobManager", "taskManager"):
+        pod: Resource = copy.deepcopy(merged(spec.get("podTemplate", {}), spec[part].get("podTemplate", {})))
+        main = next(c for c in pod["spec"]["containers"] if c["name"] == "flink-main-container")
+        size = {"cpu": str(spec[part]["resource"]["cpu"]), "memory": kubernetes_size(spec[part]["resource"]["memory"])}
+        main |= {"image": spec["image"], "resources": {"requests": size, "limits": size}}
+        pod["spec"]["serviceAccountName"] = spec["serviceAccount"]
+        pod["metadata"] |= {"name": f"{deployment['metadata']['name']}-{part.lower()}", "namespace": "pcc-system"}
+        made[part] = pod
+    return made
+
+
+def kubernetes_size(memory: str) -> str:
+    """Flink's 2g and 1600m as Kubernetes writes them."""
+    return {"g": f"{memory[:-1]}Gi", "m": f"{memory[:-1]}Mi"}.get(memory[-1], memory)
+
+
+def all_pods(overlay: str) -> dict[str, Resource]:
+    """Every pod that can come of an overlay, by a telling name."""
+    found = {f"run {part}": pod for part, pod in pods(run(overlay)).items()}
+    for r in resources(overlay):
+        if r["kind"] == "FlinkDeployment":
+            found |= {f"{r['metadata']['name']} {part}": pod for part, pod in pods(r).items()}
+        if r["kind"] == "CronJob":
+            found[r["metadata"]["name"]] = r["spec"]["jobTemplate"]["spec"]["template"]
+    return found
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What a run's containers execute: arguments, the environment that the manifest sets, Flink's configuration."""
+
+    job_jar: list[str]
+    job_jar_environment: dict[str, str]
+    job_manager: list[str]
+    task_manager: list[str]
+    workers: list[str]
+    workers_environment: dict[str, str]
+    configuration: dict[str, str]
+
+
+def commands(deployment: Resource) -> Commands:
+    """The commands of a rendered FlinkDeployment, for whoever runs them without Kubernetes (tests on a local Flink).
+
+    JobManager and TaskManager are given as the operator starts them, without its `/docker-entrypoint.sh`:
+    docker/entrypoint.sh takes the same arguments.
+    """
+    made = pods(deployment)
+    job_jar = next(c for c in made["jobManager"]["spec"]["initContainers"] if c["name"] == "job-jar")
+    workers = next(c for c in made["taskManager"]["spec"]["containers"] if c["name"] == "python-workers")
+    spec = deployment["spec"]
+    return Commands(
+        job_jar=[*job_jar["command"], *job_jar["args"]],
+        job_jar_environment={e["name"]: e["value"] for e in job_jar["env"]},
+        job_manager=["standalone-job", "--job-classname", spec["job"]["entryClass"]],
+        task_manager=["taskmanager"],
+        workers=[*workers["command"], *workers.get("args", [])],
+        workers_environment={e["name"]: e["value"] for e in workers["env"]},
+        configuration={
+            **spec["flinkConfiguration"],
+            "parallelism.default": str(spec["job"]["parallelism"]),
+            "jobmanager.memory.process.size": spec["jobManager"]["resource"]["memory"],
+            "taskmanager.memory.process.size": spec["taskManager"]["resource"]["memory"],
+        },
+    )
+
+
+def crds() -> list[Path]:
+    """The operator's CRDs, where they lie beside the project; else none."""
+    from tests.manifests.tools import ROOT
+
+    for folder in (ROOT.parent / "shared", ROOT.parent.parent / "shared"):
+        found = sorted((folder / "flink-operator-1.15.0").glob("*.yml"))
+        if found:
+            return found
+    return []

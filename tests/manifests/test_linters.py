@@ -1,0 +1,191 @@
+"""Linters and unit tests of what is deployed: checkov, hadolint, promtool, actionlint; and its parts fit together."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.manifests import rendered, tools
+from tests.manifests.tools import ROOT
+
+pytestmark = pytest.mark.end_to_end  # the tools are installed once
+OBSERVABILITY = ROOT / "k8s/flink-operator/observability"
+NOT_CHECKED = {
+    "CKV_K8S_8": "liveness of Flink's own containers and of the launcher: the operator and the Job watch over them",
+    "CKV_K8S_9": "readiness of the same: nothing waits for a Service of theirs",
+    "CKV_K8S_15": "pull policy Always: images are named by digest, so another pull brings the same",
+    "CKV_K8S_38": "service account token: the launcher needs it, and a test asserts that nobody else has one",
+    "CKV_K8S_40": "uid above 10000: 9999 is Flink's, as everywhere; it owns nothing on a node",
+}
+
+
+def run(*command: object, cwd: Path = ROOT) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_checkov_finds_nothing_but_what_is_explained(tmp_path: Path) -> None:
+    digest = "registry.example/beam-pcc@sha256:" + "a" * 64
+    for overlay in rendered.OVERLAYS:
+        manifests = [
+            *rendered.resources(overlay),
+            *(
+                {"apiVersion": "v1", "kind": "Pod"} | p
+                for p in rendered.all_pods(overlay).values()
+                if "name" in p["metadata"]
+            ),
+        ]
+        text = yaml.safe_dump_all(json.loads(json.dumps(manifests)))
+        (tmp_path / f"{overlay}.yaml").write_text(text.replace("image: beam-pcc\n", f"image: {digest}\n"))
+    (tmp_path / "Dockerfile").write_text((ROOT / "Dockerfile").read_text())
+    checkov = [tools.linters() / "checkov", "--directory", tmp_path, "--quiet", "--compact", "--output", "json"]
+    skipped = ["--skip-check", ",".join(NOT_CHECKED), "--framework", "kubernetes", "dockerfile"]
+    reports = json.loads(run(*checkov, *skipped))
+    for report in reports:
+        assert report["summary"]["passed"] > 40, report["check_type"]
+        assert report["summary"]["failed"] == 0
+    assert {report["check_type"] for report in reports} == {"kubernetes", "dockerfile"}
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "docker/emulators/Dockerfile"])
+def test_hadolint(file: str) -> None:
+    run(tools.linters() / "hadolint", "--failure-threshold", "warning", ROOT / file)
+
+
+def test_the_workflow_is_one() -> None:
+    shellcheck = ROOT / ".venv/bin/shellcheck"
+    run(tools.needed("actionlint"), "-shellcheck", shellcheck, ROOT / ".github/workflows/deploy.yml")
+
+
+def test_the_alerts_ring_when_they_should_and_only_then(tmp_path: Path) -> None:
+    rule = yaml.safe_load((OBSERVABILITY / "prometheusrule.yaml").read_text())
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
+    tests = (OBSERVABILITY / "tests.yaml").read_text()
+    (tmp_path / "tests.yaml").write_text(tests)
+    promtool = tools.needed("promtool")
+    run(promtool, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml", cwd=tmp_path)
+    run(promtool, "test", "rules", "tests.yaml", cwd=tmp_path)
+
+
+def alerts() -> list[dict[str, Any]]:
+    rule = yaml.safe_load((OBSERVABILITY / "prometheusrule.yaml").read_text())
+    found: list[dict[str, Any]] = rule["spec"]["groups"][0]["rules"]
+    return found
+
+
+def test_every_alert_is_tested_and_has_its_page() -> None:
+    tests = (OBSERVABILITY / "tests.yaml").read_text()
+    pages = re.findall(r"^### (\w+)", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    for alert in alerts():
+        assert f"alertname: {alert['alert']}" in tests
+        assert alert["annotations"]["runbook"] == f"docs/operations.md#{alert['alert'].lower()}"
+        assert alert["alert"] in pages
+
+
+def test_the_metrics_that_are_watched_are_those_that_are_served() -> None:
+    from beam_pcc.flink.metrics import _HELP
+
+    watched = (OBSERVABILITY / "prometheusrule.yaml").read_text() + (
+        OBSERVABILITY / "grafana-dashboard.json"
+    ).read_text()
+    names = set(re.findall(r"\bpcc_run_\w+", watched))
+    assert names
+    assert names <= set(_HELP)
+
+
+def test_the_dashboard_is_whole() -> None:
+    dashboard = json.loads((OBSERVABILITY / "grafana-dashboard.json").read_text())
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    for panel in panels:
+        assert panel["targets"], panel["title"]
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+        for target in panel["targets"]:
+            assert 'namespace="$namespace"' in target["expr"], panel["title"]
+
+
+def test_the_expressions_of_the_dashboard_parse(tmp_path: Path) -> None:
+    dashboard = json.loads((OBSERVABILITY / "grafana-dashboard.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    rules = [{"record": f"panel:{n}", "expr": expression} for n, expression in enumerate(expressions)]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    run(tools.needed("promtool"), "check", "rules", "rules.yaml", cwd=tmp_path)
+
+
+def copies() -> list[str]:
+    found = []
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        match = re.match(r"COPY (?!--from)(?:--\S+ )*(.+)", line)
+        if match:
+            found += match[1].split()[:-1]
+    return found
+
+
+@pytest.mark.parametrize("source", copies())
+def test_what_the_image_copies_is_there_and_in_its_context(source: str) -> None:
+    if source.startswith("flink/") and not (ROOT / "flink/pom.xml").exists():
+        tools.missing("flink/ is not there, so what the image takes of it cannot be looked at")
+    assert (ROOT / source).exists()
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert any(line.startswith("!") and (source == line[1:] or source.startswith(f"{line[1:]}/")) for line in ignored)
+
+
+def test_the_image_has_no_versions_of_its_own() -> None:
+    text = re.sub(r"^FROM .*|.*base\.name.*|# syntax.*", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    assert re.findall(r"\b\d+\.\d+\.\d+", text) == []
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for base in bases:
+        assert re.search(r":[^:]*\d+\.\d+", base), f"{base} is not pinned"
+    assert len({base for base in bases if base.startswith("python:")}) == 1
+
+
+def test_the_image_runs_as_the_manifests_want() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert "USER 9999:9999" in text
+    assert 'ENTRYPOINT ["/docker-entrypoint.sh"]' in text  # which the operator calls
+    last = text[text.rindex("FROM ") :]
+    assert not re.search(r"\b(apt-get|gcc|build-essential|maven|golang)\b", last)
+    for path in ("/opt/apache/beam/boot", "/opt/flink/lib/", "/opt/venv"):
+        assert path in last
+
+
+@pytest.mark.parametrize("role", ["standalone-job", "jobmanager", "taskmanager"])
+def test_the_entrypoint_starts_what_the_operator_asks_for(tmp_path: Path, role: str) -> None:
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / f"{role}.sh"
+    script.write_text('#!/bin/sh\necho "$0" "$@"\n')
+    script.chmod(0o755)
+    entrypoint = ROOT / "docker/entrypoint.sh"
+    said = subprocess.run(
+        [str(entrypoint), role, "-Da=b c"],
+        capture_output=True,
+        text=True,
+        env={"FLINK_HOME": str(tmp_path)},
+        check=True,
+    )
+    assert said.stdout.strip() == f"{script} start-foreground -Da=b c"
+
+
+def test_the_entrypoint_runs_anything_else_as_it_stands() -> None:
+    said = run(ROOT / "docker/entrypoint.sh", "printf", "%s|", "a b", "c")
+    assert said == "a b|c|"
+
+
+def test_compose_has_the_cluster_of_production() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert {"bigquery", "storage", "seed", "jobmanager", "taskmanager", "workers", "run"} <= set(services)
+    workers = rendered.commands(rendered.run("dev")).workers
+    assert services["workers"]["command"] == workers
+    assert services["workers"]["network_mode"] == "service:taskmanager"
+    for name in ("jobmanager", "taskmanager", "workers", "run"):
+        service = services[name]
+        assert service["read_only"] is True
+        for volume in service.get("volumes", []):
+            assert (ROOT / volume.split(":")[0]).exists(), volume
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:")

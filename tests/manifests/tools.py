@@ -1,0 +1,85 @@
+"""The tools that look at manifests, Dockerfile and scripts: an environment of linters, and programs built with Go.
+
+Made once and kept in .linters/ between runs. A tool that cannot be had skips its tests, and fails them with CI=true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+CACHE = ROOT / ".linters"
+REQUIREMENTS = HERE / "requirements.txt"
+_GO = {
+    "promtool": "github.com/prometheus/prometheus/cmd/promtool@v0.316.0",
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
+    "kustomize": "sigs.k8s.io/kustomize/kustomize/v5@v5.5.0",
+}
+
+
+def linters() -> Path:
+    """The folder of the linters' programs, with a Python that has kubernetes-validate, jsonschema and tree-sitter."""
+    folder = CACHE / hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    if not (folder / "complete").exists():
+        print("making the environment of the linters (two minutes, the first time)", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        install = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "--require-hashes", "--requirement", REQUIREMENTS], check=True)
+        (folder / "complete").touch()
+    return folder / "bin"
+
+
+def go_program(name: str) -> Path | None:
+    """One of `_GO`, built if it is not there; None without Go."""
+    package = _GO[name]
+    folder = CACHE / package.rpartition("/")[2].replace("@", "-")
+    made = folder / name
+    if made.exists():
+        return made
+    go = shutil.which("go")
+    if go is None:
+        return None
+    # Some of them want a newer Go than a distribution has; the go command then gets that, a Go module like any other.
+    env = {**os.environ, "GOBIN": str(folder), "GOTOOLCHAIN": "auto"}
+    print(f"building {name} (some minutes, the first time)", flush=True)
+    subprocess.run([go, "install", package], check=True, env=env)
+    return made
+
+
+def needed(name: str) -> Path:
+    """As `go_program`; without Go the test is skipped, or with CI=true fails."""
+    made = go_program(name)
+    return made if made else missing(f"Go is not found, so {name} cannot be built")
+
+
+def missing(words: str) -> Path:
+    """Skip the test in a word, or with CI=true fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(words)
+    pytest.skip(words)
+
+
+def kustomize(folder: str) -> str:
+    """What an overlay (below k8s/flink-operator) renders to: by kubectl, or where there is none by kustomize itself."""
+    kubectl = shutil.which("kubectl")
+    command = [kubectl, "kustomize"] if kubectl else [str(needed("kustomize")), "build"]
+    done = subprocess.run(
+        [*command, str(ROOT / "k8s/flink-operator" / folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+if __name__ == "__main__":  # before the tests, so that it is seen
+    print(linters())
+    for program in ("promtool", "actionlint", *(() if shutil.which("kubectl") else ("kustomize",))):
+        print(go_program(program) or f"Go is not found, so the tests of {program} are left out")
