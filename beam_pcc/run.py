@@ -17,11 +17,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pcc import pipeline as graph
 from beam_pcc.errors import ConfigurationError, PccError, RunError, from_runner
+from beam_pcc.features import TextMode
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.publish import Outcome, Rules, monitoring_row, read_outcome
 from beam_pcc.settings import RunSettings
 from beam_pcc.sources import read_cases
 from beam_pcc.staging import StagingArea, heal, new_run_id
+from beam_pcc.text_mode import text_mode
 from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run, Warehouse, prepare_tables
 
@@ -52,15 +54,17 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
             for run_id in heal(area.root, now):
                 _log.info("removed what the dead run %s had staged", run_id)
             read = read_cases(settings, area.join("export"))
-            model = _model(settings)
+            model, shadow = _models(settings)
+            text = text_mode(settings, model.metadata, shadow.metadata if shadow else None)
             identity = dataclasses.replace(
                 identity,
                 model_version=model.name,
                 embedding_model=model.metadata.embedding_model,
                 model_sha256=model.file.sha256,
+                shadow_version=shadow.name if shadow else None,
             )
             prepare_tables(warehouse, dry_run=settings.dry_run)
-            return _execute(settings, options, warehouse, identity, area, model, read)
+            return _execute(settings, options, warehouse, identity, area, model, shadow, text, read)
     except BaseException as error:
         failure = _explain(error)
         if isinstance(error, Stopped):  # who stops a run does not wait for long
@@ -89,11 +93,14 @@ def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
     )
 
 
-def _model(settings: RunSettings) -> ModelVersion:
+def _models(settings: RunSettings) -> tuple[ModelVersion, ModelVersion | None]:
+    """The model of the run, and the one that scores in its shadow; both loaded and checked."""
     registry = Registry(settings.models)
     version = registry.resolve(settings.model_version, force_latest=settings.force_latest)
     checked, _ = registry.load(version, sha256=settings.model_sha256)
-    return checked
+    if settings.shadow_version is None:
+        return checked, None
+    return checked, registry.load(registry.resolve(settings.shadow_version))[0]
 
 
 def _execute(
@@ -103,13 +110,17 @@ def _execute(
     identity: Run,
     area: StagingArea,
     model: ModelVersion,
+    shadow: ModelVersion | None,
+    text: TextMode | None,
     read: beam.PTransform,
 ) -> Outcome:
     pipeline = beam.Pipeline(options=options)
     graph.build(
         pipeline,
         read=read,
+        text=text,
         model=model,
+        shadow=shadow,
         review_band=settings.review_band,
         warehouse=warehouse,
         run=identity,

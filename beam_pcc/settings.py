@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "BQ_MONITORING_TABLE": "project.dataset.table, where --monitoring_table is not given",
 }
 ReadMethod = Literal["direct", "export", "arrow"]
+Backend = Literal["onnx", "openvino"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
 _NAMES = {
     "source": "BQ_SOURCE_TABLE",
@@ -65,6 +67,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "BigQuery needs gs://BUCKET/FOLDER)",
     )
     add_bigquery_arguments(parser)
+    add_text_arguments(parser)
     model = parser.add_argument_group("which model")
     model.add_argument("--model_version", help="exactly this version, such as v20261120_020000")
     model.add_argument(
@@ -73,6 +76,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="the newest version, whatever current.json and the day's first say",
     )
     model.add_argument("--model_sha256", help="refuse any model file but the one with this SHA-256 digest")
+    model.add_argument(
+        "--shadow_version",
+        help="score each case with this version too, and report how far the two differ; nothing else comes of it",
+    )
     rules = parser.add_argument_group("rules of the run")
     rules.add_argument("--dry_run", action="store_true", help="do all but publish")
     rules.add_argument(
@@ -139,6 +146,40 @@ def add_bigquery_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what only text needs."""
+    text = parser.add_argument_group("text instead of vectors (needs the text extra)")
+    text.add_argument("--text_column", help="make the vectors of the messages in this column")
+    text.add_argument(
+        "--encoder",
+        help="folder of the encoder, a path or gs://BUCKET/FOLDER (default: the one in MODELS/encoders that the model "
+        "names)",
+    )
+    text.add_argument(
+        "--encoder_backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="what computes it: onnx, or openvino (in bf16 where the CPU has it) (default: %(default)s)",
+    )
+    text.add_argument(
+        "--encoder_threads",
+        type=int,
+        default=2,
+        help="threads that it may use in each worker process (default: %(default)s)",
+    )
+
+
+def require_text_settings(text_column: str | None, encoder_threads: int) -> None:
+    """Refuse what cannot be meant. Raises ConfigurationError."""
+    if text_column is not None:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", text_column):
+            raise ConfigurationError(f"--text_column {one_line(text_column, 60)} is no name of a column")
+        if text_column in schemas.INPUT_COLUMNS:
+            raise ConfigurationError(f"--text_column {text_column} has another meaning: name the column of messages")
+    if not 1 <= encoder_threads <= 256:
+        raise ConfigurationError("--encoder_threads must be between 1 and 256")
+
+
 def add_partition_argument(parser: argparse.ArgumentParser) -> None:
     """Declare the one day of `run`."""
     parser.add_argument(
@@ -172,6 +213,11 @@ class RunSettings:
     monitoring_table: str | None = None
     quarantine_table: str | None = None
     retry_timeout: float = 300.0
+    text_column: str | None = None
+    encoder: str | None = None
+    encoder_backend: Backend = BACKENDS[0]
+    encoder_threads: int = 2
+    shadow_version: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("source", "warehouse", "models"):
@@ -190,6 +236,7 @@ class RunSettings:
                 raise ConfigurationError(f"--{name} must be between {low:g} and {high:g}")
         if not 1 <= self.batch_rows <= 100_000:
             raise ConfigurationError("--batch_rows must be between 1 and 100000")
+        require_text_settings(self.text_column, self.encoder_threads)
         for name in ("lock_timeout", "retry_timeout"):
             if not getattr(self, name) >= 0:
                 raise ConfigurationError(f"--{name} must not be negative")

@@ -65,14 +65,14 @@ class Store(Protocol):
         """Write a new folder, its files in this order; False, and nothing to be seen, if the name is taken."""
 
 
-def open_store(root: str) -> Store:
+def open_store(root: str, flag: str = "--models") -> Store:
     """The store at `root`, a path or gs://BUCKET/FOLDER. Raises ConfigurationError for any other address."""
     if root.startswith("gs://"):
-        with gcp_extra("--models"):
+        with gcp_extra(flag):
             from beam_pcc.models.cloud_store import CloudStore
         return CloudStore(root)
     if "://" in root:
-        raise ConfigurationError(f"--models {one_line(root, 120)}: write a folder, or gs://BUCKET/FOLDER")
+        raise ConfigurationError(f"{flag} {one_line(root, 120)}: write a folder, or gs://BUCKET/FOLDER")
     return LocalStore(root)
 
 

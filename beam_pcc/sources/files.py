@@ -31,8 +31,9 @@ class ReadFiles(beam.PTransform):
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
     """
 
-    def __init__(self, pattern: str, batch_rows: int) -> None:
+    def __init__(self, pattern: str, batch_rows: int, text_column: str | None = None) -> None:
         super().__init__()
+        self._text_column = text_column
         self._batch_rows = batch_rows
         self._files = _match(pattern)
 
@@ -42,9 +43,9 @@ class ReadFiles(beam.PTransform):
             begin
             | "Files" >> beam.Create(self._files)
             | "SpreadFiles" >> beam.Reshuffle()
-            | "Parts" >> beam.FlatMap(_parts).with_output_types(_Part)
+            | "Parts" >> beam.FlatMap(_parts, self._text_column).with_output_types(_Part)
             | "Spread" >> beam.Reshuffle()
-            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows).with_output_types(pa.RecordBatch)
+            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._text_column).with_output_types(pa.RecordBatch)
         )
 
 
@@ -87,26 +88,26 @@ def _explained(file: str, kind: str) -> Iterator[None]:
         ) from None
 
 
-def _parts(file: str) -> Iterator[_Part]:
+def _parts(file: str, text_column: str | None) -> Iterator[_Part]:
     if not _is_parquet(file):
         yield _Part(file, 0)
         return
     with _explained(file, "Parquet"), _parquet(file) as parquet:
-        check_input(parquet.schema_arrow, file)
+        check_input(parquet.schema_arrow, file, text_column)
         for row_group in range(parquet.num_row_groups):
             yield _Part(file, row_group)
 
 
-def _read(part: _Part, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
     if _is_parquet(part.file):
         with _explained(part.file, "Parquet"), _parquet(part.file) as parquet:
-            columns = list(schemas.INPUT_COLUMNS)
+            columns = check_input(parquet.schema_arrow, part.file, text_column)
             yield from _ahead(
                 parquet.iter_batches(batch_rows, row_groups=[part.row_group], columns=columns, use_threads=False)
             )
     else:
         with _explained(part.file, "JSONL"):
-            yield from _read_jsonl(part.file, batch_rows)
+            yield from _read_jsonl(part.file, batch_rows, text_column)
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -129,13 +130,13 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
         )
 
 
-def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
     with _text_bytes(file) as handle:
         line = _first_line(handle)
     if not line:
         return
-    schema = _jsonl_schema(line, file)
-    base64_vectors = schema.field("embedding_vector").type == pa.string()
+    schema = _jsonl_schema(line, file, text_column)
+    base64_vectors = "embedding_vector" in schema.names and schema.field("embedding_vector").type == pa.string()
     with _text_bytes(file) as handle:
         reader = pyarrow.json.open_json(
             handle,
@@ -166,17 +167,23 @@ def _first_line(handle: pa.NativeFile) -> bytes:
     return line
 
 
-def _jsonl_schema(line: bytes, file: str) -> pa.Schema:
+def _jsonl_schema(line: bytes, file: str, text_column: str | None) -> pa.Schema:
     """The types that the first row shows: ids may be numbers, vectors base64 (BigQuery exports BYTES so)."""
     row = json.loads(line)
     if not isinstance(row, dict):
         raise SourceError(f"{file}: its first line is not a JSON object; write one object a line")
-    missing = [name for name in schemas.INPUT_COLUMNS if name not in row]
+    wanted = schemas.INPUT_COLUMNS if text_column is None else ("case_id", text_column, "timestamp")
+    missing = [name for name in wanted if name not in row]
     if missing:
         raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {', '.join(list(row)[:8])})")
     case_id = pa.int64() if isinstance(row["case_id"], int) else pa.string()
-    vector = pa.string() if isinstance(row["embedding_vector"], str) else pa.list_(pa.float64())
-    return pa.schema([("case_id", case_id), ("embedding_vector", vector), ("timestamp", pa.string())])
+    columns = [("case_id", case_id)]
+    if text_column is not None:
+        columns.append((text_column, pa.string()))
+    if "embedding_vector" in row:
+        vector = pa.string() if isinstance(row["embedding_vector"], str) else pa.list_(pa.float64())
+        columns.append(("embedding_vector", vector))
+    return pa.schema([*columns, ("timestamp", pa.string())])
 
 
 def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -189,4 +196,4 @@ def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:
             return b""
 
     column = pa.array([decoded(t) for t in rows.column("embedding_vector").to_pylist()], pa.binary())
-    return rows.set_column(1, "embedding_vector", column)
+    return rows.set_column(rows.schema.get_field_index("embedding_vector"), "embedding_vector", column)

@@ -36,6 +36,7 @@ class Run:
     model_version: str | None = None
     embedding_model: str | None = None
     model_sha256: str | None = None
+    shadow_version: str | None = None
 
 
 @dataclass(frozen=True)
