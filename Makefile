@@ -31,7 +31,7 @@ format: $(STAMP) ## rewrite the code in its one format
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/shellcheck run_local.sh requirements/lock.sh requirements/venv.sh .ci/run
+	$(BIN)/shellcheck run_local.sh requirements/lock.sh requirements/venv.sh requirements/weights.sh .ci/run
 
 types: $(STAMP)
 	$(BIN)/mypy

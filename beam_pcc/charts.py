@@ -105,3 +105,15 @@ class Chart:
             f'aria-label="{escape(self._title, quote=True)}"><title>{escape(self._title)}</title>'
             f"<style>{_STYLE}</style>{''.join(frame)}{''.join(self._parts)}</svg>"
         )
+
+
+def small_axis(highest: float, name: str = "") -> Axis:
+    """As `count_axis`, also for what is below one."""
+    if highest >= 1 or highest <= 0:
+        return count_axis(highest, name)
+    power = 1.0
+    while highest * power < 1:
+        power *= 10
+    axis = count_axis(highest * power * 10, name)
+    ticks = [tick / power / 10 for tick in axis.ticks]
+    return Axis(0.0, ticks[-1], ticks, [f"{tick:.6g}" for tick in ticks], name)

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from beam_pcc import __version__
-from beam_pcc.commands import EXIT_CODES, Parser, encoder, models, run, tables, train
+from beam_pcc.commands import EXIT_CODES, Parser, encoder, models, report, run, tables, train
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
 
-_GROUPS = (run, train, encoder, models, tables)  # in the order of --help
+_GROUPS = (run, report, train, encoder, models, tables)  # in the order of --help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

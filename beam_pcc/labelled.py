@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import glob
 import re
 import unicodedata
 from collections.abc import Hashable, Sequence
@@ -56,7 +57,9 @@ class Labelled:
 
 
 def read_labelled(path: str, text_column: str | None = None) -> Labelled:
-    """Read a Parquet or JSONL file with `intent` and the text column, or with INPUT_COLUMNS (timestamp may be absent).
+    """Read Parquet or JSONL with `intent` and the text column, or with INPUT_COLUMNS (timestamp may be absent).
+
+    `path` may be a glob of files of one kind.
 
     Rows that say the same (texts: but for case, digits, spaces and punctuation) are kept once, so that none is both in
     a training part and in a hold-out.
@@ -97,10 +100,15 @@ def same(text: str) -> str:
 
 def _table(path: str) -> pa.Table:
     json_lines = path.endswith(".jsonl")
+    files = sorted(glob.glob(path)) if glob.has_magic(path) else [path]  # noqa: PTH207 - also of absolute ones
     try:
-        if json_lines:
-            return pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=_JSON_BLOCK))
-        return pq.read_table(path)
+        if not files:
+            raise FileNotFoundError("no file matches")
+        options = pyarrow.json.ReadOptions(block_size=_JSON_BLOCK)
+        tables = [
+            pyarrow.json.read_json(file, read_options=options) if json_lines else pq.read_table(file) for file in files
+        ]
+        return pa.concat_tables(tables, promote_options="default")
     except (OSError, pa.ArrowException) as error:
         kind = "JSONL" if json_lines else "Parquet"
         raise ConfigurationError(f"--data {path} cannot be read as {kind}: {one_line(error, 160)}") from None

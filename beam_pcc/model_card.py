@@ -58,9 +58,9 @@ def card(about: ModelMetadata) -> str:
     lines = [
         f"# Model card: {about.version}",
         "",
-        "Says of a customer-support case whether it is a privacy case (`PC`: the customer asks to see, delete, correct,",
-        "move or keep from use the data held about them, or complains of its handling) or not (`NOT_PC`). A calibrated",
-        f"logistic regression on {about.feature_count} values ({about.embedding_model}).",
+        "Says of a customer-support case whether it is a privacy case or not. `PC`: the customer asks to see, delete,",
+        "correct or move the data held about them, objects to its use, or complains of its handling; else `NOT_PC`.",
+        f"A calibrated logistic regression on {about.feature_count} values ({about.embedding_model}).",
         "",
         f"- trained at {about.trained_at}, on {on['rows']:,} rows of `{one_line(on['data'], 80)}`, of them "
         f"{on['holdout']:,} held out; left out: {on['dropped']:,} unfit, {on['duplicates']:,} duplicates, "

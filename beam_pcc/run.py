@@ -95,12 +95,14 @@ def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
 
 def _models(settings: RunSettings) -> tuple[ModelVersion, ModelVersion | None]:
     """The model of the run, and the one that scores in its shadow; both loaded and checked."""
-    registry = Registry(settings.models)
+    registry = Registry(settings.models, settings.signer)
     version = registry.resolve(settings.model_version, force_latest=settings.force_latest)
     checked, _ = registry.load(version, sha256=settings.model_sha256)
-    if settings.shadow_version is None:
+    shadow = settings.shadow_version or registry.shadow()
+    if shadow in (None, "none", version):
         return checked, None
-    return checked, registry.load(registry.resolve(settings.shadow_version))[0]
+    registry.require(shadow, "--shadow_version" if settings.shadow_version else "current.json")
+    return checked, registry.load(shadow)[0]
 
 
 def _execute(

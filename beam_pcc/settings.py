@@ -9,9 +9,10 @@ import argparse
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, one_line
@@ -22,7 +23,9 @@ ENVIRONMENT = {
     "BQ_SOURCE_TABLE": "project.dataset.table[_{partition}], where --source is not given",
     "BQ_OUTPUT_TABLE": "project.dataset.table, where --output_table is not given",
     "BQ_MONITORING_TABLE": "project.dataset.table, where --monitoring_table is not given",
+    "MODEL_PUBLIC_KEY": "PEM file of the key that signs versions, where --model_public_key is not given",
 }
+Action: TypeAlias = Callable[[argparse.Namespace], int]
 ReadMethod = Literal["direct", "export", "arrow"]
 Backend = Literal["onnx", "openvino"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -34,6 +37,19 @@ _NAMES = {
 }
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Whose signature is asked for: that of a public key, or one by a certificate that leads to one of these.
+
+    Attributes:
+        public_key: A PEM file of an elliptic curve key.
+        certificates: PEM files of the certificates that are trusted, roots included.
+    """
+
+    public_key: str | None = None
+    certificates: tuple[str, ...] = ()
 
 
 def parse_partition(text: str, today: dt.date | None = None) -> dt.date:
@@ -78,8 +94,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--model_sha256", help="refuse any model file but the one with this SHA-256 digest")
     model.add_argument(
         "--shadow_version",
-        help="score each case with this version too, and report how far the two differ; nothing else comes of it",
+        help="score each case with this version too, and report how far the two differ (default: current.json's; "
+        "none for none)",
     )
+    add_signer_arguments(parser)
     rules = parser.add_argument_group("rules of the run")
     rules.add_argument("--dry_run", action="store_true", help="do all but publish")
     rules.add_argument(
@@ -169,6 +187,35 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_signer_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare whose signature a version must have."""
+    signed = parser.add_argument_group("whose signature a version must have (needs the signing extra)")
+    signed.add_argument(
+        "--model_public_key",
+        help="PEM file of a public key: refuse a version that it did not sign (else MODEL_PUBLIC_KEY)",
+    )
+    signed.add_argument(
+        "--model_certificates",
+        nargs="+",
+        default=[],
+        help="PEM files of trusted certificates: refuse a version that was not signed by one that leads to them",
+    )
+
+
+def signer(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Signer | None:
+    """Whose signature is asked for, if anybody's. Raises ConfigurationError if that is not clear."""
+    key = getattr(flags, "model_public_key", None)
+    certificates = tuple(getattr(flags, "model_certificates", None) or ())
+    if key and certificates:
+        raise ConfigurationError("--model_public_key and --model_certificates exclude each other: give one")
+    if not certificates:
+        key = key or environment.get("MODEL_PUBLIC_KEY") or None
+    for file in (key, *certificates):
+        if file is not None and not Path(file).is_file():
+            raise ConfigurationError(f"the key or certificate {one_line(file, 120)} is not there; check the path")
+    return Signer(key, certificates) if key or certificates else None
+
+
 def require_text_settings(text_column: str | None, encoder_threads: int) -> None:
     """Refuse what cannot be meant. Raises ConfigurationError."""
     if text_column is not None:
@@ -218,6 +265,7 @@ class RunSettings:
     encoder_backend: Backend = BACKENDS[0]
     encoder_threads: int = 2
     shadow_version: str | None = None
+    signer: Signer | None = None
 
     def __post_init__(self) -> None:
         for name in ("source", "warehouse", "models"):
@@ -263,4 +311,5 @@ class RunSettings:
             values[name] = values.get(name) or environment.get(variable)
         if values["source"] and "://" not in values["source"] and not getattr(flags, "source", None):
             values["source"] = f"bq://{values['source']}"
+        values["signer"] = signer(flags, environment)
         return cls(**{**values, "partition": partition, "dry_run": bool(flags.dry_run) or dry in _TRUE})

@@ -29,9 +29,9 @@ from beam_pcc.models.store import Store, open_store
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
 _FOLDS = 5
-# C of the logistic regression: standardised, 584 features want strong shrinkage; as they are, those of text want little.
+# C of the logistic regression: standardised, 584 features want strong shrinkage; those of text, as they are, little.
 _SCALED = (0.001, 0.01, 0.1)
-_PLAIN = (1.0, 3.0, 10.0, 30.0)
+_PLAIN = (0.5, 1.0, 2.0, 4.0, 8.0)
 _ANALYZER: tfidf.Analyzer = "char_wb"
 _NGRAMS = (3, 5)
 
@@ -85,7 +85,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     x, y = vectors[train_rows], rows.labels[train_rows]
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on how many share the sums
         shape = _best_shape(x, y, recipe.seed, scaled=features is None)
-        model = _calibrated(*shape).fit(x, y)
+        model = _calibrated(*shape, _weights(y)).fit(x, y)
         threshold = recipe.threshold
         if recipe.min_precision is not None:
             threshold = _threshold(shape, x, y, data, recipe.min_precision)
@@ -144,19 +144,31 @@ def _of_text(
     return features, join(embeddings, terms, texts)
 
 
-def _linear(scaled: bool, c: float) -> Any:
+def _weights(y: Labels) -> dict[str | int, float]:
+    """PC (with its subtypes) and NOT_PC weigh the same in all; a subtype as much as it is often.
+
+    scikit-learn numbers the classes where it predicts on folds, so each stands there under its number too.
+    """
+    negative = float((y == schemas.NOT_PC).mean())
+    made: dict[str | int, float] = {}
+    for number, c in enumerate(np.unique(y)):
+        made[str(c)] = made[number] = 0.5 / (negative if c == schemas.NOT_PC else 1 - negative)
+    return made
+
+
+def _linear(scaled: bool, c: float, weights: Mapping[str | int, float]) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    regression = LogisticRegression(C=c, max_iter=2_000, class_weight="balanced")
+    regression = LogisticRegression(C=c, max_iter=2_000, class_weight=weights)
     return make_pipeline(StandardScaler(), regression) if scaled else make_pipeline(regression)
 
 
-def _calibrated(scaled: bool, c: float) -> Any:
+def _calibrated(scaled: bool, c: float, weights: Mapping[str | int, float]) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
 
-    return CalibratedClassifierCV(_linear(scaled, c), method="sigmoid", cv=_FOLDS, ensemble=False)
+    return CalibratedClassifierCV(_linear(scaled, c, weights), method="sigmoid", cv=_FOLDS, ensemble=False)
 
 
 def _best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> tuple[bool, float]:
@@ -167,7 +179,7 @@ def _best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> tu
     truth, classes = y != schemas.NOT_PC, np.unique(y).tolist()
 
     def brier(c: float) -> float:
-        found = cross_val_predict(_linear(scaled, c), x, y, cv=folds, method="predict_proba")
+        found = cross_val_predict(_linear(scaled, c, _weights(y)), x, y, cv=folds, method="predict_proba")
         return float(np.mean((scoring.privacy_probability(found, classes) - truth) ** 2))
 
     return scaled, min(_SCALED if scaled else _PLAIN, key=brier)
@@ -177,7 +189,7 @@ def _threshold(shape: tuple[bool, float], x: schemas.Vectors, y: Labels, data: s
     """Chosen on folds that the model was not fitted on; the hold-out stays unseen until it is measured."""
     from sklearn.model_selection import cross_val_predict
 
-    found = cross_val_predict(_calibrated(*shape), x, y, cv=_FOLDS, method="predict_proba")
+    found = cross_val_predict(_calibrated(*shape, _weights(y)), x, y, cv=_FOLDS, method="predict_proba")
     probability = scoring.privacy_probability(found, np.unique(y).tolist())
     threshold = evaluation.threshold_for(y != schemas.NOT_PC, probability, precision)
     if threshold is None:

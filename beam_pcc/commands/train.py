@@ -29,7 +29,8 @@ def add(commands: Commands) -> None:
     settings.add_text_arguments(train)
 
     sample = command(commands, "sample", "write synthetic cases as Parquet", _sample)
-    sample.add_argument("--rows", type=int, default=2_000, help="how many (default: %(default)s)")
+    sample.add_argument("--rows", type=int, help="how many (default: 2000, or all messages)")
+    sample.add_argument("--messages", metavar="JSONL", help="a partition of the texts in this file instead of vectors")
     sample.add_argument("--output", required=True, help="the .parquet file to write")
     sample.add_argument("--labelled", action="store_true", help="a training set: with intent, and no broken rows")
     sample.add_argument("--partition", default="yesterday", help="the day of the cases (default: %(default)s)")
@@ -68,10 +69,20 @@ def _train(flags: argparse.Namespace) -> int:
 
 def _sample(flags: argparse.Namespace) -> int:
     day = settings.parse_partition(flags.partition)
-    if flags.rows < 1:
+    if flags.rows is not None and flags.rows < 1:
         raise ConfigurationError("--rows must be at least 1")
     from beam_pcc import synthetic
 
-    synthetic.write(Path(flags.output), flags.rows, day, seed=flags.seed, with_intent=flags.labelled)
-    print(f"{flags.output}: {flags.rows:,} {'labelled ' if flags.labelled else ''}cases")
+    if flags.messages is not None:
+        try:
+            rows = synthetic.write_messages(Path(flags.messages), Path(flags.output), day, flags.rows)
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            raise ConfigurationError(
+                f"--messages {flags.messages} cannot be read: it must be JSONL with a text in each line"
+            ) from None
+        print(f"{flags.output}: {rows:,} messages")
+        return 0
+    rows = flags.rows or 2_000
+    synthetic.write(Path(flags.output), rows, day, seed=flags.seed, with_intent=flags.labelled)
+    print(f"{flags.output}: {rows:,} {'labelled ' if flags.labelled else ''}cases")
     return 0

@@ -143,6 +143,10 @@ class Warehouse(Protocol):
         """The monitoring row of a run."""
         ...
 
+    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+        """The newest monitoring rows, at most `last`, oldest first; of one partition, or of all."""
+        ...
+
     def query(self, sql: str) -> str:
         """Run one query; return its rows as a text table."""
         ...
