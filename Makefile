@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.dev
 
-.PHONY: help test check format lint types unit end-to-end emulators bench lock clean
+.PHONY: help test check format lint types unit end-to-end emulators encoders bench lock clean
 
 help: ## these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-test: lint types emulators ## everything: lint, types, all tests
+test: lint types emulators encoders ## everything: lint, types, all tests
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=5
 
 check: lint types unit ## format, lint, types and the quick tests (under 2 minutes)
@@ -17,12 +17,15 @@ check: lint types unit ## format, lint, types and the quick tests (under 2 minut
 unit: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not end_to_end"
 
-end-to-end: $(STAMP) emulators ## only the tests of whole runs
+end-to-end: $(STAMP) emulators encoders ## only the tests of whole runs
 	$(BIN)/pytest -n 2 --dist loadgroup -m end_to_end
 
 emulators: $(STAMP) # of BigQuery and Cloud Storage, for the tests
 	@$(BIN)/python -m tests.emulators.environment
 	@$(BIN)/python -m tests.emulators.fake_gcs
+
+encoders: $(STAMP) # the real encoder's weights and its reference, for the tests
+	@$(BIN)/python -m tests.encoders.environment
 
 format: $(STAMP) ## rewrite the code in its one format
 	$(BIN)/ruff format .
@@ -43,7 +46,7 @@ lock: ## raise the locked versions (needs uv)
 	requirements/lock.sh
 
 clean:
-	rm -rf $(VENV) .emulators build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .emulators .encoders build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(STAMP): requirements/dev.txt pyproject.toml setup.py requirements/venv.sh
 	PYTHON=$(PYTHON) requirements/venv.sh dev

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 16, 44
+WIDTH, HEIGHT = 420, 260  # narrow, so that the words can be read on a phone
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#57606a}.grid{stroke:#d8dee4}.axis{stroke:#8c959f}"
     ".a{fill:#0969da;stroke:#0969da}.b{fill:#bf8700;stroke:#bf8700}.line{fill:none;stroke-width:2.5}"
-    ".bar{stroke:none}.soft{opacity:.45}.mark{fill:none;stroke:#cf222e;stroke-dasharray:5 4;stroke-width:1.5}"
+    ".bar{stroke:none}.mark{fill:none;stroke:#cf222e;stroke-dasharray:5 4;stroke-width:1.5}"
 )
 Point = tuple[float, float]
 

@@ -96,6 +96,8 @@ class TextMode:
 
 def join(embeddings: Embeddings, tfidf: Tfidf, texts: Sequence[str]) -> schemas.Vectors:
     """Both halves of the vectors, beside each other."""
+    if not texts:
+        return np.empty((0, schemas.VECTOR_DIM), np.float32)
     terms = tfidf.vectorizer().transform(_cut(texts)).toarray()
     made: schemas.Vectors = np.hstack([embeddings, terms]).astype(np.float32)
     return made

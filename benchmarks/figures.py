@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import data
 import duckdb
 import one_run
 import peers
 
+import data
 from beam_pcc.models.registry import Registry
 from beam_pcc.options import beam_options
 

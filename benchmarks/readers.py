@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import apache_beam as beam
-import data
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import data
 from beam_pcc import coders
 from beam_pcc.gcp.names import TableId
 from beam_pcc.options import beam_options

@@ -19,3 +19,7 @@ echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-h
 # The emulators of the tests have an environment of their own.
 uv pip compile --quiet --python-version 3.13 --generate-hashes --no-header --no-annotate \
     tests/emulators/requirements.in --output-file tests/emulators/requirements.txt
+# So has the reference encoder: torch without what only GPUs' compilers need, which is installed without dependencies.
+uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --no-emit-package triton --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder \
+    tests/encoders/reference.in --output-file tests/encoders/reference.txt

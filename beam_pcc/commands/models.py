@@ -176,9 +176,9 @@ def _compare(flags: argparse.Namespace) -> int:
     print(_table(table))
     differ = comparison.differences(first, second, rows)
     print(
-        f"{len(rows.labels):,} rows, {differ.flipped:,} labelled otherwise: {first.version} has {differ.first_right:,} of"
+        f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})"
     )
-    print(f"them right, {second.version} {differ.second_right:,} (McNemar p = {differ.p_value:.3f})")
+    print(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
     return 0
 
 

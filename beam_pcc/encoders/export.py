@@ -38,6 +38,7 @@ def export(weights: str, to: str) -> Exported:
     folder = Path(weights)
     with extra("export", "beam-pcc encoder export"):
         import onnx
+        from safetensors import SafetensorError
         from safetensors.numpy import load
     try:
         config = json.loads((folder / _CONFIG).read_bytes())
@@ -46,7 +47,7 @@ def export(weights: str, to: str) -> Exported:
         if config["hidden_size"] != schemas.EMBEDDING_DIM:
             raise graph.GraphError(f"its vectors have {config['hidden_size']} values, not {schemas.EMBEDDING_DIM}")
         model = graph.build(config, load(raw))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(
             f"--from {weights} cannot be made an encoder ({one_line(why, 160)}); it must hold all-MiniLM-L6-v2 as "
