@@ -26,7 +26,7 @@ class Snapshot:
     def __init__(self, store: Store, version: str) -> None:
         self._store, self._version = store, version
         self.contents: dict[str, Content] = {}
-        for name in sorted(store.files(version)):
+        for name in sorted(name for name in store.files(version) if not name.startswith(".")):  # a lock, at most
             content = store.read(f"{version}/{name}", _MAX_BYTES)
             if content is not None:
                 self.contents[name] = content

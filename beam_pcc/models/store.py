@@ -119,8 +119,8 @@ class LocalStore:
     def replace(self, name: str, data: bytes, generation: int) -> bool:
         """See `Store`. A lock, whose empty file stays, keeps others out from comparing to replacing."""
         path = self._root / name
-        aside = path.with_name(f".{name}-{secrets.token_hex(4)}")
-        with _writing(path), path.with_name(f".{name}.lock").open("a") as lock:
+        aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        with _writing(path), path.with_name(f".{path.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             now = _generation(path.read_bytes()) if path.exists() else 0
             if now != generation:
