@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 420, 260  # narrow, so that the words can be read on a phone
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 22, 12, 44
 _STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#57606a}.grid{stroke:#d8dee4}.axis{stroke:#8c959f}"
-    ".a{fill:#0969da;stroke:#0969da}.b{fill:#bf8700;stroke:#bf8700}.line{fill:none;stroke-width:2.5}"
-    ".bar{stroke:none}.mark{fill:none;stroke:#cf222e;stroke-dasharray:5 4;stroke-width:1.5}"
+    "text{font:13px system-ui,sans-serif;fill:#57606a}.c-grid{stroke:#d8dee4}.c-axis{stroke:#8c959f}"
+    ".c-a{fill:#0969da;stroke:#0969da}.c-b{fill:#bf8700;stroke:#bf8700}.c-line{fill:none;stroke-width:2.5}"
+    ".c-bar{stroke:none}.c-mark{fill:none;stroke:#cf222e;stroke-dasharray:5 4;stroke-width:1.5}"
 )
 Point = tuple[float, float]
 
@@ -61,7 +61,7 @@ class Chart:
         for (start, end), height in zip(edges, heights, strict=True):
             (left, top), (right, bottom) = self._at(start, height), self._at(end, self._y.low)
             self._parts.append(
-                f'<rect class="bar {kind}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 0.5):.1f}" '
+                f'<rect class="c-bar c-{kind}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 0.5):.1f}" '
                 f'height="{max(bottom - top, 0):.1f}" rx="1.5"/>'
             )
 
@@ -69,27 +69,27 @@ class Chart:
         """A line through the points."""
         placed = [self._at(*point) for point in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-        self._parts.append(f'<polyline class="line {kind}" points="{path}"/>')
+        self._parts.append(f'<polyline class="c-line c-{kind}" points="{path}"/>')
         if dots:
-            self._parts += [f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in placed]
+            self._parts += [f'<circle class="c-{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in placed]
 
     def mark(self, start: Point, end: Point) -> None:
         """A dashed line, for a limit or an ideal."""
         (x1, y1), (x2, y2) = self._at(*start), self._at(*end)
-        self._parts.append(f'<line class="mark" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
+        self._parts.append(f'<line class="c-mark" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
 
     def svg(self) -> str:
         """The chart as one <svg> element."""
         frame = []
         for tick, label in zip(self._y.ticks, self._y.labels, strict=True):
             x, y = self._at(self._x.low, tick)
-            frame.append(f'<line class="grid" x1="{x:.1f}" y1="{y:.1f}" x2="{WIDTH - _RIGHT}" y2="{y:.1f}"/>')
+            frame.append(f'<line class="c-grid" x1="{x:.1f}" y1="{y:.1f}" x2="{WIDTH - _RIGHT}" y2="{y:.1f}"/>')
             frame.append(f'<text x="{x - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
         for tick, label in zip(self._x.ticks, self._x.labels, strict=True):
             x, y = self._at(tick, self._y.low)
             frame.append(f'<text x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">{escape(label)}</text>')
         base = HEIGHT - _BOTTOM
-        frame.append(f'<line class="axis" x1="{_LEFT}" y1="{base}" x2="{WIDTH - _RIGHT}" y2="{base}"/>')
+        frame.append(f'<line class="c-axis" x1="{_LEFT}" y1="{base}" x2="{WIDTH - _RIGHT}" y2="{base}"/>')
         frame.append(
             f'<text x="{(WIDTH + _LEFT - _RIGHT) / 2:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'
             f"{escape(self._x.name)}</text>"
