@@ -77,7 +77,7 @@ class Featurizer:
 
     def embed(self, texts: Sequence[str]) -> Embeddings:
         """The (n, 384) half."""
-        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(_cut(texts))
+        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(texts))
 
     def vectors(self, texts: Sequence[str], embeddings: Embeddings | None = None) -> schemas.Vectors:
         """(n, 584) float32: what the encoder says, then what the terms say. None of the texts may be blank."""
@@ -98,12 +98,13 @@ def join(embeddings: Embeddings, tfidf: Tfidf, texts: Sequence[str]) -> schemas.
     """Both halves of the vectors, beside each other."""
     if not texts:
         return np.empty((0, schemas.VECTOR_DIM), np.float32)
-    terms = tfidf.vectorizer().transform(_cut(texts)).toarray()
+    terms = tfidf.vectorizer().transform(cut(texts)).toarray()
     made: schemas.Vectors = np.hstack([embeddings, terms]).astype(np.float32)
     return made
 
 
-def _cut(texts: Sequence[str]) -> list[str]:
+def cut(texts: Sequence[str]) -> list[str]:
+    """What of each text is looked at."""
     return [text[:MAX_CHARACTERS] for text in texts]
 
 

@@ -75,7 +75,13 @@ def card(about: ModelMetadata) -> str:
             f"({terms.analyzer}, {terms.ngrams[0]} to {terms.ngrams[1]})"
         )
     lines += ["- " + ", ".join(f"{name} {version}" for name, version in about.libraries.items()), "", "## Hold-out", ""]
-    lines += ["PC against NOT_PC; 95 % intervals by bootstrap.", "", "| metric | value | interval |", "|---|---|---|"]
+    lines += [
+        "PC against NOT_PC, by a model that learnt from the other rows only (this version then learnt from all, in the",
+        "same way); 95 % intervals by bootstrap.",
+        "",
+        "| metric | value | interval |",
+        "|---|---|---|",
+    ]
     for name, value in about.metrics.items():
         low, high = about.intervals[name]
         lines.append(f"| {_NAMES[name]} | {value:.3f} | {low:.3f} to {high:.3f} |")

@@ -6,10 +6,10 @@ import datetime as dt
 import io
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,11 @@ import threadpoolctl
 
 from beam_pcc import drift, evaluation, model_card, schemas, tfidf
 from beam_pcc.encoders import package
+from beam_pcc.encoders.base import open_encoder
 from beam_pcc.encoders.package import EncoderRef
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.features import DEFAULT_RUNTIME, Features, Featurizer, Runtime, join
-from beam_pcc.labelled import Labels, read_labelled, require_trainable
+from beam_pcc.features import DEFAULT_RUNTIME, Features, Runtime, cut, join
+from beam_pcc.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
@@ -34,6 +35,18 @@ _SCALED = (0.001, 0.01, 0.1)
 _PLAIN = (0.5, 1.0, 2.0, 4.0, 8.0)
 _ANALYZER: tfidf.Analyzer = "char_wb"
 _NGRAMS = (3, 5)
+
+
+Rows: TypeAlias = "npt.NDArray[np.int64]"
+Made: TypeAlias = "tuple[Features | None, schemas.Vectors]"
+
+
+class _Shape(NamedTuple):
+    """What is chosen on folds: whether features are standardised, C of the regression, and how it is calibrated."""
+
+    scaled: bool
+    c: float
+    calibration: str
 
 
 @dataclass(frozen=True)
@@ -78,21 +91,23 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     rows = read_labelled(data, recipe.text_column)
     require_trainable(rows, data)
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
-    features, vectors = None, rows.vectors
-    if rows.texts is not None:
-        features, vectors = _of_text(rows.texts, rows.labels, train_rows, data, models, recipe)
+    make = _vector_maker(rows, data, models, recipe)
+    features, vectors = make(train_rows)
     store.prepare()
     x, y = vectors[train_rows], rows.labels[train_rows]
+    held = vectors[holdout_rows], rows.labels[holdout_rows]
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on how many share the sums
         shape = _best_shape(x, y, recipe.seed, scaled=features is None)
-        model = _calibrated(*shape, _weights(y)).fit(x, y)
+        measured = _calibrated(shape, y).fit(x, y)
         threshold = recipe.threshold
         if recipe.min_precision is not None:
             threshold = _threshold(shape, x, y, data, recipe.min_precision)
+        # How good this way of training is was measured; the version itself learns from the held-out rows too.
+        features, vectors = make(np.arange(len(rows.labels)))
+        model = _calibrated(shape, rows.labels).fit(vectors, rows.labels)
     classes = tuple(str(c) for c in model.classes_)
     golden = vectors[holdout_rows[:GOLDEN_ROWS]]
-    held = vectors[holdout_rows], rows.labels[holdout_rows]
-    probability = scoring.privacy_probability(scoring.score(model, held[0]).probabilities, classes)
+    probability = scoring.privacy_probability(scoring.score(measured, held[0]).probabilities, classes)
     truth = held[1] != schemas.NOT_PC
     return _write(
         model,
@@ -109,7 +124,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
             "duplicates": rows.duplicates,
             "contradicting": rows.contradicting,
             "labels": _counts(rows.labels),
-            "settings": {"scaled": shape[0], "C": shape[1], "min_precision": recipe.min_precision},
+            "settings": {**shape._asdict(), "min_precision": recipe.min_precision},
         },
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
@@ -127,21 +142,27 @@ def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return first, second
 
 
-def _of_text(
-    texts: Sequence[str], labels: Labels, train_rows: npt.NDArray[np.int64], data: str, models: str, recipe: Recipe
-) -> tuple[Features, schemas.Vectors]:
-    """How the vectors are made, and the vectors of all rows. The terms are those of the training rows alone."""
+def _vector_maker(rows: Labelled, data: str, models: str, recipe: Recipe) -> Callable[[Rows], Made]:
+    """A function from training rows to how vectors are made, and the vectors of all rows.
+
+    Of text, the terms are chosen on those training rows alone; each text is encoded once.
+    """
+    texts = rows.texts
+    if texts is None:
+        return lambda _: (None, rows.vectors)
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
-    try:
-        terms = tfidf.fit(
-            [texts[row] for row in train_rows], labels[train_rows].tolist(), analyzer=_ANALYZER, ngrams=_NGRAMS
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
-    features = Features(encoder.sha256, terms)
-    embeddings = Featurizer(encoder, features, recipe.runtime).embed(texts)
-    return features, join(embeddings, terms, texts)
+    encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(cut(texts))
+
+    def make(train_rows: Rows) -> Made:
+        some, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
+        try:
+            terms = tfidf.fit(some, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
+        except ValueError as error:
+            raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
+        return Features(encoder.sha256, terms), join(encoded, terms, texts)
+
+    return make
 
 
 def _weights(y: Labels) -> dict[str | int, float]:
@@ -156,40 +177,55 @@ def _weights(y: Labels) -> dict[str | int, float]:
     return made
 
 
-def _linear(scaled: bool, c: float, weights: Mapping[str | int, float]) -> Any:
+def _linear(shape: _Shape, y: Labels) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    regression = LogisticRegression(C=c, max_iter=2_000, class_weight=weights)
-    return make_pipeline(StandardScaler(), regression) if scaled else make_pipeline(regression)
+    regression = LogisticRegression(C=shape.c, max_iter=2_000, class_weight=_weights(y))
+    return make_pipeline(StandardScaler(), regression) if shape.scaled else make_pipeline(regression)
 
 
-def _calibrated(scaled: bool, c: float, weights: Mapping[str | int, float]) -> Any:
+def _calibrated(shape: _Shape, y: Labels) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
 
-    return CalibratedClassifierCV(_linear(scaled, c, weights), method="sigmoid", cv=_FOLDS, ensemble=False)
+    return CalibratedClassifierCV(_linear(shape, y), method=shape.calibration, cv=_FOLDS, ensemble=False)
 
 
-def _best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> tuple[bool, float]:
-    """The regularisation under which held-out folds of the training rows are told best (Brier score of PC)."""
+def _best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> _Shape:
+    """The regularisation, then the calibration, under which held-out folds of the training rows are told best.
+
+    Best is the lowest Brier score of P(PC). One temperature for all classes keeps their order; a sigmoid for each class
+    also corrects the share of PC, which matters where PC is rare.
+    """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     truth, classes = y != schemas.NOT_PC, np.unique(y).tolist()
 
-    def brier(c: float) -> float:
-        found = cross_val_predict(_linear(scaled, c, _weights(y)), x, y, cv=folds, method="predict_proba")
+    def brier(model: Any, folds: int) -> float:
+        parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        found = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
         return float(np.mean((scoring.privacy_probability(found, classes) - truth) ** 2))
 
-    return scaled, min(_SCALED if scaled else _PLAIN, key=brier)
+    shapes = [_Shape(scaled, c, "sigmoid") for c in (_SCALED if scaled else _PLAIN)]
+    best = min(shapes, key=lambda shape: brier(_linear(shape, y), _FOLDS))
+    both = [best._replace(calibration=method) for method in _calibrations()]
+    return min(both, key=lambda shape: brier(_calibrated(shape, y), 3)) if len(both) > 1 else best
 
 
-def _threshold(shape: tuple[bool, float], x: schemas.Vectors, y: Labels, data: str, precision: float) -> float:
+def _calibrations() -> list[str]:
+    """The methods that the installed scikit-learn has: temperature came with 1.8."""
+    import sklearn
+
+    new = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+    return ["sigmoid", "temperature"] if new else ["sigmoid"]
+
+
+def _threshold(shape: _Shape, x: schemas.Vectors, y: Labels, data: str, precision: float) -> float:
     """Chosen on folds that the model was not fitted on; the hold-out stays unseen until it is measured."""
     from sklearn.model_selection import cross_val_predict
 
-    found = cross_val_predict(_calibrated(*shape, _weights(y)), x, y, cv=_FOLDS, method="predict_proba")
+    found = cross_val_predict(_calibrated(shape, y), x, y, cv=_FOLDS, method="predict_proba")
     probability = scoring.privacy_probability(found, np.unique(y).tolist())
     threshold = evaluation.threshold_for(y != schemas.NOT_PC, probability, precision)
     if threshold is None:

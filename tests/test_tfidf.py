@@ -44,7 +44,7 @@ def test_json_keeps_every_number(fitted: tfidf.Tfidf) -> None:
     assert through_json(fitted) == fitted
 
 
-def test_terms_are_those_that_part_the_labels(fitted: tfidf.Tfidf) -> None:
+def test_terms_depend_on_the_labels_and_on_nothing_else(fitted: tfidf.Tfidf) -> None:
     alone = tfidf.fit(TEXTS, LABELS, analyzer=fitted.analyzer, ngrams=fitted.ngrams)
     assert alone == fitted
     swapped = tfidf.fit(

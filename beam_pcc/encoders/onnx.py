@@ -15,7 +15,6 @@ def compute(model: bytes, threads: int) -> Compute:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # what it warns of is about the machine, and would be said once a worker
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting must not take cores from others
-    options.enable_cpu_mem_arena = False  # it would keep the memory of the largest batch for good
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def run(ids: Ids, mask: Ids) -> Embeddings:
