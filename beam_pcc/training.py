@@ -103,8 +103,9 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         if recipe.min_precision is not None:
             threshold = _threshold(shape, x, y, data, recipe.min_precision)
         # How good this way of training is was measured; the version itself learns from the held-out rows too.
-        features, vectors = make(np.arange(len(rows.labels)))
-        model = _calibrated(shape, rows.labels).fit(vectors, rows.labels)
+        all_rows = np.concatenate([train_rows, holdout_rows])
+        features, vectors = make(all_rows)
+        model = _calibrated(shape, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
     classes = tuple(str(c) for c in model.classes_)
     golden = vectors[holdout_rows[:GOLDEN_ROWS]]
     probability = scoring.privacy_probability(scoring.score(measured, held[0]).probabilities, classes)

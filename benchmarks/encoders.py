@@ -140,11 +140,12 @@ def table(
         lines.append(f"| {names.get(name, name)} | {rate:.0f} | {spread} | {f'>= {bar:g}' if bar else '-'} | {met} |")
     mean = sum(map(len, given)) / len(given)
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
     lines += [
         "",
-        f"Measured {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {flags.repeat} times in turns, {flags.threads} "
-        f"threads each, {flags.texts} messages of {mean:.0f} characters on average; {cpu[1] if cpu else '?'}, "
-        f"{os.cpu_count()} cores, load {load:.1f} at the start.",
+        f"Measured {now} UTC, {flags.repeat} times in turns, {flags.threads} threads each, {flags.texts} messages of "
+        f"{mean:.0f} characters on average; {cpu[1] if cpu else '?'}, {os.cpu_count()} cores, load {load:.1f} at the "
+        "start.",
     ]
     return lines
 
