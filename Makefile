@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.dev
 
-.PHONY: help test check format lint types unit end-to-end emulators linters bench lock clean
+.PHONY: help test check format lint types unit end-to-end emulators linters encoders flink-install bench lock clean
 
 help: ## these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-test: lint types emulators linters ## everything: lint, types, all tests
+test: lint types emulators linters encoders flink-install ## everything: lint, types, all tests
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=5
 
 check: lint types unit ## format, lint, types and the quick tests (under 2 minutes)
@@ -17,7 +17,7 @@ check: lint types unit ## format, lint, types and the quick tests (under 2 minut
 unit: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not end_to_end"
 
-end-to-end: $(STAMP) emulators linters ## only the tests of whole runs
+end-to-end: $(STAMP) emulators linters encoders flink-install ## only the tests of whole runs
 	$(BIN)/pytest -n 2 --dist loadgroup -m end_to_end
 
 emulators: $(STAMP) # of BigQuery and Cloud Storage, for the tests
@@ -27,6 +27,12 @@ emulators: $(STAMP) # of BigQuery and Cloud Storage, for the tests
 linters: $(STAMP) # of manifests, Dockerfile, workflow and alerts, for the tests
 	@$(BIN)/python -m tests.manifests.tools
 
+encoders: $(STAMP) # the real encoder's weights and its reference, for the tests
+	@$(BIN)/python -m tests.encoders.environment
+
+flink-install: $(STAMP) # the distribution and the runner bundle, for the tests; they say what is missing
+	@flink/cluster.sh install || true
+
 format: $(STAMP) ## rewrite the code in its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -34,7 +40,7 @@ format: $(STAMP) ## rewrite the code in its one format
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/shellcheck run_local.sh flink/cluster.sh requirements/lock.sh requirements/venv.sh .ci/run deploy-to-eks.sh docker/entrypoint.sh
+	$(BIN)/shellcheck run_local.sh flink/cluster.sh requirements/lock.sh requirements/venv.sh requirements/weights.sh .ci/run deploy-to-eks.sh docker/entrypoint.sh
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -46,7 +52,7 @@ lock: ## raise the locked versions (needs uv)
 	requirements/lock.sh
 
 clean:
-	rm -rf $(VENV) .emulators .linters build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .emulators .linters .encoders build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(STAMP): requirements/dev.txt pyproject.toml setup.py requirements/venv.sh
 	PYTHON=$(PYTHON) requirements/venv.sh dev

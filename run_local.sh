@@ -3,19 +3,24 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-rows=2000
+rows=
 partition=yesterday
 source=
 flink=
+text=
 usage() {
     cat <<'TEXT'
-usage: ./run_local.sh [--rows N] [--partition YYYYMMDD|today|yesterday] [--source S] [--flink]
+usage: ./run_local.sh [--text] [--rows N] [--partition YYYYMMDD|today|yesterday] [--source S] [--flink]
                       [more options of beam-pcc run]
 
 Makes .venv from hash-locked requirements, trains a small starter model on synthetic vectors into local/models, scores
-one partition and publishes it to local/pcc.duckdb. Run again, it takes seconds and replaces the partition.
+one partition and publishes it to local/pcc.duckdb. Run again, it takes seconds and replaces the partition. How it went
+is in local/report.html too.
 
-  --rows N         rows of the synthetic sample (default: 2000)
+  --text           score messages instead of vectors: trains a starter model on the messages in data/messages into
+                   local/text-models, and scores those in data/evaluation, which it has not seen (about three minutes
+                   the first time; a --source of yours must have a column text)
+  --rows N         rows of the sample (default: 2000, or each message once)
   --partition DAY  the day to score (default: yesterday)
   --source S       your own cases instead of the sample: a path or glob of .parquet or .jsonl, {partition} allowed
   --flink          run on a real Flink on this machine, which is started if it is not up (needs JDK 17 and Maven)
@@ -38,6 +43,7 @@ while [[ $# -gt 0 ]]; do
     esac
     case $1 in
     --help | -h) usage && exit 0 ;;
+    --text) text=yes && shift ;;
     --rows) need_value "$@" && rows=$2 && shift 2 ;;
     --partition) need_value "$@" && partition=$2 && shift 2 ;;
     --flink) flink=yes && shift ;;
@@ -45,17 +51,36 @@ while [[ $# -gt 0 ]]; do
     *) more+=("$1") && shift ;;
     esac
 done
-[[ $rows =~ ^[1-9][0-9]{0,8}$ ]] || {
+[[ ${rows:-1} =~ ^[1-9][0-9]{0,8}$ ]] || {
     echo "run_local.sh: --rows $rows is not a number of rows" >&2
     exit 2
 }
 
-requirements/venv.sh run
-if ! compgen -G "local/models/v*" >/dev/null; then
-    echo "training a starter model on synthetic vectors (it knows nothing of real cases)" >&2
-    .venv/bin/beam-pcc sample --rows 4000 --labelled --output local/labelled.parquet
-    .venv/bin/beam-pcc train --data local/labelled.parquet --models local/models
-    echo
+if [[ -n $text ]]; then
+    models=local/text-models
+    requirements/venv.sh text
+    if ! compgen -G "$models/v*" >/dev/null; then
+        weights=$(requirements/weights.sh local/minilm)
+        .venv/bin/beam-pcc encoder export --from "$weights" --to "$models/encoders"
+        echo "training a starter model on the messages of data/messages (docs/models.md tells what it can and cannot do)" >&2
+        .venv/bin/beam-pcc train --data 'data/messages/*.jsonl' --text_column text --models "$models"
+        echo
+    fi
+    if [[ -z $source ]]; then
+        source=local/messages.parquet
+        .venv/bin/beam-pcc sample --messages data/evaluation/messages.jsonl --output "$source" \
+            --partition "$partition" ${rows:+--rows "$rows"}
+    fi
+    more+=(--text_column text)
+else
+    models=local/models
+    requirements/venv.sh run
+    if ! compgen -G "$models/v*" >/dev/null; then
+        echo "training a starter model on synthetic vectors (it knows nothing of real cases)" >&2
+        .venv/bin/beam-pcc sample --rows 4000 --labelled --output local/labelled.parquet
+        .venv/bin/beam-pcc train --data local/labelled.parquet --models "$models"
+        echo
+    fi
 fi
 if [[ -n $flink ]]; then
     flink/cluster.sh up >&2
@@ -65,9 +90,13 @@ if [[ -n $flink ]]; then
     more+=(--runner FlinkRunner --flink_master "localhost:$port" --environment_config "localhost:$worker_port")
 fi
 code=0
-.venv/bin/beam-pcc run --partition "$partition" --source "${source:-sample://$rows}" \
-    --models local/models --warehouse local/pcc.duckdb ${more[@]+"${more[@]}"} || code=$?
+.venv/bin/beam-pcc run --partition "$partition" --source "${source:-sample://${rows:-2000}}" \
+    --models "$models" --warehouse local/pcc.duckdb ${more[@]+"${more[@]}"} || code=$?
+if [[ $code -eq 0 || $code -eq 3 ]] && [[ -f local/pcc.duckdb ]]; then
+    echo
+    .venv/bin/beam-pcc report --warehouse local/pcc.duckdb --output local/report.html || true
+fi
 if [[ -n $flink ]]; then
     printf '\n  Flink       http://localhost:%s, until you end it: flink/cluster.sh down\n' "$port"
 fi
-exit $code
+exit "$code"

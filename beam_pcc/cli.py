@@ -10,10 +10,10 @@ import threading
 from collections.abc import Sequence
 
 from beam_pcc import __version__
-from beam_pcc.commands import EXIT_CODES, Parser, flink, kubernetes, models, run, tables, train
+from beam_pcc.commands import EXIT_CODES, Parser, encoder, flink, kubernetes, models, report, run, tables, train
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
 
-_GROUPS = (run, flink, kubernetes, train, models, tables)  # in the order of --help
+_GROUPS = (run, flink, kubernetes, report, train, encoder, models, tables)  # in the order of --help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

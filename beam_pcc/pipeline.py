@@ -1,8 +1,8 @@
 r"""The whole graph on one screen: the wiring only.
 
-read -> validate -> score -> postprocess -> stage -> publish
-           \-> rejected -----------\-> rejected --/
-            \-> run statistics ------\----------/
+read -> validate -> (featurize) -> score -> postprocess -> stage -> publish
+           \-> rejected -----------------------\-> rejected --/
+            \-> run statistics ------------------\----------/
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import pyarrow as pa
 from apache_beam.ml.inference.base import PredictionResult, RunInference
 
 from beam_pcc import coders, schemas
+from beam_pcc.features import TextMode
 from beam_pcc.models.handler import PccModelHandler
 from beam_pcc.models.registry import ModelVersion
 from beam_pcc.publish import Outcome, Publish, Rules, StageRows
+from beam_pcc.shadow import CompareShadow
 from beam_pcc.staging import StagingArea
-from beam_pcc.statistics import SumStats
-from beam_pcc.steps import Label, Validate
+from beam_pcc.statistics import RunStats, SumStats
+from beam_pcc.steps import Featurize, Label, Validate
 from beam_pcc.warehouse.base import Run, StagedFile, Warehouse
 
 
@@ -25,7 +27,9 @@ def build(
     pipeline: beam.Pipeline,
     *,
     read: beam.PTransform,
+    text: TextMode | None = None,
     model: ModelVersion,
+    shadow: ModelVersion | None = None,
     review_band: float,
     warehouse: Warehouse,
     run: Run,
@@ -35,12 +39,20 @@ def build(
     """Wire one run into `pipeline`. What flows is RecordBatches; the one element that comes out is the Outcome."""
     coders.register()
     rows = pipeline | "Read" >> read
-    checked = rows | "Validate" >> beam.ParDo(Validate()).with_output_types(pa.RecordBatch).with_outputs(
-        "rejected", "stats", main="cases"
-    )
-    scores = checked.cases | "Score" >> RunInference(PccModelHandler(model, review_band)).with_output_types(
-        PredictionResult
-    )
+    checked = rows | "Validate" >> beam.ParDo(Validate(text.column if text else None)).with_output_types(
+        pa.RecordBatch
+    ).with_outputs("rejected", "stats", "texts", main="cases")
+    cases, rejects, sums = checked.cases, [checked.rejected], [checked.stats]
+    if text is not None:
+        made = checked.texts | "Featurize" >> beam.ParDo(Featurize(text.featurizer)).with_output_types(
+            pa.RecordBatch
+        ).with_outputs("rejected", "stats", main="cases")
+        cases = (checked.cases, made.cases) | "Cases" >> beam.Flatten()
+        rejects, sums = [*rejects, made.rejected], [*sums, made.stats]
+    scores = cases | "Score" >> RunInference(PccModelHandler(model, review_band)).with_output_types(PredictionResult)
+    if shadow is not None:
+        compare = CompareShadow(shadow, model.classes, model.metadata.threshold)
+        sums = [*sums, scores | "Shadow" >> beam.ParDo(compare).with_output_types(RunStats)]
     label = Label(model.classes, model.metadata.threshold, review_band)
     labelled = scores | "Postprocess" >> beam.ParDo(label).with_output_types(pa.RecordBatch).with_outputs(
         "rejected", "stats", main="predictions"
@@ -50,15 +62,13 @@ def build(
         StageRows(area, "predictions", schemas.STAGED_PREDICTIONS)
     ).with_output_types(StagedFile)
     rejected = (
-        (checked.rejected, labelled.rejected)
+        (*rejects, labelled.rejected)
         | "Rejected" >> beam.Flatten()
         | "StageRejected"
         >> beam.ParDo(StageRows(area, "rejected", schemas.STAGED_REJECTED)).with_output_types(StagedFile)
     )
     stats = (
-        (checked.stats, labelled.stats)
-        | "Statistics" >> beam.Flatten()
-        | "SumStatistics" >> beam.CombineGlobally(SumStats())
+        (*sums, labelled.stats) | "Statistics" >> beam.Flatten() | "SumStatistics" >> beam.CombineGlobally(SumStats())
     )
     files = (predictions, rejected) | "Staged" >> beam.Flatten() | "AllStaged" >> beam.combiners.ToList()
     return files | "Publish" >> beam.ParDo(Publish(warehouse, run, area, rules), beam.pvalue.AsSingleton(stats))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
@@ -24,6 +24,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pcc import errors, schemas
+from beam_pcc.drift import shifts
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.staging import StagingArea
 from beam_pcc.statistics import RunStats, psi
@@ -82,6 +83,7 @@ def monitoring_row(
     notes: str | None = None,
     error: str | None = None,
     drift_psi: float | None = None,
+    figures_of_scores: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The row of `pcc_monitoring_logs` for a run that ends now."""
     figures = figures or StagedFigures()
@@ -105,7 +107,32 @@ def monitoring_row(
         "drift_psi": drift_psi,
         "reject_reasons": json.dumps(dict(sorted(figures.rejected.items()))),
         "model_sha256": run.model_sha256,
+        **dict.fromkeys(_OF_SCORES),
+        **(figures_of_scores or {}),
+        "shadow_version": run.shadow_version,
     }
+
+
+_OF_SCORES = (
+    "score_histogram",
+    "baseline_histogram",
+    *(f"{block}_{what}_shift" for block in schemas.BLOCKS for what in ("norm", "mean")),
+    "shadow_flip_rate",
+    "shadow_psi",
+)
+
+
+def score_figures(stats: RunStats, baseline: Baseline | None) -> dict[str, Any]:
+    """The monitoring columns that tell how a run's scores and vectors lie against the baseline and the shadow's."""
+    found: dict[str, Any] = {"score_histogram": json.dumps(stats.score_histogram)}
+    if baseline:
+        found["baseline_histogram"] = json.dumps(baseline.score_histogram)
+        for block, shift in shifts(baseline.blocks, stats.vectors).items():
+            found |= {f"{block}_norm_shift": shift.norm, f"{block}_mean_shift": shift.mean}
+    if stats.shadow.rows:
+        found["shadow_flip_rate"] = stats.shadow.flipped / stats.shadow.rows
+        found["shadow_psi"] = psi(stats.shadow.own_histogram, stats.shadow.histogram)
+    return found
 
 
 def audit(figures: StagedFigures, rows_read: int, max_drop_rate: float) -> list[str]:
@@ -142,7 +169,14 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
         status: Status = "failed" if violations else "success" if stats.rows_read else "empty"
         error = f"audits refused to publish: {'; '.join(violations)}" if violations else None
         row = monitoring_row(
-            run, status, figures=figures, rows_read=stats.rows_read, notes=notes, error=error, drift_psi=drift
+            run,
+            status,
+            figures=figures,
+            rows_read=stats.rows_read,
+            notes=notes,
+            error=error,
+            drift_psi=drift,
+            figures_of_scores=score_figures(stats, rules.baseline),
         )
         if not rules.dry_run:
             replaces = status == "success" or (status == "empty" and rules.replace_with_empty)

@@ -11,23 +11,27 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TypeAlias
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from beam_pcc import pipeline as graph
 from beam_pcc.errors import ConfigurationError, PccError, RunError, from_runner
+from beam_pcc.features import TextMode
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.publish import Outcome, Rules, monitoring_row, read_outcome
 from beam_pcc.run_ids import new_run_id
 from beam_pcc.settings import RunSettings
 from beam_pcc.sources import read_cases
 from beam_pcc.staging import StagingArea, heal
+from beam_pcc.text_mode import text_mode
 from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run, Warehouse, prepare_tables
 
 _log = logging.getLogger(__name__)
 _PATIENCE_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
+_Models: TypeAlias = "tuple[ModelVersion, ModelVersion | None]"  # the run's, and the one in its shadow
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -61,8 +65,8 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
     warehouse.check()
     try:
         with _stoppable():
-            identity, model, read = _check(settings, identity, warehouse, area)
-            return _execute(_wire(settings, options, warehouse, identity, area, model, read), area)
+            identity, models, text, read = _check(settings, identity, warehouse, area)
+            return _execute(_wire(settings, options, warehouse, identity, area, models, text, read), area)
     except BaseException as error:
         failure = _explain(error)
         if isinstance(error, Stopped):  # who stops a run does not wait for long
@@ -93,8 +97,8 @@ def prepare_job(settings: RunSettings, options: PipelineOptions) -> str:
     identity, warehouse, area = _start(settings)
     warehouse.check()
     try:
-        identity, model, read = _check(settings, identity, warehouse, area)
-        _wire(settings, options, warehouse, identity, area, model, read).run().wait_until_finish()
+        identity, models, text, read = _check(settings, identity, warehouse, area)
+        _wire(settings, options, warehouse, identity, area, models, text, read).run().wait_until_finish()
     except BaseException as error:
         area.remove()
         raise from_runner(error) if isinstance(error, Exception) else error from error
@@ -110,21 +114,24 @@ def _start(settings: RunSettings) -> tuple[Run, Warehouse, StagingArea]:
 
 def _check(
     settings: RunSettings, identity: Run, warehouse: Warehouse, area: StagingArea
-) -> tuple[Run, ModelVersion, beam.PTransform]:
-    """What must be in order before a worker starts: the source, the model, the tables."""
+) -> tuple[Run, _Models, TextMode | None, beam.PTransform]:
+    """What must be in order before a worker starts: staging, the source, the models, the tables."""
     area.begin()
     for run_id in heal(area.root, identity.started_at):
         _log.info("removed what the dead run %s had staged", run_id)
     read = read_cases(settings, area.join("export"))
-    model = _model(settings)
+    models = _models(settings)
+    model, shadow = models
+    text = text_mode(settings, model.metadata, shadow.metadata if shadow else None)
     identity = dataclasses.replace(
         identity,
         model_version=model.name,
         embedding_model=model.metadata.embedding_model,
         model_sha256=model.file.sha256,
+        shadow_version=shadow.name if shadow else None,
     )
     prepare_tables(warehouse, dry_run=settings.dry_run)
-    return identity, model, read
+    return identity, models, text, read
 
 
 def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
@@ -141,11 +148,16 @@ def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
     )
 
 
-def _model(settings: RunSettings) -> ModelVersion:
-    registry = Registry(settings.models)
+def _models(settings: RunSettings) -> _Models:
+    """The model of the run, and the one that scores in its shadow; both loaded and checked."""
+    registry = Registry(settings.models, settings.signer)
     version = registry.resolve(settings.model_version, force_latest=settings.force_latest)
     checked, _ = registry.load(version, sha256=settings.model_sha256)
-    return checked
+    shadow = settings.shadow_version or registry.shadow()
+    if shadow in (None, "none", version):
+        return checked, None
+    shadow = registry.find(shadow, "--shadow_version" if settings.shadow_version else "current.json")
+    return checked, registry.load(shadow)[0]
 
 
 def _wire(
@@ -154,16 +166,20 @@ def _wire(
     warehouse: Warehouse,
     identity: Run,
     area: StagingArea,
-    model: ModelVersion,
+    models: _Models,
+    text: TextMode | None,
     read: beam.PTransform,
 ) -> beam.Pipeline:
     named = options.view_as(GoogleCloudOptions)
     named.job_name = named.job_name or f"pcc-{identity.run_id.lower()}"
     pipeline = beam.Pipeline(options=options)
+    model, shadow = models
     graph.build(
         pipeline,
         read=read,
+        text=text,
         model=model,
+        shadow=shadow,
         review_band=settings.review_band,
         warehouse=warehouse,
         run=identity,

@@ -61,6 +61,17 @@ CASES = pa.schema(
     ]
 )
 
+TEXTS = pa.schema(
+    [
+        _column("case_id", pa.string(), "Identifier of the case, unique in its partition"),
+        _column("text", pa.string(), "The message; it goes no further than to where it is made a vector"),
+        _column("timestamp", _UTC, "When the case was written"),
+    ]
+)
+
+SHADOW_VECTOR = "shadow_vector"
+"""A column that a CASES batch has besides, where a shadow model wants other vectors of the same texts."""
+
 STAGED_PREDICTIONS = pa.schema(
     [
         _column("case_id", pa.string(), "Identifier of the case"),
@@ -122,6 +133,16 @@ MONITORING = pa.schema(
         _column("drift_psi", pa.float64(), "PSI of the scores against the model's baseline", nullable=True),
         _column("reject_reasons", pa.string(), "JSON object: reason code to number of rows"),
         _column("model_sha256", pa.string(), "Digest of the model file that scored", nullable=True),
+        _column("score_histogram", pa.string(), "JSON array: cases by P(PC), in 10 equal bins", nullable=True),
+        _column("baseline_histogram", pa.string(), "JSON array: the same of the training hold-out", nullable=True),
+        *(
+            _column(f"{block}_{what}_shift", pa.float64(), f"{text} of the {block} block", nullable=True)
+            for block in BLOCKS
+            for what, text in (("norm", "Mean norm less the baseline's,"), ("mean", "Distance of means, in spreads,"))
+        ),
+        _column("shadow_version", pa.string(), "Version that scored in the shadow", nullable=True),
+        _column("shadow_flip_rate", pa.float64(), "Share of cases that it labels otherwise", nullable=True),
+        _column("shadow_psi", pa.float64(), "PSI of its scores against the model's own", nullable=True),
     ]
 )
 
@@ -140,7 +161,7 @@ def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(flat, VECTOR_DIM)
 
 
-def vectors_of(cases: pa.RecordBatch) -> Vectors:
+def vectors_of(cases: pa.RecordBatch, column: str = "vector") -> Vectors:
     """The (n, 584) float32 view of a CASES batch's vectors, without a copy."""
-    flat: Vectors = cases.column("vector").flatten().to_numpy(zero_copy_only=True)
+    flat: Vectors = cases.column(column).flatten().to_numpy(zero_copy_only=True)
     return flat.reshape(-1, VECTOR_DIM)

@@ -9,9 +9,10 @@ import argparse
 import datetime as dt
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, one_line
@@ -23,8 +24,12 @@ ENVIRONMENT = {
     "BQ_SOURCE_TABLE": "project.dataset.table[_{partition}], where --source is not given",
     "BQ_OUTPUT_TABLE": "project.dataset.table, where --output_table is not given",
     "BQ_MONITORING_TABLE": "project.dataset.table, where --monitoring_table is not given",
+    "MODEL_PUBLIC_KEY": "PEM file of the key that signs versions, where --model_public_key is not given",
 }
+Action: TypeAlias = Callable[[argparse.Namespace], int]
 ReadMethod = Literal["direct", "export", "arrow"]
+Backend = Literal["onnx", "openvino"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
 _NAMES = {
     "source": "BQ_SOURCE_TABLE",
@@ -33,6 +38,19 @@ _NAMES = {
 }
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Whose signature is asked for: that of a public key, or one by a certificate that leads to one of these.
+
+    Attributes:
+        public_key: A PEM file of an elliptic curve key.
+        certificates: PEM files of the certificates that are trusted, roots included.
+    """
+
+    public_key: str | None = None
+    certificates: tuple[str, ...] = ()
 
 
 def parse_partition(text: str, today: dt.date | None = None) -> dt.date:
@@ -66,6 +84,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "BigQuery needs gs://BUCKET/FOLDER)",
     )
     add_bigquery_arguments(parser)
+    add_text_arguments(parser)
     model = parser.add_argument_group("which model")
     model.add_argument("--model_version", help="exactly this version, such as v20261120_020000")
     model.add_argument(
@@ -74,6 +93,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="the newest version, whatever current.json and the day's first say",
     )
     model.add_argument("--model_sha256", help="refuse any model file but the one with this SHA-256 digest")
+    model.add_argument(
+        "--shadow_version",
+        help="score each case with this version too, and report how far the two differ (default: current.json's; "
+        "none for none)",
+    )
+    add_signer_arguments(parser)
     rules = parser.add_argument_group("rules of the run")
     rules.add_argument(
         "--run_id", help="the run's own id, for who starts it and looks for its row later (default: a new one)"
@@ -148,6 +173,69 @@ def default_partition(environment: Mapping[str, str] = os.environ) -> str | None
     return environment.get("PARTITION_DATE") or None
 
 
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what only text needs."""
+    text = parser.add_argument_group("text instead of vectors (needs the text extra)")
+    text.add_argument("--text_column", help="make the vectors of the messages in this column")
+    text.add_argument(
+        "--encoder",
+        help="folder of the encoder, a path or gs://BUCKET/FOLDER (default: the one in MODELS/encoders that the model "
+        "names)",
+    )
+    text.add_argument(
+        "--encoder_backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="what computes it: onnx, or openvino (in bf16 where the CPU has it) (default: %(default)s)",
+    )
+    text.add_argument(
+        "--encoder_threads",
+        type=int,
+        default=2,
+        help="threads that it may use in each worker process (default: %(default)s)",
+    )
+
+
+def add_signer_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare whose signature a version must have."""
+    signed = parser.add_argument_group("whose signature a version must have (needs the signing extra)")
+    signed.add_argument(
+        "--model_public_key",
+        help="PEM file of a public key: refuse a version that it did not sign (else MODEL_PUBLIC_KEY)",
+    )
+    signed.add_argument(
+        "--model_certificates",
+        nargs="+",
+        default=[],
+        help="PEM files of trusted certificates: refuse a version that was not signed by one that leads to them",
+    )
+
+
+def signer(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Signer | None:
+    """Whose signature is asked for, if anybody's. Raises ConfigurationError if that is not clear."""
+    key = getattr(flags, "model_public_key", None)
+    certificates = tuple(getattr(flags, "model_certificates", None) or ())
+    if key and certificates:
+        raise ConfigurationError("--model_public_key and --model_certificates exclude each other: give one")
+    if not certificates:
+        key = key or environment.get("MODEL_PUBLIC_KEY") or None
+    for file in (key, *certificates):
+        if file is not None and not Path(file).is_file():
+            raise ConfigurationError(f"the key or certificate {one_line(file, 120)} is not there; check the path")
+    return Signer(key, certificates) if key or certificates else None
+
+
+def require_text_settings(text_column: str | None, encoder_threads: int) -> None:
+    """Refuse what cannot be meant. Raises ConfigurationError."""
+    if text_column is not None:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", text_column):
+            raise ConfigurationError(f"--text_column {one_line(text_column, 60)} is no name of a column")
+        if text_column in schemas.INPUT_COLUMNS:
+            raise ConfigurationError(f"--text_column {text_column} has another meaning: name the column of messages")
+    if not 1 <= encoder_threads <= 256:
+        raise ConfigurationError("--encoder_threads must be between 1 and 256")
+
+
 def add_partition_argument(parser: argparse.ArgumentParser) -> None:
     """Declare the one day of `run`."""
     parser.add_argument(
@@ -181,6 +269,12 @@ class RunSettings:
     monitoring_table: str | None = None
     quarantine_table: str | None = None
     retry_timeout: float = 300.0
+    text_column: str | None = None
+    encoder: str | None = None
+    encoder_backend: Backend = BACKENDS[0]
+    encoder_threads: int = 2
+    shadow_version: str | None = None
+    signer: Signer | None = None
     run_id: str | None = None
 
     def __post_init__(self) -> None:
@@ -205,6 +299,7 @@ class RunSettings:
                 raise ConfigurationError(f"--{name} must be between {low:g} and {high:g}")
         if not 1 <= self.batch_rows <= 100_000:
             raise ConfigurationError("--batch_rows must be between 1 and 100000")
+        require_text_settings(self.text_column, self.encoder_threads)
         for name in ("lock_timeout", "retry_timeout"):
             if not getattr(self, name) >= 0:
                 raise ConfigurationError(f"--{name} must not be negative")
@@ -231,4 +326,5 @@ class RunSettings:
             values[name] = values.get(name) or environment.get(variable)
         if values["source"] and "://" not in values["source"] and not getattr(flags, "source", None):
             values["source"] = f"bq://{values['source']}"
+        values["signer"] = signer(flags, environment)
         return cls(**{**values, "partition": partition, "dry_run": bool(flags.dry_run) or dry in _TRUE})

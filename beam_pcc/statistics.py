@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import apache_beam as beam
 import numpy as np
@@ -13,24 +14,57 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pcc import schemas
+from beam_pcc.drift import VectorSums
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.models.scoring import Floats
+
+Histogram: TypeAlias = tuple[int, ...]
+EMPTY: Histogram = (0,) * SCORE_BINS
+
+
+@dataclass(frozen=True)
+class ShadowStats:
+    """What a shadow model said of the cases that both it and the run's own model could score."""
+
+    rows: int = 0
+    flipped: int = 0
+    own_histogram: Histogram = EMPTY
+    histogram: Histogram = EMPTY
+
+    def __add__(self, other: ShadowStats) -> ShadowStats:
+        return ShadowStats(
+            self.rows + other.rows,
+            self.flipped + other.flipped,
+            _added(self.own_histogram, other.own_histogram),
+            _added(self.histogram, other.histogram),
+        )
 
 
 @dataclass
 class RunStats:
     """Sums over any part of a run; `+` joins the parts in any order.
 
-    `score_histogram` counts P(PC) in SCORE_BINS equal bins over [0, 1].
+    `score_histogram` counts P(PC) in SCORE_BINS equal bins over [0, 1]; `vectors` sums the vectors that were scored.
     """
 
     rows_read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    score_histogram: tuple[int, ...] = (0,) * SCORE_BINS
+    score_histogram: Histogram = EMPTY
+    vectors: VectorSums = field(default_factory=VectorSums)
+    shadow: ShadowStats = field(default_factory=ShadowStats)
 
     def __add__(self, other: RunStats) -> RunStats:
-        histogram = tuple(a + b for a, b in zip(self.score_histogram, other.score_histogram, strict=True))
-        return RunStats(self.rows_read + other.rows_read, self.rejected + other.rejected, histogram)
+        return RunStats(
+            self.rows_read + other.rows_read,
+            self.rejected + other.rejected,
+            _added(self.score_histogram, other.score_histogram),
+            self.vectors + other.vectors,
+            self.shadow + other.shadow,
+        )
+
+
+def _added(some: Histogram, more: Histogram) -> Histogram:
+    return tuple(a + b for a, b in zip(some, more, strict=True))
 
 
 class SumStats(beam.CombineFn):
@@ -66,7 +100,7 @@ def predicted(predictions: pa.RecordBatch) -> Floats:
     return np.where(positive, confidence, 1.0 - confidence)
 
 
-def score_histogram(probability: Floats) -> tuple[int, ...]:
+def score_histogram(probability: Floats) -> Histogram:
     """Counts of P(PC) in SCORE_BINS equal bins over [0, 1]."""
     return tuple(np.histogram(probability, bins=SCORE_BINS, range=(0.0, 1.0))[0].tolist())
 

@@ -15,9 +15,11 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import PredictionResult
 from apache_beam.pvalue import TaggedOutput
 
-from beam_pcc import schemas, statistics
+from beam_pcc import drift, schemas, statistics
+from beam_pcc.features import Featurizer, featurize
 from beam_pcc.postprocess import postprocess
 from beam_pcc.statistics import RunStats
+from beam_pcc.text_validation import validate_texts
 from beam_pcc.validation import validate
 
 _log = logging.getLogger(__name__)
@@ -39,16 +41,42 @@ def _rejects(rejected: pa.RecordBatch) -> Counter[str]:
 
 
 class Validate(beam.DoFn):
-    """RecordBatch of INPUT_COLUMNS -> CASES; tags `rejected` (STAGED_REJECTED) and `stats` (RunStats)."""
+    """Input rows -> CASES; tags `rejected` (STAGED_REJECTED), `stats` (RunStats) and, of messages, `texts` (TEXTS)."""
+
+    def __init__(self, text_column: str | None = None) -> None:
+        self._text_column = text_column
 
     def process(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Split one batch."""
-        cases, rejected = validate(rows)
+        texts = None
+        if self._text_column is None:
+            cases, rejected = validate(rows)
+        else:
+            texts, cases, rejected = validate_texts(rows, self._text_column)
         count("batches", 1)
         count("rows_read", rows.num_rows)
-        count("rows_valid", cases.num_rows)
+        count("rows_valid", cases.num_rows + (texts.num_rows if texts else 0))
+        if texts is not None and texts.num_rows:
+            yield TaggedOutput("texts", texts)
         yield TaggedOutput("stats", RunStats(rows_read=rows.num_rows, rejected=_rejects(rejected)))
         if rejected.num_rows:
+            yield TaggedOutput("rejected", rejected)
+        if cases.num_rows:
+            yield cases
+
+
+class Featurize(beam.DoFn):
+    """TEXTS -> CASES; tags `rejected` (texts that no vector could be made of) and `stats`."""
+
+    def __init__(self, featurizer: Featurizer) -> None:
+        self._featurizer = featurizer
+
+    def process(self, texts: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
+        """Make the vectors of one batch. The encoder is loaded when the first one comes."""
+        cases, rejected = featurize(texts, self._featurizer)
+        count("rows_featurized", cases.num_rows)
+        if rejected.num_rows:
+            yield TaggedOutput("stats", RunStats(rejected=_rejects(rejected)))
             yield TaggedOutput("rejected", rejected)
         if cases.num_rows:
             yield cases
@@ -82,8 +110,14 @@ class Label(beam.DoFn):
         count("label_pc", positive)
         count("label_not_pc", predictions.num_rows - positive)
         count("review", predictions.num_rows - predictions.column("prediction_notes").null_count)
-        histogram = statistics.score_histogram(statistics.predicted(predictions))
-        yield TaggedOutput("stats", RunStats(rejected=_rejects(rejected), score_histogram=histogram))
+        yield TaggedOutput(
+            "stats",
+            RunStats(
+                rejected=_rejects(rejected),
+                score_histogram=statistics.score_histogram(statistics.predicted(predictions)),
+                vectors=drift.sums(schemas.vectors_of(result.example), leave_out=list(result.inference.errors)),
+            ),
+        )
         if rejected.num_rows:
             yield TaggedOutput("rejected", rejected)
         if predictions.num_rows:

@@ -7,6 +7,7 @@ separate the classes well but not wholly. They carry no meaning: a model trained
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,10 @@ BROKEN_AT = {
     67: schemas.BAD_TIMESTAMP,
 }
 """Row i of a sample is broken in this way if i % BROKEN_EVERY is the key: 6 rows in 250, 2.4 %."""
+BROKEN_MESSAGES_EVERY = 150
+BROKEN_MESSAGES_AT = {17: schemas.EMPTY_TEXT, 67: schemas.MISSING_CASE_ID, 117: schemas.BAD_TIMESTAMP}
+"""Row i of a partition of messages is broken in this way if i % BROKEN_MESSAGES_EVERY is the key: 2 %."""
+_MESSAGES_OF_GROUP = 500  # row groups are what workers share; a text takes long
 MODEL_ERROR_EVERY = 20_000
 MODEL_ERROR_AT = 83
 """Row i of a sample is beyond the model if i % MODEL_ERROR_EVERY is this: rare, as the model is then asked 20 times."""
@@ -88,6 +93,24 @@ def write(output: Path, rows: int, partition: dt.date, *, seed: int = 0, with_in
             group = range(start, min(start + 10, chunks(rows)))
             batches = [cases(rows, partition, chunk=chunk, seed=seed) for chunk in group]
             writer.write_table(pa.Table.from_batches(batches))
+
+
+def write_messages(messages: Path, output: Path, partition: dt.date, rows: int | None = None) -> int:
+    """Write the texts of a JSONL file as a partition to score: case_id, text, timestamp; return the number of rows.
+
+    Rows beyond the number of messages repeat them. Some are broken on purpose, see BROKEN_MESSAGES_AT.
+    """
+    texts = [json.loads(line)["text"] for line in messages.read_text(encoding="utf-8").splitlines()]
+    index = np.arange(len(texts) if rows is None else rows)
+    where = {reason: np.flatnonzero(index % BROKEN_MESSAGES_EVERY == at) for at, reason in BROKEN_MESSAGES_AT.items()}
+    columns = {
+        "case_id": _null(pa.array([f"message-{i:06d}" for i in index]), where[schemas.MISSING_CASE_ID]),
+        "text": _null(pa.array([texts[i % len(texts)] for i in index]), where[schemas.EMPTY_TEXT]),
+        "timestamp": _null(pa.array([f"{partition}T12:00:00Z"] * len(index)), where[schemas.BAD_TIMESTAMP]),
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), output, row_group_size=_MESSAGES_OF_GROUP)
+    return len(index)
 
 
 def _draw(rows: int, rng: np.random.Generator) -> tuple[schemas.Vectors, npt.NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Train a calibrated logistic regression on ready vectors and add it to a registry as a new version."""
+"""Train a calibrated logistic regression on vectors or on text, and add it to a registry as a new version."""
 
 from __future__ import annotations
 
@@ -6,170 +6,253 @@ import datetime as dt
 import io
 import platform
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import threadpoolctl
 
-from beam_pcc import schemas
-from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc import drift, evaluation, model_card, schemas, tfidf
+from beam_pcc.encoders import package
+from beam_pcc.encoders.base import open_encoder
+from beam_pcc.encoders.package import EncoderRef
+from beam_pcc.errors import ConfigurationError
+from beam_pcc.features import DEFAULT_RUNTIME, Features, Runtime, cut, join
+from beam_pcc.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
 from beam_pcc.models.store import Store, open_store
-from beam_pcc.validation import check_input, validate
 
-Labels = npt.NDArray[np.str_]
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
-MIN_ROWS_OF_CLASS = 10
-_CALIBRATION_FOLDS = 5
-_REGULARIZATION = 0.01  # C of the logistic regression on standardised features: 584 of them want strong shrinkage
+_FOLDS = 5
+# C of the logistic regression: standardised, 584 features want strong shrinkage; those of text, as they are, little.
+_SCALED = (0.001, 0.01, 0.1)
+_PLAIN = (0.5, 1.0, 2.0, 4.0, 8.0)
+_ANALYZER: tfidf.Analyzer = "char_wb"
+_NGRAMS = (3, 5)
 
 
-class TrainingSet(NamedTuple):
-    """(n, 584) float32 vectors and their n labels; `dropped` rows were not fit to train on."""
-
-    vectors: schemas.Vectors
-    labels: Labels
-    dropped: int
+Rows: TypeAlias = "npt.NDArray[np.int64]"
+Made: TypeAlias = "tuple[Features | None, schemas.Vectors]"
 
 
-def read_labelled(path: str) -> TrainingSet:
-    """Read a Parquet file with INPUT_COLUMNS (timestamp may be absent) and `intent`: PC, NOT_PC or PC/<subtype>.
+class _Shape(NamedTuple):
+    """What is chosen on folds: whether features are standardised, C of the regression, and how it is calibrated."""
 
-    Raises:
-        ConfigurationError: The file cannot be read, or what it holds cannot train a classifier.
+    scaled: bool
+    c: float
+    calibration: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        seed: Of the hold-out split, which shuffles the rows.
+        threshold: Of P(PC) at which a case is PC.
+        min_precision: If given, the threshold is instead the lowest that keeps this precision.
+        text_column: Train on the messages of this column, not on vectors.
+        encoder: The folder of the encoder; by default the only one in the registry.
+        runtime: How the encoder is computed.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigurationError(f"--data {path} cannot be read as Parquet: {one_line(error, 160)}") from None
-    if "intent" not in table.column_names:
-        raise ConfigurationError(f"--data {path} has no column intent (PC, NOT_PC or PC/<subtype>); add it")
-    if "timestamp" not in table.column_names:
-        epoch = dt.datetime.fromtimestamp(0, dt.timezone.utc)
-        table = table.append_column("timestamp", pa.array([epoch] * len(table), pa.timestamp("us", "UTC")))
-    try:
-        check_input(table.schema, f"--data {path}")
-    except SourceError as error:
-        raise ConfigurationError(str(error)) from None
-    # A row number for an id, so that the labels of the valid rows are found again.
-    table = table.set_column(
-        table.column_names.index("case_id"), "case_id", pa.array(np.arange(len(table)).astype(str))
-    )
-    vectors, rows = [], []
-    for batch in table.select(list(schemas.INPUT_COLUMNS)).to_batches(max_chunksize=schemas.BATCH_ROWS):
-        cases, _ = validate(batch)
-        vectors.append(schemas.vectors_of(cases))
-        rows.append(cases.column("case_id").to_numpy(zero_copy_only=False).astype(np.int64))
-    kept = np.concatenate(rows) if rows else np.empty(0, dtype=np.int64)
-    labels = np.array([str(label) for label in table["intent"].to_pylist()])[kept]
-    _check_labels(labels, path)
-    return TrainingSet(np.vstack(vectors), labels, len(table) - len(kept))
+
+    seed: int = 0
+    threshold: float = 0.5
+    min_precision: float | None = None
+    text_column: str | None = None
+    encoder: str | None = None
+    runtime: Runtime = DEFAULT_RUNTIME
 
 
-def _check_labels(labels: Labels, path: str) -> None:
-    names, counts = np.unique(labels, return_counts=True)
-    for name in names:
-        if name not in (schemas.PC, schemas.NOT_PC) and not (
-            name.startswith(schemas.SUBTYPE_PREFIX) and len(name) > len(schemas.SUBTYPE_PREFIX)
-        ):
-            raise ConfigurationError(
-                f"--data {path}: intent '{one_line(name, 40)}' is none of PC, NOT_PC, PC/<subtype>; correct it"
-            )
-    if schemas.NOT_PC not in names or len(names) < 2:
-        raise ConfigurationError(f"--data {path} needs rows of NOT_PC and of PC; it has: {', '.join(names) or 'none'}")
-    if counts.min() < MIN_ROWS_OF_CLASS:
-        few = names[counts.argmin()]
-        raise ConfigurationError(
-            f"--data {path} has {counts.min()} rows of {few}; at least {MIN_ROWS_OF_CLASS} of each class are needed"
-        )
-
-
-def train(data: str, models: str, *, seed: int = 0, threshold: float = 0.5) -> ModelMetadata:
+def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) -> ModelMetadata:
     """Train, measure on a hold-out, and write a new version; the same data and seed give the same model file.
 
     Args:
-        data: Labelled Parquet file, see `read_labelled`.
+        data: Labelled Parquet or JSONL file, see `read_labelled`.
         models: The registry: a folder, made if missing, or gs://BUCKET/FOLDER.
-        seed: Of the hold-out split, which shuffles the rows.
-        threshold: Of P(PC) at which a case is PC.
+        recipe: How to train.
+        **given: Its fields, where no recipe is given.
 
     Returns:
         The metadata written beside the model.
 
     Raises:
         ConfigurationError: The data cannot train a classifier, or the registry cannot be written.
+        ModelError: The encoder is not there, or cannot be used.
     """
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import train_test_split
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
+    recipe = recipe or Recipe(**given)
     store = open_store(models)
-    rows = read_labelled(data)
+    rows = read_labelled(data, recipe.text_column)
+    require_trainable(rows, data)
+    train_rows, holdout_rows = _split(rows.labels, recipe.seed)
+    make = _vector_maker(rows, data, models, recipe)
+    features, vectors = make(train_rows)
     store.prepare()
-    x, x_holdout, y, y_holdout = train_test_split(
-        rows.vectors, rows.labels, test_size=HOLDOUT, random_state=seed, stratify=rows.labels
-    )
-    linear = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARIZATION, max_iter=1_000))
+    x, y = vectors[train_rows], rows.labels[train_rows]
+    held = vectors[holdout_rows], rows.labels[holdout_rows]
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on how many share the sums
-        model = CalibratedClassifierCV(linear, method="sigmoid", cv=_CALIBRATION_FOLDS, ensemble=False).fit(x, y)
-
+        shape = _best_shape(x, y, recipe.seed, scaled=features is None)
+        measured = _calibrated(shape, y).fit(x, y)
+        threshold = recipe.threshold
+        if recipe.min_precision is not None:
+            threshold = _threshold(shape, x, y, data, recipe.min_precision)
+        # How good this way of training is was measured; the version itself learns from the held-out rows too.
+        all_rows = np.concatenate([train_rows, holdout_rows])
+        features, vectors = make(all_rows)
+        model = _calibrated(shape, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
     classes = tuple(str(c) for c in model.classes_)
-    metrics, baseline = _measure(model, classes, x_holdout, y_holdout, threshold)
-    golden = x_holdout[:GOLDEN_ROWS]
-    trained_on = {
-        "data": Path(data).name,
-        "rows": len(rows.labels),
-        "holdout": len(y_holdout),
-        "dropped": rows.dropped,
-    }
+    golden = vectors[holdout_rows[:GOLDEN_ROWS]]
+    probability = scoring.privacy_probability(scoring.score(measured, held[0]).probabilities, classes)
+    truth = held[1] != schemas.NOT_PC
     return _write(
         model,
         store,
+        plots=model_card.plots(truth, probability, threshold),
         threshold=threshold,
         classes=classes,
-        seed=seed,
-        trained_on=trained_on,
-        metrics=metrics,
+        seed=recipe.seed,
+        trained_on={
+            "data": Path(data).name,
+            "rows": len(rows.labels),
+            "holdout": len(holdout_rows),
+            "dropped": rows.dropped,
+            "duplicates": rows.duplicates,
+            "contradicting": rows.contradicting,
+            "labels": _counts(rows.labels),
+            "settings": {**shape._asdict(), "min_precision": recipe.min_precision},
+        },
+        metrics=evaluation.metrics(truth, probability, threshold),
+        intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=baseline,
+        baseline=_baseline(*held, probability, classes),
+        features=features,
     )
 
 
-def _measure(
-    model: Any, classes: tuple[str, ...], x: schemas.Vectors, y: Labels, threshold: float
-) -> tuple[dict[str, float], Baseline]:
-    """Hold-out metrics of PC against NOT_PC, and the baseline for drift."""
-    from sklearn import metrics
+def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    from sklearn.model_selection import train_test_split
 
-    probability = scoring.privacy_probability(scoring.score(model, x).probabilities, classes)
-    truth, said = y != schemas.NOT_PC, probability >= threshold
-    measured = {
-        "roc_auc": metrics.roc_auc_score(truth, probability),
-        "pr_auc": metrics.average_precision_score(truth, probability),
-        "brier": metrics.brier_score_loss(truth, probability),
-        "precision": metrics.precision_score(truth, said, zero_division=0.0),
-        "recall": metrics.recall_score(truth, said, zero_division=0.0),
-    }
+    rows = np.arange(len(labels))
+    first, second = train_test_split(rows, test_size=HOLDOUT, random_state=seed, stratify=labels)
+    return first, second
+
+
+def _vector_maker(rows: Labelled, data: str, models: str, recipe: Recipe) -> Callable[[Rows], Made]:
+    """A function from training rows to how vectors are made, and the vectors of all rows.
+
+    Of text, the terms are chosen on those training rows alone; each text is encoded once.
+    """
+    texts = rows.texts
+    if texts is None:
+        return lambda _: (None, rows.vectors)
+    address = package.absolute(recipe.encoder or package.only_one(models))
+    encoder = EncoderRef(address, package.read(address).sha256)
+    encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(cut(texts))
+
+    def make(train_rows: Rows) -> Made:
+        some, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
+        try:
+            terms = tfidf.fit(some, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
+        except ValueError as error:
+            raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
+        return Features(encoder.sha256, terms), join(encoded, terms, texts)
+
+    return make
+
+
+def _weights(y: Labels) -> dict[str | int, float]:
+    """PC (with its subtypes) and NOT_PC weigh the same in all; a subtype as much as it is often.
+
+    scikit-learn numbers the classes where it predicts on folds, so each stands there under its number too.
+    """
+    negative = float((y == schemas.NOT_PC).mean())
+    made: dict[str | int, float] = {}
+    for number, c in enumerate(np.unique(y)):
+        made[str(c)] = made[number] = 0.5 / (negative if c == schemas.NOT_PC else 1 - negative)
+    return made
+
+
+def _linear(shape: _Shape, y: Labels) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    regression = LogisticRegression(C=shape.c, max_iter=2_000, class_weight=_weights(y))
+    return make_pipeline(StandardScaler(), regression) if shape.scaled else make_pipeline(regression)
+
+
+def _calibrated(shape: _Shape, y: Labels) -> Any:
+    from sklearn.calibration import CalibratedClassifierCV
+
+    return CalibratedClassifierCV(_linear(shape, y), method=shape.calibration, cv=_FOLDS, ensemble=False)
+
+
+def _best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> _Shape:
+    """The regularisation, then the calibration, under which held-out folds of the training rows are told best.
+
+    Best is the lowest Brier score of P(PC). One temperature for all classes keeps their order; a sigmoid for each class
+    also corrects the share of PC, which matters where PC is rare.
+    """
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    truth, classes = y != schemas.NOT_PC, np.unique(y).tolist()
+
+    def brier(model: Any, folds: int) -> float:
+        parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        found = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
+        return float(np.mean((scoring.privacy_probability(found, classes) - truth) ** 2))
+
+    shapes = [_Shape(scaled, c, "sigmoid") for c in (_SCALED if scaled else _PLAIN)]
+    best = min(shapes, key=lambda shape: brier(_linear(shape, y), _FOLDS))
+    both = [best._replace(calibration=method) for method in _calibrations()]
+    return min(both, key=lambda shape: brier(_calibrated(shape, y), 3)) if len(both) > 1 else best
+
+
+def _calibrations() -> list[str]:
+    """The methods that the installed scikit-learn has: temperature came with 1.8."""
+    import sklearn
+
+    new = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+    return ["sigmoid", "temperature"] if new else ["sigmoid"]
+
+
+def _threshold(shape: _Shape, x: schemas.Vectors, y: Labels, data: str, precision: float) -> float:
+    """Chosen on folds that the model was not fitted on; the hold-out stays unseen until it is measured."""
+    from sklearn.model_selection import cross_val_predict
+
+    found = cross_val_predict(_calibrated(shape, y), x, y, cv=_FOLDS, method="predict_proba")
+    probability = scoring.privacy_probability(found, np.unique(y).tolist())
+    threshold = evaluation.threshold_for(y != schemas.NOT_PC, probability, precision)
+    if threshold is None:
+        raise ConfigurationError(
+            f"--data {data}: no threshold reaches --min_precision {precision:g}; ask for less, or label more rows"
+        )
+    return threshold
+
+
+def _baseline(x: schemas.Vectors, y: Labels, probability: scoring.Floats, classes: tuple[str, ...]) -> Baseline:
     histogram = np.histogram(probability, bins=SCORE_BINS, range=(0.0, 1.0))[0]
-    lengths = {name: np.linalg.norm(x[:, block], axis=1) for name, block in schemas.BLOCKS.items()}
-    baseline = Baseline(
+    lengths = {name: drift.norm(x[:, block]) for name, block in schemas.BLOCKS.items()}
+    return Baseline(
         score_histogram=tuple(histogram.tolist()),
         class_shares={c: float((y == c).mean()) for c in classes},
         norms={name: {"mean": float(n.mean()), "std": float(n.std())} for name, n in lengths.items()},
+        blocks=drift.baseline(x),
     )
-    return {name: round(float(value), 6) for name, value in measured.items()}, baseline
 
 
-def _write(model: Any, store: Store, **described: Any) -> ModelMetadata:
+def _counts(labels: Labels) -> dict[str, int]:
+    names, counts = np.unique(labels, return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def _write(model: Any, store: Store, *, plots: Mapping[str, str], **described: Any) -> ModelMetadata:
     """Add the version to the registry under the name of this second, or of the first one that is free."""
     import joblib
     import sklearn
@@ -193,8 +276,9 @@ def _write(model: Any, store: Store, **described: Any) -> ModelMetadata:
         )
         # The model last: a version without metadata.json is read with the defaults, and in a bucket a reader could come
         # between the two; but one without a model does not count there yet.
-        files = {METADATA: metadata.to_json().encode(), "model.joblib": data}
-        if store.add_folder(metadata.version, files):
+        card = {"model_card.md": model_card.card(metadata), **plots}
+        files = {name: text.encode() for name, text in card.items()}
+        if store.add_folder(metadata.version, {**files, METADATA: metadata.to_json().encode(), "model.joblib": data}):
             return metadata
         time.sleep(1.0)  # there is another version of this very second
 

@@ -21,12 +21,16 @@ _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999  # mi
 _ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 
 
-def check_input(schema: pa.Schema, where: str) -> None:
+def check_input(schema: pa.Schema, where: str, text_column: str | None = None) -> list[str]:
     """Refuse a source whose columns cannot be cases at all.
 
     Args:
         schema: The source's own columns and types.
         where: The source's name, for the message.
+        text_column: The column that holds the messages, where vectors are to be made of them.
+
+    Returns:
+        The columns to read: INPUT_COLUMNS, or with a text column that one, and vectors only where the source has some.
 
     Raises:
         SourceError: A column is missing, or of a type that no row could be read from.
@@ -36,14 +40,21 @@ def check_input(schema: pa.Schema, where: str) -> None:
         "embedding_vector": (_is_vector, f"a list of {schemas.VECTOR_DIM} floats or {_VECTOR_BYTES} BYTES"),
         "timestamp": (_is_time, "TIMESTAMP, DATE or an ISO 8601 STRING"),
     }
-    for name in schemas.INPUT_COLUMNS:
+    wanted = list(schemas.INPUT_COLUMNS)
+    if text_column is not None:
+        accepted[text_column] = _is_text, "STRING"
+        wanted = ["case_id", text_column, "timestamp"]
+        if schema.get_field_index("embedding_vector") >= 0:
+            wanted.append("embedding_vector")
+    for name in wanted:
         if schema.get_field_index(name) < 0:
             found = ", ".join(schema.names[:8]) or "none"
             raise SourceError(f"{where} has no column {name} (its columns: {found}); rename or add it")
-        fits, wanted = accepted[name]
+        fits, kinds = accepted[name]
         kind = schema.field(name).type
         if not fits(kind):
-            raise SourceError(f"{where}: column {name} is {kind}, not {wanted}; convert it")
+            raise SourceError(f"{where}: column {name} is {kind}, not {kinds}; convert it")
+    return wanted
 
 
 def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
@@ -59,8 +70,8 @@ def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     Returns:
         The valid rows (m), and the others (n - m) with case_id, reason and a detail without content.
     """
-    case_id = _case_ids(rows.column("case_id"))
-    timestamp = _timestamps(rows.column("timestamp"))
+    case_id = case_ids(rows.column("case_id"))
+    timestamp = timestamps(rows.column("timestamp"))
     vectors, lengths, has_shape = _vectors(rows.column("embedding_vector"))
     finite = np.zeros(rows.num_rows, dtype=bool)
     finite[has_shape] = np.isfinite(vectors).all(axis=1)
@@ -115,6 +126,10 @@ def _numpy(mask: pa.Array) -> _Mask:
     return array
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _is_id(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind))
 
@@ -137,11 +152,12 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind))
 
 
-def _case_ids(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string()) if pa.types.is_integer(column.type) else _text(column)
+def case_ids(column: pa.Array) -> pa.Array:
+    """As strings; null where it is not UTF-8."""
+    return column.cast(pa.string()) if pa.types.is_integer(column.type) else as_text(column)
 
 
-def _text(column: pa.Array) -> pa.Array:
+def as_text(column: pa.Array) -> pa.Array:
     """As strings; a value that is not UTF-8 (Parquet does not check) becomes null."""
     try:
         column.validate(full=True)
@@ -158,7 +174,7 @@ def _decoded(raw: bytes) -> str | None:
         return None
 
 
-def _timestamps(column: pa.Array) -> pa.Array:
+def timestamps(column: pa.Array) -> pa.Array:
     """As UTC microseconds; null where it is not a time. A time without a zone is UTC."""
     utc = schemas.CASES.field("timestamp").type
     naive = pa.timestamp("us")
@@ -167,7 +183,7 @@ def _timestamps(column: pa.Array) -> pa.Array:
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return _cast_what_fits(column, naive).cast(utc)
     # BigQuery's JSON export ends its times in " UTC".
-    column = pc.replace_substring_regex(pc.utf8_trim_whitespace(_text(column)), r"\s*(?:UTC|z)$", "Z")
+    column = pc.replace_substring_regex(pc.utf8_trim_whitespace(as_text(column)), r"\s*(?:UTC|z)$", "Z")
     zoned = pc.fill_null(pc.match_substring_regex(column, _ZONE), False)
     # A date such as 2026-11-20 ends like the zone -20: only what has a time of day can have a zone.
     zoned = pc.and_(zoned, pc.fill_null(pc.match_substring(column, ":"), False))

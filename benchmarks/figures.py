@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import data
 import duckdb
 import one_run
 import peers
 from measuring import Bench, Figure, marginal, new, quotients, rate, turns
 
+import data
 from beam_pcc.options import beam_options
 
 TWO_WORKERS = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")

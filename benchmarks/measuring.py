@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import data
-
 from beam_pcc.models.registry import Registry
 
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import data
-
 from beam_pcc.models.registry import Registry
 from beam_pcc.options import beam_options
 from beam_pcc.publish import Outcome

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import data
 import one_run
 from measuring import Bench, Figure, quotients, turns
+
+import data
 
 
 def growth(bench: Bench) -> Iterator[Figure]:

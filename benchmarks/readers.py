@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apache_beam as beam
-import data
 import pyarrow as pa
 import pyarrow.parquet as pq
 from measuring import Bench, Figure, marginal, quotients, turns
 
+import data
 from beam_pcc import coders
 from beam_pcc.gcp.names import TableId
 from beam_pcc.options import beam_options

@@ -11,8 +11,10 @@ lock pyproject.toml requirements/build.in --output-file requirements/run.txt
 lock pyproject.toml requirements/build.in --extra gcp --constraints requirements/run.txt --output-file requirements/gcp.txt
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --constraints requirements/gcp.txt \
     --output-file requirements/kubernetes.txt
-lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra dev --constraints requirements/kubernetes.txt \
-    --output-file requirements/dev.txt
+lock pyproject.toml requirements/build.in --extra text --extra export --constraints requirements/gcp.txt \
+    --output-file requirements/text.txt
+lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra export --extra openvino --extra signing \
+    --extra dev --constraints requirements/kubernetes.txt --output-file requirements/dev.txt
 rm requirements/build.in
 # What installs the lists: the pip that comes with an older Python takes a locked package with an extra for one without a version.
 echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
@@ -29,3 +31,7 @@ done
 # So have the linters of manifests, Dockerfile and scripts: some of them need other versions of what the project needs.
 uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
     tests/manifests/requirements.in --output-file tests/manifests/requirements.txt
+# So has the reference encoder: torch without what only GPUs' compilers need, which is installed without dependencies.
+uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --no-emit-package triton --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder \
+    tests/encoders/reference.in --output-file tests/encoders/reference.txt

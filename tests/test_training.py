@@ -23,6 +23,7 @@ from beam_pcc.training import metrics_line, read_labelled, train
 
 CLASSES = ("NOT_PC", "PC/access", "PC/deletion", "PC/opt_out")
 Write = Callable[..., str]
+FILES = {"model.joblib", "metadata.json", "model_card.md", "scores.svg", "calibration.svg", "precision_recall.svg"}
 
 
 def only_version(models: Path) -> ModelMetadata:
@@ -73,7 +74,11 @@ def test_the_metadata_says_what_the_model_was_trained_on_and_with(registry: Path
     made = only_version(registry)
 
     assert made.classes == CLASSES
-    assert made.trained_on == {"data": "labelled.parquet", "rows": 500, "holdout": 100, "dropped": 0}
+    on = made.trained_on
+    assert (on["data"], on["rows"], on["holdout"]) == ("labelled.parquet", 500, 100)
+    assert (on["dropped"], on["duplicates"], on["contradicting"]) == (0, 0, 0)
+    assert on["labels"].keys() == set(CLASSES)
+    assert sum(on["labels"].values()) == 500
     assert made.libraries["scikit-learn"] == sklearn.__version__
     assert made.libraries["python"] == platform.python_version()
     assert made.feature_count == schemas.VECTOR_DIM
@@ -201,7 +206,7 @@ def test_training_leaves_nothing_but_versions_in_the_registry(tmp_path: Path, wr
     made = train(write(), str(tmp_path / "models"))
 
     assert [path.name for path in (tmp_path / "models").iterdir()] == [made.version]
-    assert {path.name for path in (tmp_path / "models" / made.version).iterdir()} == {"model.joblib", "metadata.json"}
+    assert {path.name for path in (tmp_path / "models" / made.version).iterdir()} == FILES
 
 
 def test_a_model_of_only_pc_and_not_pc_is_trained_too(tmp_path: Path, write: Write) -> None:

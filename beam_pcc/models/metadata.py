@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pcc import schemas
+from beam_pcc.drift import BlockBaseline
 from beam_pcc.errors import ModelError, one_line
+from beam_pcc.features import Features
 
 DEFAULT_THRESHOLD = 0.5
 _KINDS: dict[str, type] = {
@@ -28,6 +30,8 @@ _KINDS: dict[str, type] = {
     "metrics": dict,
     "golden": dict,
     "baseline": dict,
+    "features": dict,
+    "intervals": dict,
 }
 SCORE_BINS = 10  # equal bins over [0, 1] of a score histogram
 
@@ -62,16 +66,48 @@ class Baseline:
     """What scores and vectors looked like on the hold-out set, to measure drift against.
 
     `score_histogram` counts P(PC) in `SCORE_BINS` equal bins over [0, 1]; `class_shares` maps class to share;
-    `norms` maps a vector block to the mean and standard deviation of its L2 norm.
+    `norms` maps a vector block to the mean and standard deviation of its L2 norm; `blocks` to where it lies.
     """
 
     score_histogram: tuple[int, ...]
     class_shares: Mapping[str, float]
     norms: Mapping[str, Mapping[str, float]]
+    blocks: Mapping[str, BlockBaseline] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.score_histogram) != SCORE_BINS or min(self.score_histogram) < 0 or not any(self.score_histogram):
             raise ValueError(f"score_histogram must hold {SCORE_BINS} counts, not all zero")
+
+    def to_json(self) -> dict[str, Any]:
+        """The mean blocks as base64 of little-endian float32, the rest as numbers."""
+        blocks = {
+            name: {
+                "norm_mean": block.norm_mean,
+                "spread": block.spread,
+                "mean": base64.b64encode(block.mean.astype("<f4").tobytes()).decode("ascii"),
+            }
+            for name, block in self.blocks.items()
+        }
+        return {
+            "score_histogram": list(self.score_histogram),
+            "class_shares": dict(self.class_shares),
+            "norms": {name: dict(norm) for name, norm in self.norms.items()},
+            "blocks": blocks,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Baseline:
+        """Inverse of `to_json`. Raises ValueError, TypeError or KeyError on anything else."""
+        blocks = {}
+        for name, block in value.get("blocks", {}).items():
+            part = schemas.BLOCKS[name]
+            mean = np.frombuffer(base64.b64decode(block["mean"], validate=True), dtype="<f4").astype(np.float32)
+            numbers = float(block["norm_mean"]), float(block["spread"])
+            if len(mean) != part.stop - part.start or not np.isfinite([*numbers, *mean]).all():
+                raise ValueError(f"the baseline of block {name} is not one of its numbers")
+            blocks[name] = BlockBaseline(numbers[0], mean, numbers[1])
+        histogram = tuple(int(n) for n in value["score_histogram"])
+        return cls(histogram, value.get("class_shares", {}), value.get("norms", {}), blocks)
 
 
 @dataclass(frozen=True)
@@ -91,6 +127,8 @@ class ModelMetadata:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     golden: Golden | None = None
     baseline: Baseline | None = None
+    features: Features | None = None
+    intervals: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
@@ -100,7 +138,8 @@ class ModelMetadata:
         """The text of metadata.json."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         values["golden"] = self.golden.to_json() if self.golden else None
-        values["baseline"] = dataclasses.asdict(self.baseline) if self.baseline else None
+        values["baseline"] = self.baseline.to_json() if self.baseline else None
+        values["features"] = self.features.to_json() if self.features else None
         return json.dumps({"format": 1, **values}, indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -118,12 +157,9 @@ class ModelMetadata:
             if "golden" in given:
                 given["golden"] = Golden.from_json(given["golden"])
             if "baseline" in given:
-                baseline = given["baseline"]
-                given["baseline"] = Baseline(
-                    tuple(int(n) for n in baseline["score_histogram"]),
-                    baseline.get("class_shares", {}),
-                    baseline.get("norms", {}),
-                )
+                given["baseline"] = Baseline.from_json(given["baseline"])
+            if "features" in given:
+                given["features"] = Features.from_json(given["features"])
             given["threshold"] = float(given.get("threshold", DEFAULT_THRESHOLD))
             given["feature_count"] = int(given.get("feature_count", schemas.VECTOR_DIM))
             return cls(version=version, **given)

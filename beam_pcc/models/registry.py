@@ -10,14 +10,17 @@ import datetime as dt
 import json
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from beam_pcc import schemas
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.models import artifact, scoring
+from beam_pcc.models import artifact, history, scoring, signing
 from beam_pcc.models.metadata import ModelMetadata
+from beam_pcc.models.signing import Snapshot
 from beam_pcc.models.store import Content, Store, open_store
+from beam_pcc.settings import Signer
 
 _log = logging.getLogger(__name__)
 _VERSION = re.compile(r"v(\d{8})_?(\d{6})", re.ASCII)
@@ -25,6 +28,18 @@ ALIAS = "current.json"
 METADATA = "metadata.json"
 MODEL_FILES = ("model.joblib", "model.skops")
 FileFormat = Literal["joblib", "skops"]
+
+
+Files: TypeAlias = Store | Snapshot
+
+
+class _Pointer(NamedTuple):
+    """What current.json says; of a file that is not there, nothing."""
+
+    version: str | None = None
+    shadow: str | None = None
+    change: history.Entry | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,8 +82,9 @@ class Registry:
         ModelError: From any method: the folder, the version or one of its files is missing or wrong.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, signer: Signer | None = None) -> None:
         self._store: Store = open_store(root)
+        self._signer = signer
         self.root = self._store.address
 
     def versions(self) -> list[str]:
@@ -78,26 +94,50 @@ class Registry:
 
     def current(self) -> str | None:
         """The version that current.json names, if there is one."""
-        return self._pointer()[0]
+        return self._pointer().version
 
-    def _pointer(self) -> tuple[str | None, int]:
-        """The version that current.json names, and the generation of the file that says so."""
+    def shadow(self) -> str | None:
+        """The version that current.json names as the shadow, if there is one."""
+        return self._pointer().shadow
+
+    def history(self) -> list[history.Entry]:
+        """Every change of current.json that this package made, oldest first."""
+        self._settle(self._pointer())
+        return history.read(self._store)
+
+    def _pointer(self) -> _Pointer:
+        """What current.json says, and the generation of the file that says so."""
         pointer = self._store.path(ALIAS)
         content = self._store.read(ALIAS, artifact.MAX_MODEL_BYTES)
         if content is None:
-            return None, 0
+            return _Pointer()
         try:
-            version = json.loads(content.data)["version"]
+            said = json.loads(content.data)
+            version, shadow, change = said["version"], said.get("shadow"), said.get("change")
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f'{pointer} is not {{"version": "v..."}}: {one_line(error, 80)}; mend or remove it'
             ) from None
-        if not isinstance(version, str) or not _VERSION.fullmatch(version):
-            raise ModelError(f"{pointer} names '{one_line(version, 60)}', which is no version; mend or remove it")
-        return version, content.generation
+        for name in (version, version if shadow is None else shadow):
+            if not isinstance(name, str) or not _VERSION.fullmatch(name):
+                raise ModelError(f"{pointer} names '{one_line(name, 60)}', which is no version; mend or remove it")
+        return _Pointer(version, shadow, change if isinstance(change, dict) else None, content.generation)
 
-    def promote(self, version: str) -> str | None:
+    def _settle(self, pointer: _Pointer) -> None:
+        """Add the pointer's own entry to the log, in case whoever wrote it died before that."""
+        if pointer.change is not None and {"id", "action", "version"} <= pointer.change.keys():
+            history.append(self._store, pointer.change)
+
+    def promote(
+        self, version: str, *, action: str = "promote", checks: Mapping[str, str] | None = None, forced: bool = False
+    ) -> str | None:
         """Make current.json name `version`, once that was verified; if it names it already, do nothing.
+
+        Args:
+            version: One that exists.
+            action: What the log calls it: promote or rollback.
+            checks: What was checked besides, and how that ended, for the log.
+            forced: Whether a check that failed was overridden, for the log.
 
         Returns:
             The version that it named before, if any.
@@ -105,19 +145,59 @@ class Registry:
         Raises:
             ModelError: Also if somebody else changed current.json since this began.
         """
-        before, generation = self._pointer()
+        pointer = self._pointer()
+        before = pointer.version
         version = self.find(version, "beam-pcc models promote")
         if version == before:
             return before
         self.verify(version)
-        promoted_at = dt.datetime.now(dt.timezone.utc).isoformat()
-        pointer = json.dumps({"version": version, "promoted_at": promoted_at}) + "\n"
-        if not self._store.replace(ALIAS, pointer.encode(), generation):
+        shadow = None if pointer.shadow == version else pointer.shadow
+        self._point(pointer, version, shadow, action, checks=dict(checks or {}) or None, forced=forced or None)
+        return before
+
+    def rollback(self) -> tuple[str, str]:
+        """Make current.json name the version that was current before, once that was verified.
+
+        Returns:
+            The version that is current now, and the one that was.
+
+        Raises:
+            ModelError: Also if there is none to go back to.
+        """
+        before = self.current()
+        target = history.previous(self.history(), before) if before else None
+        if before is None or target is None:
+            raise ModelError(
+                f"{self._store.path(history.HISTORY)} names no version to go back to; say which one with "
+                "beam-pcc models promote"
+            )
+        self.promote(target, action="rollback")
+        return target, before
+
+    def set_shadow(self, version: str | None) -> str | None:
+        """Make current.json name the version that scores in the shadow, or none; return the one before."""
+        pointer = self._pointer()
+        if pointer.version is None:
+            raise ModelError(f"{self._store.path(ALIAS)} is not there: promote a version before another shadows it")
+        if version is not None:
+            version = self.find(version, "beam-pcc models shadow")
+            self.verify(version)
+        if version != pointer.shadow:
+            self._point(pointer, pointer.version, version, "shadow")
+        return pointer.shadow
+
+    def _point(self, pointer: _Pointer, version: str, shadow: str | None, action: str, **more: Any) -> None:
+        """Replace current.json as it was read, and add its entry to the log."""
+        self._settle(pointer)
+        at = dt.datetime.now(dt.timezone.utc).isoformat()
+        entry = history.new_entry(action, version, pointer.version, at, shadow=shadow, **more)
+        said = {"version": version, "promoted_at": at, **({"shadow": shadow} if shadow else {}), "change": entry}
+        if not self._store.replace(ALIAS, (json.dumps(said) + "\n").encode(), pointer.generation):
             now = self.current() or "removed"
             raise ModelError(
                 f"{self._store.path(ALIAS)} was changed by somebody else meanwhile (now {now}): look, and promote again"
             )
-        return before
+        history.append(self._store, entry)
 
     def resolve(self, version: str | None = None, *, force_latest: bool = False, today: dt.date | None = None) -> str:
         """The version to use: the given one, else current.json's, else the first of today (UTC), else the latest."""
@@ -151,8 +231,11 @@ class Registry:
 
     def metadata(self, version: str) -> ModelMetadata:
         """metadata.json of a version; the defaults, with a warning, where it has none."""
-        path = self._store.path(f"{version}/{METADATA}")
-        content = self._store.read(f"{version}/{METADATA}", artifact.MAX_MODEL_BYTES)
+        return self._metadata(self._store, version)
+
+    def _metadata(self, files: Files, version: str) -> ModelMetadata:
+        path = files.path(f"{version}/{METADATA}")
+        content = files.read(f"{version}/{METADATA}", artifact.MAX_MODEL_BYTES)
         if content is None:
             _log.warning("%s is missing: going on with the defaults (threshold 0.5, no drift baseline)", path)
             return ModelMetadata(version)
@@ -168,9 +251,10 @@ class Registry:
         Returns:
             The checked version (for workers) and the estimator itself.
         """
-        metadata = self.metadata(version)
-        name, file_format = self._model_file(version)
-        path, data = self._store.path(name), _content(self._store, name).data
+        files: Files = signing.verified(self._store, version, self._signer) if self._signer else self._store
+        metadata = self._metadata(files, version)
+        name, file_format = self._model_file(files, version)
+        path, data = files.path(name), _content(files, name).data
         pins = {"--model_sha256": sha256, METADATA: metadata.sha256}
         model = artifact.load(data, file_format=file_format, where=path, pins=pins)
         if metadata.feature_count != schemas.VECTOR_DIM:
@@ -196,9 +280,15 @@ class Registry:
                 )
         return checked
 
-    def _model_file(self, version: str) -> tuple[str, FileFormat]:
-        files = self._store.files(version)
-        present = [name for name in MODEL_FILES if name in files]
+    def sign(self, version: str, private_key: str, certificate: str | None = None, chain: Sequence[str] = ()) -> str:
+        """Sign a version once it was verified; return where the signature is."""
+        version = self.find(version, "beam-pcc models sign")
+        self.verify(version)
+        return signing.sign(self._store, version, private_key, certificate, chain)
+
+    def _model_file(self, files: Files, version: str) -> tuple[str, FileFormat]:
+        found = files.files(version)
+        present = [name for name in MODEL_FILES if name in found]
         if len(present) != 1:
             state = "both model.joblib and model.skops" if present else "neither model.joblib nor model.skops"
             raise ModelError(f"{self._store.path(version)} holds {state}; a version has exactly one of them")
@@ -215,7 +305,7 @@ def _time(version: str) -> str:
     return _VERSION.sub(r"\1\2", version)
 
 
-def _content(store: Store, name: str) -> Content:
+def _content(store: Files, name: str) -> Content:
     content = store.read(name, artifact.MAX_MODEL_BYTES)
     if content is None:
         raise ModelError(f"{store.path(name)} cannot be read: it is not there; check the path and the rights")

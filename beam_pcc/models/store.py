@@ -65,14 +65,14 @@ class Store(Protocol):
         """Write a new folder, its files in this order; False, and nothing to be seen, if the name is taken."""
 
 
-def open_store(root: str) -> Store:
+def open_store(root: str, flag: str = "--models") -> Store:
     """The store at `root`, a path or gs://BUCKET/FOLDER. Raises ConfigurationError for any other address."""
     if root.startswith("gs://"):
-        with gcp_extra("--models"):
+        with gcp_extra(flag):
             from beam_pcc.models.cloud_store import CloudStore
         return CloudStore(root)
     if "://" in root:
-        raise ConfigurationError(f"--models {one_line(root, 120)}: write a folder, or gs://BUCKET/FOLDER")
+        raise ConfigurationError(f"{flag} {one_line(root, 120)}: write a folder, or gs://BUCKET/FOLDER")
     return LocalStore(root)
 
 
@@ -119,8 +119,8 @@ class LocalStore:
     def replace(self, name: str, data: bytes, generation: int) -> bool:
         """See `Store`. A lock, whose empty file stays, keeps others out from comparing to replacing."""
         path = self._root / name
-        aside = path.with_name(f".{name}-{secrets.token_hex(4)}")
-        with _writing(path), path.with_name(f".{name}.lock").open("a") as lock:
+        aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        with _writing(path), path.with_name(f".{path.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             now = _generation(path.read_bytes()) if path.exists() else 0
             if now != generation:

@@ -26,10 +26,15 @@ def read_cases(settings: RunSettings, staging: str) -> beam.PTransform:
 
     source = settings.source
     if source.startswith("sample://"):
+        if settings.text_column is not None:
+            raise ConfigurationError(
+                f"--source {source} has vectors and no texts: leave --text_column out, or name files or a table"
+            )
         return ReadSample(source, settings.partition, settings.batch_rows)
     if source.startswith("bq://"):
         return _bigquery(settings, staging)
-    return ReadFiles(source.replace("{partition}", f"{settings.partition:%Y%m%d}"), settings.batch_rows)
+    pattern = source.replace("{partition}", f"{settings.partition:%Y%m%d}")
+    return ReadFiles(pattern, settings.batch_rows, settings.text_column)
 
 
 def _bigquery(settings: RunSettings, staging: str) -> beam.PTransform:
@@ -37,7 +42,9 @@ def _bigquery(settings: RunSettings, staging: str) -> beam.PTransform:
         from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
     if settings.read_method == "export" and not staging.startswith("gs://"):
         raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
-    part = find_part(settings.source, settings.partition, retry_timeout=settings.retry_timeout)
+    part = find_part(
+        settings.source, settings.partition, retry_timeout=settings.retry_timeout, text_column=settings.text_column
+    )
     temp = part.table.home
     for given, flag in ((settings.temp_dataset, "--temp_dataset"), (settings.warehouse, "--warehouse")):
         if given and (flag == "--temp_dataset" or given.startswith("bq://")):

@@ -9,7 +9,6 @@ import apache_beam as beam
 import pyarrow as pa
 from google.cloud import bigquery_storage
 
-from beam_pcc import schemas
 from beam_pcc.errors import SourceError
 from beam_pcc.gcp.client import explained, stream_retry
 from beam_pcc.gcp.names import TableId
@@ -32,9 +31,17 @@ class ReadArrowStreams(beam.PTransform):
     """
 
     def __init__(
-        self, table: TableId, restriction: str | None, *, project: str, batch_rows: int, retry_timeout: float
+        self,
+        table: TableId,
+        restriction: str | None,
+        columns: list[str],
+        *,
+        project: str,
+        batch_rows: int,
+        retry_timeout: float,
     ) -> None:
         super().__init__()
+        self._columns = columns
         self._table = table
         self._restriction = restriction
         self._project = project
@@ -58,7 +65,7 @@ class ReadArrowStreams(beam.PTransform):
             table=f"projects/{table.project}/datasets/{table.dataset}/tables/{table.table}",
             data_format=bigquery_storage.DataFormat.ARROW,
             read_options=bigquery_storage.ReadSession.TableReadOptions(
-                selected_fields=list(schemas.INPUT_COLUMNS),
+                selected_fields=self._columns,
                 row_restriction=restriction,
                 arrow_serialization_options=bigquery_storage.ArrowSerializationOptions(
                     buffer_compression=bigquery_storage.ArrowSerializationOptions.CompressionCodec.LZ4_FRAME
@@ -83,6 +90,6 @@ class ReadArrowStreams(beam.PTransform):
             )
             for message in messages:
                 data = message.arrow_record_batch.serialized_record_batch
-                batch = pa.ipc.read_record_batch(pa.py_buffer(data), schema).select(list(schemas.INPUT_COLUMNS))
+                batch = pa.ipc.read_record_batch(pa.py_buffer(data), schema).select(self._columns)
                 for start in range(0, batch.num_rows, self._batch_rows):
                     yield batch.slice(start, self._batch_rows)

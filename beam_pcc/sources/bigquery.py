@@ -17,7 +17,6 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery
 
-from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
@@ -48,7 +47,7 @@ class TablePart:
     location: str
 
 
-def find_part(source: str, partition: dt.date, *, retry_timeout: float) -> TablePart:
+def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_column: str | None = None) -> TablePart:
     """Look the table up.
 
     Raises:
@@ -62,10 +61,10 @@ def find_part(source: str, partition: dt.date, *, retry_timeout: float) -> Table
     columns = {field.name: field for field in table.schema}
     schema = pa.schema([(name, _arrow_type(field)) for name, field in columns.items()])
     try:
-        check_input(schema, where)
+        wanted_columns = check_input(schema, where, text_column)
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
-    schema = pa.schema([schema.field(name) for name in schemas.INPUT_COLUMNS])
+    schema = pa.schema([schema.field(name) for name in wanted_columns])
     column = wanted.partition_column
     if column is None:
         return TablePart(wanted.table, None, schema, table.location)
@@ -135,6 +134,7 @@ class ReadTable(beam.PTransform):
             return begin | "ReadStreams" >> ReadArrowStreams(
                 part.table,
                 part.restriction,
+                part.schema.names,
                 project=self._temp_dataset.project,
                 batch_rows=self._batch_rows,
                 retry_timeout=self._retry_timeout,
@@ -155,7 +155,7 @@ class ReadTable(beam.PTransform):
             return beam.io.ReadFromBigQuery(
                 method=beam.io.ReadFromBigQuery.Method.DIRECT_READ,
                 table=f"{part.table.project}:{part.table.dataset}.{part.table.table}",
-                selected_fields=list(schemas.INPUT_COLUMNS),
+                selected_fields=part.schema.names,
                 row_restriction=part.restriction,
                 use_native_datetime=True,
                 temp_dataset=temp,
@@ -164,7 +164,7 @@ class ReadTable(beam.PTransform):
         return beam.io.ReadFromBigQuery(
             method=beam.io.ReadFromBigQuery.Method.EXPORT,
             # Names were checked against a pattern, the day is a date.
-            query=f"SELECT {', '.join(schemas.INPUT_COLUMNS)} FROM `{part.table}`{where}",  # noqa: S608
+            query=f"SELECT {', '.join(part.schema.names)} FROM `{part.table}`{where}",  # noqa: S608
             use_standard_sql=True,
             gcs_location=self._staging,
             temp_dataset=temp,

@@ -32,8 +32,9 @@ class ReadFiles(beam.PTransform):
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
     """
 
-    def __init__(self, pattern: str, batch_rows: int) -> None:
+    def __init__(self, pattern: str, batch_rows: int, text_column: str | None = None) -> None:
         super().__init__()
+        self._text_column = text_column
         self._batch_rows = batch_rows
         self._files = _match(pattern)
 
@@ -43,9 +44,9 @@ class ReadFiles(beam.PTransform):
             begin
             | "Files" >> beam.Create(self._files)
             | "SpreadFiles" >> beam.Reshuffle()
-            | "Parts" >> beam.FlatMap(_parts).with_output_types(_Part)
+            | "Parts" >> beam.FlatMap(_parts, self._text_column).with_output_types(_Part)
             | "Spread" >> beam.Reshuffle()
-            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows).with_output_types(pa.RecordBatch)
+            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._text_column).with_output_types(pa.RecordBatch)
         )
 
 
@@ -88,26 +89,26 @@ def _explained(file: str, kind: str) -> Iterator[None]:
         ) from None
 
 
-def _parts(file: str) -> Iterator[_Part]:
+def _parts(file: str, text_column: str | None) -> Iterator[_Part]:
     if not _is_parquet(file):
         yield _Part(file, 0)
         return
     with _explained(file, "Parquet"), _parquet(file) as parquet:
-        check_input(parquet.schema_arrow, file)
+        check_input(parquet.schema_arrow, file, text_column)
         for row_group in range(parquet.num_row_groups):
             yield _Part(file, row_group)
 
 
-def _read(part: _Part, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
     if _is_parquet(part.file):
         with _explained(part.file, "Parquet"), _parquet(part.file) as parquet:
-            columns = list(schemas.INPUT_COLUMNS)
+            columns = check_input(parquet.schema_arrow, part.file, text_column)
             yield from _ahead(
                 parquet.iter_batches(batch_rows, row_groups=[part.row_group], columns=columns, use_threads=False)
             )
     else:
         with _explained(part.file, "JSONL"):
-            yield from _read_jsonl(part.file, batch_rows)
+            yield from _read_jsonl(part.file, batch_rows, text_column)
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -150,12 +151,12 @@ def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
     return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"-----:schema")))
 
 
-def _read_jsonl(file: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
     with _text_bytes(file) as handle:
-        schema = _jsonl_schema(_lines(handle), file)
+        schema = _jsonl_schema(_lines(handle), file, text_column)
     if schema is None:
         return
-    base64_vectors = schema.field("embedding_vector").type == pa.string()
+    base64_vectors = "embedding_vector" in schema.names and schema.field("embedding_vector").type == pa.string()
     with _text_bytes(file) as handle:
         reader = pyarrow.json.open_json(
             handle,
@@ -186,7 +187,7 @@ def _lines(handle: pa.NativeFile) -> Iterator[bytes]:
         yield begun
 
 
-def _jsonl_schema(lines: Iterator[bytes], file: str) -> pa.Schema | None:
+def _jsonl_schema(lines: Iterator[bytes], file: str, text_column: str | None) -> pa.Schema | None:
     """The types that the first values show: ids may be numbers, vectors base64 (BigQuery exports BYTES so).
 
     The first row tells them, but for what is null there; None if there is no row.
@@ -195,18 +196,21 @@ def _jsonl_schema(lines: Iterator[bytes], file: str) -> pa.Schema | None:
     row = next(rows, None)
     if row is None:
         return None
-    missing = [name for name in schemas.INPUT_COLUMNS if name not in row]
+    wanted = schemas.INPUT_COLUMNS if text_column is None else ("case_id", text_column, "timestamp")
+    missing = [name for name in wanted if name not in row]
     if missing:
         raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {', '.join(list(row)[:8])})")
-    case_id, vector = row["case_id"], row["embedding_vector"]
-    while (case_id is None or vector is None) and (row := next(rows, None)) is not None:
+    has_vector = "embedding_vector" in row
+    case_id, vector = row["case_id"], row.get("embedding_vector")
+    while (case_id is None or (has_vector and vector is None)) and (row := next(rows, None)) is not None:
         case_id = row.get("case_id") if case_id is None else case_id
         vector = row.get("embedding_vector") if vector is None else vector
-    types = {
-        "case_id": pa.int64() if isinstance(case_id, int) else pa.string(),
-        "embedding_vector": pa.string() if isinstance(vector, str) else pa.list_(pa.float64()),
-        "timestamp": pa.string(),
-    }
+    types = {"case_id": pa.int64() if isinstance(case_id, int) else pa.string()}
+    if text_column is not None:
+        types[text_column] = pa.string()
+    if has_vector:
+        types["embedding_vector"] = pa.string() if isinstance(vector, str) else pa.list_(pa.float64())
+    types["timestamp"] = pa.string()
     return pa.schema(list(types.items()))
 
 
@@ -227,4 +231,4 @@ def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:
             return b""
 
     column = pa.array([decoded(t) for t in rows.column("embedding_vector").to_pylist()], pa.binary())
-    return rows.set_column(1, "embedding_vector", column)
+    return rows.set_column(rows.schema.get_field_index("embedding_vector"), "embedding_vector", column)

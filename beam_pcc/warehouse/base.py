@@ -36,6 +36,7 @@ class Run:
     model_version: str | None = None
     embedding_model: str | None = None
     model_sha256: str | None = None
+    shadow_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,10 @@ class Warehouse(Protocol):
 
     def monitoring(self, run_id: str) -> dict[str, Any] | None:
         """The monitoring row of a run."""
+        ...
+
+    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+        """The newest monitoring rows, at most `last`, oldest first; of one partition, or of all."""
         ...
 
     def query(self, sql: str) -> str:

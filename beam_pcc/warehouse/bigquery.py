@@ -192,6 +192,14 @@ class BigQueryWarehouse:
         found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
         return dict(found[0].items()) if found else None
 
+    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+        """The newest monitoring rows, oldest first."""
+        row = {} if partition is None else dict.fromkeys(schemas.MONITORING.names) | {"partition_date": partition}
+        template = sql.RUNS if partition is None else sql.RUNS_OF_DAY
+        names = {**self.tables, "last": int(last)}
+        found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", template, names, row)
+        return [dict(one.items()) for one in reversed(found)]
+
     def query(self, sql_text: str) -> str:
         """Run one query; return its rows as a text table. Names without a dataset are of the warehouse's."""
         import duckdb

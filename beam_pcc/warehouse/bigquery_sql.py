@@ -88,6 +88,12 @@ FROM (SELECT 1) WHERE NOT EXISTS (SELECT 1 FROM `{{{MONITORING}}}` WHERE run_id 
 
 MONITORING_ROW = f"SELECT * FROM `{{{MONITORING}}}` WHERE run_id = @run_id AND {_ALL_KEPT}"
 
+RUNS = f"SELECT * FROM `{{{MONITORING}}}` WHERE {_ALL_KEPT} ORDER BY ingestion_time DESC LIMIT {{last}}"
+RUNS_OF_DAY = f"""
+SELECT * FROM `{{{MONITORING}}}` WHERE partition_date = @partition_date AND {_ALL_KEPT}
+ORDER BY ingestion_time DESC LIMIT {{last}}
+"""
+
 
 def filled(template: str, names: Mapping[str, object]) -> str:
     """The statement with the names of the tables in their places."""

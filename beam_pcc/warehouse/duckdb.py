@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
 import random
 import threading
@@ -95,6 +96,18 @@ class DuckDBWarehouse:
         with self._connect() as connection:
             tables.make_missing(connection)
             return _monitoring(connection, run_id)
+
+    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+        """The newest monitoring rows, oldest first."""
+        with self._connect() as connection:
+            tables.make_missing(connection)
+            found = connection.execute(
+                "SELECT * FROM pcc_monitoring_logs WHERE $day IS NULL OR partition_date = $day "
+                "ORDER BY ingestion_time DESC LIMIT $last",
+                {"day": partition, "last": last},
+            )
+            names = [column[0] for column in found.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in reversed(found.fetchall())]
 
     def query(self, sql_text: str) -> str:
         """Run one query; return its rows as a text table."""

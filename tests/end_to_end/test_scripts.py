@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.encoders import environment
+
 ROOT = Path(__file__).parent.parent.parent
 
 pytestmark = pytest.mark.end_to_end
@@ -23,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def copy_to(tmp_path: Path) -> None:
-    for name in ("run_local.sh", "README.md", "pyproject.toml", "setup.py", "requirements", "beam_pcc"):
+    for name in ("run_local.sh", "README.md", "pyproject.toml", "setup.py", "requirements", "beam_pcc", "data"):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -34,7 +36,7 @@ def copy_to(tmp_path: Path) -> None:
 def run_local(checkout: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
     environment = {k: v for k, v in os.environ.items() if k not in ("PARTITION_DATE", "DRY_RUN")}
     return subprocess.run(
-        [checkout / "run_local.sh", *flags], capture_output=True, text=True, timeout=120, env=environment, check=False
+        [checkout / "run_local.sh", *flags], capture_output=True, text=True, timeout=400, env=environment, check=False
     )
 
 
@@ -50,6 +52,38 @@ def test_the_newcomers_run_trains_scores_publishes_and_can_be_run_again(checkout
     assert "hold-out" not in again.stdout
     assert "partition 20261120: published" in again.stdout
     assert (checkout / "local/pcc.duckdb").exists()
+    assert "Partition 2026-11-20" in (checkout / "local/report.html").read_text()
+
+
+@pytest.mark.xdist_group("encoders")
+def test_the_newcomers_run_of_text_trains_on_the_messages_and_scores_others(checkout: Path) -> None:
+    environment.require()
+    (checkout / "local").mkdir()
+    (checkout / "local/minilm").symlink_to(environment.CACHE / "minilm", target_is_directory=True)  # fetched already
+    ended = run_local(checkout, "--text", "--partition", "20261120")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "hold-out" in ended.stdout
+    assert "partition 20261120: published" in ended.stdout
+    assert "empty_text" in ended.stdout
+    (card,) = (checkout / "local/text-models").glob("v*/model_card.md")
+    assert "reads text: encoder" in card.read_text()
+    right, scored = said_right(checkout)
+    assert scored > 400
+    assert right / scored > 0.9
+
+
+def said_right(checkout: Path) -> tuple[int, int]:
+    """How many of the evaluation's messages got their label, and how many were scored."""
+    import json
+
+    import duckdb
+
+    lines = (checkout / "data/evaluation/messages.jsonl").read_text(encoding="utf-8").splitlines()
+    truth = {f"message-{i:06d}": json.loads(line)["intent"] for i, line in enumerate(lines)}
+    with duckdb.connect(str(checkout / "local/pcc.duckdb")) as connection:
+        said = connection.execute("SELECT case_id, predicted_label FROM pcc_inference_output").fetchall()
+    return sum(truth[case_id].partition("/")[0] == label for case_id, label in said), len(said)
 
 
 def test_the_first_installation_says_one_line_and_no_warnings(tmp_path: Path) -> None:
@@ -72,7 +106,7 @@ def test_help_does_nothing_but_help(checkout: Path) -> None:
     ended = run_local(checkout, "--help")
 
     assert ended.returncode == 0
-    for option in ("--rows", "--partition", "--source"):
+    for option in ("--text", "--rows", "--partition", "--source"):
         assert option in ended.stdout
     assert not (checkout / "local").exists()
 

@@ -76,9 +76,9 @@ def test_what_was_and_how_to_go_back_is_told(models: Path, capsys: pytest.Captur
     assert promote(models, NEW) == 0
     second = capsys.readouterr().out.splitlines()
 
-    assert first == [f"current: {OLD} (was none)", f"  to go back: remove {models}/current.json"]
+    assert (first[0], first[-1]) == (f"current: {OLD} (was none)", f"  to go back: remove {models}/current.json")
     assert second[0] == f"current: {NEW} (was {OLD})"
-    assert second[1].endswith(f"beam-pcc models promote {OLD} --models {models}")
+    assert second[-1].endswith(f"beam-pcc models rollback --models {models}")
 
 
 def test_the_version_that_is_current_already_is_left(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,5 +166,5 @@ def test_one_version_is_listed_as_current(models: Path, capsys: pytest.CaptureFi
     assert cli.main(["models", "list", "--models", str(models)]) == 0
     lines = capsys.readouterr().out.splitlines()
 
-    assert [line.split()[0] for line in lines] == [THIRD, NEW, OLD]
-    assert [line.endswith("current, used by a run now") for line in lines] == [False, False, True]
+    assert [line.split()[0] for line in lines] == ["version", THIRD, NEW, OLD]
+    assert [line.endswith("current, used by a run now") for line in lines] == [False, False, False, True]

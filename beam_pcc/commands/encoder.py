@@ -1,0 +1,27 @@
+"""`beam-pcc encoder ...`: the serving encoder of text, made once from the published weights."""
+
+from __future__ import annotations
+
+import argparse
+
+from beam_pcc.commands import Commands, command, group
+
+
+def add(commands: Commands) -> None:
+    """Declare them."""
+    encoder = group(commands, "encoder", "the encoder of messages")
+    export = command(encoder, "export", "make the serving encoder from the published weights", _export)
+    export.add_argument("--from", dest="weights", required=True, help="folder of all-MiniLM-L6-v2 as published")
+    export.add_argument(
+        "--to", required=True, help="folder of encoders, such as MODELS/encoders, or gs://BUCKET/FOLDER"
+    )
+
+
+def _export(flags: argparse.Namespace) -> int:
+    from beam_pcc.encoders.export import export
+
+    made = export(flags.weights, flags.to)
+    print(f"{made.address}{'' if made.made else ' (was there already)'}")
+    print(f"  sha256      {made.sha256}")
+    print(f"  size        {made.size / 2**20:.0f} MiB")
+    return 0

@@ -1,0 +1,183 @@
+"""The ONNX graph of all-MiniLM-L6-v2, built straight from its published weights; no torch is needed for that.
+
+The whole encoder is in it: BERT, mean pooling over the tokens that are no padding, L2 normalisation. The arithmetic is
+that of Hugging Face's BertModel and of sentence-transformers' Pooling and Normalize; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+OPSET = 17  # the first with LayerNormalization
+IR_VERSION = 8  # of that time: old runtimes read it too
+IDS, MASK, EMBEDDING = "input_ids", "attention_mask", "embedding"
+_EPSILON = 1e-12  # below it a norm is taken for it (torch.nn.functional.normalize)
+_HIDDEN = -1e9  # added to the attention of padding: softmax makes an exact zero of it
+
+Weights = Mapping[str, npt.NDArray[np.float32]]
+
+
+class GraphError(ValueError):
+    """The weights are not those of an encoder of this architecture."""
+
+
+def build(config: Mapping[str, Any], weights: Weights) -> bytes:
+    """The serialised ONNX model: (n, t) int64 ids and attention mask in, (n, 384) float32 unit vectors out.
+
+    Args:
+        config: Hugging Face's config.json of a BERT.
+        weights: Its state by name, as in model.safetensors.
+
+    Raises:
+        GraphError: Another architecture, or weights are missing.
+    """
+    import onnx
+
+    if config.get("model_type") != "bert" or config.get("hidden_act") != "gelu":
+        raise GraphError("config.json is not of a BERT with gelu")
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise GraphError("config.json has other than absolute positions")
+    graph = _Graph(weights)
+    hidden = graph.embeddings(float(config["layer_norm_eps"]))
+    bias = graph.padding_bias()
+    for layer in range(int(config["num_hidden_layers"])):
+        hidden = graph.layer(hidden, bias, f"encoder.layer.{layer}", config)
+    graph.pool(hidden)
+    size = int(config["hidden_size"])
+    made = onnx.helper.make_graph(
+        graph.nodes,
+        "all-MiniLM-L6-v2",
+        inputs=[
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "tokens"])
+            for name in (IDS, MASK)
+        ],
+        outputs=[onnx.helper.make_tensor_value_info(EMBEDDING, onnx.TensorProto.FLOAT, ["batch", size])],
+        initializer=graph.initializers,
+    )
+    model = onnx.helper.make_model(
+        made,
+        producer_name="beam_pcc",
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+class _Graph:
+    """Collects nodes and initializers; each method adds some and gives the name of what comes out."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self._constants: dict[str, str] = {}
+
+    def embeddings(self, epsilon: float) -> str:
+        words = self._op("Gather", self._weight("embeddings.word_embeddings.weight"), IDS)
+        length = self._op("Slice", self._op("Shape", IDS), *(self._ints(n, [n]) for n in (1, 2)))
+        positions = self._op(
+            "Slice",
+            self._weight("embeddings.position_embeddings.weight"),
+            self._ints(0, [0]),
+            length,
+            self._ints(0, [0]),
+        )
+        kind = self._constant("token_type", self._array("embeddings.token_type_embeddings.weight")[0])
+        summed = self._op("Add", self._op("Add", words, positions), kind)
+        return self._normalised(summed, "embeddings.LayerNorm", epsilon)
+
+    def padding_bias(self) -> str:
+        """(n, 1, 1, t): 0 for a token, very low for padding."""
+        import onnx
+
+        mask = self._op("Cast", MASK, to=onnx.TensorProto.FLOAT)
+        missing = self._op("Sub", self._floats("one", 1.0), self._op("Unsqueeze", mask, self._ints("axes", [1, 2])))
+        return self._op("Mul", missing, self._floats("hidden", _HIDDEN))
+
+    def layer(self, x: str, bias: str, name: str, config: Mapping[str, Any]) -> str:
+        heads, size = int(config["num_attention_heads"]), int(config["hidden_size"])
+        width, epsilon = size // heads, float(config["layer_norm_eps"])
+
+        def split(part: str, order: list[int]) -> str:
+            flat = self._linear(x, f"{name}.attention.self.{part}")
+            shaped = self._op("Reshape", flat, self._ints("split", [0, 0, heads, width]))
+            return self._op("Transpose", shaped, perm=order)
+
+        query, key = split("query", [0, 2, 1, 3]), split("key", [0, 2, 3, 1])
+        scores = self._op("Mul", self._op("MatMul", query, key), self._floats("scale", 1.0 / math.sqrt(width)))
+        attention = self._op("Softmax", self._op("Add", scores, bias), axis=-1)
+        context = self._op("Transpose", self._op("MatMul", attention, split("value", [0, 2, 1, 3])), perm=[0, 2, 1, 3])
+        joined = self._op("Reshape", context, self._ints("join", [0, 0, size]))
+        attended = self._linear(joined, f"{name}.attention.output.dense")
+        x = self._normalised(self._op("Add", attended, x), f"{name}.attention.output.LayerNorm", epsilon)
+        inner = self._gelu(self._linear(x, f"{name}.intermediate.dense"))
+        return self._normalised(
+            self._op("Add", self._linear(inner, f"{name}.output.dense"), x), f"{name}.output.LayerNorm", epsilon
+        )
+
+    def pool(self, hidden: str) -> None:
+        """Mean over the tokens that are no padding, then to unit length."""
+        import onnx
+
+        mask = self._op("Unsqueeze", self._op("Cast", MASK, to=onnx.TensorProto.FLOAT), self._ints("last", [2]))
+        summed = self._op("ReduceSum", self._op("Mul", hidden, mask), self._ints("tokens", [1]), keepdims=0)
+        count = self._op("ReduceSum", mask, self._ints("tokens", [1]), keepdims=0)
+        mean = self._op("Div", summed, self._op("Max", count, self._floats("least", 1e-9)))
+        norm = self._op("ReduceL2", mean, axes=[1], keepdims=1)
+        unit = self._op("Div", mean, self._op("Max", norm, self._floats("epsilon", _EPSILON)))
+        self.nodes.append(_node("Identity", [unit], [EMBEDDING]))
+
+    def _linear(self, x: str, name: str) -> str:
+        weight = self._constant(f"{name}.weight", np.ascontiguousarray(self._array(f"{name}.weight").T))
+        return self._op("Add", self._op("MatMul", x, weight), self._weight(f"{name}.bias"))
+
+    def _normalised(self, x: str, name: str, epsilon: float) -> str:
+        scale, shift = self._weight(f"{name}.weight"), self._weight(f"{name}.bias")
+        return self._op("LayerNormalization", x, scale, shift, axis=-1, epsilon=epsilon)
+
+    def _gelu(self, x: str) -> str:
+        """X / 2 * (1 + erf(x / sqrt(2))), in the order that runtimes know and fuse."""
+        error = self._op("Erf", self._op("Div", x, self._floats("sqrt2", math.sqrt(2.0))))
+        return self._op(
+            "Mul", self._op("Mul", x, self._op("Add", error, self._floats("one", 1.0))), self._floats("half", 0.5)
+        )
+
+    def _op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        out = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(_node(kind, list(inputs), [out], **attributes))
+        return out
+
+    def _array(self, name: str) -> npt.NDArray[np.float32]:
+        if name not in self._weights:
+            raise GraphError(f"the weights have no {name}")
+        return np.asarray(self._weights[name], dtype=np.float32)
+
+    def _weight(self, name: str) -> str:
+        return self._constant(name, self._array(name))
+
+    def _floats(self, name: str, value: float) -> str:
+        return self._constant(f"c_{name}", np.array(value, dtype=np.float32))
+
+    def _ints(self, name: str | int, values: list[int]) -> str:
+        return self._constant(f"i_{name}", np.array(values, dtype=np.int64))
+
+    def _constant(self, name: str, array: npt.NDArray[Any]) -> str:
+        import onnx
+
+        if name not in self._constants:
+            self.initializers.append(onnx.numpy_helper.from_array(array, name))
+            self._constants[name] = name
+        return name
+
+
+def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:
+    import onnx
+
+    return onnx.helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes)

@@ -1,0 +1,154 @@
+"""Texts per second of each encoder against sentence-transformers' default call: same texts, same threads, in turns.
+
+usage: encoders.py [--texts N] [--repeat N] [--threads N] [--output benchmarks/README.md]
+
+Needs `make encoders`. The reference runs in its own environment; each side is a process of its own that has loaded its
+model and computed once before it is measured, and waits while another one computes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BARS = {"onnx": 2.5, "openvino": 3.5}
+
+
+def texts(number: int) -> list[str]:
+    """Messages of the project, in their order, repeated if there are too few."""
+    found = []
+    for path in sorted((ROOT / "data/messages").glob("*.jsonl")):
+        found += [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    step = max(1, len(found) // number)
+    return (found[::step] * (number // len(found[::step]) + 1))[:number]
+
+
+def serve(backend: str, encoder: str, threads: int) -> None:
+    """The measured process: for each line on stdin, encode all texts once and print the seconds."""
+    given = json.loads(sys.stdin.readline())
+    if backend == "reference":
+        from beam_pcc.encoders import reference
+
+        model = reference.load(encoder, threads)
+
+        def encode() -> object:
+            return reference.encode(model, given)
+    else:
+        from beam_pcc.encoders import base, package
+        from beam_pcc.encoders.package import EncoderRef
+
+        made = base.open_encoder(EncoderRef(encoder, package.read(encoder).sha256), backend, threads)  # type: ignore[arg-type]
+
+        def encode() -> object:
+            return made.encode(given)
+
+    encode()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        encode()
+        print(time.perf_counter() - started, flush=True)
+
+
+def start(python: Path | str, backend: str, encoder: Path, threads: int, given: list[str]) -> subprocess.Popen[str]:
+    """A measured process, ready."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        environment.pop(name, None)
+    command = [python, __file__, "--serve", backend, "--encoder", encoder, "--threads", str(threads)]
+    started = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
+    assert started.stdin
+    assert started.stdout
+    started.stdin.write(json.dumps(given) + "\n")
+    started.stdin.flush()
+    assert started.stdout.readline() == "ready\n"
+    return started
+
+
+def once(process: subprocess.Popen[str]) -> float:
+    """Seconds for all texts."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=500)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--encoder", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.serve:
+        serve(flags.serve, flags.encoder, flags.threads)
+        return
+    sys.path.insert(0, str(ROOT))
+    from beam_pcc.encoders.openvino import precision
+    from tests.encoders import environment
+
+    (encoder,) = (path for path in environment.encoders().iterdir() if path.is_dir())
+    given, load = texts(flags.texts), os.getloadavg()[0]
+    running = {"reference": start(environment.reference(), "reference", environment.weights(), flags.threads, given)}
+    running |= {name: start(sys.executable, name, encoder, flags.threads, given) for name in BARS}
+    seconds: dict[str, list[float]] = {name: [] for name in running}
+    for _ in range(flags.repeat):
+        for name, process in running.items():
+            seconds[name].append(once(process))
+    for process in running.values():
+        process.kill()
+    lines = table(seconds, flags, precision(), load, given)
+    print("\n".join(lines))
+    if flags.output:
+        text = flags.output.read_text(encoding="utf-8")
+        block = "<!-- encoders: begin -->\n" + "\n".join(lines) + "\n<!-- encoders: end -->"
+        pattern = r"<!-- encoders: begin -->.*?<!-- encoders: end -->"
+        flags.output.write_text(re.sub(pattern, lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
+
+
+def table(
+    seconds: dict[str, list[float]], flags: argparse.Namespace, precision: str, load: float, given: list[str]
+) -> list[str]:
+    lines = [
+        "| encoder | texts/s (median) | ratio to the reference: min, median, max | bar | met |",
+        "|---|---|---|---|---|",
+    ]
+    names = {"reference": "sentence-transformers, default call", "openvino": f"openvino ({precision})"}
+    for name, took in seconds.items():
+        rate = flags.texts / statistics.median(took)
+        if name == "reference":
+            lines.append(f"| {names[name]} | {rate:.0f} | 1 | - | - |")
+            continue
+        ratios = sorted(peer / own for peer, own in zip(seconds["reference"], took, strict=True))
+        middle = statistics.median(ratios)
+        bar = BARS[name] if name != "openvino" or precision == "bf16" else None
+        met = "-" if bar is None else "yes" if middle >= bar else "**no**"
+        spread = f"{ratios[0]:.2f}, {middle:.2f}, {ratios[-1]:.2f}"
+        lines.append(f"| {names.get(name, name)} | {rate:.0f} | {spread} | {f'>= {bar:g}' if bar else '-'} | {met} |")
+    mean = sum(map(len, given)) / len(given)
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    lines += [
+        "",
+        f"Measured {now} UTC, {flags.repeat} times in turns, {flags.threads} threads each, {flags.texts} messages of "
+        f"{mean:.0f} characters on average; {cpu[1] if cpu else '?'}, {os.cpu_count()} cores, load {load:.1f} at the "
+        "start.",
+    ]
+    return lines
+
+
+if __name__ == "__main__":
+    main()

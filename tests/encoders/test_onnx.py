@@ -1,0 +1,183 @@
+"""The serving encoder, on the real code with small random weights: the graph's arithmetic, its batches, its files."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beam_pcc.encoders import base, graph, package
+from beam_pcc.encoders.export import export
+from beam_pcc.encoders.package import EncoderRef
+from beam_pcc.errors import ConfigurationError, ModelError
+from tests.encoders import toy
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> EncoderRef:
+    folder = tmp_path_factory.mktemp("encoder")
+    made = export(str(toy.publish(folder / "published")), str(folder / "encoders"))
+    return EncoderRef(made.address, made.sha256)
+
+
+@pytest.fixture(scope="module")
+def encoder(exported: EncoderRef) -> base.Encoder:
+    return base.open_encoder(exported, "onnx", 1)
+
+
+def by_hand(text: str) -> np.ndarray:
+    """The same BERT in NumPy, one text at a time and without padding."""
+    w, size, heads = toy.weights(), toy.SIZE, toy.CONFIG["num_attention_heads"]
+    tokenizer = toy.tokenizer()
+    tokenizer.enable_truncation(base.MAX_TOKENS)
+    ids = tokenizer.encode(text).ids
+
+    def normalised(x: np.ndarray, name: str) -> np.ndarray:
+        centered = x - x.mean(-1, keepdims=True)
+        scaled = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-12)
+        return scaled * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def linear(x: np.ndarray, name: str) -> np.ndarray:
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.position_embeddings.weight"][: len(ids)]
+    x = normalised((x + w["embeddings.token_type_embeddings.weight"][0]).astype(np.float64), "embeddings.LayerNorm")
+    layer = "encoder.layer.0"
+    query, key, value = (
+        linear(x, f"{layer}.attention.self.{part}").reshape(len(ids), heads, -1).swapaxes(0, 1)
+        for part in ("query", "key", "value")
+    )
+    scores = query @ key.swapaxes(1, 2) / math.sqrt(size // heads)
+    attention = np.exp(scores - scores.max(-1, keepdims=True))
+    attention /= attention.sum(-1, keepdims=True)
+    context = (attention @ value).swapaxes(0, 1).reshape(len(ids), size)
+    x = normalised(linear(context, f"{layer}.attention.output.dense") + x, f"{layer}.attention.output.LayerNorm")
+    inner = linear(x, f"{layer}.intermediate.dense")
+    inner = inner * 0.5 * (1 + np.vectorize(math.erf)(inner / math.sqrt(2)))
+    x = normalised(linear(inner, f"{layer}.output.dense") + x, f"{layer}.output.LayerNorm")
+    mean = x.mean(0)
+    return mean / np.linalg.norm(mean)
+
+
+TEXTS = ["please delete my data", "", "a", "where is the parcel? " * 40, "DELETE!", "日本語 🎉"]
+
+
+def test_the_graph_computes_what_bert_is(encoder: base.Encoder) -> None:
+    found = encoder.encode(TEXTS)
+    np.testing.assert_allclose(found, [by_hand(text) for text in TEXTS], atol=2e-5)
+
+
+def test_a_texts_vector_does_not_depend_on_its_neighbours(encoder: base.Encoder) -> None:
+    together = encoder.encode(TEXTS)
+    apart = np.vstack([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, apart, atol=2e-6)
+
+
+def test_vectors_come_in_the_order_of_the_texts(encoder: base.Encoder) -> None:
+    texts = ["data " * n for n in (3, 200, 1, 50, 200, 2)]
+    np.testing.assert_allclose(encoder.encode(texts)[::-1], encoder.encode(texts[::-1]), atol=2e-6)
+
+
+def test_vectors_are_of_unit_length(encoder: base.Encoder) -> None:
+    np.testing.assert_allclose(np.linalg.norm(encoder.encode(TEXTS), axis=1), 1.0, atol=1e-5)
+
+
+def test_what_is_beyond_256_tokens_is_cut_off(encoder: base.Encoder) -> None:
+    long = "data " * 254
+    np.testing.assert_allclose(encoder.encode([long]), encoder.encode([long + "delete my account"]), atol=2e-6)
+
+
+def test_no_texts_give_no_vectors(encoder: base.Encoder) -> None:
+    assert encoder.encode([]).shape == (0, toy.SIZE)
+
+
+def test_batches_hold_texts_of_like_length_and_not_too_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_BATCH_TOKENS", 100)
+    lengths = [5, 60, 7, 50, 6, 200]
+    batches = list(base._batches(lengths))
+
+    assert sorted(row for batch in batches for row in batch) == list(range(6))
+    assert [[lengths[row] for row in batch] for batch in batches] == [[200], [60], [50, 7], [6, 5]]
+
+
+def test_both_runtimes_give_the_same_vectors(exported: EncoderRef, encoder: base.Encoder) -> None:
+    other = base.open_encoder(exported, "openvino", 1).encode(TEXTS)
+    assert (other * encoder.encode(TEXTS)).sum(axis=1).min() > 0.999
+
+
+def test_a_process_loads_an_encoder_once(exported: EncoderRef) -> None:
+    assert base.open_encoder(exported, "onnx", 1) is base.open_encoder(exported, "onnx", 1)
+
+
+def test_the_same_weights_give_the_same_files(tmp_path: Path, exported: EncoderRef) -> None:
+    published = str(toy.publish(tmp_path / "published"))
+    first, again = (export(published, str(tmp_path / "encoders")) for _ in range(2))
+
+    assert (first.sha256, first.made) == (exported.sha256, True)
+    assert (again.address, again.made) == (first.address, False)
+
+
+def test_an_encoder_other_than_the_models_own_is_refused(exported: EncoderRef) -> None:
+    with pytest.raises(ModelError, match="name that one with --encoder"):
+        base.open_encoder(EncoderRef(exported.address, "0" * 64), "onnx", 1)
+
+
+def test_an_encoder_that_was_changed_is_refused(tmp_path: Path) -> None:
+    made = export(str(toy.publish(tmp_path / "published")), str(tmp_path / "encoders"))
+    model = Path(made.address) / package.MODEL
+    model.write_bytes(model.read_bytes().replace(b"beam_pcc", b"beam-pcc"))
+
+    with pytest.raises(ModelError, match=r"not .* that the model was trained with"):
+        base.open_encoder(EncoderRef(made.address, made.sha256), "onnx", 1)
+
+
+def test_a_file_that_is_no_encoder_is_one_line(tmp_path: Path) -> None:
+    address, _ = package.add(str(tmp_path), package.EncoderFiles(b"no model", toy.tokenizer().to_str().encode()), {})
+    ref = EncoderRef(address, package.read(address).sha256)
+
+    with pytest.raises(ModelError, match="cannot be loaded as an encoder") as refused:
+        base.open_encoder(ref, "onnx", 1)
+    assert str(refused.value).isprintable()
+
+
+def test_a_folder_without_an_encoder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="make one with beam-pcc encoder export"):
+        package.read(str(tmp_path / "none"))
+
+
+def test_a_registry_of_several_encoders_wants_to_know_which(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="holds no encoder"):
+        package.only_one(str(tmp_path))
+    for seed in (0, 1):
+        made = export(str(toy.publish(tmp_path / f"published{seed}", seed)), str(tmp_path / "encoders"))
+        assert seed or package.only_one(str(tmp_path)) == made.address
+    with pytest.raises(ModelError, match="holds several encoders"):
+        package.only_one(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", b"{}"),
+        ("config.json", b"no json"),
+        ("config.json", b'{"model_type": "gpt2", "hidden_size": 384}'),
+        ("config.json", b'{"model_type": "bert", "hidden_act": "gelu", "hidden_size": 768}'),
+        ("model.safetensors", b""),
+        ("tokenizer.json", None),
+    ],
+)
+def test_what_cannot_be_made_an_encoder_is_one_line(tmp_path: Path, file: str, content: bytes | None) -> None:
+    published = toy.publish(tmp_path / "published")
+    (published / file).unlink() if content is None else (published / file).write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match="cannot be made an encoder") as refused:
+        export(str(published), str(tmp_path / "encoders"))
+    assert str(refused.value).isprintable()
+    assert not (tmp_path / "encoders").exists()
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    weights = toy.weights()
+    del weights["encoder.layer.0.output.dense.bias"]
+    with pytest.raises(graph.GraphError, match=r"no encoder\.layer\.0\.output\.dense\.bias"):
+        graph.build(toy.CONFIG, weights)

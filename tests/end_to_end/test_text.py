@@ -1,0 +1,159 @@
+"""From message text to a promoted model: the full circle with the real encoder, and what text must never do."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beam_pcc.models.registry import Registry
+from tests.encoders import environment
+from tests.end_to_end.conftest import DAY, Workspace
+from tests.inputs import TIME
+from tests.messages import HOSTILE, NOT_VISIBLE, SECRET, labelled_messages, write_labelled
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("encoders")]
+
+
+@pytest.fixture
+def text(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace whose registry holds the real encoder, and no version yet."""
+    environment.require()
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "encoders").symlink_to(environment.encoders(), target_is_directory=True)
+    workspace.models = models
+    return workspace
+
+
+def partition(path: Path, texts: list[str | None], **more: pa.Array) -> Path:
+    columns = {
+        "case_id": pa.array([f"c{i:04d}" for i in range(len(texts))]),
+        "text": pa.array(texts, pa.string()),
+        "timestamp": pa.array([TIME] * len(texts), pa.timestamp("us", "UTC")),
+    }
+    pq.write_table(pa.table({**columns, **more}), path)
+    return path
+
+
+def train(text: Workspace, name: str, seed: int, *more: object) -> str:
+    data = write_labelled(text.folder / name, 240, seed)
+    ended = text.call("train", "--data", data, "--text_column", "text", "--models", text.models, *more)
+    assert ended.code == 0, ended.err
+    return ended.out.split(":")[0]
+
+
+def test_the_full_circle(text: Workspace) -> None:
+    texts, truth = labelled_messages(200, seed=9)
+    source = partition(text.folder / "day.parquet", texts)
+    evaluation = write_labelled(text.folder / "evaluation.jsonl", 200, 5)
+    score = ("--text_column", "text")
+
+    first = train(text, "first.jsonl", 1)
+    assert text.call("models", "promote", first, "--models", text.models).code == 0
+    assert text.run(source, *score).code == 0
+    published = text.published()
+    said = np.array([row[1] for row in published])
+    assert (said == np.array(["NOT_PC" if label == "NOT_PC" else "PC" for label in truth])).mean() > 0.95
+    assert {row[4] for row in published} == {first}
+
+    second = train(text, "second.jsonl", 2, "--min_precision", "0.95")
+    promoted = text.call(
+        "models", "promote", second, "--models", text.models, "--data", evaluation, "--text_column", "text"
+    )
+    assert promoted.code == 0, promoted.err
+    assert text.call("models", "shadow", first, "--models", text.models).code == 0
+    assert text.run(source, *score).code == 0
+    row = text.monitoring()[-1]
+    assert (row["model_version"], row["shadow_version"]) == (second, first)
+    assert 0 <= row["shadow_flip_rate"] < 0.05
+    assert row["shadow_psi"] is not None
+    assert {r[4] for r in text.published()} == {second}
+
+    assert text.call("models", "rollback", "--models", text.models).out == f"current: {first} (was {second})\n"
+    assert text.run(source, *score).code == 0
+    again = text.published()
+    assert [r[:3] for r in again] == [r[:3] for r in published]
+    np.testing.assert_allclose([r[3] for r in again], [r[3] for r in published], atol=1e-6)
+    assert [r["status"] for r in text.monitoring()] == ["success"] * 3
+    assert [e["action"] for e in Registry(str(text.models)).history()] == ["promote", "promote", "shadow", "rollback"]
+
+
+def test_hostile_texts_are_scored_or_rejected_and_are_found_nowhere(text: Workspace) -> None:
+    train(text, "labelled.jsonl", 1)
+    texts = [*labelled_messages(150)[0], *HOSTILE, *NOT_VISIBLE]
+    source = partition(text.folder / "day.parquet", texts)
+    ended = text.run(source, "--text_column", "text", "--debug")
+    row = text.monitoring()[-1]
+
+    assert ended.code == 0, ended.err
+    assert row["total_cases"] == len(texts)
+    assert json.loads(row["reject_reasons"]) == {"empty_text": len(NOT_VISIBLE)}
+    told = ended.out + ended.err
+    with duckdb.connect(str(text.warehouse)) as connection:
+        for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            told += str(connection.execute(f"SELECT * FROM {table}").fetchall())
+    assert SECRET not in told
+    assert "Quentin" not in told
+    for left in text.folder.rglob("*"):
+        if left.is_file() and left not in (source, text.folder / "labelled.jsonl"):
+            assert b"Quentin" not in left.read_bytes(), left
+
+
+def test_rows_with_a_vector_and_no_text_are_scored_too(text: Workspace) -> None:
+    train(text, "labelled.jsonl", 1)
+    texts: list[str | None] = [*labelled_messages(40)[0], None, None]
+    vectors = [None] * 40 + [np.zeros(584, np.float32).tolist(), [0.0] * 583]
+    column = pa.array(vectors, pa.list_(pa.float32()))
+    ended = text.run(partition(text.folder / "day.parquet", texts, embedding_vector=column), "--text_column", "text")
+
+    assert ended.code == 0, ended.err
+    assert len(text.published()) == 41
+    assert json.loads(text.monitoring()[-1]["reject_reasons"]) == {"wrong_dimension": 1}
+
+
+def test_jsonl_is_read_as_parquet_is(text: Workspace) -> None:
+    train(text, "labelled.jsonl", 1)
+    texts = labelled_messages(30)[0]
+    assert text.run(partition(text.folder / "day.parquet", list(texts)), "--text_column", "text").code == 0
+    expected = text.published()
+    rows = [{"case_id": f"c{i:04d}", "body": t, "timestamp": TIME.isoformat()} for i, t in enumerate(texts)]
+    (text.folder / "day.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert text.run(text.folder / "day.jsonl", "--text_column", "body").code == 0
+
+    assert [r[:3] for r in text.published()] == [r[:3] for r in expected]
+
+
+def test_workers_in_processes_of_their_own_score_alike(text: Workspace) -> None:
+    train(text, "labelled.jsonl", 1)
+    source = partition(text.folder / "day.parquet", list(labelled_messages(60)[0]))
+    assert text.run(source, "--text_column", "text").code == 0
+    expected = text.published()
+    processes = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    ended = text.run(source, "--text_column", "text", "--encoder_threads", "1", *processes)
+
+    assert ended.code == 0, ended.err
+    assert [r[:3] for r in text.published()] == [r[:3] for r in expected]
+
+
+def test_a_model_of_vectors_cannot_score_text(text: Workspace, models: Path) -> None:
+    text.models = models
+    ended = text.run(partition(text.folder / "day.parquet", ["delete me"]), "--text_column", "text")
+    assert (ended.code, "was trained on vectors" in ended.err) == (2, True)
+
+
+def test_a_run_whose_encoder_is_gone_does_not_start(text: Workspace) -> None:
+    train(text, "labelled.jsonl", 1)
+    (text.models / "encoders").unlink()
+    source = partition(text.folder / "day.parquet", ["delete me"])
+    run = text.spawn("run", "--partition", DAY, *text.flags(source, "--text_column", "text"))
+    assert "make one with beam-pcc encoder export" in run.communicate(timeout=120)[1]
+    assert run.returncode == 2
+
+
+def test_the_sample_has_no_texts(text: Workspace) -> None:
+    ended = text.run("sample://10", "--text_column", "text")
+    assert (ended.code, "has vectors and no texts" in ended.err) == (2, True)

@@ -1,0 +1,253 @@
+"""The life of a version: gates, promotion, rollback, shadow, and the log in which each change is a line."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pcc import cli, promotion, synthetic
+from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.models import history
+from beam_pcc.models.registry import Registry
+from beam_pcc.training import train
+from tests.inputs import DAY
+
+FIRST, SECOND, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
+
+
+@pytest.fixture
+def models(tmp_path: Path, registry: Path) -> Path:
+    """A registry of three sound versions, none of which is promoted."""
+    (trained,) = Registry(str(registry)).versions()
+    for version in (FIRST, SECOND, THIRD):
+        shutil.copytree(registry / trained, tmp_path / "models" / version)
+    return tmp_path / "models"
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled rows that no model of these tests was trained on."""
+    path = tmp_path_factory.mktemp("evaluation") / "evaluation.parquet"
+    synthetic.write(path, 400, DAY, seed=7, with_intent=True)
+    return path
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    capsys.readouterr()
+    code = cli.main([str(a) for a in arguments])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def lines(models: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (models / "promotions.jsonl").read_text().splitlines()]
+
+
+def worse_version(models: Path) -> str:
+    """A version that is sound and tells the classes badly: trained on shuffled labels."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    data = models.parent / "shuffled.parquet"
+    synthetic.write(data, 400, DAY, with_intent=True)
+    table = pq.read_table(data)
+    intents = np.random.default_rng(0).permutation(table["intent"].to_numpy())
+    pq.write_table(table.set_column(table.column_names.index("intent"), "intent", [intents]), data)
+    return train(str(data), str(models)).version
+
+
+def test_every_change_is_a_line_that_stays(models: Path) -> None:
+    registry = Registry(str(models))
+    registry.promote(FIRST)
+    before = (models / "promotions.jsonl").read_bytes()
+    registry.promote(SECOND)
+    registry.set_shadow(THIRD)
+    registry.rollback()
+
+    assert (models / "promotions.jsonl").read_bytes().startswith(before)
+    assert [(line["action"], line["version"], line["before"]) for line in lines(models)] == [
+        ("promote", FIRST, None),
+        ("promote", SECOND, FIRST),
+        ("shadow", SECOND, SECOND),
+        ("rollback", FIRST, SECOND),
+    ]
+    assert all(line["at"] and line["by"] and line["id"] for line in lines(models))
+
+
+def test_promoting_what_is_current_is_no_line(models: Path) -> None:
+    Registry(str(models)).promote(FIRST)
+    Registry(str(models)).promote(FIRST)
+    assert len(lines(models)) == 1
+
+
+def test_a_change_whose_line_was_lost_is_added_by_who_comes_next(models: Path) -> None:
+    Registry(str(models)).promote(FIRST)
+    (models / "promotions.jsonl").unlink()
+    Registry(str(models)).promote(SECOND)
+
+    assert [line["version"] for line in lines(models)] == [FIRST, SECOND]
+
+
+def test_rolling_back_goes_further_back_each_time(models: Path) -> None:
+    registry = Registry(str(models))
+    for version in (FIRST, SECOND, THIRD):
+        registry.promote(version)
+
+    assert registry.rollback() == (SECOND, THIRD)
+    assert registry.rollback() == (FIRST, SECOND)
+    with pytest.raises(ModelError, match="no version to go back to"):
+        registry.rollback()
+    registry.promote(THIRD)
+    assert registry.rollback() == (FIRST, THIRD)
+
+
+def test_rolling_back_skips_nothing_that_was_set_by_hand(models: Path) -> None:
+    registry = Registry(str(models))
+    registry.promote(FIRST)
+    (models / "current.json").write_text(json.dumps({"version": SECOND}))
+    registry.promote(THIRD)
+
+    assert registry.rollback() == (SECOND, THIRD)
+
+
+def test_a_version_that_is_no_longer_sound_is_not_rolled_back_to(models: Path) -> None:
+    registry = Registry(str(models))
+    registry.promote(FIRST)
+    registry.promote(SECOND)
+    (models / FIRST / "model.joblib").write_bytes(b"damaged")
+
+    with pytest.raises(ModelError, match="it was changed or swapped"):
+        registry.rollback()
+    assert registry.current() == SECOND
+
+
+def test_without_a_promotion_there_is_nothing_to_roll_back(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = call(capsys, "models", "rollback", "--models", models)
+    assert (code, "no version to go back to" in said) == (2, True)
+
+
+def test_a_broken_log_is_not_written_to(models: Path) -> None:
+    (models / "promotions.jsonl").write_text("no json\n")
+    with pytest.raises(ModelError, match="is not the log"):
+        Registry(str(models)).promote(FIRST)
+    assert (models / "promotions.jsonl").read_text() == "no json\n"
+
+
+def test_the_shadow_is_kept_over_promotions_but_not_of_itself(models: Path) -> None:
+    registry = Registry(str(models))
+    with pytest.raises(ModelError, match="promote a version before another shadows it"):
+        registry.set_shadow(SECOND)
+    registry.promote(FIRST)
+    registry.set_shadow(SECOND)
+    registry.promote(THIRD)
+    assert registry.shadow() == SECOND
+    registry.promote(SECOND)
+    assert registry.shadow() is None
+
+
+def test_the_list_tells_who_is_current_and_who_is_shadow(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Registry(str(models)).promote(FIRST)
+    call(capsys, "models", "shadow", THIRD, "--models", models)
+    code, said = call(capsys, "models", "list", "--models", models)
+    rows = {line.split()[0]: line for line in said.splitlines()}
+
+    assert code == 0
+    assert rows[FIRST].endswith("current, used by a run now")
+    assert rows[THIRD].endswith("shadow")
+    for name in ("trained on", "roc_auc", "threshold", "sha256"):
+        assert name in rows["version"]
+    assert "500 vectors" in rows[SECOND]
+    code, said = call(capsys, "models", "shadow", "none", "--models", models)
+    assert said == f"shadow: none (was {THIRD})\n"
+
+
+def test_history_shows_each_change(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Registry(str(models)).promote(FIRST)
+    Registry(str(models)).promote(SECOND)
+    _, said = call(capsys, "models", "history", "--models", models)
+
+    assert [line.split()[2:5] for line in said.splitlines()[1:]] == [
+        ["promote", FIRST, "none"],
+        ["promote", SECOND, FIRST],
+    ]
+
+
+def test_a_version_that_is_worse_on_the_evaluation_is_not_promoted(
+    models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Registry(str(models)).promote(FIRST)
+    worse = worse_version(models)
+
+    code, said = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation)
+    assert code == 2
+    assert "is not promoted: not worse than current: roc_auc 0." in said
+    assert Registry(str(models)).current() == FIRST
+
+    code, said = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation, "--force")
+    assert (code, "(forced)" in said) == (0, True)
+    assert Registry(str(models)).current() == worse
+    assert lines(models)[-1]["forced"] is True
+    assert "roc_auc" in lines(models)[-1]["checks"]["not worse than current"]
+
+
+def test_a_version_that_is_as_good_is_promoted(models: Path, evaluation: Path) -> None:
+    registry = Registry(str(models))
+    registry.promote(FIRST)
+    found = promotion.gates(registry, SECOND, promotion.Evaluation(str(evaluation)))
+
+    assert [gate.name for gate in found] == [
+        "loads under the allow-list",
+        "features",
+        "golden rows",
+        "not worse than current",
+    ]
+    assert not any(gate.failed for gate in found)
+    assert promotion.promote(registry, SECOND, found) == FIRST
+
+
+def test_force_does_not_help_a_version_that_is_not_sound(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (models / SECOND / "model.joblib").open("ab") as file:
+        file.write(b"\0")
+    code, said = call(capsys, "models", "promote", SECOND, "--models", models, "--force")
+
+    assert (code, "it was changed or swapped" in said) == (2, True)
+    assert Registry(str(models)).current() is None
+
+
+def test_two_versions_are_compared_on_the_same_rows(
+    models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = worse_version(models)
+    code, said = call(capsys, "models", "compare", FIRST, worse, "--models", models, "--data", evaluation)
+    header, roc, *_ = said.splitlines()
+
+    assert code == 0
+    assert header.split() == [FIRST, worse, "difference"]
+    assert roc.startswith("roc_auc")
+    assert float(roc.split()[-1]) < -0.1
+    assert "400 rows," in said
+    assert "McNemar p = " in said
+
+
+def test_rows_of_one_class_measure_nothing(models: Path, evaluation: Path, tmp_path: Path) -> None:
+    from beam_pcc import comparison
+    from beam_pcc.labelled import read_labelled
+
+    rows = read_labelled(str(evaluation))
+    only = rows.take((rows.labels == "NOT_PC").nonzero()[0])
+    with pytest.raises(ConfigurationError, match="must hold rows of PC and of NOT_PC"):
+        comparison.measure(Registry(str(models)), FIRST, only)
+
+
+@pytest.mark.parametrize("writers", [4])
+def test_lines_that_are_added_at_the_same_time_are_all_kept(models: Path, writers: int) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    store = Registry(str(models))._store
+    entries = [history.new_entry("promote", FIRST, None, str(n)) for n in range(writers * 4)]
+    with ThreadPoolExecutor(writers) as threads:
+        list(threads.map(lambda entry: history.append(store, entry), entries))
+
+    assert sorted(line["id"] for line in lines(models)) == sorted(entry["id"] for entry in entries)

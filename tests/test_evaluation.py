@@ -1,0 +1,70 @@
+"""Metrics, their intervals, and the threshold for a stated precision."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_pcc import evaluation
+
+
+def scored(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(rows) < 0.3
+    return truth, np.clip(0.3 + 0.3 * truth + 0.2 * rng.standard_normal(rows), 0.001, 0.999)
+
+
+def test_metrics_of_a_perfect_model() -> None:
+    truth = np.array([True, False, True, False])
+    found = evaluation.metrics(truth, truth.astype(float), 0.5)
+    assert found == {"roc_auc": 1.0, "pr_auc": 1.0, "brier": 0.0, "precision": 1.0, "recall": 1.0}
+
+
+def test_a_model_that_calls_nothing_pc_has_no_precision() -> None:
+    found = evaluation.metrics(np.array([True, False]), np.array([0.4, 0.1]), 0.5)
+    assert (found["precision"], found["recall"]) == (0.0, 0.0)
+
+
+def test_intervals_hold_the_value_and_shrink_with_rows() -> None:
+    few, many = (evaluation.intervals(*scored(rows), 0.5) for rows in (60, 3_000))
+    value = evaluation.metrics(*scored(3_000), 0.5)
+
+    for name in evaluation.METRICS:
+        assert many[name][0] <= value[name] <= many[name][1]
+        assert many[name][1] - many[name][0] < few[name][1] - few[name][0]
+
+
+def test_intervals_are_the_same_each_time() -> None:
+    assert evaluation.intervals(*scored(100), 0.5) == evaluation.intervals(*scored(100), 0.5)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0.01, 0.99)), min_size=1, max_size=40), st.floats(0.05, 1.0))
+def test_the_threshold_is_the_lowest_that_keeps_the_precision(rows: list[tuple[bool, float]], wanted: float) -> None:
+    truth, probability = np.array([t for t, _ in rows]), np.array([p for _, p in rows])
+
+    def precision(threshold: float) -> float:
+        said = probability >= threshold
+        return truth[said].mean() if said.any() else 0.0
+
+    good = [p for p in probability if precision(p) >= wanted]
+    assert evaluation.threshold_for(truth, probability, wanted) == (min(good) if good else None)
+
+
+def test_calibration_counts_every_row() -> None:
+    truth, probability = scored(500)
+    found = evaluation.calibration(truth, probability)
+    assert sum(rows for _, _, rows in found) == 500
+    assert all(0 <= said <= 1 and 0 <= was <= 1 for said, was, _ in found)
+
+
+def test_a_precision_that_is_never_reached_has_no_threshold() -> None:
+    assert evaluation.threshold_for(np.array([False, True]), np.array([0.9, 0.1]), 0.9) is None
+
+
+@pytest.mark.parametrize("rows", [2, 50])
+def test_recall_grows_along_the_curve(rows: int) -> None:
+    truth, probability = scored(rows, seed=3)
+    truth[0] = True
+    recalls = [recall for recall, _ in evaluation.precision_recall(truth, probability)]
+    assert recalls == sorted(recalls)
+    assert recalls[-1] == 1.0

@@ -1,0 +1,125 @@
+"""Text to vectors: the same for training and scoring, whatever the text."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beam_pcc import features, schemas, tfidf
+from beam_pcc.encoders.export import export
+from beam_pcc.encoders.package import EncoderRef
+from beam_pcc.errors import ModelError
+from beam_pcc.features import Features, Featurizer, Runtime, embed_each, featurize
+from tests.encoders import toy
+from tests.inputs import TIME
+from tests.messages import HOSTILE, SECRET, any_text, labelled_messages
+
+TEXTS, LABELS = labelled_messages(120)
+
+
+@pytest.fixture(scope="module")
+def featurizer(tmp_path_factory: pytest.TempPathFactory) -> Featurizer:
+    folder = tmp_path_factory.mktemp("encoder")
+    made = export(str(toy.publish(folder / "published")), str(folder / "encoders"))
+    terms = tfidf.fit(TEXTS, LABELS, analyzer="char_wb", ngrams=(3, 5))
+    return Featurizer(EncoderRef(made.address, made.sha256), Features(made.sha256, terms), Runtime("onnx", 1))
+
+
+def batch(texts: list[str]) -> pa.RecordBatch:
+    columns = [pa.array([f"c{i}" for i in range(len(texts))], pa.string()), pa.array(texts, pa.string())]
+    return pa.RecordBatch.from_arrays(
+        [*columns, pa.array([TIME] * len(texts), pa.timestamp("us", "UTC"))], schema=schemas.TEXTS
+    )
+
+
+def test_a_vector_is_what_the_encoder_says_and_then_what_the_terms_say(featurizer: Featurizer) -> None:
+    vectors = featurizer.vectors(TEXTS)
+
+    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), schemas.VECTOR_DIM), np.float32)
+    np.testing.assert_array_equal(vectors[:, schemas.BLOCKS["embedding"]], featurizer.embed(TEXTS))
+    expected = featurizer.features.tfidf.vectorizer().transform(TEXTS).toarray().astype(np.float32)
+    np.testing.assert_array_equal(vectors[:, schemas.BLOCKS["tfidf"]], expected)
+
+
+def test_a_worker_gets_the_same_vectors_from_the_pickled_description(featurizer: Featurizer) -> None:
+    copied = pickle.loads(pickle.dumps(featurizer))
+    again = Features.from_json(json.loads(json.dumps(featurizer.features.to_json())))
+
+    assert copied.features == again
+    np.testing.assert_array_equal(copied.vectors(TEXTS), featurizer.vectors(TEXTS))
+    assert len(pickle.dumps(featurizer)) < 20_000  # the encoder itself does not travel
+
+
+def test_a_batch_keeps_its_ids_and_times(featurizer: Featurizer) -> None:
+    cases, rejected = featurize(batch(TEXTS), featurizer)
+
+    assert cases.schema.equals(schemas.CASES)
+    assert cases.column("case_id").to_pylist() == [f"c{i}" for i in range(len(TEXTS))]
+    np.testing.assert_array_equal(schemas.vectors_of(cases), featurizer.vectors(TEXTS))
+    assert rejected.num_rows == 0
+
+
+@settings(max_examples=60)
+@given(texts=st.lists(any_text, max_size=4))
+def test_any_text_is_scored_or_rejected_with_a_reason(featurizer: Featurizer, texts: list[str]) -> None:
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    cases, rejected = featurize(batch(texts), featurizer)
+
+    assert cases.num_rows + rejected.num_rows == len(texts)
+    assert np.isfinite(schemas.vectors_of(cases)).all()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_have_vectors(featurizer: Featurizer, text: str) -> None:
+    cases, _ = featurize(batch([text]), featurizer)
+    assert cases.num_rows == 1
+
+
+def test_a_text_that_a_library_chokes_on_is_set_apart_and_its_words_are_not_told(
+    featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Featurizer.embed
+
+    def choke(self: Featurizer, texts: list[str]) -> np.ndarray:
+        if any(SECRET in text for text in texts):
+            raise RuntimeError(f"cannot encode {texts}")
+        return real(self, texts)
+
+    monkeypatch.setattr(Featurizer, "embed", choke)
+    texts = [*TEXTS[:5], SECRET, *TEXTS[5:9]]
+    cases, rejected = featurize(batch(texts), featurizer)
+
+    assert cases.column("case_id").to_pylist() == [f"c{i}" for i in range(10) if i != 5]
+    np.testing.assert_allclose(schemas.vectors_of(cases), featurizer.vectors(TEXTS[:9]), atol=2e-6)
+    (row,) = rejected.to_pylist()
+    assert (row["case_id"], row["reason"]) == ("c5", schemas.MODEL_ERROR)
+    assert row["detail"] == "the text could not be made a vector (RuntimeError)"
+
+
+def test_an_encoder_that_is_not_there_is_no_fault_of_the_texts(featurizer: Featurizer, tmp_path: Path) -> None:
+    lost = Featurizer(EncoderRef(str(tmp_path / "none"), "0" * 64), featurizer.features)
+    with pytest.raises(ModelError, match=r"holds no model\.onnx"):
+        embed_each(lost, TEXTS)
+
+
+def test_what_is_beyond_a_hundred_thousand_characters_is_not_looked_at(featurizer: Featurizer) -> None:
+    text = "delete my data " * 7_000
+    assert len(text) > features.MAX_CHARACTERS
+    np.testing.assert_array_equal(
+        featurizer.vectors([text]), featurizer.vectors([text[: features.MAX_CHARACTERS] + "where is the parcel"])
+    )
+
+
+def test_a_shadow_gets_vectors_of_its_own_terms(featurizer: Featurizer) -> None:
+    terms = tfidf.fit(TEXTS, LABELS, analyzer="word", ngrams=(1, 2))
+    shadow = Featurizer(featurizer.encoder, Features(featurizer.encoder.sha256, terms), featurizer.runtime)
+    both = Featurizer(featurizer.encoder, featurizer.features, featurizer.runtime, shadow)
+    cases, _ = featurize(batch(TEXTS), both)
+
+    np.testing.assert_array_equal(schemas.vectors_of(cases), featurizer.vectors(TEXTS))
+    np.testing.assert_array_equal(schemas.vectors_of(cases, schemas.SHADOW_VECTOR), shadow.vectors(TEXTS))

@@ -1,0 +1,219 @@
+"""The report: one file, nothing fetched, readable on a phone; opened in a real browser."""
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pcc import cli, schemas
+from beam_pcc.report import report
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+def run_row(day: int, **more: Any) -> dict[str, Any]:
+    """A monitoring row of a sound run."""
+    date = dt.date(2026, 11, day)
+    start = dt.datetime(2026, 11, day, 2, tzinfo=dt.timezone.utc)
+    row = dict.fromkeys(schemas.MONITORING.names)
+    return {
+        **row,
+        "run_id": f"{date:%Y%m%d}-{date:%Y%m%d}T020000Z-0000000{day % 10}",
+        "model_version": "v20261101_020000",
+        "embedding_model": schemas.EMBEDDING_MODEL,
+        "model_sha256": "ab" * 32,
+        "partition_date": date,
+        "runtime_ts": start,
+        "ingestion_time": start + dt.timedelta(minutes=2),
+        "status": "success",
+        "total_cases": 20_000 + 37 * day,
+        "passed_validation": 19_600 + 30 * day,
+        "dropped_cases": 400 + 7 * day,
+        "positive_cases": 2_500 + 55 * (day % 6),
+        "review_cases": 310,
+        "reject_reasons": json.dumps({"empty_text": 300 + 7 * day, "bad_timestamp": 90, "model_error": 10}),
+        "drift_psi": 0.01 + 0.012 * (day % 9),
+        "processing_duration_seconds": 110.0 + 3.5 * (day % 7),
+        "score_histogram": json.dumps([9_000, 4_000, 2_000, 900, 600, 500, 450, 400, 700, 1_050]),
+        "baseline_histogram": json.dumps([920, 400, 190, 80, 60, 45, 40, 45, 80, 140]),
+        "embedding_norm_shift": 0.0001,
+        "embedding_mean_shift": 0.041,
+        "tfidf_norm_shift": -0.012,
+        "tfidf_mean_shift": 0.093,
+        "shadow_version": "v20261118_020000",
+        "shadow_flip_rate": 0.0123,
+        "shadow_psi": 0.008,
+        **more,
+    }
+
+
+REFUSED = run_row(
+    25,
+    status="failed",
+    error_message="audits refused to publish: 14.2% of the rows rejected, more than 10.0% (empty_text 2,790)",
+    notes="drift: PSI 0.311 is above 0.25",
+    drift_psi=0.311,
+    dropped_cases=2_840,
+)
+RUNS = [*(run_row(day) for day in range(1, 25)), REFUSED, run_row(26)]
+
+
+class Page(HTMLParser):
+    """The words of a page, and whether each tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID and not tag.startswith(("rect", "polyline", "circle")) and tag != "line":
+            self.open.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "action", "data", "xlink:href")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+
+def words(runs: list[dict[str, Any]]) -> str:
+    return " ".join(Page(report(runs, "pcc.duckdb")).words)
+
+
+def test_the_page_is_whole_and_fetches_nothing() -> None:
+    text = report(RUNS, "pcc.duckdb")
+    page = Page(text)
+
+    assert page.open == []
+    assert page.links == []
+    assert "<script" not in text
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
+
+
+def test_the_page_tells_of_everything_that_was_asked_for() -> None:
+    said = words(RUNS)
+
+    for part in (
+        "Partition 2026-11-26",
+        "Published",
+        "Labels",
+        "Scores",
+        "Rejected rows",
+        "empty_text",
+        "Drift of the scores",
+        "Duration",
+        "v20261101_020000",
+        "v20261118_020000: 1.23% labels flipped",
+        "Refused by the audits",
+    ):
+        assert part in said, part
+
+
+def test_a_refused_run_says_why() -> None:
+    said = words([REFUSED])
+    assert "14.2% of the rows rejected" in said
+    assert "PSI 0.311 is above 0.25" in said
+
+
+def test_a_run_that_failed_early_is_shown() -> None:
+    row = dict.fromkeys(schemas.MONITORING.names) | {
+        name: RUNS[0][name] for name in ("run_id", "partition_date", "runtime_ts", "ingestion_time")
+    }
+    zero = dict.fromkeys(("total_cases", "passed_validation", "dropped_cases", "positive_cases", "review_cases"), 0)
+    row |= {
+        **zero,
+        "status": "failed",
+        "error_message": "x",
+        "reject_reasons": "{}",
+        "processing_duration_seconds": 0.5,
+    }
+    assert "Failed" in words([row, row])
+
+
+def test_what_a_row_says_is_text_and_no_markup() -> None:
+    said = report([run_row(3, notes="<img src=x onerror=alert(1)>", model_version='"><script>')], "a<b>.duckdb")
+    assert "<img" not in said
+    assert "<script" not in said
+
+
+def test_no_runs_are_no_report() -> None:
+    with pytest.raises(ValueError, match="no run"):
+        report([], "pcc.duckdb")
+
+
+@pytest.fixture
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    missing = "Chromium is not found, so the report is not opened in a browser"
+    if found is None:
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    return found
+
+
+def opened(browser: str, folder: Path, *flags: str, page: Path) -> str:
+    quiet = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
+    fixed = ["--headless", "--no-sandbox", "--disable-sync", *quiet.split(), f"--user-data-dir={folder / 'profile'}"]
+    command = [browser, *fixed, *flags, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+# Measured in the page itself: whether anything sticks out to the right, and how large the smallest words are.
+MEASURE = """<script>
+addEventListener('load', () => {
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  const sizes = [...document.querySelectorAll('svg text')].filter(t => t.textContent.trim()).map(t =>
+    parseFloat(getComputedStyle(t).fontSize) * t.closest('svg').getBoundingClientRect().width / 420);
+  const drawn = document.querySelectorAll('svg rect, svg polyline').length;
+  document.title = JSON.stringify({wide, smallest: Math.min(...sizes), drawn, width: innerWidth});
+});
+</script>"""
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+def test_a_browser_shows_it_without_scrolling_sideways(browser: str, tmp_path: Path, width: int) -> None:
+    page = tmp_path / "report.html"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report(RUNS, "pcc.duckdb"))
+    page.write_text(text.replace("</body>", f"{MEASURE}</body>"), encoding="utf-8")
+    shown = opened(browser, tmp_path, f"--window-size={width},900", "--dump-dom", page=page)
+    measured = json.loads(re.search(r"<title>(\{.*?\})</title>", shown)[1])  # type: ignore[index]
+
+    assert measured["wide"] <= 0
+    assert measured["smallest"] >= 9
+    assert measured["drawn"] > 20
+    assert "Partition 2026-11-26" in shown
+
+
+def test_a_screenshot_can_be_taken(browser: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(report(RUNS, "pcc.duckdb"), encoding="utf-8")
+    picture = tmp_path / "report.png"
+    opened(browser, tmp_path, "--window-size=1100,1500", f"--screenshot={picture}", page=page)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > 20_000
+
+
+def test_a_warehouse_without_runs_has_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.main(["report", "--warehouse", str(tmp_path / "pcc.duckdb"), "--output", str(tmp_path / "r.html")])
+    assert (code, "has no run to report on" in capsys.readouterr().err) == (2, True)
+    assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize("last", ["0", "100000"])
+def test_how_many_runs_is_bounded(last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", "--warehouse", str(tmp_path / "pcc.duckdb"), "--last", last]) == 2
+    assert "--last must be between" in capsys.readouterr().err
