@@ -161,13 +161,16 @@ stop_all() { for name in workers taskmanager jobmanager; do stop $name; done; }
 
 free_port() { # PORT OPTION
     "$python" - "$1" <<'PY' || die "port $1 is in use by another program; choose another with $2"
-import socket, sys
-with socket.socket() as s:
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        s.bind(("127.0.0.1", int(sys.argv[1])))
-    except OSError:
-        sys.exit(1)
+import socket, sys, time
+for attempt in range(20):  # what was just killed may hold it for a moment
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", int(sys.argv[1])))
+            sys.exit(0)
+        except OSError:
+            time.sleep(0.25)
+sys.exit(1)
 PY
 }
 

@@ -13,26 +13,34 @@ RUN_ID = f"{DAY}-20261121T020000Z-0123abcd"
 
 
 @pytest.fixture
-def job_jar(workspace: Workspace) -> Path:
+def cluster(tmp_path: Path) -> Cluster:
+    """Where Flink will listen; it is not up."""
     require_tools()
+    return Cluster(tmp_path / "flink", free_ports(5))
+
+
+@pytest.fixture
+def job_jar(workspace: Workspace, cluster: Cluster) -> Path:
     jar = workspace.folder / "jobs" / "job.jar"
     ended = workspace.call(
-        *("jobjar", "--output", jar, "--partition", DAY, "--run_id", RUN_ID), *workspace.flags("sample://4000")
+        *("jobjar", "--output", jar, "--partition", DAY, "--run_id", RUN_ID),
+        *workspace.flags("sample://4000", "--environment_config", f"localhost:{cluster.worker_port}"),
     )
     assert ended.code == 0, ended.err
     assert ended.out == f"{jar}: {jar.stat().st_size:,} bytes, run {RUN_ID}\n"
     return jar
 
 
-def run_job(workspace: Workspace, jar: Path) -> None:
+def run_job(cluster: Cluster, jar: Path) -> None:
     """Flink in application mode, from start to end."""
-    cluster = Cluster(workspace.folder / "flink", free_ports(5))
     ended = script("job", jar, "--slots", SLOTS, *cluster.ports)
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_jar_publishes_what_the_in_process_run_publishes(workspace: Workspace, job_jar: Path) -> None:
-    run_job(workspace, job_jar)
+def test_the_jar_publishes_what_the_in_process_run_publishes(
+    workspace: Workspace, cluster: Cluster, job_jar: Path
+) -> None:
+    run_job(cluster, job_jar)
     (row,) = workspace.monitoring()
     published = workspace.published()
     workspace.run("sample://4000")
@@ -41,18 +49,20 @@ def test_the_jar_publishes_what_the_in_process_run_publishes(workspace: Workspac
     assert published == workspace.published()
 
 
-def test_a_job_that_is_run_again_finds_its_outcome_and_does_nothing(workspace: Workspace, job_jar: Path) -> None:
+def test_a_job_that_is_run_again_finds_its_outcome_and_does_nothing(
+    workspace: Workspace, cluster: Cluster, job_jar: Path
+) -> None:
     """As a JobManager does that was restarted after the job had published."""
-    run_job(workspace, job_jar)
+    run_job(cluster, job_jar)
     first = workspace.monitoring()
     workspace.query("DELETE FROM pcc_inference_output RETURNING 1")
-    run_job(workspace, job_jar)
+    run_job(cluster, job_jar)
 
     assert workspace.monitoring() == first
     assert workspace.published() == []
 
 
-def test_the_jar_holds_the_job_and_no_classes_and_is_made_within_seconds(workspace: Workspace, job_jar: Path) -> None:
+def test_the_jar_holds_the_job_and_no_classes_and_is_made_within_seconds(job_jar: Path) -> None:
     names = zipfile.ZipFile(job_jar).namelist()
 
     assert {name for name in names if "/" in name} == {

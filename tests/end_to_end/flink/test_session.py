@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from beam_pcc.flink import runner
 from beam_pcc.flink.rest import FlinkCluster, counters
 from tests.end_to_end.conftest import DAY, Ended, Workspace
 from tests.end_to_end.flink.cluster import SLOTS, Cluster, wait_for
@@ -67,13 +68,15 @@ def test_counters_grow_in_prometheus_to_the_right_total(workspace: Workspace, cl
     assert total["rows_scored"] == row["passed_validation"] + total["rows_rejected_duplicate_case_id"]
 
 
-def test_the_way_to_the_job_and_its_progress_are_told(workspace: Workspace, cluster: Cluster) -> None:
-    with started(workspace, cluster) as process:
-        _, err = process.communicate(timeout=120)
+def test_the_way_to_the_job_and_its_progress_are_told(
+    workspace: Workspace, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner, "_TELL_EVERY", 0.5)  # the run may be quick
+    assert run(workspace, cluster, "sample://40000").code == 0
     job = list(cluster.jobs())[-1]
 
-    assert f"INFO the job runs: http://127.0.0.1:{cluster.port}/#/job/{job}/overview" in err
-    assert re.search(r"INFO running after \d+ s: [\d,]+ rows read, [\d,]+ scored, [\d,]+ rejected", err)
+    assert f"the job runs: http://127.0.0.1:{cluster.port}/#/job/{job}/overview" in caplog.text
+    assert re.search(r"running after \d+ s: [\d,]+ rows read, [\d,]+ scored, [\d,]+ rejected", caplog.text)
 
 
 def test_both_slots_read_and_score(workspace: Workspace, cluster: Cluster) -> None:
