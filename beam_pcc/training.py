@@ -90,10 +90,10 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     store = open_store(models)
     rows = read_labelled(data, recipe.text_column)
     require_trainable(rows, data)
+    store.prepare()  # what cannot be written to is told before the work
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
     make = _vector_maker(rows, data, models, recipe)
     features, vectors = make(train_rows)
-    store.prepare()
     x, y = vectors[train_rows], rows.labels[train_rows]
     held = vectors[holdout_rows], rows.labels[holdout_rows]
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on how many share the sums

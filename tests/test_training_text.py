@@ -1,0 +1,135 @@
+"""Training on messages, with a small encoder of random weights: features, threshold, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beam_pcc import cli
+from beam_pcc.encoders.export import export
+from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.features import Features
+from beam_pcc.models.registry import Registry
+from beam_pcc.training import train
+from tests.encoders import toy
+from tests.messages import SECRET, write_labelled
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    export(str(toy.publish(folder / "published")), str(folder / "encoders"))
+    return folder / "encoders"
+
+
+@pytest.fixture
+def models(tmp_path: Path, encoders: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "encoders").symlink_to(encoders, target_is_directory=True)
+    return tmp_path / "models"
+
+
+def test_a_version_says_how_its_vectors_are_made(models: Path, tmp_path: Path) -> None:
+    data = write_labelled(tmp_path / "labelled.jsonl")
+    made = train(str(data), str(models), text_column="text")
+    written = json.loads((models / made.version / "metadata.json").read_text())
+
+    assert Features.from_json(written["features"]) == made.features
+    assert made.features is not None
+    assert (models / "encoders" / made.features.encoder_sha256[:16] / "model.onnx").exists()
+    assert written["features"]["tfidf"].keys() == {"terms", "idf", "analyzer", "ngrams", "sublinear"}
+    assert Registry(str(models)).verify(made.version).classes == ("NOT_PC", "PC/access", "PC/deletion")
+
+
+def test_the_same_messages_give_the_same_model(models: Path, tmp_path: Path) -> None:
+    data = str(write_labelled(tmp_path / "labelled.jsonl"))
+    assert train(data, str(models), text_column="text").sha256 == train(data, str(models), text_column="text").sha256
+
+
+def test_the_threshold_keeps_the_precision_that_is_asked_for(models: Path, tmp_path: Path) -> None:
+    data = str(write_labelled(tmp_path / "labelled.jsonl"))
+    made = train(data, str(models), text_column="text", min_precision=0.9)
+
+    assert 0 < made.threshold < 1
+    assert made.metrics["precision"] >= 0.8  # of the hold-out, which was not used to choose
+    assert "keeps a precision of 0.9" in (models / made.version / "model_card.md").read_text()
+
+
+def test_a_precision_that_cannot_be_reached_is_refused(models: Path, tmp_path: Path) -> None:
+    data = write_labelled(tmp_path / "labelled.jsonl")
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    labels = np.random.default_rng(0).permutation([row["intent"] for row in rows])
+    data.write_text(
+        "".join(json.dumps({**row, "intent": label}) + "\n" for row, label in zip(rows, labels, strict=True))
+    )
+
+    with pytest.raises(ConfigurationError, match="no threshold reaches --min_precision 1"):
+        train(str(data), str(models), text_column="text", min_precision=1.0)
+    assert not Registry(str(models)).versions()
+
+
+def test_the_card_tells_and_shows(models: Path, tmp_path: Path) -> None:
+    made = train(str(write_labelled(tmp_path / "labelled.jsonl")), str(models), text_column="text")
+    card = (models / made.version / "model_card.md").read_text()
+
+    assert f"# Model card: {made.version}" in card
+    assert str(made.sha256) in card
+    assert "| ROC-AUC |" in card
+    for plot in ("scores", "calibration", "precision_recall"):
+        assert f"({plot}.svg)" in card
+        assert (models / made.version / f"{plot}.svg").read_text().startswith("<svg xmlns")
+
+
+def test_no_message_is_in_what_training_leaves(models: Path, tmp_path: Path) -> None:
+    data = write_labelled(tmp_path / "labelled.jsonl")
+    with data.open("a") as file:
+        file.write(json.dumps({"text": f"erase me. {SECRET}, {SECRET}", "intent": "PC/deletion"}) + "\n")
+    made = train(str(data), str(models), text_column="text")
+
+    for file in (models / made.version).iterdir():
+        assert b"Quentin" not in file.read_bytes()
+        assert b"ypsil" not in file.read_bytes().lower()
+
+
+def test_duplicates_are_left_out_with_a_word(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_labelled(tmp_path / "labelled.jsonl")
+    lines = data.read_text().splitlines()
+    shouted = [json.dumps({**json.loads(line), "text": json.loads(line)["text"].upper() + "!"}) for line in lines[:30]]
+    data.write_text("\n".join([*lines, *shouted]) + "\n")
+
+    assert cli.main(["train", "--data", str(data), "--text_column", "text", "--models", str(models)]) == 0
+    assert "left out 30 rows that say again what another says" in capsys.readouterr().out
+
+
+def test_too_few_terms_are_told(models: Path, tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{word} {n}{chr(97 + n)}", "intent": label}
+        for n in range(12)
+        for word, label in (("ab", "PC"), ("cd", "NOT_PC"))
+    ]
+    data = tmp_path / "few.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    with pytest.raises(ConfigurationError, match=r"cannot train on text: .*; label more messages"):
+        train(str(data), str(models), text_column="text")
+
+
+def test_a_registry_without_an_encoder_is_told(tmp_path: Path) -> None:
+    data = write_labelled(tmp_path / "labelled.jsonl")
+    with pytest.raises(ModelError, match="holds no encoder; name one with --encoder"):
+        train(str(data), str(tmp_path / "models"), text_column="text")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--min_precision", "0"], "--min_precision must be above 0"),
+        (["--text_column", "a b"], "is no name of a column"),
+        (["--text_column", "case_id"], "has another meaning"),
+        (["--encoder_threads", "0"], "--encoder_threads must be between 1 and 256"),
+    ],
+)
+def test_wrong_flags_are_told(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--data", "a.jsonl", "--models", "m", *flags]) == 2
+    assert said in capsys.readouterr().err
