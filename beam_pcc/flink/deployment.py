@@ -139,6 +139,7 @@ def _fill_in(made: Resource, config: Mapping[str, str], arguments: Sequence[str]
         f"--partition={submission.partition:%Y%m%d}",
         *arguments,
         f"--parallelism={managers * slots}",
+        f"--sdk_worker_parallelism={slots}",  # Python processes of each TaskManager
     ]
     spec["job"]["parallelism"] = managers * slots
     spec["taskManager"]["replicas"] = managers

@@ -137,7 +137,7 @@ def test_what_the_job_jar_says_ends_the_run_with_its_exit_code(launcher: Launche
 def test_a_failing_pod_is_told_at_once_and_ends_the_run_when_patience_does(
     launcher: Launcher, container: dict[str, Any], words: str
 ) -> None:
-    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "1.5"
+    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "4"
 
     def hangs(name: str) -> None:
         status = {"name": "python-workers", "restartCount": 1, "image": "x", "imageID": "", "ready": False}
@@ -152,7 +152,7 @@ def test_a_failing_pod_is_told_at_once_and_ends_the_run_when_patience_does(
 
 
 def test_a_pod_without_a_node_and_a_refused_pod_are_told(launcher: Launcher) -> None:
-    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "1"
+    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "4"
 
     def hangs(name: str) -> None:
         unschedulable = {
