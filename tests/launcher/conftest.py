@@ -1,6 +1,7 @@
 """A fake API server with the ConfigMaps of the base, a DuckDB warehouse, and the command line on both."""
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,9 @@ class Launcher:
         """The life of a run that goes well."""
         self.kubernetes.update(name, jobManagerDeploymentStatus="DEPLOYING", lifecycleState="UPGRADING")
         self.kubernetes.job(name, "RUNNING")
+        deadline = time.monotonic() + 5
+        while f"{name}: RUNNING" not in self.log.text and time.monotonic() < deadline:
+            time.sleep(0.02)  # until it was seen, if anybody looks
         self.publish(name)
         self.kubernetes.job(name, "FINISHED")
 

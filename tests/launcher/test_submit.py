@@ -255,6 +255,26 @@ def test_what_stays_wrong_is_exit_code_2(launcher: Launcher, fault: Fault, words
     assert launcher.kubernetes.requests.count(fault.request) <= 1  # asking again would not help
 
 
+def test_ctrl_c_ends_the_following_and_not_the_run(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("beam_pcc.flink.launcher.follow", interrupted)
+    assert launcher.submit("--wait") == 1
+    assert "submit --partition 20261120 --wait --attach" in launcher.errors
+    assert NAME in launcher.kubernetes.deployments
+
+
+def test_an_error_of_the_operator_that_may_pass_is_waited_for(launcher: Launcher) -> None:
+    def late(name: str) -> None:
+        status = {"jobManagerDeploymentStatus": "ERROR", "lifecycleState": "FAILED", "error": "ErrImagePull"}
+        launcher.kubernetes.update(name, **status)
+        threading.Timer(0.8, launcher.finishes, [name]).start()
+
+    launcher.kubernetes.on_create = late
+    assert launcher.submit("--wait") == 0
+
+
 def test_wrong_settings_are_found_before_anything_is_created(launcher: Launcher) -> None:
     assert launcher.submit("--max_drop_rate=7") == 2
     launcher.kubernetes.config_maps["pcc-config"]["run.models"] = ""
