@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from beam_pcc import settings
 from beam_pcc.commands import Commands, called_as, command
-from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError
+from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError, RunError
 
 if TYPE_CHECKING:
     from beam_pcc.flink.cluster_api import Cluster
@@ -102,7 +102,11 @@ def _submit(flags: argparse.Namespace) -> int:
     from beam_pcc.summary import summary
 
     with serving(flags.metrics_port, flags.metrics_linger, partition) as figures:
-        _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
+        try:
+            _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
+        except KeyboardInterrupt:
+            follow = f"{called_as()} submit --partition {partition:%Y%m%d} --wait --attach"
+            raise RunError(f"stopped following; if the run was created it goes on: {follow}") from None
         figures.ended(outcome)
         print(summary(outcome, planned.settings.warehouse, called_as()), flush=True)
     return outcome.exit_code

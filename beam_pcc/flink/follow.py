@@ -45,8 +45,6 @@ def job_state(deployment: Mapping[str, Any]) -> str:
     if deployment["metadata"].get("deletionTimestamp"):
         return "DELETING"
     state: str = (status.get("jobStatus") or {}).get("state") or status.get("jobManagerDeploymentStatus") or "SUBMITTED"
-    if status.get("lifecycleState") == "FAILED" and state not in ("FINISHED", *_ENDED_BADLY):
-        return "FAILED"
     return state
 
 

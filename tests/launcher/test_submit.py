@@ -137,7 +137,7 @@ def test_what_the_job_jar_says_ends_the_run_with_its_exit_code(launcher: Launche
 def test_a_failing_pod_is_told_at_once_and_ends_the_run_when_patience_does(
     launcher: Launcher, container: dict[str, Any], words: str
 ) -> None:
-    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "4"
+    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "1.5"
 
     def hangs(name: str) -> None:
         status = {"name": "python-workers", "restartCount": 1, "image": "x", "imageID": "", "ready": False}
@@ -253,6 +253,26 @@ def test_what_stays_wrong_is_exit_code_2(launcher: Launcher, fault: Fault, words
     assert launcher.submit("--wait") == 2
     assert words in launcher.errors
     assert launcher.kubernetes.requests.count(fault.request) <= 1  # asking again would not help
+
+
+def test_ctrl_c_ends_the_following_and_not_the_run(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("beam_pcc.flink.launcher.follow", interrupted)
+    assert launcher.submit("--wait") == 1
+    assert "submit --partition 20261120 --wait --attach" in launcher.errors
+    assert NAME in launcher.kubernetes.deployments
+
+
+def test_an_error_of_the_operator_that_may_pass_is_waited_for(launcher: Launcher) -> None:
+    def late(name: str) -> None:
+        status = {"jobManagerDeploymentStatus": "ERROR", "lifecycleState": "FAILED", "error": "ErrImagePull"}
+        launcher.kubernetes.update(name, **status)
+        threading.Timer(0.8, launcher.finishes, [name]).start()
+
+    launcher.kubernetes.on_create = late
+    assert launcher.submit("--wait") == 0
 
 
 def test_wrong_settings_are_found_before_anything_is_created(launcher: Launcher) -> None:

@@ -228,12 +228,9 @@ def test_the_job_jars_flags_are_known(overlay: str) -> None:
     from beam_pcc import cli
 
     command = rendered.commands(rendered.run(overlay)).job_jar
-    parser = cli._parser()
-    if "jobjar" not in str(parser.format_help()):
-        pytest.skip("beam-pcc jobjar is not there yet")
-    flags, rest = parser.parse_known_args(command[1:])
+    flags, rest = cli._parser().parse_known_args(command[1:])
     assert flags.run_id.startswith("20261120-")
-    assert [flag.partition("=")[0] for flag in rest] == ["--parallelism"]
+    assert [flag.partition("=")[0] for flag in rest] == ["--parallelism", "--sdk_worker_parallelism"]
 
 
 def test_the_session_cluster_has_no_job_and_takes_them() -> None:

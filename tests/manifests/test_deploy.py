@@ -289,14 +289,16 @@ def test_wrong_usage_is_one_line_and_exit_code_2(deployment: Deployment, command
 
 def test_kubectl_itself_makes_the_job_of_a_run(deployment: Deployment) -> None:
     """The pipe's middle is real: kubectl alters a Job without a cluster."""
-    kubectl = shutil.which("kubectl") or tools.missing("kubectl is not found, so its patch --local cannot be tried")
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:  # no registry carries it for every system; kustomize stands in for it everywhere else
+        pytest.skip("kubectl is not found, so its patch --local cannot be tried")
     _, shown, _ = deployment.call("run", "--partition", "20261120", "--replace", "--dry-run")
     line = next(line for line in shown.splitlines() if "create job" in line)
     _, alter, _ = line.split(" | ")
     cron = next(r for r in yaml.safe_load_all(tools.kustomize("overlays/prod")) if r["kind"] == "CronJob")
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, **cron["spec"]["jobTemplate"]}
     job["metadata"] = {"name": "x"}
-    command = [str(kubectl), *shlex.split(alter)[1:]]
+    command = [kubectl, *shlex.split(alter)[1:]]
     done = subprocess.run(
         command, input=json.dumps(job), capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
     )
