@@ -1,0 +1,65 @@
+"""Why a job on Flink failed, in one line. The traces are cut from those of real failures."""
+
+import pytest
+
+from beam_pcc.errors import EXIT_FAILED, EXIT_USAGE, ModelError, SourceError
+from beam_pcc.flink.explain import explain
+from beam_pcc.flink.rest import last_cause
+
+POOL = "localhost:50000"
+OF_PYTHON = """org.apache.flink.runtime.JobException: Recovery is suppressed by FixedDelayRestartBackoffTimeStrategy(3)
+\tat org.apache.flink.runtime.executiongraph.failover.ExecutionFailureHandler.handleFailure(ExecutionFailureHandler.java:219)
+Caused by: java.lang.RuntimeException: Error received from SDK harness for instruction 5: Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 1598, in apache_beam.runners.common.DoFnRunner.process
+beam_pcc.errors.{kind}: {words} [while running 'Read/Parts']
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "code"), [("SourceError", SourceError, EXIT_FAILED), ("ModelError", ModelError, EXIT_USAGE)]
+)
+def test_what_a_worker_meant_comes_back_in_its_own_words(kind: str, expected: type, code: int) -> None:
+    error = explain(OF_PYTHON.format(kind=kind, words="cases.parquet is cut off; write it again"), worker_pool=POOL)
+
+    assert type(error) is expected
+    assert str(error) == "cases.parquet is cut off; write it again"
+    assert error.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("trace", "words"),
+    [
+        (
+            "Caused by: org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: Could not acquire",
+            "too few free slots",
+        ),
+        ("Caused by: java.io.IOException: Insufficient number of network buffers: required 1026", "network buffers"),
+        ("Caused by: java.lang.OutOfMemoryError: Java heap space", "taskmanager.memory.process.size"),
+        (
+            "Caused by: StatusRuntimeException: UNAVAILABLE: io exception",
+            f"no pool of Python workers answers at {POOL}",
+        ),
+        ("Caused by: StatusRuntimeException: CANCELLED: client cancelled", "the Python workers died again and again"),
+    ],
+)
+def test_what_flink_says_is_told_with_what_to_do(trace: str, words: str) -> None:
+    error = explain(
+        f"org.apache.flink.runtime.JobException: Recovery is suppressed\n{trace}\n\tat a.b", worker_pool=POOL
+    )
+
+    assert words in str(error)
+    assert error.exit_code == EXIT_FAILED
+
+
+def test_anything_else_is_told_by_its_innermost_cause() -> None:
+    trace = "java.lang.A: outer\n\tat x\nCaused by: java.lang.B: middle\n\tat y\nCaused by: java.lang.C: inner\n\tat z"
+
+    assert last_cause(trace) == "java.lang.C: inner"
+    assert str(explain(trace, worker_pool=POOL)) == (
+        "the Flink job failed: java.lang.C: inner; its JobManager's log tells more"
+    )
+
+
+def test_a_trace_without_a_cause_is_told_by_its_first_line() -> None:
+    assert last_cause("\njava.lang.A: only\n\tat x") == "java.lang.A: only"
+    assert last_cause("") == "no word"

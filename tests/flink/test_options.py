@@ -1,0 +1,57 @@
+"""What is filled in for a job on Flink, and that it gives way to what a person says."""
+
+import pytest
+from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions
+
+from beam_pcc.errors import ConfigurationError
+from beam_pcc.flink.options import FlinkJobOptions, check_master
+from beam_pcc.options import beam_options, job_jar_options
+
+FLINK = ["--runner=FlinkRunner", "--flink_master=localhost:8081"]
+
+
+def test_what_a_person_need_not_know_is_filled_in() -> None:
+    options = beam_options(FLINK)
+
+    portable = options.view_as(PortableOptions)
+    assert (portable.environment_type, portable.environment_config) == ("EXTERNAL", "localhost:50000")
+    assert options.view_as(FlinkJobOptions).execution_mode_for_batch == "BATCH_FORCED"
+    assert options.view_as(FlinkJobOptions).number_of_execution_retries == "3"
+    assert "pre_optimize=all" in options.view_as(DebugOptions).experiments
+
+
+@pytest.mark.parametrize("form", [["--environment_config=h:1"], ["--environment_config", "h:1"]])
+def test_what_is_said_stays(form: list[str]) -> None:
+    options = beam_options(
+        [*FLINK, *form, "--experiments=pre_optimize=none,other", "--execution_mode_for_batch=PIPELINED"]
+    )
+
+    assert options.view_as(PortableOptions).environment_config == "h:1"
+    assert options.view_as(FlinkJobOptions).execution_mode_for_batch == "PIPELINED"
+    assert not [e for e in options.view_as(DebugOptions).experiments if e == "pre_optimize=all"]
+
+
+def test_in_process_runs_get_none_of_it() -> None:
+    assert beam_options([]).view_as(PortableOptions).environment_type is None
+
+
+def test_a_job_jar_needs_no_cluster() -> None:
+    options = job_jar_options(["--parallelism=4"], "job.jar")
+
+    assert options.view_as(PortableOptions).output_executable_path == "job.jar"
+    assert options.view_as(FlinkRunnerOptions).parallelism == 4
+    assert options.view_as(PortableOptions).environment_type == "EXTERNAL"
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [("localhost:8081", "http://localhost:8081"), ("https://flink.example/", "https://flink.example")],
+)
+def test_a_master_is_an_address(said: str, address: str) -> None:
+    assert check_master(said) == address
+
+
+@pytest.mark.parametrize("said", ["", "[auto]", "[local]"])
+def test_no_master_is_told(said: str) -> None:
+    with pytest.raises(ConfigurationError, match="needs --flink_master HOST:PORT"):
+        check_master(said)

@@ -1,0 +1,35 @@
+"""A Flink that is not there, or breaks off: told in a bounded time. What a Flink answers is tested on a real one."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from beam_pcc.errors import ConfigurationError, RunError
+from beam_pcc.flink.jar import write_job_jar
+from beam_pcc.flink.rest import FlinkCluster
+from beam_pcc.options import job_jar_options
+
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
+
+
+def test_a_cluster_that_is_not_there_is_wrong_configuration() -> None:
+    with pytest.raises(ConfigurationError, match=f"no Flink answers at --flink_master {NOBODY}"):
+        FlinkCluster(NOBODY).slots()
+
+
+def test_a_job_manager_that_does_not_come_back_is_waited_for_a_bounded_time() -> None:
+    started = time.monotonic()
+    with pytest.raises(RunError, match="does not answer .*; look at its JobManager, and run again"):
+        FlinkCluster(NOBODY, patience=0.5).state("0" * 32)
+
+    assert 0.5 <= time.monotonic() - started < 10
+
+
+def test_a_jar_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    import apache_beam as beam
+
+    (tmp_path / "file").write_text("")
+    options = job_jar_options([], "unused")
+    with pytest.raises(ConfigurationError, match=r"job jar .* cannot be written: .*; check the path and the rights"):
+        write_job_jar(beam.Pipeline().to_runner_api(), options, tmp_path / "file" / "job.jar")

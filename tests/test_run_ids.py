@@ -1,0 +1,34 @@
+"""Ids of runs tell their day and when they started."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_pcc.run_ids import is_run_id, new_run_id, started_at
+
+DAY = dt.date(2026, 11, 20)
+
+
+@given(st.dates(min_value=dt.date(1000, 1, 1)), st.datetimes(min_value=dt.datetime(1000, 1, 1)))
+def test_an_id_tells_what_it_was_made_of(day: dt.date, now: dt.datetime) -> None:
+    made = new_run_id(day, now)
+
+    assert is_run_id(made, day)
+    assert started_at(made) == now.replace(microsecond=0, tzinfo=dt.timezone.utc)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "20261120",
+        "20261121-20261121T020000Z-0123abcd",
+        "20261120-20261121T020000Z-0123ABCD",
+        "20261120-20261399T020000Z-0123abcd",
+        "20261120-20261121T020000Z-0123abcd/..",
+    ],
+)
+def test_anything_else_is_none_of_the_day(text: str) -> None:
+    assert not is_run_id(text, DAY)
