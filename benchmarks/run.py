@@ -23,6 +23,7 @@ import sklearn  # noqa: F401 - loads the BLAS that is reported
 import threadpoolctl
 from measuring import Bench, Figure
 
+import flink
 from beam_pcc.options import beam_options
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -34,6 +35,7 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "dicts-of-floats": figures.dicts_of_floats,
     "end-to-end": figures.end_to_end,
     "readers": readers.readers,
+    "flink": flink.flink,
 }
 HEAD = ["| figure | ours | peer | ratio: min, median, max | bar | met |", "|---|---|---|---|---|---|"]
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")

@@ -8,8 +8,8 @@ from beam_pcc.flink.rest import last_cause
 
 POOL = "localhost:50000"
 OF_PYTHON = """org.apache.flink.runtime.JobException: Recovery is suppressed by FixedDelayRestartBackoffTimeStrategy(3)
-\tat org.apache.flink.runtime.executiongraph.failover.ExecutionFailureHandler.handleFailure(ExecutionFailureHandler.java:219)
-Caused by: java.lang.RuntimeException: Error received from SDK harness for instruction 5: Traceback (most recent call last):
+\tat org.apache.flink.runtime.executiongraph.failover.ExecutionFailureHandler.handleFailure
+Caused by: java.lang.RuntimeException: Error received from SDK harness for instruction 5: Traceback:
   File "apache_beam/runners/common.py", line 1598, in apache_beam.runners.common.DoFnRunner.process
 beam_pcc.errors.{kind}: {words} [while running 'Read/Parts']
 """
@@ -36,7 +36,7 @@ def test_what_a_worker_meant_comes_back_in_its_own_words(kind: str, expected: ty
         ("Caused by: java.io.IOException: Insufficient number of network buffers: required 1026", "network buffers"),
         ("Caused by: java.lang.OutOfMemoryError: Java heap space", "taskmanager.memory.process.size"),
         (
-            "Caused by: StatusRuntimeException: UNAVAILABLE: io exception",
+            "Caused by: A: UNAVAILABLE: io exception",
             f"no pool of Python workers answers at {POOL}",
         ),
         ("Caused by: StatusRuntimeException: CANCELLED: client cancelled", "the Python workers died again and again"),

@@ -22,12 +22,10 @@ def test_what_a_person_need_not_know_is_filled_in() -> None:
 
 @pytest.mark.parametrize("form", [["--environment_config=h:1"], ["--environment_config", "h:1"]])
 def test_what_is_said_stays(form: list[str]) -> None:
-    options = beam_options(
-        [*FLINK, *form, "--experiments=pre_optimize=none,other", "--execution_mode_for_batch=PIPELINED"]
-    )
+    options = beam_options([*FLINK, *form, "--experiments=pre_optimize=none,other", "--object_reuse=true"])
 
     assert options.view_as(PortableOptions).environment_config == "h:1"
-    assert options.view_as(FlinkJobOptions).execution_mode_for_batch == "PIPELINED"
+    assert options.view_as(FlinkJobOptions).object_reuse == "true"
     assert not [e for e in options.view_as(DebugOptions).experiments if e == "pre_optimize=all"]
 
 

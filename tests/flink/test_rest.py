@@ -20,7 +20,7 @@ def test_a_cluster_that_is_not_there_is_wrong_configuration() -> None:
 
 def test_a_job_manager_that_does_not_come_back_is_waited_for_a_bounded_time() -> None:
     started = time.monotonic()
-    with pytest.raises(RunError, match="does not answer .*; look at its JobManager, and run again"):
+    with pytest.raises(RunError, match=r"does not answer .*; look at its JobManager, and run again"):
         FlinkCluster(NOBODY, patience=0.5).state("0" * 32)
 
     assert 0.5 <= time.monotonic() - started < 10
