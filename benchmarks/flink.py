@@ -1,4 +1,4 @@
-"""The same run on a real Flink with two slots against in-process with one worker: what Flink costs, and what slots bring."""
+"""The same run on a real Flink with two slots against in-process with one worker: its cost, and what slots bring."""
 
 from __future__ import annotations
 
