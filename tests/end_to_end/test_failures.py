@@ -138,14 +138,14 @@ def test_a_model_that_changes_between_launch_and_work_is_refused(
     models = workspace.folder / "models"
     shutil.copytree(workspace.models, models)
     model = next(models.iterdir()) / "model.joblib"
-    checked = running._model
+    checked = running._models
 
     def swap_after(settings: object) -> object:
-        version = checked(settings)
+        versions = checked(settings)
         model.write_bytes(model.read_bytes() + b"x")
-        return version
+        return versions
 
-    monkeypatch.setattr(running, "_model", swap_after)
+    monkeypatch.setattr(running, "_models", swap_after)
     ended = workspace.run("sample://100", "--models", models)
 
     assert_failed(workspace, ended, 2, str(model), "digest")

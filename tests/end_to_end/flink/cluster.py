@@ -57,6 +57,12 @@ def script(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
 
+def _is_gone(pid: int) -> bool:
+    """Whether the process has ended, be it that nobody asked how."""
+    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return not said.stdout.strip() or said.stdout.startswith("Z")
+
+
 def wait_for(found: Callable[[], Found], seconds: float = 60.0) -> Found:
     """What `found` gives once it gives anything."""
     deadline = time.monotonic() + seconds
@@ -133,8 +139,10 @@ class Cluster:
 
     def kill(self, part: str) -> None:
         """Kill -9 the part and all that it started."""
-        for pid in self._session(part):
-            os.kill(pid, signal.SIGKILL)
+        pid = self.pid(part)
+        for process in self._session(part):
+            os.kill(process, signal.SIGKILL)
+        wait_for(lambda: _is_gone(pid))  # a large one takes a moment, and counts as alive meanwhile
 
     def python_workers(self) -> list[int]:
         """Processes of Beam's Python workers now."""
