@@ -17,6 +17,7 @@ from beam_pcc.flink import deployment as rendering
 from beam_pcc.flink.cluster_api import Cluster
 from beam_pcc.flink.deployment import CONFIG, TEMPLATE, TEMPLATE_FILE, Resource, Submission
 from beam_pcc.flink.follow import Patience
+from beam_pcc.options import job_jar_options
 from beam_pcc.run_ids import new_run_id
 from beam_pcc.settings import RunSettings
 
@@ -84,7 +85,8 @@ def plan(manifests: Manifests, given: Sequence[str], partition: dt.date, *, keep
     """
     config = manifests.config
     arguments = rendering.run_arguments(config, given)
-    settings, _ = rendering.run_settings(arguments, partition)
+    settings, of_beam = rendering.run_settings(arguments, partition)
+    job_jar_options(of_beam, "job.jar")  # what is wrong with Beam's flags is told here, and not first in the cluster
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
     submission = Submission(new_run_id(partition, now), partition, _who(), now)
     patience = Patience(

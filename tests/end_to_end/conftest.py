@@ -12,6 +12,7 @@ import pytest
 
 from beam_pcc import cli, synthetic
 from beam_pcc.training import train
+from tests.encoders import environment
 
 DAY = "20261120"
 DATE = dt.date(2026, 11, 20)
@@ -88,3 +89,14 @@ class Workspace:
 @pytest.fixture
 def workspace(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> Workspace:
     return Workspace(tmp_path, models, capsys)
+
+
+@pytest.fixture
+def text(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace whose registry holds the real encoder, and no version yet."""
+    environment.require()
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "encoders").symlink_to(environment.encoders(), target_is_directory=True)
+    workspace.models = models
+    return workspace

@@ -6,44 +6,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from beam_pcc.models.registry import Registry
-from tests.encoders import environment
 from tests.end_to_end.conftest import DAY, Workspace
+from tests.end_to_end.texts import partition, train
 from tests.inputs import TIME
 from tests.messages import HOSTILE, NOT_VISIBLE, SECRET, labelled_messages, write_labelled
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("encoders")]
-
-
-@pytest.fixture
-def text(workspace: Workspace, tmp_path: Path) -> Workspace:
-    """A workspace whose registry holds the real encoder, and no version yet."""
-    environment.require()
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / "encoders").symlink_to(environment.encoders(), target_is_directory=True)
-    workspace.models = models
-    return workspace
-
-
-def partition(path: Path, texts: list[str | None], **more: pa.Array) -> Path:
-    columns = {
-        "case_id": pa.array([f"c{i:04d}" for i in range(len(texts))]),
-        "text": pa.array(texts, pa.string()),
-        "timestamp": pa.array([TIME] * len(texts), pa.timestamp("us", "UTC")),
-    }
-    pq.write_table(pa.table({**columns, **more}), path)
-    return path
-
-
-def train(text: Workspace, name: str, seed: int, *more: object) -> str:
-    data = write_labelled(text.folder / name, 240, seed)
-    ended = text.call("train", "--data", data, "--text_column", "text", "--models", text.models, *more)
-    assert ended.code == 0, ended.err
-    return ended.out.split(":")[0]
 
 
 def test_the_full_circle(text: Workspace) -> None:

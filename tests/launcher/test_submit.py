@@ -277,6 +277,8 @@ def test_an_error_of_the_operator_that_may_pass_is_waited_for(launcher: Launcher
 
 def test_wrong_settings_are_found_before_anything_is_created(launcher: Launcher) -> None:
     assert launcher.submit("--max_drop_rate=7") == 2
+    assert launcher.submit("--parallelsim=2") == 2
+    assert "did you mean --parallelism?" in launcher.errors
     launcher.kubernetes.config_maps["pcc-config"]["run.models"] = ""
     assert launcher.submit() == 2
     assert "--models is missing" in launcher.errors

@@ -1,5 +1,6 @@
 """Runs on a session cluster: the same outcome as in-process, and what a person sees meanwhile."""
 
+import json
 import re
 import signal
 import subprocess
@@ -7,12 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from beam_pcc.flink import runner
 from beam_pcc.flink.rest import FlinkCluster, counters
 from tests.end_to_end.conftest import DAY, Ended, Workspace
 from tests.end_to_end.flink.cluster import SLOTS, Cluster, wait_for
+from tests.end_to_end.texts import partition, train
+from tests.messages import labelled_messages
 
 LONG = "sample://200000"  # long enough to meddle with
 
@@ -46,6 +50,20 @@ def test_what_is_published_is_what_the_in_process_run_publishes(workspace: Works
     first, second = workspace.monitoring()
     assert first["run_id"] != second["run_id"]
     assert {first["status"], second["status"]} == {"success"}
+
+
+def test_messages_are_encoded_and_scored_by_the_workers_as_in_process(text: Workspace, cluster: Cluster) -> None:
+    train(text, "labelled.jsonl", 1)
+    source = partition(text.folder / "day.parquet", [*labelled_messages(300, seed=9)[0], ""])
+    assert text.run(source, "--text_column", "text").code == 0
+    in_process = text.published()
+    ended = run(text, cluster, source, "--text_column", "text")
+
+    assert ended.code == 0, ended.err
+    assert len(in_process) == 300
+    assert [row[:3] for row in text.published()] == [row[:3] for row in in_process]
+    np.testing.assert_allclose([row[3] for row in text.published()], [row[3] for row in in_process], atol=1e-6)
+    assert json.loads(text.monitoring()[-1]["reject_reasons"]) == {"empty_text": 1}
 
 
 def test_counters_grow_in_prometheus_to_the_right_total(workspace: Workspace, cluster: Cluster) -> None:
