@@ -1,6 +1,7 @@
 """The TF-IDF half of a vector: 200 terms and their weights, kept as JSON; its numbers are scikit-learn's own.
 
-Terms are chosen for how well they part the labels, on the training rows alone.
+Terms are chosen for how well they part PC from NOT_PC, on the training rows alone, and so that no two of them are
+fragments of the same words.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from beam_pcc import schemas
 Analyzer = Literal["word", "char_wb"]
 _ANALYZERS = ("word", "char_wb")
 _MAX_NGRAM = 8
+_CANDIDATES = 3_000  # of the terms that tell most: as many as are compared with each other
+_MAX_OVERLAP = 0.5  # Jaccard index of the texts that two terms are in
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ class Tfidf:
 
 
 def fit(texts: Sequence[str], labels: Sequence[str], *, analyzer: Analyzer, ngrams: tuple[int, int]) -> Tfidf:
-    """Choose 200 terms by chi-squared of their weights against the labels, and weigh them.
+    """Choose 200 terms by chi-squared of their weights against PC or NOT_PC, and weigh them.
+
+    Of terms that are mostly in the same texts, such as the fragments of one word, only the one that tells most is taken;
+    the others come in where there are too few without them.
 
     Args:
         texts: Of the training rows only.
@@ -89,9 +95,26 @@ def fit(texts: Sequence[str], labels: Sequence[str], *, analyzer: Analyzer, ngra
         raise ValueError(
             f"the texts have {len(names)} terms that are there more than once, but {schemas.TFIDF_DIM} are needed"
         )
-    told = np.nan_to_num(chi2(weights, labels)[0])
-    best: npt.NDArray[np.int64] = np.sort(np.argsort(-told, kind="stable")[: schemas.TFIDF_DIM])
+    told = np.nan_to_num(chi2(weights, np.array(labels) != schemas.NOT_PC)[0])
+    candidates = np.argsort(-told, kind="stable")[:_CANDIDATES]
+    best = np.sort(candidates[_apart(weights[:, candidates])])
     return Tfidf(tuple(str(n) for n in names[best]), tuple(float(v) for v in found.idf_[best]), analyzer, ngrams)
+
+
+def _apart(weights: Any) -> npt.NDArray[np.int64]:
+    """200 columns of a sparse matrix, the first ones first, but such as overlap with one before them last."""
+    present = (weights > 0).astype(np.float32)
+    together = (present.T @ present).toarray()
+    alone = together.diagonal()
+    overlap = together / (alone[:, None] + alone[None, :] - together)
+    taken: list[int] = []
+    for column in range(len(overlap)):
+        if len(taken) == schemas.TFIDF_DIM:
+            break
+        if not taken or overlap[column, taken].max() <= _MAX_OVERLAP:
+            taken.append(column)
+    others = np.setdiff1d(np.arange(len(overlap)), taken)
+    return np.concatenate([np.array(taken, dtype=np.int64), others])[: schemas.TFIDF_DIM]
 
 
 def _least(texts: int) -> int:

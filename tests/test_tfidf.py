@@ -53,6 +53,17 @@ def test_terms_depend_on_the_labels_and_on_nothing_else(fitted: tfidf.Tfidf) -> 
     assert swapped.terms != fitted.terms
 
 
+def test_fragments_of_one_word_are_taken_once_where_others_are_to_be_had() -> None:
+    rng = np.random.default_rng(0)
+    words = [str(number) for number in range(100, 500)]
+    texts = [" ".join(rng.choice(words, 12)) for _ in range(300)]
+    texts = [f"{text} erasure" if row % 2 else text for row, text in enumerate(texts)]
+    labels = ["PC/deletion" if row % 2 else schemas.NOT_PC for row in range(300)]
+    terms = tfidf.fit(texts, labels, analyzer="char_wb", ngrams=(3, 5)).terms
+
+    assert sum(term.strip() in "erasure" for term in terms) == 1
+
+
 def test_too_few_terms_are_refused() -> None:
     with pytest.raises(ValueError, match="200 are needed"):
         tfidf.fit(["one two three"] * 10, ["PC"] * 5 + ["NOT_PC"] * 5, analyzer="word", ngrams=(1, 1))

@@ -316,7 +316,8 @@ def test_the_figures_of_a_run_can_be_scraped_after_its_end(launcher: Launcher) -
     def scrape() -> None:
         port = re.search(r"figures stay at port (\d+)", launcher.log.text)
         if port:
-            found.append(urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics", timeout=5).read().decode())
+            with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics", timeout=5) as answer:
+                found.append(answer.read().decode())
         elif not found:
             threading.Timer(0.1, scrape).start()
 
