@@ -41,12 +41,12 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps -
 
 FROM python:3.11.13-slim-bookworm AS python
 WORKDIR /build
-COPY requirements/pip.txt requirements/kubernetes.txt requirements/
+COPY requirements/pip.txt requirements/image.txt requirements/
 RUN python -m venv /opt/venv && \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes \
         --requirement requirements/pip.txt && \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes \
-        --requirement requirements/kubernetes.txt
+        --requirement requirements/image.txt
 COPY pyproject.toml setup.py README.md ./
 COPY beam_pcc beam_pcc
 RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . && \

@@ -9,12 +9,13 @@ lock() {
 }
 lock pyproject.toml requirements/build.in --output-file requirements/run.txt
 lock pyproject.toml requirements/build.in --extra gcp --constraints requirements/run.txt --output-file requirements/gcp.txt
-lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --constraints requirements/gcp.txt \
-    --output-file requirements/kubernetes.txt
 lock pyproject.toml requirements/build.in --extra text --extra export --constraints requirements/gcp.txt \
     --output-file requirements/text.txt
+# What every container of a run on Kubernetes has: the launcher's, and the workers', that may score from text.
+lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --constraints requirements/text.txt \
+    --output-file requirements/image.txt
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra export --extra openvino --extra signing \
-    --extra dev --constraints requirements/kubernetes.txt --output-file requirements/dev.txt
+    --extra dev --constraints requirements/image.txt --output-file requirements/dev.txt
 rm requirements/build.in
 # What installs the lists: the pip that comes with an older Python takes a locked package with an extra for one without a version.
 echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \

@@ -144,6 +144,15 @@ def test_the_image_has_no_versions_of_its_own() -> None:
     assert len({base for base in bases if base.startswith("python:")}) == 1
 
 
+def test_the_image_has_what_every_way_to_run_needs() -> None:
+    locked = set(
+        re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==", (ROOT / "requirements/image.txt").read_text(), re.MULTILINE)
+    )
+    for package in ("google-cloud-bigquery-storage", "google-cloud-storage", "kubernetes", "onnxruntime", "tokenizers"):
+        assert package in locked
+    assert not {"torch", "pytest", "mypy"} & locked
+
+
 def test_the_image_runs_as_the_manifests_want() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert "USER 9999:9999" in text
