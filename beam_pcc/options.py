@@ -1,6 +1,6 @@
 """Beam's own options of a run: what is left of the command line when ours are taken.
 
-Ours are in `beam_pcc.settings`, which knows nothing of Beam; so `--help` is quick and a worker needs none of them.
+Ours are in `beam_pcc.flags`, which knows nothing of Beam; so `--help` is quick and a worker needs none of them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import redirect_stderr
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.flags import add_partition_argument, add_run_arguments
 from beam_pcc.flink.options import fill_in  # declares the options of Flink's side, too
-from beam_pcc.settings import add_partition_argument, add_run_arguments
 
 # Beam's DirectRunner first tries a Go binary that it downloads; FnApiRunner is the in-process runner behind it.
 IN_PROCESS = "FnApiRunner"

@@ -74,8 +74,8 @@ class Tfidf:
 def fit(texts: Sequence[str], labels: Sequence[str], *, analyzer: Analyzer, ngrams: tuple[int, int]) -> Tfidf:
     """Choose 200 terms by chi-squared of their weights against PC or NOT_PC, and weigh them.
 
-    Of terms that are mostly in the same texts, such as the fragments of one word, only the one that tells most is taken;
-    the others come in where there are too few without them.
+    Of terms that are mostly in the same texts, such as the fragments of one word, only the one that tells most is
+    taken; the others come in where there are too few without them.
 
     Args:
         texts: Of the training rows only.

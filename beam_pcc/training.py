@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from beam_pcc.encoders.base import open_encoder
 from beam_pcc.encoders.package import EncoderRef
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.features import DEFAULT_RUNTIME, Features, Runtime, cut, join
+from beam_pcc.fitting import Shape, best_shape, calibrated, threshold_of
 from beam_pcc.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
@@ -29,24 +30,12 @@ from beam_pcc.models.store import Store, open_store
 
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
-_FOLDS = 5
-# C of the logistic regression: standardised, 584 features want strong shrinkage; those of text, as they are, little.
-_SCALED = (0.001, 0.01, 0.1)
-_PLAIN = (0.5, 1.0, 2.0, 4.0, 8.0)
 _ANALYZER: tfidf.Analyzer = "char_wb"
 _NGRAMS = (3, 5)
 
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"
 Made: TypeAlias = "tuple[Features | None, schemas.Vectors]"
-
-
-class _Shape(NamedTuple):
-    """What is chosen on folds: whether features are standardised, C of the regression, and how it is calibrated."""
-
-    scaled: bool
-    c: float
-    calibration: str
 
 
 @dataclass(frozen=True)
@@ -97,15 +86,13 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     x, y = vectors[train_rows], rows.labels[train_rows]
     held = vectors[holdout_rows], rows.labels[holdout_rows]
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on how many share the sums
-        shape = _best_shape(x, y, recipe.seed, scaled=features is None)
-        measured = _calibrated(shape, y).fit(x, y)
-        threshold = recipe.threshold
-        if recipe.min_precision is not None:
-            threshold = _threshold(shape, x, y, data, recipe.min_precision)
+        shape = best_shape(x, y, recipe.seed, scaled=features is None)
+        measured = calibrated(shape, y).fit(x, y)
+        threshold = _threshold(recipe, shape, x, y, data)
         # How good this way of training is was measured; the version itself learns from the held-out rows too.
         all_rows = np.concatenate([train_rows, holdout_rows])
         features, vectors = make(all_rows)
-        model = _calibrated(shape, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
+        model = calibrated(shape, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
     classes = tuple(str(c) for c in model.classes_)
     golden = vectors[holdout_rows[:GOLDEN_ROWS]]
     probability = scoring.privacy_probability(scoring.score(measured, held[0]).probabilities, classes)
@@ -166,72 +153,15 @@ def _vector_maker(rows: Labelled, data: str, models: str, recipe: Recipe) -> Cal
     return make
 
 
-def _weights(y: Labels) -> dict[str | int, float]:
-    """PC (with its subtypes) and NOT_PC weigh the same in all; a subtype as much as it is often.
-
-    scikit-learn numbers the classes where it predicts on folds, so each stands there under its number too.
-    """
-    negative = float((y == schemas.NOT_PC).mean())
-    made: dict[str | int, float] = {}
-    for number, c in enumerate(np.unique(y)):
-        made[str(c)] = made[number] = 0.5 / (negative if c == schemas.NOT_PC else 1 - negative)
-    return made
-
-
-def _linear(shape: _Shape, y: Labels) -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    regression = LogisticRegression(C=shape.c, max_iter=2_000, class_weight=_weights(y))
-    return make_pipeline(StandardScaler(), regression) if shape.scaled else make_pipeline(regression)
-
-
-def _calibrated(shape: _Shape, y: Labels) -> Any:
-    from sklearn.calibration import CalibratedClassifierCV
-
-    return CalibratedClassifierCV(_linear(shape, y), method=shape.calibration, cv=_FOLDS, ensemble=False)
-
-
-def _best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> _Shape:
-    """The regularisation, then the calibration, under which held-out folds of the training rows are told best.
-
-    Best is the lowest Brier score of P(PC). One temperature for all classes keeps their order; a sigmoid for each class
-    also corrects the share of PC, which matters where PC is rare.
-    """
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    truth, classes = y != schemas.NOT_PC, np.unique(y).tolist()
-
-    def brier(model: Any, folds: int) -> float:
-        parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-        found = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
-        return float(np.mean((scoring.privacy_probability(found, classes) - truth) ** 2))
-
-    shapes = [_Shape(scaled, c, "sigmoid") for c in (_SCALED if scaled else _PLAIN)]
-    best = min(shapes, key=lambda shape: brier(_linear(shape, y), _FOLDS))
-    both = [best._replace(calibration=method) for method in _calibrations()]
-    return min(both, key=lambda shape: brier(_calibrated(shape, y), 3)) if len(both) > 1 else best
-
-
-def _calibrations() -> list[str]:
-    """The methods that the installed scikit-learn has: temperature came with 1.8."""
-    import sklearn
-
-    new = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
-    return ["sigmoid", "temperature"] if new else ["sigmoid"]
-
-
-def _threshold(shape: _Shape, x: schemas.Vectors, y: Labels, data: str, precision: float) -> float:
-    """Chosen on folds that the model was not fitted on; the hold-out stays unseen until it is measured."""
-    from sklearn.model_selection import cross_val_predict
-
-    found = cross_val_predict(_calibrated(shape, y), x, y, cv=_FOLDS, method="predict_proba")
-    probability = scoring.privacy_probability(found, np.unique(y).tolist())
-    threshold = evaluation.threshold_for(y != schemas.NOT_PC, probability, precision)
+def _threshold(recipe: Recipe, shape: Shape, x: schemas.Vectors, y: Labels, data: str) -> float:
+    """Chosen on the training rows; the hold-out stays unseen until it is measured."""
+    if recipe.min_precision is None:
+        return recipe.threshold
+    threshold = threshold_of(shape, x, y, recipe.min_precision)
     if threshold is None:
         raise ConfigurationError(
-            f"--data {data}: no threshold reaches --min_precision {precision:g}; ask for less, or label more rows"
+            f"--data {data}: no threshold reaches --min_precision {recipe.min_precision:g}; ask for less, or label "
+            "more rows"
         )
     return threshold
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc import settings
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.flags import add_partition_argument, add_run_arguments
 from beam_pcc.settings import RunSettings, parse_partition
 
 DAY = dt.date(2026, 11, 20)
@@ -19,8 +19,8 @@ NEEDED = ["--source", "sample://10", "--warehouse", "w.duckdb", "--models", "mod
 
 def flags(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    settings.add_partition_argument(parser)
-    settings.add_run_arguments(parser)
+    add_partition_argument(parser)
+    add_run_arguments(parser)
     return parser.parse_args([*NEEDED, *arguments])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from beam_pcc import settings
 from beam_pcc.commands import Commands, command
+from beam_pcc.flags import add_partition_argument, add_run_arguments
 
 
 def add(commands: Commands) -> None:
@@ -19,8 +20,8 @@ def add(commands: Commands) -> None:
         beam=True,
     )
     jobjar.add_argument("--output", required=True, metavar="FILE.jar", help="where to write the job")
-    settings.add_partition_argument(jobjar)
-    settings.add_run_arguments(jobjar)
+    add_partition_argument(jobjar)
+    add_run_arguments(jobjar)
 
 
 def _jobjar(flags: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from beam_pcc import settings
 from beam_pcc.commands import Commands, called_as, command
 from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError, RunError
+from beam_pcc.flags import add_partition_argument, add_run_arguments
 
 if TYPE_CHECKING:
     from beam_pcc.flink.cluster_api import Cluster
@@ -26,7 +27,7 @@ def add(commands: Commands) -> None:
         commands, "submit", "score and publish one partition on Kubernetes, as a FlinkDeployment", _submit, beam=True
     )
     submit.description = f"{submit.description} {_RUN_FLAGS}"
-    settings.add_partition_argument(submit)
+    add_partition_argument(submit)
     submit.add_argument("--wait", action="store_true", help="follow the run to its end, and exit as beam-pcc run does")
     submit.add_argument("--dry_run", action="store_true", help="print the FlinkDeployment, create nothing")
     submit.add_argument(
@@ -144,7 +145,7 @@ def backfill(
 def _said(flags: argparse.Namespace) -> list[str]:
     """The flags of the run that were said, as arguments again."""
     parser = argparse.ArgumentParser(add_help=False)
-    settings.add_run_arguments(parser)
+    add_run_arguments(parser)
     said = {
         name: getattr(flags, name)
         for name, usual in vars(parser.parse_args([])).items()

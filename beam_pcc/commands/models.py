@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from beam_pcc import settings
 from beam_pcc.commands import Commands, called_as, command, group
+from beam_pcc.flags import add_signer_arguments, add_text_arguments
 
 if TYPE_CHECKING:
     from beam_pcc.models.registry import Registry
@@ -25,13 +26,13 @@ def add(commands: Commands) -> None:
     verify = _command(models, "verify", "load a version as a run would, check it, score its golden rows", _verify)
     verify.add_argument("--model_version", help="default: the one that a run would use")
     verify.add_argument("--model_sha256", help="refuse any model file but the one with this digest")
-    settings.add_signer_arguments(verify)
+    add_signer_arguments(verify)
     promote = _command(models, "promote", "make a version the one that runs use, if it passes the gates", _promote)
     promote.add_argument("version", metavar="VERSION", help=_VERSION)
     promote.add_argument("--data", help="labelled rows on which it must not be worse than the current version")
     promote.add_argument("--force", action="store_true", help="promote it even if it is worse on --data")
-    settings.add_text_arguments(promote)
-    settings.add_signer_arguments(promote)
+    add_text_arguments(promote)
+    add_signer_arguments(promote)
     _command(models, "rollback", "make the version current that was so before", _rollback)
     shadow = _command(models, "shadow", "name the version that runs score with besides, or none", _shadow)
     shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
@@ -39,7 +40,7 @@ def add(commands: Commands) -> None:
     compare = _command(models, "compare", "measure two versions on the same labelled rows", _compare)
     compare.add_argument("versions", nargs=2, metavar="VERSION", help=_VERSION)
     compare.add_argument("--data", required=True, help="labelled rows that neither was trained on")
-    settings.add_text_arguments(compare)
+    add_text_arguments(compare)
     sign = _command(models, "sign", "sign a version with sigstore's model-signing (needs the signing extra)", _sign)
     sign.add_argument("version", metavar="VERSION", help=_VERSION)
     sign.add_argument("--private_key", required=True, help="PEM file of an elliptic curve key")

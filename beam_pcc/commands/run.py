@@ -7,19 +7,20 @@ import argparse
 from beam_pcc import settings
 from beam_pcc.commands import Commands, called_as, command, kubernetes
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError
+from beam_pcc.flags import add_partition_argument, add_run_arguments
 from beam_pcc.gcp.names import SourceTable
 
 
 def add(commands: Commands) -> None:
     """Declare them."""
     run = command(commands, "run", "score and publish one partition", _run, beam=True)
-    settings.add_partition_argument(run)
-    settings.add_run_arguments(run)
+    add_partition_argument(run)
+    add_run_arguments(run)
 
     backfill = command(commands, "backfill", "run each day of a range, in order", _backfill, beam=True)
     backfill.add_argument("--from", dest="first", required=True, metavar="YYYYMMDD", help="the first day")
     backfill.add_argument("--to", dest="last", required=True, metavar="YYYYMMDD", help="the last day, included")
-    settings.add_run_arguments(backfill)
+    add_run_arguments(backfill)
     kubernetes.add_backfill_arguments(backfill)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from beam_pcc import settings
 from beam_pcc.commands import Commands, command
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.flags import add_text_arguments
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +27,7 @@ def add(commands: Commands) -> None:
     train.add_argument(
         "--min_precision", type=float, help="choose instead the lowest threshold that keeps this precision"
     )
-    settings.add_text_arguments(train)
+    add_text_arguments(train)
 
     sample = command(commands, "sample", "write synthetic cases as Parquet", _sample)
     sample.add_argument("--rows", type=int, help="how many (default: 2000, or all messages)")

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pcc import settings
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.flags import add_run_arguments
 from beam_pcc.settings import RunSettings
 
 Resource = dict[str, Any]
@@ -84,7 +84,7 @@ def run_arguments(config: Mapping[str, str], given: Sequence[str] = ()) -> list[
 def run_settings(arguments: Sequence[str], partition: dt.date) -> tuple[RunSettings, list[str]]:
     """The settings that these flags mean, and the flags that are Beam's. Raises ConfigurationError as `run` does."""
     parser = argparse.ArgumentParser(prog="beam-pcc run", allow_abbrev=False, exit_on_error=False)
-    settings.add_run_arguments(parser)
+    add_run_arguments(parser)
     try:
         flags, rest = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
