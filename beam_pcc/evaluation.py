@@ -59,8 +59,13 @@ def threshold_for(truth: Truth, probability: Floats, precision: float) -> float 
     ranked, right = probability[order], np.cumsum(truth[order])
     reached = right / np.arange(1, len(order) + 1) >= precision
     last_of_score = np.append(ranked[:-1] != ranked[1:], True)  # a threshold takes all rows of one score, or none
-    fit = np.flatnonzero(reached & last_of_score & (ranked > 0) & (ranked < 1))
-    return float(ranked[fit[-1]]) if len(fit) else None
+    fit = np.flatnonzero(reached & last_of_score & (ranked > 0))
+    if not len(fit):
+        return None
+    if ranked[fit[-1]] < 1:
+        return float(ranked[fit[-1]])
+    lower = ranked[fit[-1] + 1] if fit[-1] + 1 < len(ranked) else 0.0
+    return float(1 + lower) / 2  # a threshold is below 1: where all that are taken score 1, halfway to the next
 
 
 def calibration(truth: Truth, probability: Floats, bins: int = 10) -> list[tuple[float, float, int]]:

@@ -61,6 +61,12 @@ def test_a_precision_that_is_never_reached_has_no_threshold() -> None:
     assert evaluation.threshold_for(np.array([False, True]), np.array([0.9, 0.1]), 0.9) is None
 
 
+def test_a_threshold_between_certain_scores_is_halfway() -> None:
+    truth = np.array([True, True, False, False])
+    assert evaluation.threshold_for(truth, np.array([1.0, 1.0, 0.2, 0.0]), 0.95) == 0.6
+    assert evaluation.threshold_for(truth[:2], np.array([1.0, 1.0]), 0.95) == 0.5
+
+
 @pytest.mark.parametrize("rows", [2, 50])
 def test_recall_grows_along_the_curve(rows: int) -> None:
     truth, probability = scored(rows, seed=3)

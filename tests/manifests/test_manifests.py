@@ -9,7 +9,7 @@ import yaml
 
 from tests.manifests import rendered
 from tests.manifests.rendered import OVERLAYS, Resource
-from tests.manifests.tools import HERE, ROOT, linters, missing
+from tests.manifests.tools import HERE, ROOT, linters
 
 pytestmark = pytest.mark.end_to_end  # the linters are installed once
 
@@ -39,7 +39,7 @@ def test_every_manifest_is_valid_against_kubernetes_schema() -> None:
 def test_every_flinkdeployment_is_valid_against_the_operators_crd() -> None:
     crds = rendered.crds()
     if not crds:
-        missing("shared/flink-operator-1.15.0 is not there, so the CRDs cannot be tested against")
+        pytest.skip("shared/flink-operator-1.15.0 is not there, so the CRDs cannot be tested against")
     found = everything()
     assert sum(one["kind"] == "FlinkDeployment" for one in found) == 3
     assert problems(found, crds) == []

@@ -63,6 +63,19 @@ def _is_gone(pid: int) -> bool:
     return not said.stdout.strip() or said.stdout.startswith("Z")
 
 
+def _scrape(port: int) -> str:
+    """What a Prometheus endpoint tells; asked again when the server closes a connection that it has just taken."""
+    for last in (False, False, True):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                return str(answer.read().decode())
+        except ConnectionError:
+            if last:
+                raise
+            time.sleep(0.5)
+    raise AssertionError
+
+
 def wait_for(found: Callable[[], Found], seconds: float = 60.0) -> Found:
     """What `found` gives once it gives anything."""
     deadline = time.monotonic() + seconds
@@ -127,10 +140,9 @@ class Cluster:
         """A Beam counter as the TaskManager's and JobManager's Prometheus endpoints tell it, summed over its slots."""
         total = 0.0
         for port in (self.first_port + 3, self.first_port + 4):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-                for line in answer.read().decode().splitlines():
-                    if line.startswith(f"flink_taskmanager_job_task_operator_pcc_{name}{{"):
-                        total += float(line.rpartition(" ")[2])
+            for line in _scrape(port).splitlines():
+                if line.startswith(f"flink_taskmanager_job_task_operator_pcc_{name}{{"):
+                    total += float(line.rpartition(" ")[2])
         return int(total)
 
     def pid(self, part: str) -> int:
