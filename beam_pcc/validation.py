@@ -227,12 +227,22 @@ def _vectors(column: pa.Array) -> tuple[schemas.Vectors, npt.NDArray[np.int64], 
         return _from_bytes(_filter(column, has_shape)), size, has_shape
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     has_shape = lengths == schemas.VECTOR_DIM
-    flat = _filter(column, has_shape).flatten()
+    flat = column.flatten()
     if flat.null_count:
         flat = pc.fill_null(flat, float("nan"))
     with np.errstate(over="ignore", invalid="ignore"):
         values = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    if not has_shape.all():
+        values = _rows(values, lengths, has_shape)
     return values.reshape(-1, schemas.VECTOR_DIM), lengths, has_shape
+
+
+def _rows(values: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], wanted: _Mask) -> npt.NDArray[np.float32]:
+    """The values of the wanted rows, run by run: to filter a list column in Arrow takes several times as long."""
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    changes = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+    runs = [values[starts[first] : starts[end]] for first, end in changes.reshape(-1, 2)]
+    return np.concatenate(runs) if runs else values[:0]
 
 
 def _filter(column: pa.Array, mask: _Mask) -> pa.Array:

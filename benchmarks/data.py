@@ -18,7 +18,7 @@ DAY = dt.date(2026, 11, 20)
 FILES = 5
 GROUP_CHUNKS = 5  # chunks of 2,000 rows in a row group: 10,000 rows, so that 100,000 rows already keep two workers busy
 LABELLED = 4_000
-_LAYOUT = f"1 {FILES} {GROUP_CHUNKS} {LABELLED}".encode()  # raise the 1 when files come to be written otherwise
+_LAYOUT = f"2 {FILES} {GROUP_CHUNKS} {LABELLED}".encode()  # raise the 2 when files come to be written otherwise
 _MADE_BY = hashlib.sha256(Path(synthetic.__file__).read_bytes() + _LAYOUT).hexdigest()[:8]
 
 
@@ -62,7 +62,7 @@ def _write(file: Path, rows: int, chunks: list[int], *, clean: bool, floats: boo
     if floats:
         at = schema.get_field_index("embedding_vector")
         schema = schema.set(at, schema.field(at).with_type(pa.list_(pa.float32())))
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(file, schema, compression="none") as writer:
         for start in range(0, len(chunks), GROUP_CHUNKS):
             batches = [synthetic.cases(rows, DAY, chunk=chunk) for chunk in chunks[start : start + GROUP_CHUNKS]]
             table = pa.Table.from_batches(batches).cast(schema)
