@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.emulators.environment import CACHE
-from tests.emulators.running import _free_port, _process, _wait
+from tests.emulators.running import _process, _wait
+from tests.ports import free_ports
 
 VERSION = "v1.56.1"
 MISSING = "Go is not found, so the tests of two promoters on fake-gcs-server are left out"
@@ -47,7 +48,7 @@ def make() -> Path | None:
 @contextmanager
 def running(program: Path, folder: Path) -> Iterator[str]:
     """The server with nothing in it, its log in `folder`, until the context ends; its address for Google's clients."""
-    port = _free_port()
+    port = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     command = [str(program), "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
     command += ["-public-host", f"127.0.0.1:{port}", "-external-url", address]

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.ports import free_ports
 
 HERE = Path(__file__).parent
 PROJECT = "pcc-test"
@@ -67,7 +68,8 @@ class Emulators:
 @contextmanager
 def running(python: Path, folder: Path, *, stream_rows: int = 500) -> Iterator[Emulators]:
     """Both emulators, with their data and logs in `folder`, until the context ends."""
-    rest, grpc, storage = (_free_port() for _ in range(3))
+    rest = free_ports(3)
+    grpc, storage = rest + 1, rest + 2
     with ExitStack() as stack:
         token = stack.enter_context(_token_server())
         emulators = Emulators(
@@ -105,13 +107,6 @@ def running(python: Path, folder: Path, *, stream_rows: int = 500) -> Iterator[E
         for name, process in started.items():
             _wait(addresses[name], process, folder / f"{name}.log")
         yield emulators
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SCRIPT = ROOT / "flink/cluster.sh"
@@ -31,23 +32,6 @@ def require_tools() -> None:
     if missing:
         words = f"{' and '.join(missing)} not found, so the tests on a real Flink are left out"
         pytest.fail(words) if os.environ.get("CI") == "true" else pytest.skip(words)
-
-
-def free_ports(n: int) -> int:
-    """The first of n consecutive free ports."""
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first: int = probe.getsockname()[1]
-        if first + n < 65_000 and all(_is_free(port) for port in range(first, first + n)):
-            return first
-    raise RuntimeError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def script(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import DAY, Workspace
-from tests.end_to_end.flink.cluster import SLOTS, Cluster, free_ports, require_tools, script
+from tests.end_to_end.flink.cluster import SLOTS, Cluster, require_tools, script
+from tests.ports import free_ports
 
 RUN_ID = f"{DAY}-20261121T020000Z-0123abcd"
 

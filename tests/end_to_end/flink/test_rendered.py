@@ -9,9 +9,10 @@ import yaml
 
 from beam_pcc.flink.plan import Manifests, plan
 from tests.end_to_end.conftest import DATE, Workspace
-from tests.end_to_end.flink.cluster import SCRIPT, Cluster, free_ports, require_tools, script
+from tests.end_to_end.flink.cluster import SCRIPT, Cluster, require_tools, script
 from tests.launcher.conftest import TEMPLATE, config
 from tests.manifests.rendered import commands
+from tests.ports import free_ports
 
 # Of pods, or of the machine.
 OURS = (
