@@ -62,10 +62,9 @@ def threshold_for(truth: Truth, probability: Floats, precision: float) -> float 
     fit = np.flatnonzero(reached & last_of_score & (ranked > 0))
     if not len(fit):
         return None
-    if ranked[fit[-1]] < 1:
-        return float(ranked[fit[-1]])
-    lower = ranked[fit[-1] + 1] if fit[-1] + 1 < len(ranked) else 0.0
-    return float(1 + lower) / 2  # a threshold is below 1: where all that are taken score 1, halfway to the next
+    score, lower = np.append(ranked, 0.0)[fit[-1] :][:2]
+    # A threshold is below 1: where all that are taken score 1, it is halfway to the next score.
+    return float(score if score < 1 else (score + lower) / 2)
 
 
 def calibration(truth: Truth, probability: Floats, bins: int = 10) -> list[tuple[float, float, int]]:

@@ -47,19 +47,6 @@ def _is_gone(pid: int) -> bool:
     return not said.stdout.strip() or said.stdout.startswith("Z")
 
 
-def _scrape(port: int) -> str:
-    """What a Prometheus endpoint tells; asked again when the server closes a connection that it has just taken."""
-    for last in (False, False, True):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-                return str(answer.read().decode())
-        except ConnectionError:
-            if last:
-                raise
-            time.sleep(0.5)
-    raise AssertionError
-
-
 def wait_for(found: Callable[[], Found], seconds: float = 60.0) -> Found:
     """What `found` gives once it gives anything."""
     deadline = time.monotonic() + seconds
@@ -67,6 +54,19 @@ def wait_for(found: Callable[[], Found], seconds: float = 60.0) -> Found:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
     return value
+
+
+def _scrape(port: int) -> str:
+    """What a Prometheus endpoint tells; asked again when the server closes a connection that it has just taken."""
+
+    def told() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                return str(answer.read().decode())
+        except ConnectionError:
+            return ""
+
+    return wait_for(told, 5.0)
 
 
 @dataclass(frozen=True)
