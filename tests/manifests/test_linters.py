@@ -200,8 +200,8 @@ def test_compose_has_the_cluster_of_production() -> None:
     assert {"bigquery", "storage", "seed", "jobmanager", "taskmanager", "workers", "run"} <= set(services)
     workers = rendered.commands(rendered.run("dev")).workers
     assert services["workers"]["command"] == workers
-    assert services["workers"]["network_mode"] == "service:taskmanager"
-    for name in ("jobmanager", "taskmanager", "workers", "run"):
+    assert services["workers"]["network_mode"] == services["taskmanager"]["network_mode"] == "service:pod"
+    for name in ("jobmanager", "pod", "taskmanager", "workers", "run"):
         service = services[name]
         assert service["read_only"] is True
         for volume in service.get("volumes", []):
