@@ -94,7 +94,9 @@ class Compose:
 
     def _arguments(self, name: str) -> list[str]:
         service = self._services[name]
-        made = [f"--network=ns:{self.hosts[name].namespace}"]
+        host = self.hosts[name]
+        own = next(one for one, there in self.hosts.items() if there is host)
+        made = [f"--network=ns:{host.namespace}", f"--hostname={own}"]
         made += [f"--add-host={other}:{host.address}" for other, host in self.hosts.items()]
         command: list[str] = []
         for key, value in service.items():

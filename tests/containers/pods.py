@@ -52,7 +52,8 @@ class Surroundings:
 def arguments(pod: Spec, container: Spec, volumes: Mapping[str, Path], around: Surroundings, host: Host) -> list[str]:
     """`podman run` for a container of a pod, without its name. Raises ValueError for a field that it does not know."""
     _refuse_unknown("pod", pod, {"securityContext"})
-    made = [f"--network=ns:{host.namespace}"]
+    name = host.namespace.name
+    made = [f"--network=ns:{host.namespace}", f"--hostname={name}", f"--add-host={name}:{host.address}"]
     made += [f"--add-host={name}:{address}" for name, address in around.hosts.items()]
     made += _security_of_pod(pod.get("securityContext", {}))
     command: list[str] = []
