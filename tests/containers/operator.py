@@ -69,7 +69,7 @@ class Deployment:
     def failure(self) -> str:
         """Why the job failed, as Flink says it."""
         (job,) = self.get("/jobs/overview")["jobs"]
-        return str(self.get(f"/jobs/{job['jid']}/exceptions").get("root-exception"))[:3000]
+        return str(self.get(f"/jobs/{job['jid']}/exceptions").get("root-exception"))
 
     def start(self) -> None:
         """Start the pods, the JobManager's first: its initContainer may find that nothing can run."""
