@@ -6,6 +6,7 @@ values.
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import datetime as dt
 import http.server
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 _HELP = {
     "pcc_run_active": "1 while the run goes on.",
     "pcc_run_started_timestamp_seconds": "When the launcher began, in seconds since 1970.",
+    "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
+    "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
     "pcc_run_exit_code": "0 published or empty, 1 failed, 2 configuration, 3 refused by the audits; absent before.",
     "pcc_run_duration_seconds": "Of the whole run, from the monitoring row.",
     "pcc_run_cases": "Rows read.",
@@ -45,17 +48,24 @@ class RunFigures:
         self._values: dict[str, float] = {
             "pcc_run_active": 1,
             "pcc_run_started_timestamp_seconds": round(time.time()),
+            "pcc_run_partition_timestamp_seconds": calendar.timegm(partition.timetuple()),
         }
 
     def ended(self, outcome: Outcome) -> None:
         """Take the figures of the monitoring row."""
         row = outcome.monitoring
         found = {name: row[column] for name, column in _COLUMNS.items() if row[column] is not None}
-        self._values = {**self._values, **found, "pcc_run_active": 0, "pcc_run_exit_code": outcome.exit_code}
+        self._values = {**self._values, **found}
+        self.failed(outcome.exit_code)
 
     def failed(self, exit_code: int) -> None:
         """There is no row, or a failed one."""
-        self._values = {**self._values, "pcc_run_active": 0, "pcc_run_exit_code": exit_code}
+        ended = {
+            "pcc_run_active": 0,
+            "pcc_run_exit_code": exit_code,
+            "pcc_run_ended_timestamp_seconds": round(time.time()),
+        }
+        self._values = {**self._values, **ended}
 
     def text(self) -> str:
         """In Prometheus' text format."""

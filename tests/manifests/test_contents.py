@@ -1,6 +1,5 @@
 """What rendered overlays must hold: Pod Security `restricted` field by field, arrays merged by name, least rights."""
 
-import re
 from typing import Any
 
 import pytest
