@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from beam_pcc.flink.deployment import Submission, render, run_arguments
 from beam_pcc.flink.plan import Manifests, plan
 from tests.manifests.tools import kustomize
 
@@ -40,13 +41,28 @@ def one(overlay: str, kind: str, name: str) -> Resource:
 
 @functools.cache
 def _manifests(overlay: str) -> Manifests:
-    maps = {r["metadata"]["name"]: r["data"] for r in resources(overlay) if r["kind"] == "ConfigMap"}
+    return manifests_of(resources(overlay))
+
+
+def manifests_of(resources: list[Resource]) -> Manifests:
+    """What the launcher reads of these resources."""
+    maps = {r["metadata"]["name"]: r["data"] for r in resources if r["kind"] == "ConfigMap"}
     return Manifests(maps["pcc-config"], yaml.safe_load(maps["pcc-template"]["flinkdeployment.yaml"]))
 
 
 def run(overlay: str, *flags: str) -> Resource:
     """The FlinkDeployment that the launcher creates."""
     return plan(_manifests(overlay), flags, DAY).resource
+
+
+def run_of(resources: list[Resource]) -> Resource:
+    """The FlinkDeployment that the launcher creates from other resources than an overlay's own.
+
+    Unlike `run` it looks at no file that a flag names: what is mounted in a pod is not here.
+    """
+    manifests = manifests_of(resources)
+    submission = Submission("20261120-run", DAY, "test", dt.datetime(2026, 11, 20, tzinfo=dt.timezone.utc))
+    return render(manifests.template, manifests.config, run_arguments(manifests.config), submission)
 
 
 def merged(into: Any, of: Any) -> Any:
