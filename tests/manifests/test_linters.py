@@ -177,7 +177,14 @@ def test_the_image_has_what_every_way_to_run_needs() -> None:
     locked = set(
         re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==", (ROOT / "requirements/image.txt").read_text(), re.MULTILINE)
     )
-    for package in ("google-cloud-bigquery-storage", "google-cloud-storage", "kubernetes", "onnxruntime", "tokenizers"):
+    for package in (
+        "google-cloud-bigquery-storage",
+        "google-cloud-storage",
+        "kubernetes",
+        "model-signing",
+        "onnxruntime",
+        "tokenizers",
+    ):
         assert package in locked
     assert not {"torch", "pytest", "mypy"} & locked
 
