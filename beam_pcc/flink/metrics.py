@@ -22,14 +22,14 @@ _log = logging.getLogger(__name__)
 _HELP = {
     "pcc_run_active": "1 while the run goes on.",
     "pcc_run_started_timestamp_seconds": "When the launcher began, in seconds since 1970.",
-    "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
-    "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
     "pcc_run_exit_code": "0 published or empty, 1 failed, 2 configuration, 3 refused by the audits; absent before.",
     "pcc_run_duration_seconds": "Of the whole run, from the monitoring row.",
     "pcc_run_cases": "Rows read.",
     "pcc_run_positive_cases": "Cases labelled PC.",
     "pcc_run_dropped_cases": "Rejected rows.",
     "pcc_run_drift_psi": "Population stability index against the model's baseline; absent without one.",
+    "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
+    "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
 }
 _COLUMNS = {
     "pcc_run_duration_seconds": "processing_duration_seconds",
