@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from beam_pcc.publish import Outcome
 from tests.manifests import rendered, tools
 from tests.manifests.tools import ROOT
 
@@ -95,6 +96,18 @@ def test_the_metrics_that_are_watched_are_those_that_are_served() -> None:
     names = set(re.findall(r"\bpcc_run_\w+", watched))
     assert names
     assert names <= set(_HELP)
+
+
+def test_the_figures_pass_promtools_own_check() -> None:
+    from beam_pcc.flink.metrics import _COLUMNS, _HELP, RunFigures
+
+    figures = RunFigures(rendered.DAY)
+    figures.ended(Outcome({"status": "success", **dict.fromkeys(_COLUMNS.values(), 0.5)}))
+    text = figures.text()
+    assert all(f"\n{name}{{" in text for name in _HELP)
+    promtool = tools.needed("promtool")
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_dashboard_is_whole() -> None:

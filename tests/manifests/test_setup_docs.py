@@ -139,6 +139,24 @@ def test_codebuild_deploys_nothing_after_a_failed_scan(tmp_path: Path) -> None:
         assert done.returncode == code
 
 
+def test_the_documented_key_signs_and_verifies(tmp_path: Path) -> None:
+    from model_signing import signing, verifying
+
+    commands = re.findall(r"^    (openssl .*)$", DOCS["models.md"], re.MULTILINE)
+    for command in commands:
+        subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    version = tmp_path / "v20261120_020000"
+    version.mkdir()
+    (version / "model.joblib").write_bytes(b"model")
+    signature = tmp_path / "model.sig"
+    signing.Config().use_elliptic_key_signer(private_key=tmp_path / "signer.key").sign(version, signature)
+    verifier = verifying.Config().use_elliptic_key_verifier(public_key=tmp_path / "signer.pub")
+    verifier.verify(version, signature)
+    (version / "model.joblib").write_bytes(b"another")
+    with pytest.raises(ValueError, match=r"mismatch|[Ss]ignature"):
+        verifier.verify(version, signature)
+
+
 def test_gitlabs_jobs_belong_to_a_stage() -> None:
     pipeline = gitlab()
     jobs = {name: job for name, job in pipeline.items() if isinstance(job, dict) and "script" in job}
