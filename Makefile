@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.dev
 
-.PHONY: help test check format lint types unit end-to-end emulators linters encoders flink-install bench lock clean
+.PHONY: help test check format lint types unit end-to-end emulators linters encoders flink-install image bench lock clean
 
 help: ## these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-test: lint types emulators linters encoders flink-install ## everything: lint, types, all tests
+test: lint types emulators linters encoders flink-install image ## everything: lint, types, all tests
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=5
 
 check: lint types unit ## format, lint, types and the quick tests (under 2 minutes)
@@ -17,7 +17,7 @@ check: lint types unit ## format, lint, types and the quick tests (under 2 minut
 unit: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not end_to_end"
 
-end-to-end: $(STAMP) emulators linters encoders flink-install ## only the tests of whole runs
+end-to-end: $(STAMP) emulators linters encoders flink-install image ## only the tests of whole runs
 	$(BIN)/pytest -n 2 --dist loadgroup -m end_to_end
 
 emulators: $(STAMP) # of BigQuery and Cloud Storage, for the tests
@@ -32,6 +32,9 @@ encoders: $(STAMP) # the real encoder's weights and its reference, for the tests
 
 flink-install: $(STAMP) # the distribution and the runner bundle, for the tests; they say what is missing
 	@flink/cluster.sh install || true
+
+image: $(STAMP) # the image and its stand-in bases, for the tests in containers; it says what is missing
+	@$(BIN)/python -m tests.containers.engine
 
 format: $(STAMP) ## rewrite the code in its one format
 	$(BIN)/ruff format .

@@ -203,8 +203,8 @@ prepare() {
         -D "taskmanager.numberOfTaskSlots=$slots" ${settings[@]+"${settings[@]}"})
 }
 start_workers() {
-    local pool=(-m apache_beam.runners.worker.worker_pool_main "--service_port=$worker_port")
-    [[ -z $boot ]] || pool+=("--container_executable=$boot")
+    local pool=(-m beam_pcc.flink.worker_pool "--port=$worker_port")
+    [[ -z $boot ]] || pool+=("--boot=$boot")
     PATH=$(dirname "$python"):$PATH RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 OMP_NUM_THREADS=1 \
         start workers env --chdir="$dir" "$python" "${pool[@]}" # the launcher writes a file where it stands
 }

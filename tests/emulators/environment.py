@@ -31,7 +31,7 @@ def make() -> Path | None:
     made = folder / "bin" / "python"
     if (folder / "complete").exists():
         return made
-    base = _python_313()
+    base = find_python()
     if base is None:
         return None
     print("making the environment of the emulators (half a minute, the first time)", flush=True)
@@ -43,7 +43,8 @@ def make() -> Path | None:
     return made
 
 
-def _python_313() -> str | None:
+def find_python() -> str | None:
+    """A Python 3.13 of this machine."""
     # pyenv keeps versions side by side; its python3.13 on PATH may be a shim that runs none of them.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     folders = [Path(sys.base_prefix).parent, pyenv / "versions"]

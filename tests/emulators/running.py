@@ -66,16 +66,16 @@ class Emulators:
 
 
 @contextmanager
-def running(python: Path, folder: Path, *, stream_rows: int = 500) -> Iterator[Emulators]:
-    """Both emulators, with their data and logs in `folder`, until the context ends."""
+def running(python: Path, folder: Path, *, stream_rows: int = 500, host: str = "127.0.0.1") -> Iterator[Emulators]:
+    """Both emulators, with data and logs in `folder`, until the context ends; `host` for a network of the tests."""
     rest = free_ports(3)
     grpc, storage = rest + 1, rest + 2
     with ExitStack() as stack:
-        token = stack.enter_context(_token_server())
+        token = stack.enter_context(_token_server(host))
         emulators = Emulators(
-            f"http://127.0.0.1:{rest}",
-            f"127.0.0.1:{grpc}",
-            f"http://127.0.0.1:{storage}",
+            f"http://{host}:{rest}",
+            f"{host}:{grpc}",
+            f"http://{host}:{storage}",
             _credentials(folder / "credentials.json", token),
         )
         environment = {
@@ -86,7 +86,7 @@ def running(python: Path, folder: Path, *, stream_rows: int = 500) -> Iterator[E
         commands = {
             "bigquery": [
                 HERE / "serve_bigquery.py",
-                "127.0.0.1",
+                host,
                 rest,
                 grpc,
                 folder / "bigquery",
@@ -94,7 +94,7 @@ def running(python: Path, folder: Path, *, stream_rows: int = 500) -> Iterator[E
                 stream_rows,
             ],
             "storage": [
-                *("-m", "gcp_storage_emulator", "--data-dir", folder / "storage", "start", "--host", "127.0.0.1"),
+                *("-m", "gcp_storage_emulator", "--data-dir", folder / "storage", "start", "--host", host),
                 *("--port", storage, "--default-bucket", BUCKET),
             ],
         }
@@ -150,10 +150,10 @@ class _Token(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _token_server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Token) as server:
+def _token_server(host: str) -> Iterator[str]:
+    with ThreadingHTTPServer((host, 0), _Token) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/token"
+        yield f"http://{host}:{server.server_port}/token"
         server.shutdown()
 
 

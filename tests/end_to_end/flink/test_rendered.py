@@ -49,7 +49,8 @@ def test_its_commands_make_the_job_jar_and_publish_the_partition(workspace: Work
 
     # flink/cluster.sh starts what the containers start: the same entry class, the same pool of workers.
     assert run.job_manager[-1] in SCRIPT.read_text()
-    assert run.workers[:3] == ["python", "-m", "apache_beam.runners.worker.worker_pool_main"]
+    assert run.workers[:3] == ["python", "-m", "beam_pcc.flink.worker_pool"]
+    assert "-m beam_pcc.flink.worker_pool" in SCRIPT.read_text()
     settings = [f"{key}={value}" for key, value in run.configuration.items() if not key.startswith(OURS)]
     given = [part for setting in settings for part in ("-D", setting)]
     ended = script("job", jar, "--slots", run.configuration["taskmanager.numberOfTaskSlots"], *cluster.ports, *given)

@@ -66,7 +66,12 @@ public final class ProgressingStages implements ExecutableStageContext {
 
   @Override
   public StageBundleFactory getStageBundleFactory(ExecutableStage stage) {
-    return new Stage(stages.getStageBundleFactory(stage), onLostWorker);
+    try {
+      return new Stage(stages.getStageBundleFactory(stage), onLostWorker);
+    } catch (RuntimeException error) { // its worker did not start
+      tell(error, onLostWorker);
+      throw error;
+    }
   }
 
   @Override

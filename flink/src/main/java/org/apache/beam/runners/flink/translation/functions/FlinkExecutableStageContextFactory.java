@@ -1,10 +1,10 @@
 package org.apache.beam.runners.flink.translation.functions;
 
+import beampcc.JobStages;
 import beampcc.ProgressingStages;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.atomic.AtomicReference;
-import org.apache.beam.runners.fnexecution.control.DefaultExecutableStageContext;
 import org.apache.beam.runners.fnexecution.control.ExecutableStageContext;
 import org.apache.beam.runners.fnexecution.control.ReferenceCountingExecutableStageContextFactory;
 import org.apache.beam.runners.fnexecution.provisioning.JobInfo;
@@ -37,9 +37,7 @@ public final class FlinkExecutableStageContextFactory implements ExecutableStage
     AtomicReference<ExecutableStageContext.Factory> made = new AtomicReference<>();
     made.set(
         ReferenceCountingExecutableStageContextFactory.create(
-            of ->
-                new ProgressingStages(
-                    DefaultExecutableStageContext.create(of), () -> OF_JOBS.remove(job, made.get())),
+            of -> new ProgressingStages(new JobStages(of), () -> OF_JOBS.remove(job, made.get())),
             stage -> false));
     return made.get();
   }
