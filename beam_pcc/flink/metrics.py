@@ -6,6 +6,7 @@ values.
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import datetime as dt
 import http.server
@@ -27,6 +28,8 @@ _HELP = {
     "pcc_run_positive_cases": "Cases labelled PC.",
     "pcc_run_dropped_cases": "Rejected rows.",
     "pcc_run_drift_psi": "Population stability index against the model's baseline; absent without one.",
+    "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
+    "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
 }
 _COLUMNS = {
     "pcc_run_duration_seconds": "processing_duration_seconds",
@@ -45,17 +48,24 @@ class RunFigures:
         self._values: dict[str, float] = {
             "pcc_run_active": 1,
             "pcc_run_started_timestamp_seconds": round(time.time()),
+            "pcc_run_partition_timestamp_seconds": calendar.timegm(partition.timetuple()),
         }
 
     def ended(self, outcome: Outcome) -> None:
         """Take the figures of the monitoring row."""
         row = outcome.monitoring
         found = {name: row[column] for name, column in _COLUMNS.items() if row[column] is not None}
-        self._values = {**self._values, **found, "pcc_run_active": 0, "pcc_run_exit_code": outcome.exit_code}
+        self._values = {**self._values, **found}
+        self.failed(outcome.exit_code)
 
     def failed(self, exit_code: int) -> None:
         """There is no row, or a failed one."""
-        self._values = {**self._values, "pcc_run_active": 0, "pcc_run_exit_code": exit_code}
+        ended = {
+            "pcc_run_active": 0,
+            "pcc_run_exit_code": exit_code,
+            "pcc_run_ended_timestamp_seconds": round(time.time()),
+        }
+        self._values = {**self._values, **ended}
 
     def text(self) -> str:
         """In Prometheus' text format."""

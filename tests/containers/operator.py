@@ -83,7 +83,8 @@ def deployed(resource: Mapping[str, Any], network: Network, folder: Path, around
     name, spec = resource["metadata"]["name"], resource["spec"]
     made = merged_pods(copy.deepcopy(dict(resource)))
     host = network.host()
-    service = f"{name}.{resource['metadata']['namespace']}"
+    # The template has no namespace: the API server sets the launcher's.
+    service = f"{name}.{resource['metadata'].get('namespace', 'pcc-system')}"
     around = replace(
         around,
         hosts={**around.hosts, service: host.address, f"{name}-rest": host.address},

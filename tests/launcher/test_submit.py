@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -328,3 +329,8 @@ def test_the_figures_of_a_run_can_be_scraped_after_its_end(launcher: Launcher) -
     assert values['pcc_run_cases{partition="20261120"}'] == "98"
     assert values['pcc_run_drift_psi{partition="20261120"}'] == "0.31"
     assert values['pcc_run_active{partition="20261120"}'] == "0"
+    assert values['pcc_run_partition_timestamp_seconds{partition="20261120"}'] == "1795132800"
+    started, ended = (
+        float(values[f'pcc_run_{when}_timestamp_seconds{{partition="20261120"}}']) for when in ("started", "ended")
+    )
+    assert started <= ended <= time.time() + 1

@@ -1,21 +1,26 @@
-"""What is deployed, as data: overlays rendered, the FlinkDeployment of a run, the pods that the operator makes."""
+"""What is deployed, as data: overlays rendered, the FlinkDeployment of a run, the pods that the operator creates."""
 
 from __future__ import annotations
 
 import copy
 import datetime as dt
 import functools
+import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from beam_pcc.flink.deployment import Submission, render, run_arguments
 from beam_pcc.flink.plan import Manifests, plan
 from tests.manifests.tools import kustomize
 
 Resource = dict[str, Any]
 OVERLAYS = ("dev", "prod")
+NAMESPACES = {"dev": "pcc-dev", "prod": "pcc-system"}
 DAY = dt.date(2026, 11, 20)
 
 
@@ -36,13 +41,28 @@ def one(overlay: str, kind: str, name: str) -> Resource:
 
 @functools.cache
 def _manifests(overlay: str) -> Manifests:
-    maps = {r["metadata"]["name"]: r["data"] for r in resources(overlay) if r["kind"] == "ConfigMap"}
+    return manifests_of(resources(overlay))
+
+
+def manifests_of(resources: list[Resource]) -> Manifests:
+    """What the launcher reads of these resources."""
+    maps = {r["metadata"]["name"]: r["data"] for r in resources if r["kind"] == "ConfigMap"}
     return Manifests(maps["pcc-config"], yaml.safe_load(maps["pcc-template"]["flinkdeployment.yaml"]))
 
 
 def run(overlay: str, *flags: str) -> Resource:
     """The FlinkDeployment that the launcher creates."""
     return plan(_manifests(overlay), flags, DAY).resource
+
+
+def run_of(resources: list[Resource]) -> Resource:
+    """The FlinkDeployment that the launcher creates from other resources than an overlay's own.
+
+    Unlike `run` it looks at no file that a flag names: what is mounted in a pod is not here.
+    """
+    manifests = manifests_of(resources)
+    submission = Submission("20261120-run", DAY, "test", dt.datetime(2026, 11, 20, tzinfo=dt.timezone.utc))
+    return render(manifests.template, manifests.config, run_arguments(manifests.config), submission)
 
 
 def merged(into: Any, of: Any) -> Any:
@@ -74,7 +94,7 @@ def pods(deployment: Resource) -> dict[str, Resource]:
         size = {"cpu": str(spec[part]["resource"]["cpu"]), "memory": kubernetes_size(spec[part]["resource"]["memory"])}
         main |= {"image": spec["image"], "resources": {"requests": size, "limits": size}}
         pod["spec"]["serviceAccountName"] = spec["serviceAccount"]
-        pod["metadata"] |= {"name": f"{deployment['metadata']['name']}-{part.lower()}", "namespace": "pcc-system"}
+        pod["metadata"]["name"] = f"{deployment['metadata']['name']}-{part.lower()}"
         made[part] = pod
     return made
 
@@ -85,19 +105,69 @@ def kubernetes_size(memory: str) -> str:
 
 
 def all_pods(overlay: str) -> dict[str, Resource]:
-    """Every pod that can come of an overlay, by a telling name."""
+    """Every pod that can come of an overlay, by name, in the overlay's namespace."""
     found = {f"run {part}": pod for part, pod in pods(run(overlay)).items()}
     for r in resources(overlay):
         if r["kind"] == "FlinkDeployment":
             found |= {f"{r['metadata']['name']} {part}": pod for part, pod in pods(r).items()}
         if r["kind"] == "CronJob":
-            found[r["metadata"]["name"]] = r["spec"]["jobTemplate"]["spec"]["template"]
+            found[r["metadata"]["name"]] = copy.deepcopy(r["spec"]["jobTemplate"]["spec"]["template"])
+    for pod in found.values():
+        pod["metadata"]["namespace"] = NAMESPACES[overlay]
     return found
+
+
+Amounts = dict[str, float]
+QUOTA = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity in cores or bytes."""
+    match = re.fullmatch(r"([\d.]+)(m|Ki|Mi|Gi)?", text)
+    assert match, text
+    units = {None: 1.0, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
+    return float(match[1]) * units[match[2]]
+
+
+def pod_amounts(pod: Resource) -> Amounts:
+    """What a quota counts for one pod: all containers together, or the largest initContainer if that is more."""
+
+    def amount(container: Resource, name: str) -> float:
+        side, resource = name.split(".")
+        return quantity(container["resources"][side][resource])
+
+    spec = pod["spec"]
+    return {
+        name: max(
+            sum(amount(c, name) for c in spec["containers"]),
+            max((amount(c, name) for c in spec.get("initContainers", [])), default=0.0),
+        )
+        for name in QUOTA
+    } | {"pods": 1.0}
+
+
+def deployment_amounts(deployment: Resource) -> Amounts:
+    """What a quota counts for the pods of a FlinkDeployment, with every replica."""
+    spec = deployment["spec"]
+    return total(
+        amounts for part, pod in pods(deployment).items() for amounts in [pod_amounts(pod)] * spec[part]["replicas"]
+    )
+
+
+def total(several: Iterable[Amounts]) -> Amounts:
+    """The sum, name by name."""
+    summed: Counter[str] = Counter()
+    for amounts in several:
+        summed.update(amounts)  # type: ignore[arg-type]  # Counter adds floats as well
+    return dict(summed)
 
 
 @dataclass(frozen=True)
 class Commands:
-    """What a run's containers execute: arguments, the environment that the manifest sets, Flink's configuration."""
+    """What a run's containers execute: arguments, the environment that the manifest sets, Flink's configuration.
+
+    The configuration lacks the ports: each pod has its own address, but on one machine they are taken only once.
+    """
 
     job_jar: list[str]
     job_jar_environment: dict[str, str]
@@ -126,7 +196,7 @@ def commands(deployment: Resource) -> Commands:
         workers=[*workers["command"], *workers.get("args", [])],
         workers_environment={e["name"]: e["value"] for e in workers["env"]},
         configuration={
-            **spec["flinkConfiguration"],
+            **{key: value for key, value in spec["flinkConfiguration"].items() if not key.endswith(".port")},
             "parallelism.default": str(spec["job"]["parallelism"]),
             "jobmanager.memory.process.size": spec["jobManager"]["resource"]["memory"],
             "taskmanager.memory.process.size": spec["taskManager"]["resource"]["memory"],

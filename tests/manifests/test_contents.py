@@ -1,13 +1,12 @@
 """What rendered overlays must hold: Pod Security `restricted` field by field, arrays merged by name, least rights."""
 
-import re
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.manifests import rendered
-from tests.manifests.rendered import OVERLAYS
+from tests.manifests.rendered import NAMESPACES, OVERLAYS, quantity, total
 from tests.manifests.tools import ROOT
 
 PODS = [(overlay, name) for overlay in OVERLAYS for name in rendered.all_pods(overlay)]
@@ -130,12 +129,36 @@ def test_one_image_is_everywhere(overlay: str) -> None:
 def test_everything_is_labelled_and_in_the_namespace(overlay: str) -> None:
     for one in rendered.resources(overlay):
         assert one["metadata"]["labels"]["app"] == "pcc-pipeline", one["metadata"]["name"]
-        if one["kind"] != "Namespace":
-            assert one["metadata"]["namespace"] == "pcc-system", one["metadata"]["name"]
+        where = one["metadata"].get("namespace") if one["kind"] != "Namespace" else one["metadata"]["name"]
+        assert where == NAMESPACES[overlay], one["metadata"]["name"]
 
 
-def test_the_namespace_enforces_restricted() -> None:
-    labels = rendered.one("prod", "Namespace", "pcc-system")["metadata"]["labels"]
+@every_overlay
+def test_nothing_refers_to_another_overlays_namespace(overlay: str) -> None:
+    (other,) = set(NAMESPACES.values()) - {NAMESPACES[overlay]}
+    assert other not in rendered.text(f"overlays/{overlay}")
+
+
+@every_overlay
+def test_the_role_is_bound_to_the_launcher_of_the_namespace(overlay: str) -> None:
+    (subject,) = rendered.one(overlay, "RoleBinding", "pcc-launcher")["subjects"]
+    assert subject == {"kind": "ServiceAccount", "name": "pcc-launcher", "namespace": NAMESPACES[overlay]}
+
+
+@every_overlay
+def test_a_run_is_created_in_the_launchers_namespace(overlay: str) -> None:
+    assert "namespace" not in rendered.run(overlay)["metadata"]  # another than the request's is refused by the API
+
+
+def test_only_dev_has_a_session_cluster() -> None:
+    kinds = {overlay: [r["kind"] for r in rendered.resources(overlay)] for overlay in OVERLAYS}
+    assert kinds["dev"].count("FlinkDeployment") == 1
+    assert "FlinkDeployment" not in kinds["prod"]
+
+
+@every_overlay
+def test_the_namespace_enforces_restricted(overlay: str) -> None:
+    labels = rendered.one(overlay, "Namespace", NAMESPACES[overlay])["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
@@ -152,15 +175,63 @@ def test_the_launcher_may_do_what_it_does_and_no_more() -> None:
     assert all(r["kind"] != "ClusterRole" for r in rendered.resources("prod"))
 
 
-def test_the_worker_port_is_open_to_nobody() -> None:
-    policies = [r["spec"] for r in rendered.resources("prod") if r["kind"] == "NetworkPolicy"]
-    deny = [p for p in policies if p["podSelector"] == {} and "ingress" not in p and "egress" not in p]
+def policies(overlay: str) -> dict[str, dict[str, Any]]:
+    return {r["metadata"]["name"]: r["spec"] for r in rendered.resources(overlay) if r["kind"] == "NetworkPolicy"}
+
+
+def ports(rule: dict[str, Any]) -> set[int]:
+    assert all(port["protocol"] == "TCP" for port in rule["ports"])
+    return {port["port"] for port in rule["ports"]}
+
+
+def fixed_ports(deployment: dict[str, Any]) -> set[int]:
+    """Every port of Flink's configuration, but for the one that Prometheus reads."""
+    configuration = deployment["spec"]["flinkConfiguration"]
+    return {int(value) for key, value in configuration.items() if key.endswith(".port") and "reporter" not in key}
+
+
+@every_overlay
+def test_the_worker_port_is_open_to_nobody(overlay: str) -> None:
+    specs = policies(overlay).values()
+    deny = [p for p in specs if p["podSelector"] == {} and "ingress" not in p and "egress" not in p]
     assert [sorted(p["policyTypes"]) for p in deny] == [["Egress", "Ingress"]]
-    for policy in policies:
+    for policy in specs:
         for rule in policy.get("ingress", []):
             assert rule["from"]
-            assert {port["port"] for port in rule["ports"]} <= {6121, 6122, 6123, 6124, 8081, 9249}
-    assert not any(r["kind"] == "Service" for r in rendered.resources("prod"))
+            assert 50000 not in ports(rule)
+    assert not any(r["kind"] == "Service" for r in rendered.resources(overlay))
+
+
+@every_overlay
+def test_flink_ports_are_fixed_and_open_between_its_pods(overlay: str) -> None:
+    rules = policies(overlay)["pcc-flink"]
+    deployments = [rendered.run(overlay), *(r for r in rendered.resources(overlay) if r["kind"] == "FlinkDeployment")]
+    for deployment in deployments:
+        assert "metrics.internal.query-service.port" in deployment["spec"]["flinkConfiguration"]
+        for rule in (*rules["ingress"], *rules["egress"]):
+            assert ports(rule) == fixed_ports(deployment)
+
+
+@every_overlay
+def test_flinks_rest_api_answers_operator_and_launcher(overlay: str) -> None:
+    made = policies(overlay)
+    flink, launcher = (
+        {"app.kubernetes.io/name": "pcc-pipeline", "app.kubernetes.io/component": component}
+        for component in ("flink", "launcher")
+    )
+    rest = [{"port": 8081, "protocol": "TCP"}]
+    assert made["pcc-progress"]["podSelector"] == made["pcc-operator"]["podSelector"] == {"matchLabels": flink}
+    assert made["pcc-progress"]["ingress"] == [{"from": [{"podSelector": {"matchLabels": launcher}}], "ports": rest}]
+    assert made["pcc-launcher"]["podSelector"] == {"matchLabels": launcher}
+    assert {"to": [{"podSelector": {"matchLabels": flink}}], "ports": rest} in made["pcc-launcher"]["egress"]
+    operator = {"matchLabels": {"kubernetes.io/metadata.name": "flink-operator"}}
+    assert made["pcc-operator"]["ingress"] == [{"from": [{"namespaceSelector": operator}], "ports": rest}]
+
+
+@every_overlay
+def test_pods_of_an_ended_run_are_removed_soon(overlay: str) -> None:
+    configuration = rendered.run(overlay)["spec"]["flinkConfiguration"]
+    assert configuration["kubernetes.operator.jm-deployment.shutdown-ttl"] == "30 s"
 
 
 def test_the_policies_and_the_monitor_select_the_pods_that_are_made() -> None:
@@ -179,24 +250,53 @@ def test_the_policies_and_the_monitor_select_the_pods_that_are_made() -> None:
         assert {"name": endpoint, "containerPort": 9249} in ports
 
 
+RUNS_AT_ONCE = {"dev": 1, "prod": 3}  # prod: the daily one, and a backfill with --parallel 2
+LAUNCHERS_AT_ONCE = {
+    "dev": 2,
+    "prod": 2,
+}  # a run by hand while the deployment is checked; the daily one and the backfill's
+
+
+def needed(overlay: str) -> dict[str, float]:
+    """What may exist at once. One run more is counted: one that has ended keeps its pods for up to a minute."""
+    run = rendered.deployment_amounts(rendered.run(overlay))
+    launcher = rendered.pod_amounts(rendered.all_pods(overlay)["pcc-daily"])
+    sessions = [rendered.deployment_amounts(r) for r in rendered.resources(overlay) if r["kind"] == "FlinkDeployment"]
+    return total([*[run] * (RUNS_AT_ONCE[overlay] + 1), *[launcher] * LAUNCHERS_AT_ONCE[overlay], *sessions])
+
+
 @every_overlay
-def test_a_run_fits_the_quota(overlay: str) -> None:
+def test_what_may_run_at_once_fits_the_quota(overlay: str) -> None:
     hard = rendered.one(overlay, "ResourceQuota", "pcc-quota")["spec"]["hard"]
-    run = rendered.run(overlay)
-    need = {"requests.cpu": 0.0, "requests.memory": 0.0, "limits.cpu": 0.0, "limits.memory": 0.0}
-    for part, pod in rendered.pods(run).items():
-        for container in pod["spec"]["containers"]:
-            for kind in ("requests", "limits"):
-                for what in ("cpu", "memory"):
-                    replicas = run["spec"][part]["replicas"]
-                    need[f"{kind}.{what}"] += replicas * quantity(container["resources"][kind][what])
-    for name, value in need.items():
-        assert value < 0.9 * quantity(hard[name]), name
+    for name, amount in needed(overlay).items():
+        assert amount <= quantity(hard[name]), name
+        assert name == "pods" or amount > 0.75 * quantity(hard[name]), f"{name}: the quota limits nothing"
 
 
-def quantity(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(m|Mi|Gi)?", text).groups()  # type: ignore[union-attr]
-    return float(number) * {"m": 1e-3, "Mi": 2**20, "Gi": 2**30, None: 1.0}[unit]
+@every_overlay
+def test_finished_flinkdeployments_fit_the_quota(overlay: str) -> None:
+    hard = rendered.one(overlay, "ResourceQuota", "pcc-quota")["spec"]["hard"]
+    keep = int(rendered.one(overlay, "ConfigMap", "pcc-config")["data"]["launcher.keep"])
+    sessions = sum(r["kind"] == "FlinkDeployment" for r in rendered.resources(overlay))
+    assert keep + RUNS_AT_ONCE[overlay] + sessions < quantity(hard["count/flinkdeployments.flink.apache.org"])
+
+
+def test_a_pod_counts_as_its_largest_init_container_if_that_is_more() -> None:
+    def container(cpu: str, memory: str) -> dict[str, Any]:
+        return {"resources": {side: {"cpu": cpu, "memory": memory} for side in ("requests", "limits")}}
+
+    spec = {
+        "initContainers": [container("500m", "3Gi"), container("100m", "1Gi")],
+        "containers": [container("400m", "1Gi"), container("600m", "512Mi")],
+    }
+    amounts = rendered.pod_amounts({"spec": spec})
+    assert amounts == {
+        "requests.cpu": 1.0,
+        "requests.memory": 3 * 2**30,
+        "limits.cpu": 1.0,
+        "limits.memory": 3 * 2**30,
+        "pods": 1,
+    }
 
 
 def test_the_daily_run_is_at_two_in_utc_and_never_twice() -> None:

@@ -68,8 +68,8 @@ def missing(words: str) -> Path:
     pytest.skip(words)
 
 
-def kustomize(folder: str) -> str:
-    """What an overlay (below k8s/flink-operator) renders to: by kubectl, or where there is none by kustomize itself."""
+def kustomize(folder: str | Path) -> str:
+    """What a folder (below k8s/flink-operator, or anywhere) renders to: by kubectl, or else by kustomize itself."""
     kubectl = shutil.which("kubectl")
     command = [kubectl, "kustomize"] if kubectl else [str(needed("kustomize")), "build"]
     done = subprocess.run(
