@@ -63,6 +63,10 @@ class Cluster:
         """A kubectl command without a namespace."""
         return ["kubectl", "--kubeconfig", self.checkout.shown(self.checkout.kubeconfig(self.aws.cluster)), *words]
 
+    def helm(self) -> list[str]:
+        """The beginning of a helm command."""
+        return ["helm", *self.everywhere()[1:]]
+
     def here(self, *words: str) -> list[str]:
         """A kubectl command in the namespace."""
         return self.everywhere("--namespace", self.namespace, *words)
@@ -104,11 +108,10 @@ class Cluster:
 
     def install_operators(self) -> None:
         """Install cert-manager and the Flink operator by Helm where they are missing, and wait for the latter."""
-        kubeconfig = self.everywhere()[1:]
         if not self.has_crd(CERT_MANAGER_CRD):
             self.console.say(f"cert-manager       missing: installing {CERT_MANAGER_VERSION}")
             self.console.change(
-                *("helm", *kubeconfig, "upgrade", "--install", "cert-manager", "cert-manager"),
+                *(*self.helm(), "upgrade", "--install", "cert-manager", "cert-manager"),
                 *("--repo", "https://charts.jetstack.io", "--version", CERT_MANAGER_VERSION),
                 *("--namespace", "cert-manager", "--create-namespace", "--set", "crds.enabled=true", "--wait"),
                 to_stderr=True,
@@ -116,7 +119,7 @@ class Cluster:
         if not self.has_crd(OPERATOR_CRD):
             self.console.say(f"Flink operator     missing: installing {OPERATOR_VERSION}")
             self.console.change(
-                *("helm", *kubeconfig, "upgrade", "--install", _OPERATOR, _OPERATOR),
+                *(*self.helm(), "upgrade", "--install", _OPERATOR, _OPERATOR),
                 *("--repo", f"https://archive.apache.org/dist/flink/flink-kubernetes-operator-{OPERATOR_VERSION}/"),
                 *("--namespace", _OPERATOR_NAMESPACE, "--create-namespace", "--wait"),
                 to_stderr=True,

@@ -15,6 +15,7 @@ from beam_pcc.deploy import settings
 from beam_pcc.errors import ConfigurationError, RunError, one_line
 
 Words = Sequence[str]
+_LONGEST_ERROR = 400  # characters
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Console:
                 umask=_umask(),
             )
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        return Answer(done.returncode, done.stdout.rstrip("\n"), one_line(lines[-1], 200) if lines else "")
+        return Answer(done.returncode, done.stdout.rstrip("\n"), _end(lines[-1]) if lines else "")
 
     def succeeds(self, *words: str) -> bool:
         """Whether a command succeeds; with `dry_run` no, so that what would follow is shown."""
@@ -126,6 +127,12 @@ class Console:
         """With `dry_run`, say what is done between two commands."""
         if self.dry_run:
             self.show(f"# {text}")
+
+
+def _end(text: str) -> str:
+    """A line without control characters; of a long one its end, where the cause stands."""
+    folded = one_line(text, 100_000)
+    return folded if len(folded) <= _LONGEST_ERROR else "…" + folded[-_LONGEST_ERROR:]
 
 
 def is_installed(program: str) -> bool:

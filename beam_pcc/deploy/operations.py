@@ -11,7 +11,7 @@ from typing import Any
 from beam_pcc.deploy import cluster as clusters
 from beam_pcc.deploy import images, jobs, layer, settings
 from beam_pcc.deploy.cluster import Cluster
-from beam_pcc.deploy.console import Console
+from beam_pcc.deploy.console import Console, command_line
 from beam_pcc.deploy.layer import CONFIG, CRON_JOB, KEY_SECRET, PREVIOUS_IMAGE, SESSION, Installation
 from beam_pcc.deploy.overlays import Checkout
 from beam_pcc.deploy.settings import Google, Image
@@ -234,7 +234,10 @@ def destroy(console: Console, *, overlay: str, confirmed: bool) -> int:
         cluster.change("delete", *runs, to_stderr=True)
     gone = ("delete", "namespace", chosen.namespace, "--ignore-not-found", "--timeout=300s")
     console.change(*cluster.everywhere(*gone), to_stderr=True)
-    console.say("left               the operator (helm uninstall), the ECR repository, everything at Google")
+    uninstall = command_line(
+        [*cluster.helm(), "uninstall", "flink-kubernetes-operator", "--namespace", "flink-operator"]
+    )
+    console.say(f"left               the operator ({uninstall}), the ECR repository, everything at Google")
     return EXIT_PUBLISHED
 
 
