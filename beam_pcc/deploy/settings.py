@@ -45,10 +45,10 @@ _PROVIDER = re.compile(
     r"projects/([0-9]{1,20})/locations/global/workloadIdentityPools/[a-z0-9-]{1,63}/providers/[a-z0-9-]{1,63}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}@[a-z0-9][a-z0-9.-]{0,120}\.gserviceaccount\.com")
-_IMAGE = re.compile(
-    r"(?P<name>(?:[0-9A-Za-z][0-9A-Za-z.-]{0,252}(?::[0-9]{1,5})?/)?"
-    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*)@(?P<digest>sha256:[0-9a-f]{64})"
-)
+# As OCI's grammar of references: a host, then components of a path.
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_HOST = r"[0-9A-Za-z]+(?:[.-][0-9A-Za-z]+)*(?::[0-9]{1,5})?"
+_IMAGE = re.compile(rf"(?P<name>(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*)@(?P<digest>sha256:[0-9a-f]{{64}})")
 # kubectl splits --from-file at "=" and ","; a quote would begin a quoted part.
 _KEY_FILE = re.compile(r"[^\x00-\x1f\x7f=,\"]+")
 
