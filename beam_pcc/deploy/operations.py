@@ -19,6 +19,8 @@ from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError, RunErr
 
 _CHECK_SECONDS = 300.0  # for a launcher that plans a run and creates nothing
 _VERSION = re.compile(r"v[0-9]{8}_?[0-9]{6}")
+# Served a little longer than the PodMonitor's interval: the alerts of a day end when it is published by hand.
+_FIGURES = ("--metrics_port=9249", "--metrics_linger=20")
 _KINDS = "cronjobs,jobs,flinkdeployments,pods"
 
 
@@ -95,7 +97,8 @@ def render(console: Console, *, overlay: str, image: str | None, alerts: bool, o
 def run(console: Console, *, overlay: str, partition: dt.date, replace: bool) -> int:
     """Score one day now, and follow it to its end; the exit code is the run's."""
     cluster = connect(console, overlay)
-    arguments = [f"--partition={partition:%Y%m%d}", "--wait", "--attach", *(["--replace"] if replace else [])]
+    arguments = [f"--partition={partition:%Y%m%d}", "--wait", "--attach", *_FIGURES]
+    arguments += ["--replace"] if replace else []
     return _follow(cluster, f"pcc-manual-{_time(console)}", ["beam-pcc", "submit"], arguments)
 
 

@@ -65,7 +65,10 @@ class Checkout:
     @staticmethod
     def shown(path: Path) -> str:
         """A path for a command line: relative where it is below the current folder."""
-        relative = os.path.relpath(path)
+        try:
+            relative = os.path.relpath(path)
+        except ValueError:  # on another drive of Windows
+            return str(path)
         return str(path) if relative.startswith("..") else relative
 
 

@@ -8,10 +8,12 @@ import time
 from dataclasses import asdict
 
 import pytest
+import yaml
 
 from beam_pcc.deploy.jobs import JobState, altered
 from beam_pcc.errors import ConfigurationError
 from tests.deploy.fakes import Deployment, job, job_template, pod, pods
+from tests.manifests.tools import ROOT
 
 RUN = ("run", "--partition", "20261120")
 
@@ -139,10 +141,21 @@ def test_run_is_the_daily_job_with_other_arguments(deployment: Deployment) -> No
     made, usual = created(deployment), job_template()
     container = made["spec"]["template"]["spec"]["containers"][0]
     assert container["command"] == ["beam-pcc", "submit"]
-    assert container["args"] == ["--partition=20261120", "--wait", "--attach", "--replace"]
+    figures = ["--metrics_port=9249", "--metrics_linger=20"]
+    assert container["args"] == ["--partition=20261120", "--wait", "--attach", *figures, "--replace"]
     for of in (container, usual["spec"]["template"]["spec"]["containers"][0]):
         del of["command"], of["args"]
     assert made == usual
+
+
+def test_figures_of_a_run_are_seen_once_at_least(deployment: Deployment) -> None:
+    deployment.call(*RUN)
+
+    monitor = yaml.safe_load((ROOT / "k8s/flink-operator/observability/podmonitor.yaml").read_text())
+    interval = int(monitor["spec"]["podMetricsEndpoints"][0]["interval"].removesuffix("s"))
+    arguments = created(deployment)["spec"]["template"]["spec"]["containers"][0]["args"]
+    (linger,) = [int(a.partition("=")[2]) for a in arguments if a.startswith("--metrics_linger=")]
+    assert interval < linger < 2 * interval
 
 
 def test_run_fixes_the_day_when_it_is_called(deployment: Deployment) -> None:
