@@ -147,8 +147,9 @@ with open(folder + "/calls", "a") as log:
     log.write(json.dumps({{"words": words, "stdin": given}}) + "\\n")
 if "update-kubeconfig" in words:
     path = words[words.index("--kubeconfig") + 1]
+    given = folder + "/kubeconfig"
     with open(path, "w") as file:
-        file.write("token: secret-of-eks\\n")
+        file.write(open(given).read() if os.path.exists(given) else "token: secret-of-eks\\n")
     os.chmod(path, 0o644)
 for number, reply in enumerate(json.load(open(folder + "/replies.json"))):
     if not re.search(reply["call"], plain):
