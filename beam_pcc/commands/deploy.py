@@ -147,11 +147,16 @@ def _add_partition(parser: argparse._ActionsContainer, *, required: bool = False
 def _console(flags: argparse.Namespace) -> Console:
     from beam_pcc.deploy.console import Console
 
-    return Console(
-        show=lambda line: print(line, flush=True),
-        say=lambda line: print(line, file=sys.stderr, flush=True),
-        dry_run=getattr(flags, "dry_run", False),
-    )
+    dry_run = getattr(flags, "dry_run", False)
+
+    def show(line: str) -> None:
+        print(line, flush=True)
+
+    def say(line: str) -> None:
+        if not dry_run:  # nothing was asked and nothing was done, so there is nothing to tell
+            print(line, file=sys.stderr, flush=True)
+
+    return Console(show, say, dry_run)
 
 
 def _check(flags: argparse.Namespace) -> int:

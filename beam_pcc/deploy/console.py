@@ -44,7 +44,7 @@ class Console:
 
     Attributes:
         show: Prints a line on standard output.
-        say: Prints a line of progress on standard error.
+        say: Prints a line of progress on standard error; not with `dry_run`.
         dry_run: Whether commands are only shown.
     """
 
@@ -140,15 +140,15 @@ def is_installed(program: str) -> bool:
     return shutil.which(program) is not None
 
 
-def command_line(words: Words) -> str:
-    """A command as the user's shell takes it: PowerShell's quotes on Windows, else a POSIX shell's."""
-    if os.name == "nt":
+def command_line(words: Words, *, powershell: bool = os.name == "nt") -> str:
+    """A command as the user's shell takes it: in PowerShell's quotes on Windows, else in a POSIX shell's."""
+    if powershell:
         return " ".join(word if _is_plain(word) else "'" + word.replace("'", "''") + "'" for word in words)
     return shlex.join(words)
 
 
 def _is_plain(word: str) -> bool:
-    return bool(word) and all(c.isascii() and (c.isalnum() or c in "_./:=@%+-\\") for c in word)
+    return bool(word) and word[0] not in "@%" and all(c.isascii() and (c.isalnum() or c in "_./:=@%+-\\") for c in word)
 
 
 def _what(words: Words) -> str:

@@ -104,7 +104,7 @@ class Installation:
             # The operator's resource is none that kustomize knows the images of.
             replace = [{"op": "replace", "path": "/spec/image", "value": str(self.image)}]
             patches.append({"target": {"kind": "FlinkDeployment", "name": SESSION}, "patch": to_yaml(replace)})
-        if not self.alerts:
+        if self.overlay.has_alerts and not self.alerts:
             for kind in _ALERTS:
                 delete = {
                     "apiVersion": _MONITORING,
@@ -148,7 +148,10 @@ def write(folder: Path, files: dict[str, str]) -> None:
             path = folder / name
             with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", newline="\n", delete=False) as new:
                 new.write(text)  # made with mode 0600
-            Path(new.name).replace(path)
+            try:
+                Path(new.name).replace(path)
+            finally:
+                Path(new.name).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {one_line(error, 160)}; check the path and the rights") from None
 

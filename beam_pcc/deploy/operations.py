@@ -41,6 +41,7 @@ def apply(console: Console, called_as: str, *, overlay: str, image: str | None, 
     console.say(f"image              {digest}")
     cluster.install_operators()
     deployed = cluster.get("cronjob", CRON_JOB, "--ignore-not-found")
+    alerts = alerts and chosen.has_alerts
     if alerts and not cluster.has_crd(clusters.PROMETHEUS_CRD) and not console.dry_run:
         console.say("Prometheus         operator missing: alerts and PodMonitor are left out")
         alerts = False
@@ -67,7 +68,7 @@ def render(console: Console, *, overlay: str, image: str | None, alerts: bool, o
     checkout = Checkout.find()
     chosen = checkout.overlay(overlay)
     pipeline, google = settings.pipeline(), settings.google()
-    installation = Installation(chosen, images.require_digest(image), pipeline, google, alerts)
+    installation = Installation(chosen, images.require_digest(image), pipeline, google, alerts and chosen.has_alerts)
     text = layer.rendered(console, checkout, installation)
     if console.dry_run:
         return EXIT_PUBLISHED

@@ -15,6 +15,7 @@ from beam_pcc.errors import ConfigurationError, one_line
 _MANIFESTS = Path("k8s/flink-operator")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SESSION = "../../session"  # the resource of an overlay that has a session cluster
+_ALERTS = "../../observability"  # the component of one that has PodMonitor and PrometheusRule
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Checkout:
         namespace = content.get("namespace") or _read(self.manifests / "base/kustomization.yaml").get("namespace")
         if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
             raise ConfigurationError(f"the overlay {name} says no namespace; add it to its kustomization.yaml")
-        return Overlay(name, namespace, _SESSION in content.get("resources", []))
+        return Overlay(
+            name, namespace, _SESSION in content.get("resources", []), _ALERTS in content.get("components", [])
+        )
 
     def layer(self, overlay: Overlay) -> Path:
         """The folder of the layer over an overlay that knows this installation."""
@@ -80,11 +83,13 @@ class Overlay:
         name: Its folder's.
         namespace: Where it is deployed.
         has_session: Whether a session cluster belongs to it.
+        has_alerts: Whether PodMonitor and PrometheusRule belong to it.
     """
 
     name: str
     namespace: str
-    has_session: bool
+    has_session: bool = False
+    has_alerts: bool = False
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import datetime as dt
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from beam_pcc.deploy.jobs import ran_for
 from tests.deploy.fakes import CURRENT, PREVIOUS, Deployment, cron_job, pod, pods
@@ -58,6 +60,11 @@ def test_status_without_a_deployment_says_why(deployment: Deployment) -> None:
 )
 def test_launcher_is_known_by_its_day(args: tuple[str, ...], created: str, expected: bool) -> None:
     assert ran_for(pod(args=args, created=created), DAY) is expected
+
+
+@given(st.lists(st.text(max_size=30) | st.sampled_from(["--partition=today", "--from=20261101", "--to=x"]), max_size=4))
+def test_launcher_with_any_arguments_is_or_is_not_of_a_day(args: list[str]) -> None:
+    assert ran_for(pod(args=tuple(args)), DAY) in (True, False)
 
 
 @pytest.mark.parametrize("broken", [{}, {"spec": {}}, {"spec": {"containers": [{"name": "other"}]}}])
