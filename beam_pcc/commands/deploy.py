@@ -150,11 +150,13 @@ def _console(flags: argparse.Namespace) -> Console:
     dry_run = getattr(flags, "dry_run", False)
 
     def show(line: str) -> None:
-        print(line, flush=True)
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
     def say(line: str) -> None:
         if not dry_run:  # nothing was asked and nothing was done, so there is nothing to tell
-            print(line, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     return Console(show, say, dry_run)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MEANINGS = {
     EXIT_LOST_SIGHT: "the launcher lost sight of a run that may go on",
 }
 _POLL = 1.0  # seconds
+_ATTEMPTS = 3  # to read the log of a launcher that has ended
+_STATUS_LAG = 10.0  # seconds until a container that has ended is known to have
 _SILENT = 120.0  # seconds that the cluster may not answer for
 
 
@@ -170,7 +173,7 @@ def follow(cluster: Cluster, name: str, *, logs: bool = True, limit: float | Non
         if logs:
             console.change(*_log_command(cluster, "POD"))
         return JobState("Complete", "", ())
-    followed: set[str] = set()
+    logs_of: dict[str, _Log] = {}
     told = ""
     began = answered = time.monotonic()
     while True:
@@ -185,10 +188,15 @@ def follow(cluster: Cluster, name: str, *, logs: bool = True, limit: float | Non
             time.sleep(_POLL)
             continue
         answered = now
-        unread = [pod for pod in state.pods if logs and pod.started and pod.name not in followed]
+        unread = [pod for pod in state.pods if logs and pod.started and not _is_read(pod, logs_of, now)]
         if unread:
-            followed.add(unread[0].name)
-            console.watch(*_log_command(cluster, unread[0].name))
+            name_of_pod = unread[0].name
+            before = logs_of.get(name_of_pod)
+            since = None if before is None else math.ceil(now - before.at)
+            code = console.watch(*_log_command(cluster, name_of_pod, since))
+            failures = (before.failures if before else 0) + 1 if code else 0
+            logs_of[name_of_pod] = _Log(time.monotonic(), failures)
+            time.sleep(_POLL if code else 0)
             continue
         if state.ended:
             return state
@@ -225,8 +233,33 @@ def _state(cluster: Cluster, name: str) -> JobState | None:
     return JobState.of(as_data(job, "kubectl get job"), as_data(pods, "kubectl get pods"))
 
 
-def _log_command(cluster: Cluster, pod: str) -> list[str]:
-    return cluster.here("logs", "--follow", f"pod/{pod}", "--container", LAUNCHER)
+@dataclass(frozen=True)
+class _Log:
+    """How following a pod's log ended.
+
+    Attributes:
+        at: When, by the monotonic clock.
+        failures: How often in a row it was broken off; 0 if kubectl says that this was the whole log.
+    """
+
+    at: float
+    failures: int
+
+
+def _is_read(pod: PodState, logs_of: Mapping[str, _Log], now: float) -> bool:
+    """Whether nothing more is to come of a pod's log. A connection may have broken while its launcher goes on."""
+    log = logs_of.get(pod.name)
+    if log is None:
+        return False
+    if pod.exit_code is not None:
+        return not log.failures or log.failures >= _ATTEMPTS
+    return not log.failures and now - log.at < _STATUS_LAG
+
+
+def _log_command(cluster: Cluster, pod: str, seconds: int | None = None) -> list[str]:
+    """Follow a pod's log, from its beginning or from so many seconds ago."""
+    since = [] if seconds is None else [f"--since={seconds}s"]
+    return cluster.here("logs", "--follow", f"pod/{pod}", "--container", LAUNCHER, *since)
 
 
 def ran_for(pod: Mapping[str, Any], partition: dt.date) -> bool:

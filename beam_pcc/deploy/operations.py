@@ -12,7 +12,7 @@ from beam_pcc.deploy import cluster as clusters
 from beam_pcc.deploy import images, jobs, layer, settings
 from beam_pcc.deploy.cluster import Cluster
 from beam_pcc.deploy.console import Console, command_line
-from beam_pcc.deploy.layer import CONFIG, CRON_JOB, KEY_SECRET, PREVIOUS_IMAGE, SESSION, Installation
+from beam_pcc.deploy.layer import CONFIG, CRON_JOB, GOOGLE_KEY, PREVIOUS_IMAGE, SESSION, Installation
 from beam_pcc.deploy.overlays import Checkout
 from beam_pcc.deploy.settings import Google, Image
 from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError, RunError, one_line
@@ -73,14 +73,15 @@ def render(console: Console, *, overlay: str, image: str | None, alerts: bool, o
     if console.dry_run:
         return EXIT_PUBLISHED
     secret = (
-        f"kubectl --namespace {chosen.namespace} create secret generic {KEY_SECRET} "
+        f"kubectl --namespace {chosen.namespace} create secret generic {GOOGLE_KEY} "
         "--from-file=credentials.json=KEY_FILE"
     )
     if google.key_file:
         text = f"# Not in here, because it is secret: {secret}\n{text}"
         console.say(f"to be created      {secret}")
     if output == "-":
-        console.show(text.rstrip("\n"))
+        for line in text.rstrip("\n").split("\n"):
+            console.show(line)
         return EXIT_PUBLISHED
     if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,1000}", output):
         raise ConfigurationError("--output must be a folder, or - for standard output")
@@ -253,13 +254,13 @@ def _write_layer(console: Console, checkout: Checkout, installation: Installatio
         return
     for name, text in files.items():
         console.show(f"# {checkout.shown(folder / name)}:")
-        for line in text.splitlines():
+        for line in text.rstrip("\n").split("\n"):
             console.show(f"    {line}")
 
 
 def _put_key(cluster: Cluster, google: Google) -> None:
     """The key file as a Secret. Its content goes from one kubectl to the other, and is seen by nobody."""
-    make = ("create", "secret", "generic", KEY_SECRET, f"--from-file=credentials.json={google.key_file}")
+    make = ("create", "secret", "generic", GOOGLE_KEY, f"--from-file=credentials.json={google.key_file}")
     cluster.console.pipe(
         cluster.here(*make, "--dry-run=client", "--output=yaml"), cluster.here("apply", "--filename", "-")
     )

@@ -22,6 +22,7 @@ from tests.deploy.fakes import (
     pods,
 )
 
+pytestmark = pytest.mark.end_to_end  # whole deployments, rendered by a real kubectl
 IMAGE = f"{REGISTRY}/beam-pcc@{DIGEST}"
 
 

@@ -8,6 +8,8 @@ from tests.deploy.api_server import ApiServer, serving
 from tests.deploy.fakes import Deployment
 from tests.manifests import tools
 
+pytestmark = pytest.mark.end_to_end  # whole deployments, rendered by a real kubectl
+
 
 @pytest.fixture
 def real(deployment: Deployment) -> Deployment:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.deploy.fakes import DIGEST, SETTINGS, Deployment, kinds, one, resources
 
+pytestmark = pytest.mark.end_to_end  # whole deployments, rendered by a real kubectl
 IMAGE = f"registry.example/beam-pcc@{DIGEST}"
 WITHOUT_A_CLUSTER = {"AWS_ACCOUNT_ID": "", "AWS_REGION": "", "CLUSTER": ""}
 PROD = {

@@ -1,6 +1,7 @@
 """`beam-pcc deploy run` and `backfill`: Jobs made from the CronJob, followed to their end."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -71,6 +72,36 @@ def test_evicted_launcher_is_followed_in_its_next_pod(deployment: Deployment) ->
     assert ended.code == 0
     logs = [call.split()[5] for call in deployment.calls() if " logs " in call]
     assert logs == ["pod/first", "pod/second"]
+
+
+def test_broken_log_is_followed_on(deployment: Deployment) -> None:
+    deployment.reply("get pods ", pods(pod(exit_code=None)), times=1)
+    deployment.reply("get job ", job(None), times=1)
+    deployment.reply(" logs ", "the beginning", 1, "error: unexpected EOF", times=1)
+    ended = deployment.call(*RUN)
+
+    first, second = [call for call in deployment.calls() if " logs " in call]
+    assert ended.code == 0
+    assert "--since" not in first
+    assert re.search(r" --since=[1-9]s$", second)
+
+
+def test_log_that_is_gone_does_not_hide_the_end(deployment: Deployment) -> None:
+    deployment.reply("get job ", job("Failed"))
+    deployment.reply("get pods ", pods(pod(exit_code=3)))
+    deployment.reply(" logs ", "", 1, "error: the pod's log is gone")
+    ended = deployment.call(*RUN)
+
+    assert ended.code == 3
+    assert sum(" logs " in call for call in deployment.calls()) == 3
+
+
+def test_log_that_was_read_is_not_read_again(deployment: Deployment) -> None:
+    deployment.reply("get pods ", pods(pod(exit_code=None)), times=2)
+    deployment.reply("get job ", job(None), times=2)
+    deployment.call(*RUN)
+
+    assert sum(" logs " in call for call in deployment.calls()) == 1
 
 
 def test_run_over_its_deadline_says_so(deployment: Deployment) -> None:
