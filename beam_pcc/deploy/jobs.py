@@ -28,6 +28,7 @@ MEANINGS = {
 }
 _POLL = 1.0  # seconds
 _ATTEMPTS = 3  # to read the log of a launcher that has ended
+_NEXT_ATTEMPTS = 60.0  # seconds until the log of one that goes on is tried again
 _STATUS_LAG = 10.0  # seconds until a container that has ended is known to have
 _SILENT = 120.0  # seconds that the cluster may not answer for
 
@@ -194,7 +195,7 @@ def follow(cluster: Cluster, name: str, *, logs: bool = True, limit: float | Non
             before = logs_of.get(name_of_pod)
             since = None if before is None else math.ceil(now - before.at)
             code = console.watch(*_log_command(cluster, name_of_pod, since))
-            failures = (before.failures if before else 0) + 1 if code else 0
+            failures = min((before.failures if before else 0) + 1, _ATTEMPTS) if code else 0
             logs_of[name_of_pod] = _Log(time.monotonic(), failures)
             time.sleep(_POLL if code else 0)
             continue
@@ -253,7 +254,8 @@ def _is_read(pod: PodState, logs_of: Mapping[str, _Log], now: float) -> bool:
         return False
     if pod.exit_code is not None:
         return not log.failures or log.failures >= _ATTEMPTS
-    return not log.failures and now - log.at < _STATUS_LAG
+    pause = _NEXT_ATTEMPTS if log.failures >= _ATTEMPTS else _STATUS_LAG
+    return log.failures in (0, _ATTEMPTS) and now - log.at < pause
 
 
 def _log_command(cluster: Cluster, pod: str, seconds: int | None = None) -> list[str]:
