@@ -10,10 +10,8 @@ import threading
 from collections.abc import Sequence
 
 from beam_pcc import __version__
-from beam_pcc.commands import EXIT_CODES, Parser, encoder, flink, kubernetes, models, report, run, tables, train
+from beam_pcc.commands import EXIT_CODES, Parser, deploy
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
-
-_GROUPS = (run, flink, kubernetes, report, train, encoder, models, tables)  # in the order of --help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = [a for a in given if a != "--debug"]
     _log_to_stderr(debug)
     try:
-        flags, rest = _parser().parse_known_args(given)
+        flags, rest = _parser(given).parse_known_args(given)
         if rest and not flags.takes_beam_options:
             raise ConfigurationError(f"unknown argument {one_line(rest[0], 80)}: see beam-pcc {flags.command} --help")
         flags.beam_arguments = rest
@@ -66,7 +64,7 @@ def _log_of_a_thread(raised: threading.ExceptHookArgs) -> None:
         logging.getLogger("apache_beam").info("in a thread:", exc_info=raised.exc_value)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = Parser(
         prog="beam-pcc",
         description="Privacy Case Classifier: score a day's support cases as PC or NOT_PC and publish the result.",
@@ -75,7 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"beam-pcc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in _GROUPS:
+    if list(given[:1]) == ["deploy"]:  # from an environment that has none of what the others import
+        deploy.add(commands)
+        return parser
+    try:
+        from beam_pcc.commands import encoder, flink, kubernetes, models, report, run, tables, train
+    except ImportError as error:
+        raise ConfigurationError(
+            f"this environment was made for deploy and lacks {error.name}: run requirements/venv.sh run"
+        ) from None
+    for group in (run, flink, kubernetes, deploy, report, train, encoder, models, tables):  # in the order of --help
         group.add(commands)
     return parser
 

@@ -8,6 +8,8 @@ lock() {
     uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate "$@"
 }
 lock pyproject.toml requirements/build.in --output-file requirements/run.txt
+# What deploys to Kubernetes: it calls other programs and writes YAML.
+echo 'pyyaml>=6' | lock - requirements/build.in --constraints requirements/run.txt --output-file requirements/deploy.txt
 lock pyproject.toml requirements/build.in --extra gcp --constraints requirements/run.txt --output-file requirements/gcp.txt
 lock pyproject.toml requirements/build.in --extra text --extra export --constraints requirements/gcp.txt \
     --output-file requirements/text.txt

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes .venv, or brings it up to date, from a hash-locked list: requirements/venv.sh run|gcp|text|dev. Seconds when nothing changed.
+# Makes .venv, or brings it up to date, from a hash-locked list: requirements/venv.sh deploy|run|gcp|text|dev. Seconds when nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-list=requirements/${1:?run, gcp, text or dev}.txt
+list=requirements/${1:?deploy, run, gcp, text or dev}.txt
 
 die() {
     echo "$*" >&2
@@ -28,10 +28,12 @@ if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/d
         die "$python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
 fi
 
-# The state is the list's own content. dev holds all, and gcp and text all of run: the smaller one has nothing to do then.
+# The state is the list's own content. dev holds all, gcp and text all of run, and run all of deploy: the smaller one has nothing
+# to do then.
 state=$(cat "$list" pyproject.toml | cksum)
 if [[ -f .venv/.installed-$1 && $(<".venv/.installed-$1") == "$state" ]] ||
-    [[ $1 != dev && -f .venv/.installed-dev ]] || [[ $1 == run && (-f .venv/.installed-gcp || -f .venv/.installed-text) ]]; then
+    [[ $1 != dev && -f .venv/.installed-dev ]] || [[ $1 == run && (-f .venv/.installed-gcp || -f .venv/.installed-text) ]] ||
+    [[ $1 == deploy && (-f .venv/.installed-run || -f .venv/.installed-gcp || -f .venv/.installed-text) ]]; then
     exit 0
 fi
 echo "installing $(grep -c == "$list") locked packages (about a minute the first time)" >&2

@@ -1,0 +1,185 @@
+"""The layer over an overlay that knows this installation: image, addresses, Google credentials. As data, then as YAML.
+
+It holds nothing secret: the credentials of federation are addresses, and a key file goes into a Secret of the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from beam_pcc.deploy.console import Console, is_installed
+from beam_pcc.deploy.overlays import Checkout, Overlay
+from beam_pcc.deploy.settings import Google, Image, Pipeline
+from beam_pcc.errors import ConfigurationError, RunError, one_line
+
+PREVIOUS_IMAGE = "beam-pcc/previous-image"  # annotation of the CronJob
+CRON_JOB = "pcc-daily"
+CONFIG = "pcc-config"
+SESSION = "pcc-session"
+GOOGLE_KEY = "pcc-google-key"  # the name of the Secret that holds a key file
+CREDENTIALS_CONFIG = "pcc-google"
+_MONITORING = "monitoring.coreos.com/v1"
+_ALERTS = ("PodMonitor", "PrometheusRule")
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything that the layer says.
+
+    Attributes:
+        overlay: What it lies over.
+        image: What is deployed.
+        pipeline: The addresses of the run.
+        google: How the pods prove who they are.
+        alerts: Whether PodMonitor and PrometheusRule stay; they need the Prometheus operator's CRDs.
+        previous_image: What was deployed before, for `rollback`; empty: nothing.
+    """
+
+    overlay: Overlay
+    image: Image
+    pipeline: Pipeline
+    google: Google
+    alerts: bool = True
+    previous_image: str = ""
+
+    def files(self, checkout: Checkout) -> dict[str, str]:
+        """The files of the layer's folder by name."""
+        files = {"kustomization.yaml": self._comment() + to_yaml(self.kustomization())}
+        if not self.google.key_file:
+            files["credentials.json"] = json.dumps(self.credentials(checkout), indent=2) + "\n"
+        return files
+
+    def kustomization(self) -> Resource:
+        """The layer's kustomization."""
+        pipeline = self.pipeline
+        settings = {
+            "image": str(self.image),
+            "run.source": pipeline.source,
+            "run.warehouse": pipeline.warehouse,
+            "run.models": pipeline.models,
+            "run.staging": pipeline.staging,
+            "run.temp_dataset": pipeline.temp_dataset,
+        }
+        config_maps: list[Resource] = [
+            {
+                "name": CONFIG,
+                "behavior": "merge",
+                "literals": [f"{name}={value}" for name, value in settings.items()],
+            }
+        ]
+        if not self.google.key_file:
+            config_maps.append({"name": CREDENTIALS_CONFIG, "files": ["credentials.json"]})
+        return {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": self.overlay.namespace,
+            "resources": [f"../../overlays/{self.overlay.name}"],
+            "generatorOptions": {"disableNameSuffixHash": True, "labels": {"app": "pcc-pipeline"}},
+            "images": [{"name": "beam-pcc", "newName": self.image.name, "digest": self.image.digest}],
+            "configMapGenerator": config_maps,
+            "patches": self._patches(),
+        }
+
+    def _patches(self) -> list[Resource]:
+        patches: list[Resource] = []
+        if self.previous_image:
+            annotations = {PREVIOUS_IMAGE: self.previous_image}
+            patch = {
+                "apiVersion": "batch/v1",
+                "kind": "CronJob",
+                "metadata": {"name": CRON_JOB, "annotations": annotations},
+            }
+            patches.append({"target": {"kind": "CronJob", "name": CRON_JOB}, "patch": to_yaml(patch)})
+        if self.overlay.has_session:
+            # The operator's resource is none that kustomize knows the images of.
+            replace = [{"op": "replace", "path": "/spec/image", "value": str(self.image)}]
+            patches.append({"target": {"kind": "FlinkDeployment", "name": SESSION}, "patch": to_yaml(replace)})
+        if self.overlay.has_alerts and not self.alerts:
+            for kind in _ALERTS:
+                delete = {
+                    "apiVersion": _MONITORING,
+                    "kind": kind,
+                    "metadata": {"name": "pcc-pipeline"},
+                    "$patch": "delete",
+                }
+                patches.append({"target": {"kind": kind, "name": "pcc-pipeline"}, "patch": to_yaml(delete)})
+        return patches
+
+    def credentials(self, checkout: Checkout) -> Resource:
+        """The file by which the pods exchange their token at Google. Nothing in it is secret."""
+        file = checkout.manifests / "examples/google-federation.json"
+        example = json.loads(file.read_text(encoding="utf-8"))
+        account = f"{self.google.account}:generateAccessToken"
+        return {
+            **example,
+            "audience": f"//iam.googleapis.com/{self.google.provider}",
+            "service_account_impersonation_url": example["service_account_impersonation_url"].rpartition("/")[0]
+            + f"/{account}",
+        }
+
+    def _comment(self) -> str:
+        alerts = "with" if self.alerts else "without"
+        return (
+            f"# Written by beam-pcc deploy, anew each time. The overlay {self.overlay.name} with this installation's "
+            f"image,\n# addresses and credentials; {alerts} PodMonitor and PrometheusRule.\n"
+        )
+
+
+def to_yaml(data: object) -> str:
+    """Data as YAML, in the order that it has."""
+    return yaml.safe_dump(data, sort_keys=False, width=1_000, allow_unicode=True)
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    """Write the files into a folder, both for this user only. Raises RunError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, text in files.items():
+            path = folder / name
+            with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", newline="\n", delete=False) as new:
+                new.write(text)  # made with mode 0600
+            try:
+                Path(new.name).replace(path)
+            finally:
+                Path(new.name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {one_line(error, 160)}; check the path and the rights") from None
+
+
+def rendered(console: Console, checkout: Checkout, installation: Installation) -> str:
+    """Every manifest of the layer as one YAML stream. It asks no cluster and leaves nothing behind.
+
+    Raises:
+        ConfigurationError: Neither kubectl nor kustomize is there.
+        RunError: The manifests cannot be rendered.
+    """
+    alone = is_installed("kustomize") and not is_installed("kubectl") and not console.dry_run
+    program = ["kustomize", "build"] if alone else ["kubectl", "kustomize"]
+    if console.dry_run:
+        layer = checkout.layer(installation.overlay)
+        return console.ask(*program, checkout.shown(layer)).output
+    with tempfile.TemporaryDirectory(prefix="beam-pcc-") as folder:
+        manifests = Path(folder) / "manifests"
+        shutil.copytree(checkout.manifests, manifests, ignore=shutil.ignore_patterns("deployed"))
+        layer = manifests / "deployed" / installation.overlay.name
+        write(layer, installation.files(checkout))
+        answer = console.ask(*program, os.fspath(layer))
+    if not answer.succeeded:
+        raise RunError(f"the manifests cannot be rendered: {answer.error or program[0]}")
+    try:
+        resources = [one for one in yaml.safe_load_all(answer.output) if one]
+    except yaml.YAMLError as error:
+        raise RunError(f"what {' '.join(program)} printed is no YAML: {one_line(error, 120)}") from None
+    if any(one.get("kind") == "Secret" for one in resources):
+        raise ConfigurationError("the overlay holds a Secret: keep it out of what is committed")
+    return answer.output
