@@ -137,7 +137,7 @@ class Installation:
 
 def to_yaml(data: object) -> str:
     """Data as YAML, in the order that it has."""
-    return yaml.safe_dump(data, sort_keys=False, width=1_000, allow_unicode=True)
+    return yaml.safe_dump(data, sort_keys=False, width=1_000)
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
