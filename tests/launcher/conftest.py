@@ -57,6 +57,7 @@ class Launcher:
     log: pytest.LogCaptureFixture
     said: str = ""
     errors: str = ""
+    kubeconfig: Path = Path()
 
     def submit(self, *more: str, day: str = "20261120") -> int:
         return self.call("submit", "--partition", day, *more)
@@ -110,5 +111,6 @@ def launcher(
     caplog.set_level("INFO", logger="beam_pcc")
     with running(kubernetes, tmp_path / "kubeconfig"):
         made = Launcher(kubernetes, DuckDBWarehouse(str(tmp_path / "pcc.duckdb"), lock_timeout=30), capsys, caplog)
+        made.kubeconfig = tmp_path / "kubeconfig"
         kubernetes.on_create = made.finishes
         yield made
