@@ -68,7 +68,7 @@ class Cluster:
                 "or name --context"
             ) from None
         configuration.retries = False
-        configuration.safe_chars_for_path_param = "/"  # of the paths below a service proxy
+        configuration.safe_chars_for_path_param = "/:"  # of the paths below a service proxy
         self.namespace = namespace or NAMESPACE
         self.server = configuration.host
         self._client = kubernetes.client.ApiClient(configuration)

@@ -144,7 +144,7 @@ class Watchdog:
         elif self._idle_since is None:
             self._idle_since = now
         if progress is not None and (self._figures is None or not progress.same(self._figures[1])):
-            self._figures = now, progress
+            self._figures, self._idle_since = (now, progress), None
         if progress is not None and self._figures is not None and now - self._figures[0] >= self._limit(progress):
             scored = progress.counted.get("rows_scored", 0)
             return (

@@ -1,4 +1,4 @@
-"""An API server that is overloaded, broken or silent is asked again; then the launcher says that it lost sight of the run."""
+"""An API server that is overloaded, broken or silent is asked again, until sight of the run is lost."""
 
 import time
 
