@@ -98,6 +98,12 @@ class Kubernetes:
             }
         )
 
+    def pause(self) -> None:
+        """Let the launcher look a few times."""
+        seen = self.requests.count(f"GET {CORE}/events")
+        while self.requests.count(f"GET {CORE}/events") < seen + 2 and not self.over.wait(0.05):
+            pass
+
     # -- what the handler asks
 
     def create(self, body: Resource) -> tuple[int, Resource]:
