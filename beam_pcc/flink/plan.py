@@ -21,7 +21,7 @@ from beam_pcc.flink.follow import Patience
 from beam_pcc.models.registry import Registry
 from beam_pcc.options import job_jar_options
 from beam_pcc.run import choose_versions
-from beam_pcc.run_ids import is_of_job, new_run_id, started_at
+from beam_pcc.run_ids import is_of_job, new_run_id
 from beam_pcc.settings import RunSettings
 
 
@@ -136,7 +136,7 @@ def plan(
     job_jar_options(of_beam, "job.jar")  # what is wrong with Beam's flags is told here, and not first in the cluster
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
     run_id = settings.run_id or new_run_id(partition, now, job)
-    submission = Submission(run_id, partition, _who(), started_at(run_id) or now)
+    submission = Submission(run_id, partition, _who(), now)
     patience = Patience(
         start=rendering.number(config, "launcher.start_timeout"),
         whole=rendering.number(config, "launcher.timeout"),

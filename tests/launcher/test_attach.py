@@ -198,3 +198,7 @@ def test_the_job_jar_of_a_lost_run_is_made_again_with_one_start(in_job: Launcher
     settings = RunSettings(DAY, "sample://1", str(tmp_path / "pcc.duckdb"), "m", run_id=run_id)
     identity, _, _ = _start(settings)
     assert identity.started_at == in_job.started(run_id)
+
+
+def test_a_given_run_id_of_long_ago_is_waited_for(launcher: Launcher) -> None:
+    assert launcher.submit("--wait", "--run_id=20261120-20261121T020001Z-0a1b2c3d") == 0

@@ -94,7 +94,8 @@ def test_a_backfill_that_loses_sight_of_a_day_is_exit_code_4(impatient: Launcher
     impatient.kubernetes.faults.append(Fault(f"GET {FLINK}/pcc-20261119", 503, times=99))
 
     assert impatient.call("backfill", "--on-kubernetes", "--from=20261119", "--to=20261120") == 4
-    assert "published" in impatient.said
+    lines = sorted(line.split()[:2] for line in impatient.said.splitlines() if line.startswith("202611"))
+    assert lines == [["20261119", "unknown"], ["20261120", "published"]]
 
 
 def test_the_figures_of_a_lost_run_say_nothing_of_its_end() -> None:
