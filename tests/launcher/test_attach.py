@@ -21,6 +21,7 @@ def in_job(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     """A launcher in a pod of a Kubernetes Job; nothing happens to what it creates, unless the test does it."""
     monkeypatch.setenv("LAUNCHER_JOB", JOB)
     launcher.kubernetes.on_create = lambda name: None
+    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "30"  # where a test fails, it ends
     return launcher
 
 

@@ -148,15 +148,15 @@ def test_a_backfill_ends_at_once_with_all_its_days(running: Launcher) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root may start a PID 1 of its own")
-@pytest.mark.parametrize(
-    "command", [SUBMIT, ("jobjar", "--output=x.jar", "--partition=20261120", "--source=sample://1")]
-)
-def test_pid_1_gets_sigterm(running: Launcher, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("name", "code"), [("submit", 4), ("jobjar", 1)])
+def test_pid_1_gets_sigterm(running: Launcher, tmp_path: Path, name: str, code: int) -> None:
+    job_jar = ("jobjar", f"--output={tmp_path}/job.jar", "--partition=20261120", "--source=sample://1")
+    more = (f"--warehouse={tmp_path}/other.duckdb", f"--models={tmp_path}/models")
+    command = SUBMIT if name == "submit" else (*job_jar, *more)
     with started(running, *command, wrapped=("unshare", "--pid", "--fork", "--kill-child")) as process:
         process.wait_for(lambda: process.child and _catches(process, signal.SIGTERM, process.child))
-        code = process.stop(pid=process.child)
 
-    assert code == (4 if command is SUBMIT else 1)
+        assert process.stop(pid=process.child) == code
 
 
 def _status(process: Process, pid: int | None = None) -> dict[str, str]:
