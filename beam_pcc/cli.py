@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags, rest = _parser(given).parse_known_args(given)
         if rest and not flags.takes_beam_options:
             raise ConfigurationError(f"unknown argument {one_line(rest[0], 80)}: see beam-pcc {flags.command} --help")
-        flags.beam_arguments = rest
+        flags.beam_arguments, flags.arguments = rest, given[1:]
         code: int = flags.action(flags)
     except PccError as error:
         if debug:
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script. Ends the process at once: a stopped run's worker threads must not go on and publish."""
+    kubernetes.prepare_interruption(sys.argv[1:])
     threading.excepthook = _log_of_a_thread
     code = main()
     for stream in (sys.stdout, sys.stderr):

@@ -3,9 +3,10 @@
 PccError
  ├─ ConfigurationError   exit 2: wrong usage or configuration, found before any work starts
  │   └─ ModelError       the model cannot be found, trusted or used
- └─ RunError             exit 1: the run started and could not finish
-     ├─ SourceError      the input cannot be read as cases
-     └─ WarehouseError   the tables cannot be read or written
+ ├─ RunError             exit 1: the run started and could not finish
+ │   ├─ SourceError      the input cannot be read as cases
+ │   └─ WarehouseError   the tables cannot be read or written
+ └─ LostSightError       exit 4: the launcher cannot follow a run that may go on
 
 A refused audit is a result, not an exception (exit 3, see `beam_pcc.publish`).
 """
@@ -18,6 +19,7 @@ EXIT_PUBLISHED = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_REFUSED = 3
+EXIT_LOST = 4
 
 
 class PccError(Exception):
@@ -46,6 +48,12 @@ class SourceError(RunError):
 
 class WarehouseError(RunError):
     """Tables that cannot be read or written."""
+
+
+class LostSightError(PccError):
+    """A launcher that cannot follow its run any more. The run may go on, so nobody may call it failed."""
+
+    exit_code = EXIT_LOST
 
 
 def one_line(text: object, limit: int = 300) -> str:

@@ -21,7 +21,7 @@ from beam_pcc.errors import ConfigurationError, PccError, RunError, from_runner
 from beam_pcc.features import TextMode
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.publish import Outcome, Rules, monitoring_row, read_outcome
-from beam_pcc.run_ids import new_run_id
+from beam_pcc.run_ids import new_run_id, started_at
 from beam_pcc.settings import RunSettings
 from beam_pcc.sources import read_cases
 from beam_pcc.staging import StagingArea, heal
@@ -107,7 +107,9 @@ def prepare_job(settings: RunSettings, options: PipelineOptions) -> str:
 
 def _start(settings: RunSettings) -> tuple[Run, Warehouse, StagingArea]:
     now = dt.datetime.now(dt.timezone.utc)
-    identity = Run(settings.run_id or new_run_id(settings.partition, now), settings.partition, now)
+    run_id = settings.run_id or new_run_id(settings.partition, now)
+    # An id that was given tells the start too, so a JobManager that makes its job again makes the same one.
+    identity = Run(run_id, settings.partition, started_at(run_id) or now)
     warehouse = _warehouse(settings, settings.lock_timeout)
     return identity, warehouse, StagingArea(warehouse.staging(settings.staging), identity.run_id)
 
@@ -117,7 +119,7 @@ def _check(
 ) -> tuple[Run, _Models, TextMode | None, beam.PTransform]:
     """What must be in order before a worker starts: staging, the source, the models, the tables."""
     area.begin()
-    for run_id in heal(area.root, identity.started_at):
+    for run_id in heal(area.root, min(identity.started_at, dt.datetime.now(dt.timezone.utc))):
         _log.info("removed what the dead run %s had staged", run_id)
     read = read_cases(settings, area.join("export"))
     models = _models(settings)
@@ -151,13 +153,18 @@ def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
 def _models(settings: RunSettings) -> _Models:
     """The model of the run, and the one that scores in its shadow; both loaded and checked."""
     registry = Registry(settings.models, settings.signer)
-    version = registry.resolve(settings.model_version, force_latest=settings.force_latest)
+    version, shadow = choose_versions(registry, settings)
     checked, _ = registry.load(version, sha256=settings.model_sha256)
+    return checked, registry.load(shadow)[0] if shadow else None
+
+
+def choose_versions(registry: Registry, settings: RunSettings) -> tuple[str, str | None]:
+    """The version that a run uses, and the one in its shadow, if any. Raises ModelError."""
+    version = registry.resolve(settings.model_version, force_latest=settings.force_latest)
     shadow = settings.shadow_version or registry.shadow()
     if shadow in (None, "none", version):
-        return checked, None
-    shadow = registry.find(shadow, "--shadow_version" if settings.shadow_version else "current.json")
-    return checked, registry.load(shadow)[0]
+        return version, None
+    return version, registry.find(shadow, "--shadow_version" if settings.shadow_version else "current.json")
 
 
 def _wire(

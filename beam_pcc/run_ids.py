@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
 import secrets
 
 _RUN_ID = re.compile(r"(\d{8})-(\d{8}T\d{6})Z-[0-9a-f]{8}", re.ASCII)
 
 
-def new_run_id(partition: dt.date, now: dt.datetime) -> str:
-    """A new id of a run of `partition` that starts at `now` (UTC)."""
-    return f"{partition:%Y%m%d}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+def new_run_id(partition: dt.date, now: dt.datetime, job: str | None = None) -> str:
+    """A new id of a run of `partition` that starts at `now` (UTC).
+
+    With `job`, the uid of the Kubernetes Job that starts it, the last part is not random but tells that Job's runs.
+    """
+    last = secrets.token_hex(4) if job is None else _of_job(partition, job)
+    return f"{partition:%Y%m%d}-{now:%Y%m%dT%H%M%SZ}-{last}"
+
+
+def is_of_job(run_id: str, partition: dt.date, job: str) -> bool:
+    """Whether this Job started that run of `partition`."""
+    return is_run_id(run_id, partition) and run_id.endswith(f"-{_of_job(partition, job)}")
+
+
+def _of_job(partition: dt.date, job: str) -> str:
+    return hashlib.sha256(f"{job} {partition:%Y%m%d}".encode()).hexdigest()[:8]
 
 
 def is_run_id(text: str, partition: dt.date) -> bool:

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "BQ_SOURCE_TABLE": "project.dataset.table[_{partition}], where --source is not given",
     "BQ_OUTPUT_TABLE": "project.dataset.table, where --output_table is not given",
     "BQ_MONITORING_TABLE": "project.dataset.table, where --monitoring_table is not given",
+    "LAUNCHER_JOB": "uid of the Kubernetes Job that a launcher runs in, so that its next pod knows the run again",
     "MODEL_PUBLIC_KEY": "PEM file of the key that signs versions, where --model_public_key is not given",
 }
 Action: TypeAlias = Callable[[argparse.Namespace], int]
@@ -57,6 +58,11 @@ class Signer:
 def default_partition(environment: Mapping[str, str] = os.environ) -> str | None:
     """What PARTITION_DATE says, for where --partition is not given."""
     return environment.get("PARTITION_DATE") or None
+
+
+def launcher_job(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The Job that this launcher runs in, if it runs in one."""
+    return environment.get("LAUNCHER_JOB") or None
 
 
 def signer(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Signer | None:

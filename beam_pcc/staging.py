@@ -79,15 +79,19 @@ class StagingArea:
             _log.warning("staged files of %s stay behind: %s", self.run_id, error)
 
 
-def heal(root: str, now: dt.datetime) -> list[str]:
-    """Remove what runs that died more than a day ago left below `root`; return their run ids."""
+def staged_runs(root: str) -> set[str]:
+    """The ids of the runs that have files below `root`."""
     try:
         found = FileSystems.match([FileSystems.join(root, "*", "*")])[0].metadata_list
     except BeamIOError:
-        return []
-    run_ids = {FileSystems.split(FileSystems.split(file.path)[0])[1] for file in found}
+        return set()
+    return {FileSystems.split(FileSystems.split(file.path)[0])[1] for file in found}
+
+
+def heal(root: str, now: dt.datetime) -> list[str]:
+    """Remove what runs that died more than a day ago left below `root`; return their run ids."""
     old = []
-    for run_id in sorted(run_ids):
+    for run_id in sorted(staged_runs(root)):
         started = started_at(run_id)
         if started and now - started > KEEP:
             StagingArea(root, run_id).remove()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from beam_pcc.errors import PccError
+from beam_pcc.errors import LostSightError, PccError
 from beam_pcc.publish import Outcome
 
 
@@ -70,7 +70,8 @@ def _where(warehouse: str, row: Mapping[str, Any], command: str) -> list[str]:
 def day_line(day: dt.date, outcome: Outcome | PccError) -> str:
     """One day of a backfill in one line."""
     if isinstance(outcome, PccError):
-        return f"{day:%Y%m%d}  failed     {outcome}"
+        state = "unknown" if isinstance(outcome, LostSightError) else "failed"
+        return f"{day:%Y%m%d}  {state:<9}  {outcome}"
     row = outcome.monitoring
     if outcome.refused:
         return f"{day:%Y%m%d}  refused    {row['error_message']}"

@@ -13,7 +13,7 @@ from beam_pcc import cli, schemas, settings
 ROOT = Path(__file__).parent.parent
 CONTRACTS = (ROOT / "docs/contracts.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()
-ERRORS = {"PccError", "ConfigurationError", "ModelError", "RunError", "SourceError", "WarehouseError", "RefusedError"}
+ERRORS = {"PccError", "ConfigurationError", "ModelError", "RunError", "SourceError", "WarehouseError", "LostSightError"}
 
 
 def commands(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:

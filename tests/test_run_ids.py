@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.run_ids import is_run_id, new_run_id, started_at
+from beam_pcc.run_ids import is_of_job, is_run_id, new_run_id, started_at
 
 DAY = dt.date(2026, 11, 20)
 
@@ -32,3 +32,13 @@ def test_an_id_tells_what_it_was_made_of(day: dt.date, now: dt.datetime) -> None
 )
 def test_anything_else_is_none_of_the_day(text: str) -> None:
     assert not is_run_id(text, DAY)
+
+
+@given(st.dates(dt.date(1000, 1, 1), dt.date(9000, 1, 1)), st.text(min_size=1), st.text(min_size=1))
+def test_a_job_knows_its_own_runs_of_the_day(day: dt.date, job: str, other: str) -> None:
+    made = new_run_id(day, dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc), job)
+
+    assert is_run_id(made, day)
+    assert is_of_job(made, day, job)
+    assert is_of_job(made, day, other) is (job == other)
+    assert not is_of_job(made, day + dt.timedelta(days=1), job)

@@ -15,7 +15,8 @@ EXIT_CODES = """exit codes:
   0  published, or the partition is empty
   1  the run failed
   2  wrong usage or configuration, found before any work started
-  3  the audits refused to publish; what was published before stays"""
+  3  the audits refused to publish; what was published before stays
+  4  on Kubernetes: lost sight of the run, which may go on; submit --wait --attach follows it"""
 
 
 class Parser(argparse.ArgumentParser):

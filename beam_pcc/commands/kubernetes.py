@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from beam_pcc import settings
-from beam_pcc.commands import Commands, called_as, command
-from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError, RunError
-from beam_pcc.flags import add_partition_argument, add_run_arguments
+from beam_pcc.commands import Commands, called_as, command, interruption
+from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, EXIT_PUBLISHED, ConfigurationError, LostSightError, PccError
+from beam_pcc.flags import add_partition_argument
 
 if TYPE_CHECKING:
     from beam_pcc.flink.cluster_api import Cluster
@@ -29,11 +29,19 @@ def add(commands: Commands) -> None:
     submit.description = f"{submit.description} {_RUN_FLAGS}"
     add_partition_argument(submit)
     submit.add_argument("--wait", action="store_true", help="follow the run to its end, and exit as beam-pcc run does")
-    submit.add_argument("--dry_run", action="store_true", help="print the FlinkDeployment, create nothing")
+    submit.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the FlinkDeployment, create nothing; with --manifests nobody is asked, so the model is not fixed",
+    )
     submit.add_argument(
         "--replace", action="store_true", help="where the day's FlinkDeployment is there and finished, remove it first"
     )
-    submit.add_argument("--attach", action="store_true", help="where the day's run is under way, follow that one")
+    submit.add_argument(
+        "--attach",
+        action="store_true",
+        help="where the day's run is under way, follow that one; where it has ended, tell its outcome",
+    )
     add_cluster_arguments(submit)
     submit.add_argument(
         "--manifests",
@@ -50,6 +58,19 @@ def add(commands: Commands) -> None:
         metavar="SECONDS",
         help="go on serving them after the end (default: %(default)s)",
     )
+
+
+def prepare_interruption(arguments: Sequence[str]) -> None:
+    """Have SIGTERM, and Ctrl-C of who only follows a run, end the process at once. To be called first of all."""
+    given = [a for a in arguments if a != "--debug"]
+    follows = given[:1] == ["submit"] or (given[:1] == ["backfill"] and "--on-kubernetes" in given)
+    if follows:
+        interruption.expect(EXIT_LOST, _stopped_following("submit --wait --attach"))
+    interruption.install(ctrl_c=follows)
+
+
+def _stopped_following(how: str) -> str:
+    return f"stopped following; if the run was created it goes on: {called_as()} {how}"
 
 
 def add_backfill_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,70 +109,79 @@ def _submit(flags: argparse.Namespace) -> int:
         if flags.manifests or cluster is None
         else plan.Manifests.of_cluster(cluster)
     )
-    planned = plan.plan(manifests, flags.beam_arguments, partition, keep=flags.keep)
+    planned = plan.plan(manifests, flags.beam_arguments, partition, keep=flags.keep, job=settings.launcher_job())
     if flags.dry_run or cluster is None:
         import yaml
 
+        planned = planned if flags.manifests else planned.with_model()
         print(yaml.safe_dump(planned.resource, sort_keys=False, width=160), end="")
         return EXIT_PUBLISHED
+    follow = f"submit --partition {partition:%Y%m%d} --wait --attach"
     if not flags.wait:
-        submission = launcher.create(cluster, planned, replace=flags.replace, attach=flags.attach)
-        print(f"{submission.name}: submitted, run {submission.run_id}")
-        print(f"  follow      {called_as()} submit --partition {partition:%Y%m%d} --wait --attach")
+        started = launcher.start(cluster, planned, replace=flags.replace, attach=flags.attach)
+        done = "submitted" if started.how == "created" else "there already"
+        print(f"{started.submission.name}: {done}, run {started.submission.run_id}")
+        print(f"  follow      {called_as()} {follow}")
         return EXIT_PUBLISHED
     from beam_pcc.flink.metrics import serving
     from beam_pcc.summary import summary
 
-    with serving(flags.metrics_port, flags.metrics_linger, partition) as figures:
+    interruption.expect(EXIT_LOST, _stopped_following(follow))
+    with serving(flags.metrics_port, flags.metrics_linger, partition, interruption.expect) as figures:
         try:
             _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
         except KeyboardInterrupt:
-            follow = f"{called_as()} submit --partition {partition:%Y%m%d} --wait --attach"
-            raise RunError(f"stopped following; if the run was created it goes on: {follow}") from None
-        figures.ended(outcome)
+            raise LostSightError(_stopped_following(follow)) from None
         print(summary(outcome, planned.settings.warehouse, called_as()), flush=True)
+        figures.ended(outcome)
     return outcome.exit_code
 
 
 def backfill(
     flags: argparse.Namespace, dates: list[dt.date], tell: Callable[[dt.date, Outcome | PccError], None]
-) -> bool:
-    """Run each day on Kubernetes, `--parallel` of them at a time, in order; True if all were published or empty."""
+) -> int:
+    """Run each day on Kubernetes, `--parallel` of them at a time, in order; the exit code.
+
+    It is 0 if all were published or empty, 4 if sight was lost of one, else 1.
+    """
     from beam_pcc.flink import launcher, plan
 
     if flags.parallel < 1:
         raise ConfigurationError("--parallel must be at least 1")
     cluster = _cluster(flags)
     manifests = plan.Manifests.of_cluster(cluster)
-    given = [*_said(flags), *flags.beam_arguments]
+    given, job = run_arguments_of(flags.arguments), settings.launcher_job()
+    interruption.expect(EXIT_LOST, _stopped_following("submit --partition YYYYMMDD --wait --attach"))
     for day in dates[:1]:
-        plan.plan(manifests, given, day)  # what is wrong for one day is wrong for all: say it once
+        plan.plan(manifests, given, day).with_model()  # what is wrong for one day is wrong for all: say it once
     one_at_a_time = threading.Lock()
 
-    def run(day: dt.date) -> bool:
+    def run(day: dt.date) -> int:
         try:
-            _, outcome = launcher.run(_cluster(flags), plan.plan(manifests, given, day, keep=flags.keep), replace=True)
+            planned = plan.plan(manifests, given, day, keep=flags.keep, job=job)
+            _, outcome = launcher.run(_cluster(flags), planned, replace=True)
             ended: Outcome | PccError = outcome
         except PccError as error:
             ended = error
         with one_at_a_time:
             tell(day, ended)
-        return ended.exit_code == EXIT_PUBLISHED
+        return ended.exit_code
 
     with ThreadPoolExecutor(flags.parallel) as several:
-        return all(list(several.map(run, dates)))
+        codes = set(several.map(run, dates))
+    if codes <= {EXIT_PUBLISHED}:
+        return EXIT_PUBLISHED
+    return EXIT_LOST if EXIT_LOST in codes else EXIT_FAILED
 
 
-def _said(flags: argparse.Namespace) -> list[str]:
-    """The flags of the run that were said, as arguments again."""
-    parser = argparse.ArgumentParser(add_help=False)
-    add_run_arguments(parser)
-    said = {
-        name: getattr(flags, name)
-        for name, usual in vars(parser.parse_args([])).items()
-        if getattr(flags, name) != usual
-    }
-    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in said.items()]
+def run_arguments_of(arguments: Sequence[str]) -> list[str]:
+    """Of the command line of `backfill --on-kubernetes`, all that is for the runs, exactly as it was given."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--from")
+    own.add_argument("--to")
+    add_backfill_arguments(own)
+    _, rest = own.parse_known_args(list(arguments))
+    return rest
 
 
 def _cluster(flags: argparse.Namespace) -> Cluster:

@@ -43,8 +43,7 @@ def _backfill(flags: argparse.Namespace) -> int:
 
     dates = days(first, last)
     if flags.on_kubernetes:
-        good = kubernetes.backfill(flags, dates, lambda *ended: print(day_line(*ended), flush=True))
-        return 0 if good else EXIT_FAILED
+        return kubernetes.backfill(flags, dates, lambda *ended: print(day_line(*ended), flush=True))
     given = [settings.RunSettings.from_flags(flags, partition=day) for day in dates]
     source = given[0].source
     if source.startswith("bq://"):

@@ -135,9 +135,9 @@ def _fill_in(made: Resource, config: Mapping[str, str], arguments: Sequence[str]
 
     job_jar = next(c for c in spec["jobManager"]["podTemplate"]["spec"]["initContainers"] if c["name"] == JOB_JAR)
     job_jar["args"] += [
-        f"--run_id={submission.run_id}",
         f"--partition={submission.partition:%Y%m%d}",
         *arguments,
+        f"--run_id={submission.run_id}",  # tells the start, too
         f"--parallelism={managers * slots}",
         f"--sdk_worker_parallelism={slots}",  # Python processes of each TaskManager
     ]
@@ -175,8 +175,10 @@ def whole(config: Mapping[str, str], name: str, *, least: int = 1) -> int:
     return int(value)
 
 
-def number(config: Mapping[str, str], name: str) -> float:
-    """A number of the ConfigMap, above 0. Raises ConfigurationError."""
+def number(config: Mapping[str, str], name: str, *, usual: float | None = None) -> float:
+    """A number of the ConfigMap, above 0; `usual` where it has none. Raises ConfigurationError."""
+    if usual is not None and not config.get(name, "").strip():
+        return usual
     value = text(config, name)
     try:
         found = float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from beam_pcc.errors import PccError, RunError, from_runner
 from beam_pcc.flink.rest import last_cause
@@ -23,6 +24,13 @@ _KNOWN = (
         "a TaskManager is out of memory: raise taskmanager.memory.process.size (docs/flink.md)",
     ),
 )
+# What Flink says when a TaskManager's process, pod or node is gone, and not only busy.
+_LOST_TASK_MANAGER = re.compile(
+    r"Heartbeat of TaskManager with id \S+ timed out|TaskManager with id \S+ is no longer reachable"
+    r"|unexpectedly closed by remote task ?manager|remote task ?manager was lost"
+    r"|TaskExecutor .*(?:disconnected|shutting down)",
+    re.IGNORECASE,
+)
 _NO_POOL = re.compile(r"UNAVAILABLE: io exception|Connection refused: (?:localhost|127\.0\.0\.1)/", re.IGNORECASE)
 _LOST_WORKER = re.compile(
     r"SDK Harness .*(?:died|shut ?down|disconnected)|CANCELLED: (?:client cancelled|call already)"
@@ -31,15 +39,21 @@ _LOST_WORKER = re.compile(
 )
 
 
-def explain(trace: str, *, worker_pool: str) -> PccError:
+def explain(trace: str, *, worker_pool: str, history: Sequence[str] = ()) -> PccError:
     """The error that a failed job's trace tells of.
 
     Args:
         trace: A Java stack trace, as Flink's REST gives it; what a Python worker raised stands in it as text.
         worker_pool: Where the job looks for its Python workers.
+        history: Traces of the failures before it. A lack of slots after the loss of a TaskManager is the latter.
     """
     if "beam_pcc.errors." in trace:
         return from_runner(RuntimeError(trace))
+    before = history if "NoResourceAvailableException" in trace else ()
+    if any(_LOST_TASK_MANAGER.search(text) for text in (trace, *before)):
+        return RunError(
+            "a TaskManager was lost and none took its place: look at its log and its memory, start one, and run again"
+        )
     for sign, words in _KNOWN:
         if sign in trace:
             return RunError(words)

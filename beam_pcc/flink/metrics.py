@@ -13,16 +13,17 @@ import http.server
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from beam_pcc.errors import ConfigurationError, PccError
+from beam_pcc.errors import EXIT_FAILED, ConfigurationError, LostSightError, PccError
 from beam_pcc.publish import Outcome
 
 _log = logging.getLogger(__name__)
 _HELP = {
-    "pcc_run_active": "1 while the run goes on.",
+    "pcc_run_active": "1 while the run goes on, as far as the launcher knows.",
     "pcc_run_started_timestamp_seconds": "When the launcher began, in seconds since 1970.",
-    "pcc_run_exit_code": "0 published or empty, 1 failed, 2 configuration, 3 refused by the audits; absent before.",
+    "pcc_run_exit_code": "0 published or empty, 1 failed, 2 configuration, 3 refused by the audits; absent before, and "
+    "for a launcher that lost sight of the run.",
     "pcc_run_duration_seconds": "Of the whole run, from the monitoring row.",
     "pcc_run_cases": "Rows read.",
     "pcc_run_positive_cases": "Cases labelled PC.",
@@ -67,6 +68,11 @@ class RunFigures:
         }
         self._values = {**self._values, **ended}
 
+    @property
+    def exit_code(self) -> int:
+        """Of the run, as far as it is known."""
+        return int(self._values.get("pcc_run_exit_code", EXIT_FAILED))
+
     def text(self) -> str:
         """In Prometheus' text format."""
         lines = []
@@ -76,23 +82,47 @@ class RunFigures:
 
 
 @contextlib.contextmanager
-def serving(port: int | None, linger: float, partition: dt.date) -> Iterator[RunFigures]:
-    """Serve the figures at `port` (None: nowhere; 0: any free one) until the context ends, and `linger` seconds more.
+def serving(
+    port: int | None,
+    linger: float,
+    partition: dt.date,
+    known: Callable[[int, str | None], None] | None = None,
+) -> Iterator[RunFigures]:
+    """Serve the figures until the context ends, and `linger` seconds more.
+
+    A launcher that lost sight of its run does not linger: the sooner its Job starts another, the better.
+
+    Args:
+        port: Where to serve them; None: nowhere; 0: at any free port.
+        linger: Seconds.
+        partition: Of the run.
+        known: Is told exit code and error before the lingering, for who is stopped meanwhile.
 
     Raises:
         ConfigurationError: The port is taken.
     """
     figures = RunFigures(partition)
     server = _server(port, figures) if port is not None else None
+    words: str | None = None
     try:
         yield figures
     except PccError as error:
-        figures.failed(error.exit_code)
+        if isinstance(error, LostSightError):
+            linger = 0.0
+        else:
+            figures.failed(error.exit_code)
+        words = str(error)
+        raise
+    except BaseException:
+        figures.failed(EXIT_FAILED)
         raise
     finally:
         if server is not None:
-            _log.info("the figures stay at port %d for %g s", server.server_port, linger)
-            time.sleep(linger)
+            if linger:
+                if known is not None:
+                    known(figures.exit_code, words)
+                _log.info("the figures stay at port %d for %g s", server.server_port, linger)
+                time.sleep(linger)
             server.shutdown()
             server.server_close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import getpass
 import socket
@@ -17,8 +18,10 @@ from beam_pcc.flink import deployment as rendering
 from beam_pcc.flink.cluster_api import Cluster
 from beam_pcc.flink.deployment import CONFIG, TEMPLATE, TEMPLATE_FILE, Resource, Submission
 from beam_pcc.flink.follow import Patience
+from beam_pcc.models.registry import Registry
 from beam_pcc.options import job_jar_options
-from beam_pcc.run_ids import new_run_id
+from beam_pcc.run import choose_versions
+from beam_pcc.run_ids import is_of_job, new_run_id
 from beam_pcc.settings import RunSettings
 
 
@@ -62,23 +65,67 @@ def _template(text: str, where: str) -> Resource:
 
 @dataclass(frozen=True)
 class Planned:
-    """A run that is ready to be created: everything that can be known to be wrong was looked at."""
+    """A run that is ready to be created: everything that can be known to be wrong was looked at.
+
+    Attributes:
+        settings: Of the run.
+        submission: Who submits it.
+        manifests: What it is rendered from.
+        arguments: The flags of the run.
+        patience: Of who follows it.
+        keep: How many finished FlinkDeployments stay.
+        job: The Kubernetes Job that this launcher runs in, if it does.
+    """
 
     settings: RunSettings
     submission: Submission
-    resource: Resource
+    manifests: Manifests
+    arguments: tuple[str, ...]
     patience: Patience
     keep: int
+    job: str | None = None
+
+    @property
+    def resource(self) -> Resource:
+        """The FlinkDeployment."""
+        return rendering.render(self.manifests.template, self.manifests.config, self.arguments, self.submission)
+
+    def with_model(self) -> Planned:
+        """The same run, with model, digest and shadow fixed as the registry has them now.
+
+        A JobManager that starts again after a promotion then uses the same. Only metadata.json is read where it tells
+        the digest: whoever loads the file refuses one of another digest.
+
+        Raises:
+            PccError: The registry cannot be read, or has no such version.
+        """
+        settings = self.settings
+        registry = Registry(settings.models, settings.signer)
+        version, shadow = choose_versions(registry, settings)
+        digest, pinned = registry.metadata(version).sha256, (settings.model_sha256 or "").lower()
+        if digest is None or (pinned and pinned != digest.lower()):
+            digest = registry.load(version, sha256=settings.model_sha256)[0].file.sha256
+        arguments = [a for a in self.arguments if a != "--force_latest"]
+        fixed = [f"--model_version={version}", f"--model_sha256={digest}", f"--shadow_version={shadow or 'none'}"]
+        return dataclasses.replace(self, arguments=(*arguments, *fixed))
+
+    def is_own(self, run_id: str) -> bool:
+        """Whether an earlier attempt at this very command started that run: the same Job, or the same --run_id."""
+        partition = self.settings.partition
+        return run_id == self.settings.run_id or (self.job is not None and is_of_job(run_id, partition, self.job))
 
 
-def plan(manifests: Manifests, given: Sequence[str], partition: dt.date, *, keep: int | None = None) -> Planned:
-    """Validate the settings as `beam-pcc run` does, and render the FlinkDeployment.
+def plan(
+    manifests: Manifests, given: Sequence[str], partition: dt.date, *, keep: int | None = None, job: str | None = None
+) -> Planned:
+    """Validate the settings as `beam-pcc run` does, and render the FlinkDeployment. Asks nobody.
 
     Args:
         manifests: Of the namespace.
         given: Flags of the run from the command line; they win over the ConfigMap's.
         partition: The day.
         keep: How many finished FlinkDeployments stay; default: what the ConfigMap says.
+        job: The Kubernetes Job that this launcher runs in.
 
     Raises:
         ConfigurationError: As `beam-pcc run` raises it, or for the ConfigMap.
@@ -88,13 +135,17 @@ def plan(manifests: Manifests, given: Sequence[str], partition: dt.date, *, keep
     settings, of_beam = rendering.run_settings(arguments, partition)
     job_jar_options(of_beam, "job.jar")  # what is wrong with Beam's flags is told here, and not first in the cluster
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
-    submission = Submission(new_run_id(partition, now), partition, _who(), now)
+    run_id = settings.run_id or new_run_id(partition, now, job)
+    submission = Submission(run_id, partition, _who(), now)
     patience = Patience(
-        rendering.number(config, "launcher.start_timeout"), rendering.number(config, "launcher.timeout")
+        start=rendering.number(config, "launcher.start_timeout"),
+        whole=rendering.number(config, "launcher.timeout"),
+        stall=rendering.number(config, "launcher.stall_timeout", usual=600.0),
+        publishing=settings.lock_timeout + settings.retry_timeout,
     )
     kept = rendering.whole(config, "launcher.keep", least=0) if keep is None else keep
-    resource = rendering.render(manifests.template, config, arguments, submission)
-    return Planned(settings, submission, resource, patience, kept)
+    rendering.render(manifests.template, config, arguments, submission)  # what is wrong with the template is told now
+    return Planned(settings, submission, manifests, tuple(arguments), patience, kept, job)
 
 
 def _who() -> str:

@@ -71,11 +71,11 @@ class SessionRunner(FlinkRunner):
             jar = Path(folder) / "job.jar"
             write_job_jar(optimized, options, jar, base=base)
             try:
-                job = cluster.submit(jar, uber=base is not None)
+                job = cluster.submit(jar, uber=base is not None, job_name=name)
             except BaseException:
                 with contextlib.suppress(RunError):
-                    if name and (started := cluster.find(name)):
-                        cluster.cancel(started)
+                    if name and (started := cluster.find(name, patience=_CANCEL_SECONDS)):
+                        cluster.cancel(started, patience=_CANCEL_SECONDS)
                 raise
         _log.info("the job runs: %s", cluster.job_page(job))
         return SessionResult(cluster, job, pool)
@@ -140,7 +140,8 @@ class SessionResult(PipelineResult):
             self._stop()
             raise
         if state == "FAILED":
-            raise explain(self._cluster.failure(self._job), worker_pool=self._worker_pool)
+            failed = self._cluster.failure(self._job)
+            raise explain(failed.root, worker_pool=self._worker_pool, history=failed.history)
         if state == "CANCELED":
             raise RunError(f"the Flink job {self._job} was cancelled by somebody; run again")
         return str(PipelineState.DONE)
@@ -162,7 +163,11 @@ class SessionResult(PipelineResult):
         return state
 
     def _progress(self) -> str:
-        counted = counters(self.metrics(), NAMESPACE)
+        try:
+            counted = counters(self._cluster.metrics(self._job, patience=0.0), NAMESPACE)
+        except Exception as error:  # figures are for the person who waits; the job does not depend on them
+            _log.debug("no progress: %s", error)
+            return "its figures cannot be read just now"
         rejected = sum(n for name, n in counted.items() if name.startswith("rows_rejected_"))
         read, scored = counted.get("rows_read", 0), counted.get("rows_scored", 0)
         return f"{read:,} rows read, {scored:,} scored, {rejected:,} rejected"
@@ -171,6 +176,6 @@ class SessionResult(PipelineResult):
         """Cancel the job if it still runs, and wait for its end a moment, so that it does not publish afterwards."""
         deadline = time.monotonic() + _CANCEL_SECONDS
         with contextlib.suppress(Exception):
-            self._cluster.cancel(self._job)
-            while self._cluster.state(self._job) not in ENDED and time.monotonic() < deadline:
+            self._cluster.cancel(self._job, patience=_CANCEL_SECONDS)
+            while self._cluster.state(self._job, patience=0.0) not in ENDED and time.monotonic() < deadline:
                 time.sleep(0.2)

@@ -63,3 +63,28 @@ def test_anything_else_is_told_by_its_innermost_cause() -> None:
 def test_a_trace_without_a_cause_is_told_by_its_first_line() -> None:
     assert last_cause("\njava.lang.A: only\n\tat x") == "java.lang.A: only"
     assert last_cause("") == "no word"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "java.util.concurrent.TimeoutException: Heartbeat of TaskManager with id localhost:4-2b timed out.",
+        "JobMasterException: TaskManager with id localhost:45239-7c31f4 is no longer reachable.",
+        "RemoteTransportException: Connection unexpectedly closed by remote task manager 'localhost/127.0.0.1:39'. "
+        "This might indicate that the remote task manager was lost.",
+    ],
+)
+def test_a_lack_of_slots_after_the_loss_of_a_task_manager_is_the_loss(words: str) -> None:
+    error = explain("NoResourceAvailableException: Could not acquire", worker_pool=POOL, history=["other", words])
+
+    assert "a TaskManager was lost" in str(error)
+    assert "a TaskManager was lost" in str(explain(words, worker_pool=POOL))
+
+
+def test_a_loss_that_the_job_got_over_does_not_hide_another_failure() -> None:
+    history = ["TaskManager with id localhost:1 is no longer reachable"]
+    trace = OF_PYTHON.format(kind="SourceError", words="gone")
+    assert str(explain(trace, worker_pool=POOL, history=history)) == "gone"
+    assert "network buffers" in str(
+        explain("Insufficient number of network buffers", worker_pool=POOL, history=history)
+    )

@@ -1,14 +1,16 @@
 """A fake API server with the ConfigMaps of the base, a DuckDB warehouse, and the command line on both."""
 
 import datetime as dt
+import functools
+import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from beam_pcc import cli
+from beam_pcc import cli, run_ids
 from beam_pcc.flink import follow, plan
 from beam_pcc.publish import monitoring_row
 from beam_pcc.warehouse.base import Run, StagedFigures
@@ -37,6 +39,14 @@ def config(folder: Path) -> dict[str, str]:
     return base | ours
 
 
+def add_version(models: Path, name: str = "v20261119_020000", sha256: str = "a" * 64) -> None:
+    """A version as the launcher sees it: it reads metadata.json alone."""
+    folder = models / name
+    folder.mkdir(parents=True)
+    (folder / "model.joblib").write_bytes(b"loaded by the run, not by the launcher")
+    (folder / "metadata.json").write_text(json.dumps({"sha256": sha256}))
+
+
 @dataclass
 class Launcher:
     """The command line against the fake API server."""
@@ -47,7 +57,7 @@ class Launcher:
     log: pytest.LogCaptureFixture
     said: str = ""
     errors: str = ""
-    identities: list[str] = field(default_factory=list)
+    kubeconfig: Path = Path()
 
     def submit(self, *more: str, day: str = "20261120") -> int:
         return self.call("submit", "--partition", day, *more)
@@ -61,6 +71,11 @@ class Launcher:
 
     def run_id(self, name: str = NAME) -> str:
         found: str = self.kubernetes.deployments[name]["metadata"]["annotations"]["beam-pcc/run-id"]
+        return found
+
+    def started(self, run_id: str) -> dt.datetime:
+        found = run_ids.started_at(run_id)
+        assert found
         return found
 
     def publish(self, name: str = NAME, *, error: str | None = None) -> None:
@@ -91,9 +106,11 @@ def launcher(
         {"pcc-config": config(tmp_path), "pcc-template": {"flinkdeployment.yaml": TEMPLATE.read_text()}}
     )
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(plan, "Patience", lambda start, whole: follow.Patience(start, whole, look=0.2))
+    monkeypatch.setattr(plan, "Patience", functools.partial(follow.Patience, look=0.2))
+    add_version(tmp_path / "models")
     caplog.set_level("INFO", logger="beam_pcc")
     with running(kubernetes, tmp_path / "kubeconfig"):
         made = Launcher(kubernetes, DuckDBWarehouse(str(tmp_path / "pcc.duckdb"), lock_timeout=30), capsys, caplog)
+        made.kubeconfig = tmp_path / "kubeconfig"
         kubernetes.on_create = made.finishes
         yield made

@@ -2,12 +2,13 @@
 
 Resources have uids and resource versions; creating twice is a conflict; a watch streams what happens after a version,
 ends at its time-out, and answers 410 for a version that is forgotten; deletion takes a while. What the operator and the
-kubelet would do is done by a test, with `update`. Faults are answers (or a cut connection) for the next requests that
-match.
+kubelet would do is done by a test, with `update`. Faults are answers (or a cut connection, or silence) for the next
+requests that match. Below a service proxy it answers as the run's Flink would, with what the test put into `flink`.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 import time
@@ -26,11 +27,12 @@ NAMESPACE = "pcc-system"
 FLINK = f"/apis/flink.apache.org/v1beta1/namespaces/{NAMESPACE}/flinkdeployments"
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
 Resource = dict[str, Any]
+CUT, SILENT = 0, -1
 
 
 @dataclass
 class Fault:
-    """For the next `times` requests whose method and path begin so: this status, or (0) a connection that is cut."""
+    """For the next `times` requests whose method and path begin so: this status, or a connection CUT or SILENT."""
 
     request: str
     status: int
@@ -38,6 +40,7 @@ class Fault:
     message: str = "on purpose"
     times: int = 1
     after: bool = False  # do what was asked first, then answer so
+    retry_after: int | None = None
 
 
 @dataclass
@@ -50,9 +53,11 @@ class Kubernetes:
     events: list[Resource] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    flink: dict[str, Any] = field(default_factory=dict)
     on_create: Callable[[str], None] = lambda name: None
     seconds_to_go: float = 0.0
     forgotten: int = 0  # watches from before this version get 410
+    over: threading.Event = field(default_factory=threading.Event)
     _history: list[tuple[int, str, Resource]] = field(default_factory=list)
     _version: int = 100
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -77,18 +82,27 @@ class Kubernetes:
         labels = {"app": of, "type": "flink-standalone-kubernetes"}
         self.pods.append({"metadata": {"name": name, "namespace": NAMESPACE, "labels": labels}, "status": status})
 
-    def warn(self, kind: str, name: str, reason: str, message: str) -> None:
-        """A warning event."""
+    def warn(
+        self, kind: str, name: str, reason: str, message: str, *, uid: str | None = None, age: float = 0.0
+    ) -> None:
+        """A warning event, of `age` seconds ago."""
+        at = dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=age)
         self.events.append(
             {
                 "metadata": {"name": f"{name}.{len(self.events)}", "namespace": NAMESPACE},
-                "involvedObject": {"kind": kind, "name": name, "namespace": NAMESPACE},
+                "involvedObject": {"kind": kind, "name": name, "namespace": NAMESPACE, "uid": uid},
                 "type": "Warning",
                 "reason": reason,
                 "message": message,
-                "lastTimestamp": f"2026-11-21T02:00:{len(self.events):02}Z",
+                "lastTimestamp": _text(at),
             }
         )
+
+    def pause(self) -> None:
+        """Let the launcher look a few times."""
+        seen = self.requests.count(f"GET {CORE}/events")
+        while self.requests.count(f"GET {CORE}/events") < seen + 2 and not self.over.wait(0.05):
+            pass
 
     # -- what the handler asks
 
@@ -98,7 +112,8 @@ class Kubernetes:
             if name in self.deployments:
                 said = f'flinkdeployments.flink.apache.org "{name}" already exists'
                 return 409, _status(409, "AlreadyExists", said)
-            body["metadata"] |= {"uid": str(uuid.uuid4()), "namespace": NAMESPACE}
+            created = dt.datetime.now(dt.timezone.utc)
+            body["metadata"] |= {"uid": str(uuid.uuid4()), "namespace": NAMESPACE, "creationTimestamp": _text(created)}
             self.deployments[name] = body
             self._note("ADDED", body)
         threading.Thread(target=self.on_create, args=(name,), daemon=True).start()
@@ -145,6 +160,10 @@ class Kubernetes:
             version = news[-1][0] if news else version
 
 
+def _text(time: dt.datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _status(code: int, reason: str, message: str) -> Resource:
     return {
         "kind": "Status",
@@ -183,11 +202,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.after:
             self._answer_of(method, url.path, query, body)
         if fault:
-            if fault.status == 0:
+            if fault.status in (CUT, SILENT):
+                if fault.status == SILENT:
+                    self.state.over.wait(60)
                 self.connection.close()
                 self.close_connection = True
                 return
-            self._send(fault.status, _status(fault.status, fault.reason, fault.message))
+            self._send(fault.status, _status(fault.status, fault.reason, fault.message), fault.retry_after)
             return
         if query.get("watch"):
             self._stream(query)
@@ -223,6 +244,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == f"{CORE}/events":
             assert query["fieldSelector"] == "type=Warning"
             return 200, _list("EventList", state.events, state._version)
+        service, _, path_of_flink = path.removeprefix(f"{CORE}/services/").partition(":8081/proxy/")
+        if path_of_flink and service.removesuffix("-rest") in state.deployments and path_of_flink in state.flink:
+            return 200, state.flink[path_of_flink]
         return 404, _status(404, "NotFound", f'"{name}" not found')
 
     def _stream(self, query: dict[str, str]) -> None:
@@ -240,11 +264,13 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def _send(self, code: int, body: Resource) -> None:
+    def _send(self, code: int, body: Resource, retry_after: int | None = None) -> None:
         data = json.dumps(body).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        if retry_after is not None:
+            self.send_header("Retry-After", str(retry_after))
         self.end_headers()
         self.wfile.write(data)
 
@@ -259,6 +285,7 @@ def running(state: Kubernetes, kubeconfig: Path) -> Iterator[str]:
     handler = type("Handler", (_Handler,), {"state": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients of these tests break off
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
@@ -274,6 +301,7 @@ def running(state: Kubernetes, kubeconfig: Path) -> Iterator[str]:
     try:
         yield address
     finally:
+        state.over.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -74,7 +74,7 @@ def test_google_credentials_are_where_python_runs_and_nowhere_else(overlay: str,
     for container in containers(spec):
         python = container["name"] != "flink-main-container"
         assert ("google" in {m["name"] for m in container["volumeMounts"]}) is python, container["name"]
-        environment = {e["name"]: e["value"] for e in container.get("env", [])}
+        environment = {e["name"]: e.get("value") for e in container.get("env", [])}
         path = "/var/run/secrets/google/credentials.json" if python else None
         assert environment.get("GOOGLE_APPLICATION_CREDENTIALS") == path
     sources = next(v for v in spec["volumes"] if v["name"] == "google")["projected"]["sources"]

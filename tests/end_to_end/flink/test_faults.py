@@ -62,8 +62,8 @@ def test_a_task_manager_that_stays_away_ends_the_run(workspace: Workspace, clust
 
     assert process.returncode == 1
     assert time.monotonic() - killed < 120
-    assert "Flink has too few free slots for the job" in err
-    assert "too few free slots" in failed_row(workspace)
+    assert "a TaskManager was lost and none took its place" in err
+    assert "a TaskManager was lost" in failed_row(workspace)
 
 
 def test_a_job_manager_that_is_started_anew_has_lost_the_job(workspace: Workspace, cluster: Cluster) -> None:

@@ -32,7 +32,7 @@ def test_its_commands_make_the_job_jar_and_publish_the_partition(workspace: Work
         Manifests(values, yaml.safe_load(TEMPLATE.read_text())),
         [f"--environment_config=localhost:{cluster.worker_port}"],
         DATE,
-    )
+    ).with_model()
     run = commands(planned.resource)
 
     jar = tmp_path / "lib/job/job.jar"

@@ -1,5 +1,6 @@
 """Runs on a session cluster: the same outcome as in-process, and what a person sees meanwhile."""
 
+import itertools
 import json
 import re
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from beam_pcc.flink import runner
-from beam_pcc.flink.rest import FlinkCluster, counters
+from beam_pcc.flink.rest import FlinkCluster, counters, progress
 from tests.end_to_end.conftest import DAY, Ended, Workspace
 from tests.end_to_end.flink.cluster import SLOTS, Cluster, wait_for
 from tests.end_to_end.texts import partition, train
@@ -84,6 +85,26 @@ def test_counters_grow_in_prometheus_to_the_right_total(workspace: Workspace, cl
     assert growing[-1] <= total["rows_scored"]
     assert total["rows_read"] == row["total_cases"]
     assert total["rows_scored"] == row["passed_validation"] + total["rows_rejected_duplicate_case_id"]
+
+
+def test_progress_of_a_job_changes_while_it_works(workspace: Workspace, cluster: Cluster) -> None:
+    """What the launcher takes for a stall if it does not change."""
+    flink = FlinkCluster(f"http://127.0.0.1:{cluster.port}")
+    with started(workspace, cluster) as process:
+        job = cluster.running()
+        seen = []
+        while process.poll() is None:
+            seen.append(progress(flink.get, job))
+            time.sleep(1.0)
+        process.communicate()
+    figures = [one for one in seen if one is not None]
+    quiet = [one.same(another) for one, another in itertools.pairwise(figures)]
+
+    assert process.returncode == 0
+    assert len(figures) > len(seen) / 2
+    assert quiet.count(False) >= 3
+    assert any("Publish" in step for one in figures for step in one.steps)
+    assert figures[-1].counted["rows_scored"] > figures[0].counted.get("rows_scored", 0)
 
 
 def test_the_way_to_the_job_and_its_progress_are_told(

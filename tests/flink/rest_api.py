@@ -1,0 +1,159 @@
+"""A small HTTP server that speaks Flink's REST API, as far as a run needs it: one job, and faults on purpose."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+JOB = "0" * 32
+CUT, SILENT, NO_JSON = 0, -1, -2
+
+
+def counter(name: str, value: int) -> dict[str, Any]:
+    """One of Beam's counters, as the runner's accumulator holds it."""
+    import base64
+
+    labels = {"NAMESPACE": "pcc", "NAME": name, "PTRANSFORM": "Score"}
+    payload = base64.b64encode(_varint(value)).decode()
+    return {
+        "urn": "beam:metric:user:sum_int64:v1",
+        "type": "beam:metrics:sum_int64:v1",
+        "payload": payload,
+        "labels": labels,
+    }
+
+
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def vertex(name: str, status: str = "RUNNING", **metrics: Any) -> dict[str, Any]:
+    return {
+        "id": name.lower(),
+        "name": name,
+        "status": status,
+        "tasks": {status: 2},
+        "metrics": {"read-records": 0, "write-records": 0, "accumulated-idle-time": 0, **metrics},
+    }
+
+
+@dataclass
+class Flink:
+    """One cluster with one job. `faults` are (method and path, status, times) for the requests that begin so."""
+
+    state: str = "RUNNING"
+    counters: dict[str, int] = field(default_factory=dict)
+    vertices: list[dict[str, Any]] = field(default_factory=lambda: [vertex("Score")])
+    exceptions: dict[str, Any] = field(default_factory=dict)
+    slots: tuple[int, int, int] = (2, 2, 1)
+    faults: list[list[Any]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    name: str = "pcc-job"
+
+    def paths(self) -> dict[str, Any]:
+        """What GET answers, by path."""
+        infos = [counter(name, value) for name, value in self.counters.items()]
+        value = json.dumps({"metrics": {"attempted": infos}})
+        job = {"jid": JOB, "name": self.name, "state": self.state, "start-time": 1, "vertices": self.vertices}
+        return {
+            "v1/overview": dict(zip(("slots-total", "slots-available", "taskmanagers"), self.slots, strict=True)),
+            "v1/jobs": {"jobs": [{"id": JOB, "status": self.state}]},
+            "v1/jobs/overview": {"jobs": [job]},
+            f"v1/jobs/{JOB}": job,
+            f"v1/jobs/{JOB}/accumulators": {
+                "user-task-accumulators": [{"name": "__metricscontainers", "value": value}]
+            },
+            f"v1/jobs/{JOB}/exceptions": self.exceptions,
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    flink: Flink
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._serve("GET")
+
+    def do_POST(self) -> None:
+        self._serve("POST")
+
+    def do_PATCH(self) -> None:
+        self._serve("PATCH")
+
+    def do_DELETE(self) -> None:
+        self._serve("DELETE")
+
+    def _serve(self, method: str) -> None:
+        path = self.path.partition("?")[0].removeprefix("/")
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.flink.requests.append(f"{method} {path}")
+        for fault in self.flink.faults:
+            if f"{method} {path}".startswith(fault[0]) and fault[2] > 0:
+                fault[2] -= 1
+                self._fail(method, path, fault[1])
+                return
+        self._answer(method, path)
+
+    def _fail(self, method: str, path: str, status: int) -> None:
+        if status == NO_JSON:
+            self._send(200, "<html>a proxy</html>")
+        elif status in (CUT, SILENT):
+            if status == SILENT:
+                self.flink.over.wait(30)
+            elif method != "GET":  # it arrived, and the answer was lost
+                self._act(method, path)
+            self.connection.close()
+            self.close_connection = True
+        else:
+            self._send(status, json.dumps({"errors": ["on purpose"]}))
+
+    def _act(self, method: str, path: str) -> dict[str, Any] | None:
+        if method == "PATCH":
+            self.flink.state = "CANCELED"
+            return {}
+        if path == "v1/jars/upload":
+            return {"filename": "/tmp/a_job.jar"}
+        if path.endswith("/run"):
+            self.flink.state = "RUNNING"
+            return {"jobid": JOB}
+        return {} if method == "DELETE" else None
+
+    def _answer(self, method: str, path: str) -> None:
+        found = self.flink.paths().get(path) if method == "GET" else self._act(method, path)
+        self._send(404 if found is None else 200, json.dumps({"errors": ["not found"]} if found is None else found))
+
+    def _send(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+@contextmanager
+def serving(flink: Flink) -> Iterator[str]:
+    """Its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"flink": flink}))
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients of these tests break off
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        flink.over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,205 @@
+"""A launcher that comes back: it tells how the run of the lost one ended, wherever that was when it was lost."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pcc.publish import Outcome, monitoring_row
+from beam_pcc.run_ids import is_of_job
+from beam_pcc.staging import StagingArea
+from beam_pcc.warehouse.base import Run
+from tests.launcher.conftest import DAY, NAME, Launcher
+
+JOB = "5a0c7e1e-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def in_job(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> Launcher:
+    """A launcher in a pod of a Kubernetes Job; nothing happens to what it creates, unless the test does it."""
+    monkeypatch.setenv("LAUNCHER_JOB", JOB)
+    launcher.kubernetes.on_create = lambda name: None
+    launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "30"  # where a test fails, it ends
+    return launcher
+
+
+def rows(launcher: Launcher) -> list[dict[str, Any]]:
+    return launcher.warehouse.runs(9)
+
+
+def lose(launcher: Launcher) -> str:
+    """A launcher creates the run and is taken away; the run's id."""
+    assert launcher.submit("--attach") == 0
+    return launcher.run_id()
+
+
+def test_a_run_that_finished_meanwhile_is_told(in_job: Launcher) -> None:
+    run_id = lose(in_job)
+    in_job.finishes(NAME)
+
+    assert in_job.submit("--wait", "--attach") == 0
+    assert "partition 20261120: published" in in_job.said
+    assert run_id in in_job.said
+
+
+def test_a_run_that_failed_meanwhile_gets_its_row(in_job: Launcher) -> None:
+    run_id = lose(in_job)
+    in_job.kubernetes.job(NAME, "FAILED", error="a disk is full")
+
+    assert in_job.submit("--wait", "--attach") == 1
+    (row,) = rows(in_job)
+    assert (row["run_id"], row["status"]) == (run_id, "failed")
+    assert row["error_message"].startswith("a disk is full")
+
+
+def test_audits_that_refused_meanwhile_are_exit_code_3(in_job: Launcher) -> None:
+    lose(in_job)
+    in_job.publish(error="audits refused to publish: 40.0% of the rows rejected")
+    in_job.kubernetes.job(NAME, "FINISHED")
+
+    assert in_job.submit("--wait", "--attach") == 3
+
+
+@pytest.mark.parametrize(("state", "code"), [("FINISHED", 0), ("FAILED", 1)])
+def test_a_launcher_lost_while_it_lingers_tells_the_same_again(in_job: Launcher, state: str, code: int) -> None:
+    lose(in_job)
+    if state == "FINISHED":
+        in_job.publish()
+    in_job.kubernetes.job(NAME, state)
+    assert in_job.submit("--wait", "--attach") == code
+    first, error = in_job.said, in_job.errors.splitlines()[0]
+
+    assert in_job.submit("--wait", "--attach") == code
+    assert in_job.said == first
+    assert error in in_job.errors
+    assert len(rows(in_job)) == 1
+
+
+def test_a_dry_run_tells_the_same_again_without_a_row(in_job: Launcher) -> None:
+    assert in_job.submit("--attach") == 0
+    in_job.kubernetes.config_maps["pcc-config"]["run.dry_run"] = "true"
+    run_id = in_job.run_id()
+    outcome = Outcome(monitoring_row(Run(run_id, DAY, in_job.started(run_id)), "empty"), dry_run=True)
+    StagingArea(in_job.warehouse.staging(None), run_id).finish(outcome.to_json().encode())
+    in_job.kubernetes.job(NAME, "FINISHED")
+
+    assert in_job.submit("--wait", "--attach") == 0
+    assert in_job.submit("--wait", "--attach") == 0
+    assert "dry run, nothing published" in in_job.said
+
+
+def test_a_run_deleted_meanwhile_has_failed(in_job: Launcher) -> None:
+    run_id = lose(in_job)
+    del in_job.kubernetes.deployments[NAME]
+
+    assert in_job.submit("--wait", "--attach") == 1
+    assert "was removed by somebody else" in in_job.errors
+    assert [(row["run_id"], row["status"]) for row in rows(in_job)] == [(run_id, "failed")]
+    assert not in_job.kubernetes.deployments
+
+
+def test_a_run_deleted_after_it_published_is_published(in_job: Launcher) -> None:
+    lose(in_job)
+    in_job.publish()
+    del in_job.kubernetes.deployments[NAME]
+
+    assert in_job.submit("--wait", "--attach") == 0
+    assert "published" in in_job.said
+
+
+def test_a_run_being_deleted_is_followed_to_its_end(in_job: Launcher) -> None:
+    run_id = lose(in_job)
+    in_job.kubernetes.job(NAME, "RUNNING")
+    in_job.kubernetes.seconds_to_go = 0.5
+    in_job.kubernetes.delete(NAME)
+
+    assert in_job.submit("--wait", "--attach") == 1
+    assert [(row["run_id"], row["status"]) for row in rows(in_job)] == [(run_id, "failed")]
+    assert not in_job.kubernetes.deployments
+
+
+def test_another_runs_deletion_is_waited_for(in_job: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = lose(in_job)
+    in_job.kubernetes.seconds_to_go = 0.5
+    in_job.kubernetes.delete(NAME)
+    in_job.kubernetes.on_create = in_job.finishes
+    monkeypatch.setenv("LAUNCHER_JOB", "another")
+
+    assert in_job.submit("--wait", "--attach") == 0
+    assert in_job.run_id() != first
+
+
+def test_a_replaced_run_is_not_replaced_again(in_job: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUNCHER_JOB", "of this morning")
+    lose(in_job)
+    in_job.kubernetes.job(NAME, "FAILED")
+    monkeypatch.setenv("LAUNCHER_JOB", JOB)
+    assert in_job.submit("--attach", "--replace") == 0
+    second = in_job.run_id()
+    assert is_of_job(second, DAY, JOB)
+    in_job.finishes(NAME)
+
+    assert in_job.submit("--wait", "--attach", "--replace") == 0
+    assert second in in_job.said
+
+
+def test_an_earlier_jobs_outcome_is_told_as_such(in_job: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = lose(in_job)
+    in_job.finishes(NAME)
+    monkeypatch.setenv("LAUNCHER_JOB", "another")
+
+    assert in_job.submit("--wait", "--attach") == 0
+    assert f"run {run_id}; this is its outcome, submit with --replace to run again" in in_job.errors
+
+
+def test_a_given_run_id_is_known_again(launcher: Launcher) -> None:
+    run_id = "20261120-20261121T020001Z-0a1b2c3d"
+    launcher.kubernetes.on_create = lambda name: None
+    assert launcher.submit(f"--run_id={run_id}") == 0
+    assert launcher.run_id() == run_id
+    launcher.publish()
+    del launcher.kubernetes.deployments[NAME]
+
+    assert launcher.submit("--wait", f"--run_id={run_id}") == 0
+    assert run_id in launcher.said
+
+
+def test_a_backfill_that_comes_back_goes_on(in_job: Launcher) -> None:
+    days = ["--from=20261119", "--to=20261121"]
+    assert in_job.submit("--attach", day="20261119") == 0  # as the lost backfill left its days: one published,
+    in_job.finishes("pcc-20261119")
+    assert in_job.submit("--attach", day="20261120") == 0  # one under way, one not begun
+    under_way = in_job.run_id()
+    in_job.kubernetes.job(NAME, "RUNNING")
+    threading.Timer(0.5, in_job.finishes, [NAME]).start()
+    in_job.kubernetes.on_create = in_job.finishes
+
+    assert in_job.call("backfill", "--on-kubernetes", *days, "--keep=9") == 0
+    assert in_job.run_id() == under_way
+    assert len(rows(in_job)) == 3
+
+
+def test_an_unreadable_outcome_is_not_a_failed_run(in_job: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose(in_job)
+    in_job.kubernetes.job(NAME, "FINISHED")
+    monkeypatch.setattr("beam_pcc.flink.launcher.read_outcome", lambda area: json.loads("{"))
+
+    assert in_job.submit("--wait", "--attach") == 4
+    assert "ended cannot be read" in in_job.errors
+    assert rows(in_job) == []
+
+
+def test_the_job_jar_of_a_lost_run_is_made_again_with_one_start(in_job: Launcher, tmp_path: Path) -> None:
+    from beam_pcc.run import _start
+    from beam_pcc.settings import RunSettings
+
+    run_id = lose(in_job)
+    settings = RunSettings(DAY, "sample://1", str(tmp_path / "pcc.duckdb"), "m", run_id=run_id)
+    identity, _, _ = _start(settings)
+    assert identity.started_at == in_job.started(run_id)
+
+
+def test_a_given_run_id_of_long_ago_is_waited_for(launcher: Launcher) -> None:
+    assert launcher.submit("--wait", "--run_id=20261120-20261121T020001Z-0a1b2c3d") == 0

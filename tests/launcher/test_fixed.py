@@ -1,0 +1,151 @@
+"""What is fixed at launch: the model and its digest, the shadow, the start; and what is passed on as it was given."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_pcc.commands.kubernetes import run_arguments_of
+from tests.launcher.conftest import NAME, Launcher, add_version
+
+VERSIONS = ("v20261118_020000", "v20261119_020000", "v20261120_020000")
+
+
+def flags_of_the_job(launcher: Launcher, name: str = NAME) -> dict[str, str]:
+    """The flags of the job-jar, of which the last wins."""
+    spec = launcher.kubernetes.deployments[name]["spec"]
+    (job_jar,) = spec["jobManager"]["podTemplate"]["spec"]["initContainers"]
+    return {flag.partition("=")[0].removeprefix("--"): flag.partition("=")[2] for flag in job_jar["args"]}
+
+
+@pytest.fixture
+def registry(launcher: Launcher, tmp_path: Path) -> Path:
+    models = tmp_path / "models"
+    for number, version in enumerate(VERSIONS):
+        if not (models / version).exists():
+            add_version(models, version, str(number) * 64)
+    launcher.kubernetes.on_create = lambda name: None
+    return models
+
+
+def promote(registry: Path, version: str, shadow: str | None = None) -> None:
+    (registry / "current.json").write_text(json.dumps({"version": version, **({"shadow": shadow} if shadow else {})}))
+
+
+def test_the_promoted_version_is_fixed_with_its_digest(launcher: Launcher, registry: Path) -> None:
+    promote(registry, VERSIONS[0], shadow=VERSIONS[2])
+    launcher.submit()
+
+    flags = flags_of_the_job(launcher)
+    assert (flags["model_version"], flags["model_sha256"]) == (VERSIONS[0], "0" * 64)
+    assert flags["shadow_version"] == VERSIONS[2]
+
+
+def test_no_shadow_is_fixed_as_none(launcher: Launcher, registry: Path) -> None:
+    promote(registry, VERSIONS[0])
+    launcher.submit()
+    assert flags_of_the_job(launcher)["shadow_version"] == "none"
+
+
+def test_the_latest_is_fixed_where_it_is_asked_for(launcher: Launcher, registry: Path) -> None:
+    promote(registry, VERSIONS[0])
+    launcher.submit("--force_latest")
+
+    flags = flags_of_the_job(launcher)
+    assert flags["model_version"] == VERSIONS[2]
+    assert "force_latest" not in flags
+
+
+def test_what_is_given_wins(launcher: Launcher, registry: Path) -> None:
+    promote(registry, VERSIONS[0], shadow=VERSIONS[1])
+    launcher.submit(f"--model_version={VERSIONS[2]}", "--shadow_version=none", f"--model_sha256={'2' * 64}")
+
+    flags = flags_of_the_job(launcher)
+    assert (flags["model_version"], flags["model_sha256"]) == (VERSIONS[2], "2" * 64)
+    assert flags["shadow_version"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--model_version=v20200101_000000"], "which is not in"),
+        (["--shadow_version=v20200101_000000"], "--shadow_version names v20200101_000000"),
+        ([f"--model_sha256={'f' * 64}"], "was changed or swapped"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_exit_code_2(
+    launcher: Launcher, registry: Path, flags: list[str], words: str
+) -> None:
+    assert launcher.submit(*flags) == 2
+    assert words in launcher.errors
+    assert not launcher.kubernetes.deployments
+
+
+def test_the_start_is_in_the_run_id_of_the_job(launcher: Launcher, registry: Path) -> None:
+    launcher.submit()
+    assert flags_of_the_job(launcher)["run_id"] == launcher.run_id()
+
+
+def test_a_dry_run_shows_the_model(launcher: Launcher, registry: Path) -> None:
+    promote(registry, VERSIONS[0])
+    assert launcher.submit("--dry_run") == 0
+    assert f"--model_version={VERSIONS[0]}" in launcher.said
+
+
+def test_a_dry_run_of_manifests_asks_nobody(launcher: Launcher, tmp_path: Path) -> None:
+    import yaml
+
+    launcher.kubernetes.config_maps["pcc-config"]["run.models"] = "gs://nobody-is-asked/models"
+    maps = [
+        {"kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        for name, data in launcher.kubernetes.config_maps.items()
+    ]
+    (tmp_path / "rendered.yaml").write_text(yaml.safe_dump_all(maps))
+
+    assert launcher.submit("--dry_run", f"--manifests={tmp_path / 'rendered.yaml'}") == 0
+    assert "--model_version" not in launcher.said
+    assert launcher.kubernetes.requests == []
+
+
+def test_a_launcher_that_follows_on_needs_no_registry(launcher: Launcher, registry: Path) -> None:
+    launcher.submit()
+    launcher.finishes(NAME)
+    registry.rename(registry.with_name("gone"))
+
+    assert launcher.submit("--wait", "--attach") == 0
+
+
+def test_a_backfill_passes_on_what_equals_a_default(launcher: Launcher, registry: Path) -> None:
+    launcher.kubernetes.on_create = launcher.finishes
+    launcher.kubernetes.config_maps["pcc-config"]["run.max_drop_rate"] = "0.5"
+    certificate = registry / "root.pem"
+    certificate.write_text("")
+    days = ["--from=20261120", "--to=20261120"]
+
+    assert launcher.call("backfill", "--on-kubernetes", *days, "--max_drop_rate", "0.10", "--object_reuse=true") == 0
+    spec = launcher.kubernetes.deployments[NAME]["spec"]
+    args = spec["jobManager"]["podTemplate"]["spec"]["initContainers"][0]["args"]
+    assert args.index("0.10") > args.index("--max_drop_rate=0.5")
+    assert "--object_reuse=true" in args
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        ["--max_drop_rate=0.1"],
+        ["--max_drop_rate", "0.1", "--force_latest"],
+        ["--model_certificates", "a.pem", "b.pem", "--dry_run"],
+        ["--replace_with_empty", "--experiments=a", "--experiments", "b"],
+        ["--source=a b", "--environment_config", "h:1"],
+    ],
+)
+def test_arguments_of_runs_are_passed_on_as_given(given_: list[str]) -> None:
+    own = ["--from", "20261119", "--to=20261120", "--on-kubernetes", "--parallel", "2", "--keep=9", "--namespace=n"]
+    assert run_arguments_of([*own[:3], *given_, *own[3:]]) == given_
+
+
+@given(st.lists(st.sampled_from(["--max_psi=1", "--text_column", "body", "--dry_run", "x y", "--k=--from", "-1"])))
+def test_no_argument_of_a_run_is_lost_or_moved(arguments: list[str]) -> None:
+    assert run_arguments_of(["--from=20261119", *arguments, "--to=20261120"]) == arguments
