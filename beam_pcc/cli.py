@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -50,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script. Ends the process at once: a stopped run's worker threads must not go on and publish."""
-    kubernetes.prepare_interruption(sys.argv[1:])
+    if sys.argv[1:2] != ["deploy"]:
+        with contextlib.suppress(ImportError):  # `main` says in one line what the environment lacks
+            from beam_pcc.commands import kubernetes
+
+            kubernetes.prepare_interruption(sys.argv[1:])
     threading.excepthook = _log_of_a_thread
     code = main()
     for stream in (sys.stdout, sys.stderr):
