@@ -5,8 +5,15 @@
 #
 # Versions are in flink/pom.xml (Beam's runner, Flink's line) and in the lock files (Flink, Beam's SDK, every Python
 # package): this file has none of them but its base images'. deploy-to-eks.sh pushes the image and deploys it by digest.
+#
+# Base images are pinned by digest (docs/ci-cd.md says how to raise them). A mirror or a local image takes the place of one
+# with, for example, --build-arg PYTHON_IMAGE=registry.example/python:3.11
+ARG MAVEN_IMAGE=maven:3.9.11-eclipse-temurin-17@sha256:e4a7ace3dc0d645ed97f8d9ad0b0d3f0b14fa8d150138f27f116d7105a639b82
+ARG GO_IMAGE=golang:1.25-bookworm@sha256:3b4a11519ad929d1e1d261a12cff056f0c85b735253d7d861346b9c6f8b36437
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm@sha256:86adf8dbadc3d6e82ee5dd2c74bec2e1c2467cdad47886280501df722372d2e1
+ARG JAVA_IMAGE=eclipse-temurin:17.0.16_8-jre-jammy@sha256:e90fd2b084488c0ffdd22610d44c1579e63b585c7fb83489fd815c0dc5b4e1f7
 
-FROM maven:3.9.11-eclipse-temurin-17 AS runner
+FROM ${MAVEN_IMAGE} AS runner
 WORKDIR /build
 COPY flink/pom.xml flink/
 RUN --mount=type=cache,target=/root/.m2 \
@@ -15,7 +22,7 @@ COPY flink/src flink/src
 RUN --mount=type=cache,target=/root/.m2 \
     mvn --quiet --batch-mode --file flink/pom.xml -Dbundle.directory=/build/target package
 
-FROM golang:1.25-bookworm AS boot
+FROM ${GO_IMAGE} AS boot
 WORKDIR /build
 COPY requirements/run.txt ./
 # Of Beam's launcher for Python workers the release that the lock file has of Beam.
@@ -23,7 +30,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     beam=$(sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' run.txt) && test -n "$beam" && \
     CGO_ENABLED=0 GOBIN=/build go install -trimpath -ldflags=-s "github.com/apache/beam/sdks/v2/python/container@v$beam"
 
-FROM python:3.11.13-slim-bookworm AS flink
+FROM ${PYTHON_IMAGE} AS flink
 WORKDIR /build
 COPY flink/lock ./
 # Flink's scripts and its libraries, from PyPI by hash; of what comes with them only what a cluster runs.
@@ -39,7 +46,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps -
     cp -r jars/pyflink/plugins/metrics-prometheus flink/plugins/ && \
     mkdir flink/lib/job && chmod +x flink/bin/*.sh
 
-FROM python:3.11.13-slim-bookworm AS python
+FROM ${PYTHON_IMAGE} AS python
 WORKDIR /build
 COPY requirements/pip.txt requirements/image.txt requirements/
 RUN python -m venv /opt/venv && \
@@ -52,16 +59,17 @@ COPY beam_pcc beam_pcc
 RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . && \
     /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
-FROM eclipse-temurin:17.0.16_8-jre-jammy AS java
+FROM ${JAVA_IMAGE} AS java
 
-FROM python:3.11.13-slim-bookworm
+FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="beam-pcc" \
       org.opencontainers.image.description="Privacy Case Classifier: a daily Apache Beam pipeline on Flink" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.11.13-slim-bookworm"
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 ENV FLINK_HOME=/opt/flink \
     JAVA_HOME=/opt/java/openjdk \
     PATH=/opt/venv/bin:/opt/flink/bin:/opt/java/openjdk/bin:$PATH \
