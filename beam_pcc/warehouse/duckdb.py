@@ -154,7 +154,7 @@ class DuckDBWarehouse:
             if not told and pause > 1:
                 _log.warning("waiting for %s, which another process holds", self.address)
                 told = True
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311 - jitter, not a secret
             pause = min(pause * 1.5, 2.0)
 
 
