@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc.commands import Commands, command, group
+from beam_pcc.private_files import private_files
 
 _WAREHOUSE = "PATH.duckdb | bq://PROJECT.DATASET"
 
@@ -27,7 +28,8 @@ def _tables_create(flags: argparse.Namespace) -> int:
 
     warehouse = open_warehouse(flags.warehouse)
     warehouse.check()
-    plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
+    with private_files():
+        plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
     columns = [f"{table}.{column}" for table, added in plan.add.items() for column in added]
     made, added = ("would make", "would add") if flags.dry_run else ("made", "added")
     changes = [f"{verb} {', '.join(names)}" for verb, names in ((made, plan.create), (added, columns)) if names]

@@ -9,6 +9,7 @@ from beam_pcc import settings
 from beam_pcc.commands import Commands, command
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.flags import add_text_arguments
+from beam_pcc.private_files import private_files
 
 
 def add(commands: Commands) -> None:
@@ -68,6 +69,7 @@ def _train(flags: argparse.Namespace) -> int:
     return 0
 
 
+@private_files()
 def _sample(flags: argparse.Namespace) -> int:
     day = settings.parse_partition(flags.partition)
     if flags.rows is not None and flags.rows < 1:

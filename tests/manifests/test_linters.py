@@ -1,4 +1,4 @@
-"""Linters and unit tests of what is deployed: checkov, hadolint, zizmor, bandit, promtool, actionlint; and its parts fit together."""
+"""Linters and unit tests of what is deployed (checkov, hadolint, zizmor, bandit, promtool, actionlint)."""
 
 import json
 import re
