@@ -64,9 +64,9 @@ _LONGEST_WORD, _LONGEST_LINE = 500, 2_000
 
 
 def error_line(message: object) -> str:
-    """As `one_line`, with the end kept: it says what to do. Very long words are cut in their middle."""
-    text = one_line(" ".join(_cut(word, _LONGEST_WORD) for word in one_line(message, 1_000_000).split(" ")), 1_000_000)
-    return _cut(text, _LONGEST_LINE)
+    """One printable line, with the end kept: it says what to do. Very long words are cut in their middle."""
+    text = "".join(c if c.isprintable() else " " for c in str(message)).strip()
+    return _cut(" ".join(_cut(word, _LONGEST_WORD) for word in text.split(" ")), _LONGEST_LINE)
 
 
 def _cut(text: str, limit: int) -> str:

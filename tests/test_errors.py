@@ -167,10 +167,9 @@ def test_foreign_words_are_told_only_if_they_quote_no_row(error: Exception, word
 
 
 def test_of_a_foreign_error_the_place_in_our_code_is_told() -> None:
-    try:
+    with pytest.raises(TypeError) as raised:
         errors.one_line(None, "x")  # type: ignore[arg-type]
-    except TypeError as error:
-        assert re.fullmatch(r"TypeError in errors\.py line \d+", errors.foreign_words(error))
+    assert re.fullmatch(r"TypeError in errors\.py line \d+", errors.foreign_words(raised.value))
 
 
 @given(st.text(), st.text())

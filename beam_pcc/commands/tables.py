@@ -6,6 +6,7 @@ import argparse
 
 from beam_pcc.commands import Commands, command, group
 from beam_pcc.private_files import private_files
+from beam_pcc.terminal import say
 
 _WAREHOUSE = "PATH.duckdb | bq://PROJECT.DATASET"
 
@@ -33,7 +34,7 @@ def _tables_create(flags: argparse.Namespace) -> int:
     columns = [f"{table}.{column}" for table, added in plan.add.items() for column in added]
     made, added = ("would make", "would add") if flags.dry_run else ("made", "added")
     changes = [f"{verb} {', '.join(names)}" for verb, names in ((made, plan.create), (added, columns)) if names]
-    print(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
+    say(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
     return 0
 
 
@@ -42,5 +43,5 @@ def _tables_query(flags: argparse.Namespace) -> int:
 
     warehouse = open_warehouse(flags.warehouse)
     warehouse.check()
-    print(warehouse.query(flags.sql))
+    say(*warehouse.query(flags.sql).splitlines())
     return 0
