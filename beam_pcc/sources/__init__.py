@@ -42,11 +42,6 @@ def _bigquery(settings: RunSettings, staging: str) -> beam.PTransform:
         from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
     if settings.read_method == "export" and not staging.startswith("gs://"):
         raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
-    if settings.read_method == "export" and set(staging) & set("*?["):
-        raise ConfigurationError(
-            f"--read_method export finds its files by a pattern, and --staging {settings.staging} has one of * ? [ in "
-            "it; name a folder without them"
-        )
     part = find_part(
         settings.source, settings.partition, retry_timeout=settings.retry_timeout, text_column=settings.text_column
     )

@@ -100,8 +100,10 @@ class BigQueryWarehouse:
                 f"--staging gs://BUCKET/FOLDER is needed to publish to {self.address}: "
                 "BigQuery loads from Cloud Storage"
             )
-        if "*" in given:
-            raise ConfigurationError(f"--staging {given}: BigQuery takes * for any name; name a folder without it")
+        if set(given) & set("*?[]#"):
+            raise ConfigurationError(
+                f"--staging {given}: BigQuery, Beam and Google's tools take * ? [ ] # for patterns; name another folder"
+            )
         return given
 
     def check(self) -> None:
