@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 from beam_pcc import __version__, terminal
 from beam_pcc.commands import EXIT_CODES, Parser, encoder, flink, kubernetes, models, report, run, tables, train
-from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, foreign_words, one_line
+from beam_pcc.errors import EXIT_FAILED, EXIT_USAGE, ConfigurationError, PccError, foreign_words, one_line
 
 _GROUPS = (run, flink, kubernetes, report, train, encoder, models, tables)  # in the order of --help
 
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             logging.exception("")
+        if isinstance(error, OSError) and error.filename is not None:
+            terminal.complain(f"beam-pcc: {error.filename}: {error.strerror}; check the path and the rights")
+            return EXIT_USAGE if error.errno == errno.ENAMETOOLONG else EXIT_FAILED
         terminal.complain(f"beam-pcc: unexpected {foreign_words(error)}; see the trace with --debug")
         code = EXIT_FAILED
     return code

@@ -111,7 +111,7 @@ def _table(path: str) -> pa.Table:
             pyarrow.json.read_json(file, read_options=options) if json_lines else pq.read_table(file) for file in files
         ]
         return pa.concat_tables(tables, promote_options="default")
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         kind = "JSONL" if json_lines else "Parquet"
         raise ConfigurationError(f"--data {path} cannot be read as {kind}: {reason(error, kind)}") from None
 
