@@ -64,6 +64,10 @@ class DuckDBWarehouse:
     def check(self) -> None:
         """Refuse a path that cannot be a DuckDB file."""
         path = Path(self.address)
+        if "?" in self.address:  # it would put its log elsewhere: what comes before the ? is the path of that
+            raise ConfigurationError(
+                f"--warehouse {path}: DuckDB takes what follows a ? for options; name another path"
+            )
         if path.is_dir():
             raise ConfigurationError(f"--warehouse {path} is a folder; name a file in it, such as pcc.duckdb")
         if path.is_file() and path.stat().st_size:
