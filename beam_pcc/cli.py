@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from beam_pcc import __version__
-from beam_pcc.commands import EXIT_CODES, Parser, deploy
+from beam_pcc.commands import EXIT_CODES, Parser, deploy, interruption
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
 
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script. Ends the process at once: a stopped run's worker threads must not go on and publish."""
-    kubernetes.prepare_interruption(sys.argv[1:])
+    interruption.prepare(sys.argv[1:])
     threading.excepthook = _log_of_a_thread
     code = main()
     for stream in (sys.stdout, sys.stderr):
