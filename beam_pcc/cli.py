@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import logging
 import os
@@ -12,7 +11,7 @@ import threading
 from collections.abc import Sequence
 
 from beam_pcc import __version__, terminal
-from beam_pcc.commands import EXIT_CODES, Parser, deploy
+from beam_pcc.commands import EXIT_CODES, Parser, deploy, interruption
 from beam_pcc.errors import EXIT_FAILED, EXIT_USAGE, ConfigurationError, PccError, foreign_words, one_line
 
 
@@ -53,11 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script. Ends the process at once: a stopped run's worker threads must not go on and publish."""
-    if sys.argv[1:2] != ["deploy"]:
-        with contextlib.suppress(ImportError):  # `main` says in one line what the environment lacks
-            from beam_pcc.commands import kubernetes
-
-            kubernetes.prepare_interruption(sys.argv[1:])
+    interruption.prepare(sys.argv[1:])
     threading.excepthook = _log_of_a_thread
     code = main()
     for stream in (sys.stdout, sys.stderr):

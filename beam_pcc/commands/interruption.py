@@ -8,12 +8,28 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from types import FrameType
 
-from beam_pcc.errors import EXIT_FAILED
+from beam_pcc.commands import called_as
+from beam_pcc.errors import EXIT_FAILED, EXIT_LOST
 
 _exit_code = EXIT_FAILED
 _words: str | None = "stopped by {signal}"
+
+
+def prepare(arguments: Sequence[str]) -> None:
+    """Do what the command line asks for. To be called first of all: imports take their time."""
+    given = [a for a in arguments if a != "--debug"]
+    follows = given[:1] == ["submit"] or (given[:1] == ["backfill"] and "--on-kubernetes" in given)
+    if follows:
+        expect(EXIT_LOST, stopped_following("submit --wait --attach"))
+    install(ctrl_c=follows)
+
+
+def stopped_following(command: str) -> str:
+    """The line of who follows a run and is stopped; `command` follows it again."""
+    return f"stopped following; if the run was created it goes on: {called_as()} {command}"
 
 
 def install(*, ctrl_c: bool) -> None:

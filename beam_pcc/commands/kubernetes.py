@@ -60,19 +60,6 @@ def add(commands: Commands) -> None:
     )
 
 
-def prepare_interruption(arguments: Sequence[str]) -> None:
-    """Have SIGTERM, and Ctrl-C of who only follows a run, end the process at once. To be called first of all."""
-    given = [a for a in arguments if a != "--debug"]
-    follows = given[:1] == ["submit"] or (given[:1] == ["backfill"] and "--on-kubernetes" in given)
-    if follows:
-        interruption.expect(EXIT_LOST, _stopped_following("submit --wait --attach"))
-    interruption.install(ctrl_c=follows)
-
-
-def _stopped_following(how: str) -> str:
-    return f"stopped following; if the run was created it goes on: {called_as()} {how}"
-
-
 def add_backfill_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `backfill` has for Kubernetes."""
     parser.add_argument(
@@ -126,12 +113,12 @@ def _submit(flags: argparse.Namespace) -> int:
     from beam_pcc.flink.metrics import serving
     from beam_pcc.summary import summary
 
-    interruption.expect(EXIT_LOST, _stopped_following(follow))
+    interruption.expect(EXIT_LOST, interruption.stopped_following(follow))
     with serving(flags.metrics_port, flags.metrics_linger, partition, interruption.expect) as figures:
         try:
             _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
         except KeyboardInterrupt:
-            raise LostSightError(_stopped_following(follow)) from None
+            raise LostSightError(interruption.stopped_following(follow)) from None
         print(summary(outcome, planned.settings.warehouse, called_as()), flush=True)
         figures.ended(outcome)
     return outcome.exit_code
@@ -151,7 +138,7 @@ def backfill(
     cluster = _cluster(flags)
     manifests = plan.Manifests.of_cluster(cluster)
     given, job = run_arguments_of(flags.arguments), settings.launcher_job()
-    interruption.expect(EXIT_LOST, _stopped_following("submit --partition YYYYMMDD --wait --attach"))
+    interruption.expect(EXIT_LOST, interruption.stopped_following("submit --partition YYYYMMDD --wait --attach"))
     for day in dates[:1]:
         plan.plan(manifests, given, day).with_model()  # what is wrong for one day is wrong for all: say it once
     one_at_a_time = threading.Lock()
