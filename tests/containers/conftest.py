@@ -97,22 +97,23 @@ class Day:
             mounts=self.mounts,
         )
 
-    def plan(self, overlay: str = "prod", *flags: str, **config: str) -> Planned:
-        """The run as the launcher plans it, of what an overlay renders to; `__` in the names of `config` is a dot."""
-        maps = {r["metadata"]["name"]: r["data"] for r in rendered.resources(overlay) if r["kind"] == "ConfigMap"}
-        template = yaml.safe_load(maps["pcc-template"]["flinkdeployment.yaml"])
-        values = maps["pcc-config"] | {
+    def config(self, overlay: str) -> dict[str, str]:
+        """The ConfigMap pcc-config of an overlay, with this day's addresses."""
+        held: dict[str, str] = rendered.one(overlay, "ConfigMap", "pcc-config")["data"]
+        return held | {
             "image": self.image,
             "run.source": self.cloud.sharded,
             "run.warehouse": f"bq://{self.cloud.output}",
             "run.temp_dataset": "",
             "run.models": self.models,
             "run.staging": self.cloud.staging,
-            "run.read_method": "arrow",
-            **{name.replace("__", "."): value for name, value in config.items()},
         }
+
+    def plan(self, overlay: str = "prod") -> Planned:
+        """The run as the launcher plans it, of what an overlay renders to."""
+        template = rendered.one(overlay, "ConfigMap", "pcc-template")["data"]["flinkdeployment.yaml"]
         with self.google():
-            return plan(Manifests(values, template), flags, self.date)
+            return plan(Manifests(self.config(overlay), yaml.safe_load(template)), [], self.date)
 
     @contextmanager
     def deployed(self, resource: dict[str, Any], around: Surroundings | None = None) -> Iterator[Deployment]:

@@ -280,15 +280,15 @@ def _list(kind: str, items: list[Resource], version: int) -> Resource:
 
 
 @contextmanager
-def running(state: Kubernetes, kubeconfig: Path) -> Iterator[str]:
+def running(state: Kubernetes, kubeconfig: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve `state` on a free port of this machine; `kubeconfig` is written to lead there."""
     handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, 0), handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients of these tests break off
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    address = f"http://{host}:{server.server_port}"
     config = {
         "apiVersion": "v1",
         "kind": "Config",
