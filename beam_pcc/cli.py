@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
 import threading
 from collections.abc import Sequence
 
-from beam_pcc import __version__
+from beam_pcc import __version__, terminal
 from beam_pcc.commands import EXIT_CODES, Parser, deploy, interruption
-from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
+from beam_pcc.errors import EXIT_FAILED, EXIT_USAGE, ConfigurationError, PccError, foreign_words, one_line
 
 
+@terminal.guarded()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. An error is one line on stderr, a traceback only with --debug."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -29,21 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PccError as error:
         if debug:
             logging.exception("")
-        print(f"beam-pcc: {error}", file=sys.stderr)
+        terminal.complain(f"beam-pcc: {error}")
         code = error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     except KeyboardInterrupt:
-        print("beam-pcc: stopped", file=sys.stderr)
+        terminal.complain("beam-pcc: stopped")
         code = EXIT_FAILED
     except Exception as error:
         if debug:
-            raise
-        print(
-            f"beam-pcc: unexpected {type(error).__name__}: {one_line(error)}; see the trace with --debug",
-            file=sys.stderr,
-        )
+            logging.exception("")
+        if isinstance(error, OSError) and error.filename is not None:
+            terminal.complain(f"beam-pcc: {error.filename}: {error.strerror}; check the path and the rights")
+            return EXIT_USAGE if error.errno == errno.ENAMETOOLONG else EXIT_FAILED
+        terminal.complain(f"beam-pcc: unexpected {foreign_words(error)}; see the trace with --debug")
         code = EXIT_FAILED
     return code
 
@@ -90,11 +92,8 @@ def _parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 def _log_to_stderr(debug: bool) -> None:
     """Our own progress and warnings; Beam's words, and its tracebacks of what we report in one line, with --debug."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if debug else logging.ERROR,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(terminal.LineFormatter("%(asctime)s %(levelname)s %(message)s", traces=debug))
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if debug else logging.ERROR)
     logging.getLogger("beam_pcc").setLevel(logging.DEBUG if debug else logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.INFO if debug else logging.CRITICAL)

@@ -47,7 +47,7 @@ class PredictionResultCoder(beam.coders.Coder):
 
     def decode(self, encoded: bytes) -> PredictionResult:
         """Inverse of `encode`; the bytes come from this job's own workers."""
-        return PredictionResult(*pickle.loads(encoded))  # noqa: S301
+        return PredictionResult(*pickle.loads(encoded))  # noqa: S301  # nosec B301 - as above
 
     def estimate_size(self, value: PredictionResult) -> int:
         """Bytes of the example's buffers."""

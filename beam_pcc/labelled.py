@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from beam_pcc import schemas
-from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.sources.files import reason
 from beam_pcc.text_validation import has_visible
 from beam_pcc.validation import as_text, check_input, validate
 
@@ -100,7 +102,7 @@ def same(text: str) -> str:
 
 def _table(path: str) -> pa.Table:
     json_lines = path.endswith(".jsonl")
-    files = sorted(glob.glob(path)) if glob.has_magic(path) else [path]  # noqa: PTH207 - also of absolute ones
+    files = sorted(glob.glob(path)) if glob.has_magic(path) and not Path(path).is_file() else [path]  # noqa: PTH207 - also of absolute ones
     try:
         if not files:
             raise FileNotFoundError("no file matches")
@@ -109,15 +111,15 @@ def _table(path: str) -> pa.Table:
             pyarrow.json.read_json(file, read_options=options) if json_lines else pq.read_table(file) for file in files
         ]
         return pa.concat_tables(tables, promote_options="default")
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         kind = "JSONL" if json_lines else "Parquet"
-        raise ConfigurationError(f"--data {path} cannot be read as {kind}: {one_line(error, 160)}") from None
+        raise ConfigurationError(f"--data {path} cannot be read as {kind}: {reason(error, kind)}") from None
 
 
 def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
     if text_column not in table.column_names:
         raise ConfigurationError(
-            f"--data {path} has no column {text_column} (its columns: {', '.join(table.column_names[:8])}); "
+            f"--data {path} has no column {text_column}{_columns(table, path)}; "
             "name the column of messages with --text_column"
         )
     column = table[text_column]
@@ -131,11 +133,18 @@ def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
     return Labelled(labels, texts=tuple(texts[row] for row in kept), dropped=len(texts) - len(kept))
 
 
+def _columns(table: pa.Table, path: str) -> str:
+    """A Parquet file's own columns; JSONL has none but the keys of its rows, which are content."""
+    return "" if path.endswith(".jsonl") else f" (its columns: {', '.join(table.column_names[:8])})"
+
+
 def _vectors(table: pa.Table, path: str) -> Labelled:
     if "timestamp" not in table.column_names:
         epoch = dt.datetime.fromtimestamp(0, dt.timezone.utc)
         table = table.append_column("timestamp", pa.array([epoch] * len(table), pa.timestamp("us", "UTC")))
     try:
+        if path.endswith(".jsonl"):
+            table = table.select([name for name in (*schemas.INPUT_COLUMNS, "intent") if name in table.column_names])
         check_input(table.schema, f"--data {path}")
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
@@ -153,12 +162,12 @@ def _vectors(table: pa.Table, path: str) -> Labelled:
 
 
 def _check_labels(labels: Labels, path: str) -> None:
-    for name in np.unique(labels):
+    for name, rows in zip(*np.unique(labels, return_counts=True), strict=True):
         if name not in (schemas.PC, schemas.NOT_PC) and not (
             name.startswith(schemas.SUBTYPE_PREFIX) and len(name) > len(schemas.SUBTYPE_PREFIX)
         ):
             raise ConfigurationError(
-                f"--data {path}: intent '{one_line(name, 40)}' is none of PC, NOT_PC, PC/<subtype>; correct it"
+                f"--data {path}: an intent is none of PC, NOT_PC, PC/<subtype> ({rows:,} rows); correct it"
             )
 
 

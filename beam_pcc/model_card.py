@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import numpy as np
 
 from beam_pcc import charts, evaluation
-from beam_pcc.errors import one_line
 from beam_pcc.models.metadata import SCORE_BINS, ModelMetadata
 from beam_pcc.models.scoring import Floats
+from beam_pcc.terminal import printable
 
 _NAMES = {
     "roc_auc": "ROC-AUC",
@@ -56,25 +59,30 @@ def card(about: ModelMetadata) -> str:
     """The card of one version."""
     on = about.trained_on
     lines = [
-        f"# Model card: {about.version}",
+        f"# Model card: {text(about.version)}",
         "",
         "Says of a customer-support case whether it is a privacy case or not. `PC`: the customer asks to see, delete,",
         "correct or move the data held about them, objects to its use, or complains of its handling; else `NOT_PC`.",
-        f"A calibrated logistic regression on {about.feature_count} values ({about.embedding_model}).",
+        f"A calibrated logistic regression on {about.feature_count} values ({text(about.embedding_model)}).",
         "",
-        f"- trained at {about.trained_at}, on {on['rows']:,} rows of `{one_line(on['data'], 80)}`, of them "
+        f"- trained at {text(about.trained_at)}, on {on['rows']:,} rows of {code(on['data'])}, of them "
         f"{on['holdout']:,} held out; left out: {on['dropped']:,} unfit, {on['duplicates']:,} duplicates, "
         f"{on['contradicting']:,} that contradict one another",
         f"- threshold of P(PC): {about.threshold:.3f}{_why(about)}",
-        f"- SHA-256 of the model file: `{about.sha256}`",
+        f"- SHA-256 of the model file: {code(about.sha256)}",
     ]
     if about.features is not None:
         terms = about.features.tfidf
         lines.append(
-            f"- reads text: encoder `{about.features.encoder_sha256[:16]}`, {len(terms.terms)} TF-IDF terms "
-            f"({terms.analyzer}, {terms.ngrams[0]} to {terms.ngrams[1]})"
+            f"- reads text: encoder {code(about.features.encoder_sha256[:16])}, {len(terms.terms)} TF-IDF terms "
+            f"({text(terms.analyzer)}, {terms.ngrams[0]} to {terms.ngrams[1]})"
         )
-    lines += ["- " + ", ".join(f"{name} {version}" for name, version in about.libraries.items()), "", "## Hold-out", ""]
+    lines += [
+        "- " + ", ".join(f"{text(name)} {text(version)}" for name, version in about.libraries.items()),
+        "",
+        "## Hold-out",
+        "",
+    ]
     lines += [
         "PC against NOT_PC, by a model that learnt from the other rows only (this version then learnt from all, in the",
         "same way); 95 % intervals by bootstrap.",
@@ -84,8 +92,14 @@ def card(about: ModelMetadata) -> str:
     ]
     for name, value in about.metrics.items():
         low, high = about.intervals[name]
-        lines.append(f"| {_NAMES[name]} | {value:.3f} | {low:.3f} to {high:.3f} |")
-    lines += ["", "| label | rows |", "|---|---|", *(f"| {label} | {n:,} |" for label, n in on["labels"].items()), ""]
+        lines.append(f"| {text(_NAMES.get(name, name))} | {value:.3f} | {low:.3f} to {high:.3f} |")
+    lines += [
+        "",
+        "| label | rows |",
+        "|---|---|",
+        *(f"| {text(label)} | {n:,} |" for label, n in on["labels"].items()),
+        "",
+    ]
     lines += [
         "![Scores of the hold-out: blue PC, yellow NOT_PC, dashed the threshold](scores.svg)",
         "![Calibration: dashed is ideal](calibration.svg)",
@@ -99,6 +113,29 @@ def card(about: ModelMetadata) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+_MARKUP = re.compile(
+    r"[\\`*\[\]|~<>&@]"
+    r"|(?<![^\W_])_|_(?![^\W_])"  # not within a word, where it is no emphasis
+    r"|:(?=//)|(?<=www)\."  # what a page would make a link of
+)
+_ENTITIES = set("<>&")
+
+
+def text(value: object) -> str:
+    """Any value as plain text of a Markdown page that is shown as HTML: no markup, no link, on one line."""
+    line = _cut(printable(value), 200)
+    return _MARKUP.sub(lambda found: html.escape(found[0]) if found[0] in _ENTITIES else f"\\{found[0]}", line)
+
+
+def code(value: object) -> str:
+    """Any value as a code span; the marks of the span itself cannot be in it."""
+    return f"`{_cut(printable(value), 80).replace('`', chr(39)).strip() or ' '}`"
+
+
+def _cut(line: str, limit: int) -> str:
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def _why(about: ModelMetadata) -> str:

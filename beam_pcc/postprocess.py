@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,9 +73,14 @@ def postprocess(
     not_scored = rejected(
         cases.column("case_id").take(pa.array(failed, pa.int64())),
         reasons,
-        [scores.errors[r] for r in failed],
+        [_without_words(scores.errors[r]) for r in failed],
     )
     return predictions, not_scored
+
+
+def _without_words(error: str) -> str:
+    """Of what a model raised, its kind: its words may quote the values of the row."""
+    return re.sub(r"^(\w+): .*", r"the model raised \1", error)
 
 
 def _notes(probability: np.ndarray, blocks: np.ndarray | None, threshold: float, review_band: float) -> pa.StringArray:

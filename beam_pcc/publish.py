@@ -26,6 +26,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_pcc import errors, schemas
 from beam_pcc.drift import shifts
 from beam_pcc.models.metadata import Baseline
+from beam_pcc.private_files import make_private
+from beam_pcc.shielding import shielded
 from beam_pcc.staging import StagingArea
 from beam_pcc.statistics import RunStats, psi
 from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, Warehouse
@@ -184,6 +186,7 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
     return Outcome(row, refused=bool(violations), dry_run=rules.dry_run)
 
 
+@shielded
 class StageRows(beam.DoFn):
     """Writes a bundle's RecordBatches to one uniquely named Parquet file and passes on its StagedFile.
 
@@ -197,6 +200,10 @@ class StageRows(beam.DoFn):
         self._schema = schema
         self._close: Callable[[], StagedFile] | None = None
         self._writer: pq.ParquetWriter | None = None
+
+    def setup(self) -> None:
+        """A worker of its own has the umask of whoever started it."""
+        make_private()
 
     def start_bundle(self) -> None:
         """Nothing is open yet."""
@@ -223,6 +230,7 @@ class StageRows(beam.DoFn):
             yield WindowedValue(StagedFile(self._kind, self._uri, self._rows), window.max_timestamp(), [window])
 
 
+@shielded
 class Publish(beam.DoFn):
     """The last step of the graph, run once: the list of all staged files in, the Outcome out."""
 
@@ -232,6 +240,10 @@ class Publish(beam.DoFn):
         self._area = area
         self._rules = rules
         self._duplicates = Metrics.counter("pcc", f"rows_rejected_{schemas.DUPLICATE_CASE_ID}")
+
+    def setup(self) -> None:
+        """As of `StageRows`: the DuckDB file, and what it puts aside, hold cases."""
+        make_private()
 
     def process(self, files: list[StagedFile], stats: RunStats) -> Iterator[Outcome]:
         """Publish, unless an earlier attempt at this step of this run did."""

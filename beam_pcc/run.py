@@ -20,16 +20,18 @@ from beam_pcc import pipeline as graph
 from beam_pcc.errors import ConfigurationError, PccError, RunError, from_runner
 from beam_pcc.features import TextMode
 from beam_pcc.models.registry import ModelVersion, Registry
+from beam_pcc.private_files import private_files
 from beam_pcc.publish import Outcome, Rules, monitoring_row, read_outcome
 from beam_pcc.run_ids import new_run_id, started_at
 from beam_pcc.settings import RunSettings
 from beam_pcc.sources import read_cases
 from beam_pcc.staging import StagingArea, heal
+from beam_pcc.terminal import logger
 from beam_pcc.text_mode import text_mode
 from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run, Warehouse, prepare_tables
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _PATIENCE_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
 _Models: TypeAlias = "tuple[ModelVersion, ModelVersion | None]"  # the run's, and the one in its shadow
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -48,6 +50,7 @@ def _signals_put_back() -> Iterator[None]:
 
 
 @_signals_put_back()
+@private_files()
 def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
     """Score and publish one partition.
 
@@ -97,7 +100,8 @@ def prepare_job(settings: RunSettings, options: PipelineOptions) -> str:
     identity, warehouse, area = _start(settings)
     warehouse.check()
     try:
-        identity, models, text, read = _check(settings, identity, warehouse, area)
+        with private_files():  # and not the job itself: it holds no case, and Flink may be another user
+            identity, models, text, read = _check(settings, identity, warehouse, area)
         _wire(settings, options, warehouse, identity, area, models, text, read).run().wait_until_finish()
     except BaseException as error:
         area.remove()

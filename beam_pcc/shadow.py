@@ -11,6 +11,7 @@ from apache_beam.ml.inference.base import PredictionResult
 from beam_pcc import schemas
 from beam_pcc.models import scoring
 from beam_pcc.models.registry import ModelVersion
+from beam_pcc.shielding import shielded
 from beam_pcc.statistics import RunStats, ShadowStats, score_histogram
 
 
@@ -22,6 +23,7 @@ def compare(own: scoring.Floats, other: scoring.Floats, *, own_threshold: float,
     return ShadowStats(len(own), flipped, score_histogram(own), score_histogram(other))
 
 
+@shielded
 class CompareShadow(beam.DoFn):
     """PredictionResult -> RunStats: scores the same cases with the shadow model.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import logging
+import os
+import shutil
 from dataclasses import dataclass
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
@@ -11,8 +13,9 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.errors import ConfigurationError, RunError, one_line
 from beam_pcc.run_ids import started_at
+from beam_pcc.terminal import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _BEGUN = "begun"
 _OUTCOME = "outcome.json"
 KEEP = dt.timedelta(days=1)  # how long a dead run's files are kept: longer than any run lasts
@@ -64,28 +67,15 @@ class StagingArea:
 
     def remove(self) -> None:
         """Remove the run's folder; it may be gone already."""
-        folder = FileSystems.join(self.root, self.run_id)
         try:
-            found = FileSystems.match([FileSystems.join(folder, "**")])[0].metadata_list
-        except BeamIOError:  # no such bucket, or none to be seen; what there is goes with a later run
-            return
-        try:
-            files = [file.path for file in found]
-            if files:
-                FileSystems.delete(files)
-            if FileSystems.exists(folder):  # a folder of its own is there on disks, not in buckets
-                FileSystems.delete([folder])
+            _remove_folder(str(FileSystems.join(self.root, self.run_id)))
         except Exception as error:  # each filesystem has its own errors; the next run tries again
             _log.warning("staged files of %s stay behind: %s", self.run_id, error)
 
 
 def staged_runs(root: str) -> set[str]:
     """The ids of the runs that have files below `root`."""
-    try:
-        found = FileSystems.match([FileSystems.join(root, "*", "*")])[0].metadata_list
-    except BeamIOError:
-        return set()
-    return {FileSystems.split(FileSystems.split(file.path)[0])[1] for file in found}
+    return _folders(root)
 
 
 def heal(root: str, now: dt.datetime) -> list[str]:
@@ -97,3 +87,33 @@ def heal(root: str, now: dt.datetime) -> list[str]:
             StagingArea(root, run_id).remove()
             old.append(run_id)
     return old
+
+
+# Beam's match and delete take every name for a pattern, and a name may have `[`, `*` or `?` in it. So what is ours is
+# listed by its folder: on a disk by the operating system, elsewhere by the prefix that ends in a slash.
+
+
+def _folders(root: str) -> set[str]:
+    """The names of the folders in `root`; none if it is not there."""
+    if "://" not in root:
+        with contextlib.suppress(OSError):
+            return {entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)}
+        return set()
+    prefix = root.rstrip("/") + "/"
+    try:
+        files = [file.path for file in FileSystems.get_filesystem(prefix)._list(prefix)]
+    except BeamIOError:  # no such bucket, or none to be seen
+        return set()
+    return {name for file in files if "/" in (rest := file.removeprefix(prefix)) and (name := rest.partition("/")[0])}
+
+
+def _remove_folder(folder: str) -> None:
+    if "://" not in folder:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+    else:
+        prefix = folder.rstrip("/") + "/"
+        FileSystems.delete([prefix])  # with the slash, Google's names are a prefix and no pattern
+        left = sum(1 for _ in FileSystems.get_filesystem(prefix)._list(prefix))  # it does not say what it could not
+        if left:
+            raise OSError(f"{left} of them cannot be deleted")

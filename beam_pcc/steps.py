@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,11 +17,13 @@ from apache_beam.pvalue import TaggedOutput
 from beam_pcc import drift, schemas, statistics
 from beam_pcc.features import Featurizer, featurize
 from beam_pcc.postprocess import postprocess
+from beam_pcc.shielding import shielded
 from beam_pcc.statistics import RunStats
+from beam_pcc.terminal import logger
 from beam_pcc.text_validation import validate_texts
 from beam_pcc.validation import validate
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 NAMESPACE = "pcc"  # of the Beam counters; Flink shows them as pcc.<name>
 _PROGRESS_SECONDS = 10.0
 
@@ -40,6 +41,7 @@ def _rejects(rejected: pa.RecordBatch) -> Counter[str]:
     return reasons
 
 
+@shielded
 class Validate(beam.DoFn):
     """Input rows -> CASES; tags `rejected` (STAGED_REJECTED), `stats` (RunStats) and, of messages, `texts` (TEXTS)."""
 
@@ -65,6 +67,7 @@ class Validate(beam.DoFn):
             yield cases
 
 
+@shielded
 class Featurize(beam.DoFn):
     """TEXTS -> CASES; tags `rejected` (texts that no vector could be made of) and `stats`."""
 
@@ -82,6 +85,7 @@ class Featurize(beam.DoFn):
             yield cases
 
 
+@shielded
 class Label(beam.DoFn):
     """PredictionResult -> STAGED_PREDICTIONS; tags `rejected` (rows the model cannot score) and `stats`."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from beam_pcc.errors import LostSightError, PccError
 from beam_pcc.publish import Outcome
+from beam_pcc.terminal import printable
 
 
 def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
@@ -38,7 +39,7 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
         lines.append(f"  refused     {row['error_message']}")
     if not outcome.dry_run:
         lines += ["", *_where(warehouse, row, command)]
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -69,6 +70,10 @@ def _where(warehouse: str, row: Mapping[str, Any], command: str) -> list[str]:
 
 def day_line(day: dt.date, outcome: Outcome | PccError) -> str:
     """One day of a backfill in one line."""
+    return printable(_day_line(day, outcome))
+
+
+def _day_line(day: dt.date, outcome: Outcome | PccError) -> str:
     if isinstance(outcome, PccError):
         state = "unknown" if isinstance(outcome, LostSightError) else "failed"
         return f"{day:%Y%m%d}  {state:<9}  {outcome}"

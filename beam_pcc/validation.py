@@ -53,8 +53,14 @@ def check_input(schema: pa.Schema, where: str, text_column: str | None = None) -
         fits, kinds = accepted[name]
         kind = schema.field(name).type
         if not fits(kind):
-            raise SourceError(f"{where}: column {name} is {kind}, not {kinds}; convert it")
+            raise SourceError(f"{where}: column {name} is {_name(kind)}, not {kinds}; convert it")
     return wanted
+
+
+def _name(kind: pa.DataType) -> str:
+    """The name of a type, without the names of fields in it: where rows became structs, those were keys of rows."""
+    name = str(kind)
+    return name.partition("<")[0] if any(word in name for word in ("struct", "map", "union")) else name
 
 
 def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:

@@ -109,7 +109,7 @@ def test_a_column_of_numbers_is_no_text(tmp_path: Path) -> None:
 
 def test_a_wrong_label_is_told_without_the_text(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [*ROWS, {"text": SECRET, "intent": "privacy"}])
-    assert "intent 'privacy' is none of PC, NOT_PC, PC/<subtype>" in refusal(path)
+    assert "an intent is none of PC, NOT_PC, PC/<subtype> (1 rows)" in refusal(path)
 
 
 def test_a_broken_line_is_told_without_the_text(tmp_path: Path) -> None:

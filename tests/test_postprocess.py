@@ -113,16 +113,17 @@ def test_the_note_of_a_linear_model_names_both_blocks_the_stronger_first() -> No
     ]
 
 
-def test_a_case_that_the_model_cannot_score_is_rejected_with_the_models_words() -> None:
+def test_a_case_that_the_model_cannot_score_is_rejected_with_the_kind_of_error() -> None:
     predictions, rejected = label(
-        [[0.9, 0.1], [0, 0], [0.2, 0.8], [0, 0]], errors={3: "ValueError: late", 1: "ValueError: early"}
+        [[0.9, 0.1], [0, 0], [0.2, 0.8], [0, 0]],
+        errors={3: "ValueError: late", 1: "ValueError: early"},
     )
 
     assert column(predictions, "case_id") == ["c0", "c2"]
     assert column(predictions, "confidence") == [0.9, 0.8]
     assert [tuple(row.values()) for row in rejected] == [
-        ("c1", schemas.MODEL_ERROR, "ValueError: early"),
-        ("c3", schemas.MODEL_ERROR, "ValueError: late"),
+        ("c1", schemas.MODEL_ERROR, "the model raised ValueError"),
+        ("c3", schemas.MODEL_ERROR, "the model raised ValueError"),
     ]
 
 

@@ -1,7 +1,9 @@
 """The report: one file, nothing fetched, readable on a phone; opened in a real browser."""
 
 import datetime as dt
+import html
 import json
+import math
 import os
 import re
 import shutil
@@ -10,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from beam_pcc import cli, schemas
@@ -151,6 +154,63 @@ def test_what_a_row_says_is_text_and_no_markup() -> None:
     assert "<script" not in said
 
 
+TEXTS = {
+    "script": '<script>document.title = "ran"</script>',
+    "image": '"><img src=x onerror=\'document.title = "ran"\'>',
+    "quotes": """' onmouseover='x' " autofocus onfocus="document.title='ran'""",
+    "svg": "</svg></title></style><svg/onload=document.title='ran'>",
+    "link": "[click](javascript:document.title='ran') <https://example.com>",
+    "entity": "&lt;script&gt; &#60;b&#62;",
+    "newlines": "first\nsecond\r\nthird\u2028fourth",
+    "direction": "\u202egnp.exe \u2066x\u2069 \x1b[31mred\x1b]0;t\x07 \x9b2J",
+    "surrogate": "\ud800 \x00",
+    "long": "x" * 100_000,
+    "wrong JSON": '{"empty_text": ',
+    "deep JSON": "[" * 1_000,
+    "other JSON": json.dumps({"<b>": -1, "x": "1e9", "y": None, "z": [1], "w": float("nan")}),
+    "hostile keys": json.dumps({"<script>document.title='ran'</script>": 1, "\u202e": 2}),
+    "huge JSON": json.dumps([10**400] * 10),
+    "strings for counts": json.dumps(["1"] * 10),
+    "empty": "",
+}
+OTHERS = [None, math.nan, math.inf, -math.inf, -1, 1e308, 5e-324, 10**40, 2**63 - 1, True, b"\xff", [], {}, object()]
+HOSTILE = [*TEXTS.items(), *((repr(value), value) for value in OTHERS)]
+UNLIKE = "unreadable"
+
+
+@pytest.mark.parametrize("column", schemas.MONITORING.names)
+def test_a_hostile_value_in_a_column_is_text(column: str) -> None:
+    """Whatever stands in one column, alone or among sound runs: a whole page, and no tag that ours does not have."""
+    tags = set(re.findall(r"<(\w+)", report(RUNS, "x") + report([RUNS[0]], "x")))
+    for name, value in HOSTILE:
+        bad = run_row(3, **{column: value})
+        for runs in ([bad], [bad, *RUNS], [*RUNS, bad]):
+            said = report(runs, "pcc.duckdb")
+            assert Page(said).open == [], name
+            assert set(re.findall(r"<(\w+)", said)) <= tags, name
+            assert said.replace("\n", "").isprintable(), name
+            said.encode()
+            assert len(said) < 400_000, name
+
+
+@pytest.mark.parametrize("column", schemas.MONITORING.names)
+def test_a_value_that_does_not_fit_its_column_is_unreadable(column: str) -> None:
+    misfit = "no number" if pa.types.is_integer(schemas.MONITORING.field(column).type) else object()
+    last = run_row(3, **{column: misfit})
+    assert UNLIKE not in words([run_row(3)])
+    if column not in ("ingestion_time",):  # which is not shown
+        assert UNLIKE in words([last]), column
+
+
+def test_a_table_that_lacks_columns_has_a_report() -> None:
+    assert "Partition -" in words([{}, {"status": "success"}])
+
+
+def test_a_status_of_another_version_is_text() -> None:
+    said = report([run_row(3, status="<b onclick=x>paused</b>")], "pcc.duckdb")
+    assert "&lt;b onclick=x&gt;paused&lt;/b&gt;" in said
+
+
 def test_no_runs_are_no_report() -> None:
     with pytest.raises(ValueError, match="no run"):
         report([], "pcc.duckdb")
@@ -196,6 +256,23 @@ def test_a_browser_shows_it_without_scrolling_sideways(browser: str, tmp_path: P
     assert measured["smallest"] >= 9
     assert measured["drawn"] > 20
     assert "Partition 2026-11-26" in shown
+
+
+def test_no_script_runs_in_a_browser_whatever_the_table_holds(browser: str, tmp_path: Path) -> None:
+    """Without the page's own policy: what keeps scripts out is that nothing is markup."""
+    hostile = [run_row(3, **{column: value}) for column in schemas.MONITORING.names for _, value in HOSTILE]
+    everywhere = run_row(4, **dict.fromkeys(schemas.MONITORING.names, TEXTS["script"]))
+    for number, runs in enumerate((hostile[:350], [*hostile[-350:], everywhere])):
+        page = tmp_path / f"report{number}.html"
+        text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report(runs, TEXTS["image"]))
+        page.write_text(text.replace("</body>", f"{MEASURE.replace('document.title =', 'document.body.id =')}</body>"))
+        shown = opened(browser, tmp_path, "--window-size=1200,900", "--dump-dom", page=page)
+
+        assert "<title>beam_pcc: partition" in shown
+        measured = json.loads(html.unescape(re.search(r'<body id="([^"]*)"', shown)[1]))  # type: ignore[index]
+        assert measured["wide"] <= 0
+        assert shown.count("<script") == 1
+        assert shown.count("<tr") > 300
 
 
 def test_a_screenshot_can_be_taken(browser: str, tmp_path: Path) -> None:

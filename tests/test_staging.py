@@ -1,5 +1,7 @@
 """Where a run stages its rows is tried before it reads any."""
 
+import datetime as dt
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -40,3 +42,48 @@ def test_what_was_begun_is_removed_with_the_rest(tmp_path) -> None:
     area.remove()
 
     assert not list(tmp_path.iterdir())
+
+
+HOSTILE = ["[ab]", "a*", "?", "[!x]", "**", "[", "a]b", " ", "new\nline", "{x,y}", "~", "$HOME", "-rf"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_folder_whose_name_is_a_pattern_is_removed_alone(tmp_path: Path, name: str) -> None:
+    for other in ("a", "b", "ab", "x"):
+        (tmp_path / other / "run").mkdir(parents=True)
+        (tmp_path / other / "run" / "kept").touch()
+    area = StagingArea(str(tmp_path / name), "run")
+    area.begin()
+    (tmp_path / name / "run" / "export" / "deep").mkdir(parents=True)
+    (tmp_path / name / "run" / "export" / "deep" / "cases").touch()
+
+    area.remove()
+
+    assert not (tmp_path / name / "run").exists()
+    assert len(list(tmp_path.rglob("kept"))) == 4
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_dead_run_is_removed_from_such_a_folder(tmp_path: Path, name: str) -> None:
+    dead = "20261120-20261120T020000Z-0000000a"
+    for run_id in (dead, "not-a-run"):
+        StagingArea(str(tmp_path / name), run_id).begin()
+    StagingArea(str(tmp_path / "b"), dead).begin()
+    now = dt.datetime(2026, 11, 20, 2, tzinfo=dt.timezone.utc) + staging.KEEP + dt.timedelta(minutes=1)
+
+    assert staging.heal(str(tmp_path / name), now) == [dead]
+
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["not-a-run"]
+    assert (tmp_path / "b" / dead).exists()
+
+
+def test_a_link_in_a_staging_folder_is_removed_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").touch()
+    area = StagingArea(str(tmp_path / "staging"), "run")
+    area.begin()
+    (tmp_path / "staging" / "run" / "link").symlink_to(tmp_path / "elsewhere")
+
+    area.remove()
+
+    assert (tmp_path / "elsewhere" / "kept").exists()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from beam_pcc.errors import EXIT_USAGE
+from beam_pcc.errors import EXIT_USAGE, error_line
 
 EXIT_CODES = """exit codes:
   0  published, or the partition is empty
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line, exit code 2."""
-        self.exit(EXIT_USAGE, f"beam-pcc: {message}; see {self.prog} --help\n")
+        self.exit(EXIT_USAGE, f"{error_line(f'beam-pcc: {message}; see {self.prog} --help')}\n")
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"

@@ -8,6 +8,7 @@ from pathlib import Path
 from beam_pcc import settings
 from beam_pcc.commands import Commands, command
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
@@ -38,5 +39,5 @@ def _report(flags: argparse.Namespace) -> int:
         output.write_text(report(runs, flags.warehouse), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"--output {output} cannot be written: {error.strerror or error}") from None
-    print(f"{output}: {len(runs)} {'run' if len(runs) == 1 else 'runs'}")
+    say(f"{output}: {len(runs)} {'run' if len(runs) == 1 else 'runs'}")
     return 0

@@ -9,6 +9,7 @@ from beam_pcc.commands import Commands, called_as, command, kubernetes
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError
 from beam_pcc.flags import add_partition_argument, add_run_arguments
 from beam_pcc.gcp.names import SourceTable
+from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
@@ -31,7 +32,7 @@ def _run(flags: argparse.Namespace) -> int:
     from beam_pcc.summary import summary
 
     outcome = run(given, beam_options(flags.beam_arguments))
-    print(summary(outcome, given.warehouse, called_as()))
+    say(*summary(outcome, given.warehouse, called_as()).splitlines())
     return outcome.exit_code
 
 
@@ -43,7 +44,7 @@ def _backfill(flags: argparse.Namespace) -> int:
 
     dates = days(first, last)
     if flags.on_kubernetes:
-        return kubernetes.backfill(flags, dates, lambda *ended: print(day_line(*ended), flush=True))
+        return kubernetes.backfill(flags, dates, lambda *ended: say(day_line(*ended), flush=True))
     given = [settings.RunSettings.from_flags(flags, partition=day) for day in dates]
     source = given[0].source
     if source.startswith("bq://"):
@@ -53,7 +54,5 @@ def _backfill(flags: argparse.Namespace) -> int:
             f"--source {source} would be read anew for each day: put {{partition}} where the day stands"
         )
     beam_options(flags.beam_arguments)
-    good = backfill(
-        given, lambda: beam_options(flags.beam_arguments), lambda *ended: print(day_line(*ended), flush=True)
-    )
+    good = backfill(given, lambda: beam_options(flags.beam_arguments), lambda *ended: say(day_line(*ended), flush=True))
     return 0 if good else EXIT_FAILED

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc.commands import Commands, command, group
+from beam_pcc.private_files import private_files
+from beam_pcc.terminal import say
 
 _WAREHOUSE = "PATH.duckdb | bq://PROJECT.DATASET"
 
@@ -27,11 +29,12 @@ def _tables_create(flags: argparse.Namespace) -> int:
 
     warehouse = open_warehouse(flags.warehouse)
     warehouse.check()
-    plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
+    with private_files():
+        plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
     columns = [f"{table}.{column}" for table, added in plan.add.items() for column in added]
     made, added = ("would make", "would add") if flags.dry_run else ("made", "added")
     changes = [f"{verb} {', '.join(names)}" for verb, names in ((made, plan.create), (added, columns)) if names]
-    print(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
+    say(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
     return 0
 
 
@@ -40,5 +43,5 @@ def _tables_query(flags: argparse.Namespace) -> int:
 
     warehouse = open_warehouse(flags.warehouse)
     warehouse.check()
-    print(warehouse.query(flags.sql))
+    say(*warehouse.query(flags.sql).splitlines())
     return 0

@@ -9,6 +9,8 @@ from beam_pcc import settings
 from beam_pcc.commands import Commands, command
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.flags import add_text_arguments
+from beam_pcc.private_files import private_files
+from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
@@ -56,18 +58,19 @@ def _train(flags: argparse.Namespace) -> int:
         runtime=Runtime(flags.encoder_backend, flags.encoder_threads),
     )
     made = train(flags.data, flags.models, recipe)
-    print(f"{made.version}: trained on {made.trained_on['rows']:,} rows, classes {', '.join(made.classes or ())}")
+    say(f"{made.version}: trained on {made.trained_on['rows']:,} rows, classes {', '.join(made.classes or ())}")
     if made.trained_on["dropped"]:
         what = "a visible text" if flags.text_column else "a valid vector or time"
-        print(f"  left out {made.trained_on['dropped']:,} rows without {what}")
+        say(f"  left out {made.trained_on['dropped']:,} rows without {what}")
     for why, words in (("duplicates", "say again what another says"), ("contradicting", "contradict one another")):
         if made.trained_on[why]:
-            print(f"  left out {made.trained_on[why]:,} rows that {words}")
-    print(f"  hold-out of {made.trained_on['holdout']:,}: {metrics_line(made)}")
-    print(f"  {flags.models.rstrip('/')}/{made.version}  (sha256 {str(made.sha256)[:12]})")
+            say(f"  left out {made.trained_on[why]:,} rows that {words}")
+    say(f"  hold-out of {made.trained_on['holdout']:,}: {metrics_line(made)}")
+    say(f"  {flags.models.rstrip('/')}/{made.version}  (sha256 {str(made.sha256)[:12]})")
     return 0
 
 
+@private_files()
 def _sample(flags: argparse.Namespace) -> int:
     day = settings.parse_partition(flags.partition)
     if flags.rows is not None and flags.rows < 1:
@@ -81,9 +84,9 @@ def _sample(flags: argparse.Namespace) -> int:
             raise ConfigurationError(
                 f"--messages {flags.messages} cannot be read: it must be JSONL with a text in each line"
             ) from None
-        print(f"{flags.output}: {rows:,} messages")
+        say(f"{flags.output}: {rows:,} messages")
         return 0
     rows = flags.rows or 2_000
     synthetic.write(Path(flags.output), rows, day, seed=flags.seed, with_intent=flags.labelled)
-    print(f"{flags.output}: {rows:,} {'labelled ' if flags.labelled else ''}cases")
+    say(f"{flags.output}: {rows:,} {'labelled ' if flags.labelled else ''}cases")
     return 0

@@ -13,18 +13,25 @@ from typing import Any
 
 from beam_pcc.deploy.cluster import Cluster, Resource, as_data
 from beam_pcc.deploy.layer import CRON_JOB
-from beam_pcc.errors import EXIT_FAILED, EXIT_PUBLISHED, ConfigurationError, RunError, one_line
+from beam_pcc.errors import (
+    EXIT_FAILED,
+    EXIT_LOST,
+    EXIT_PUBLISHED,
+    ConfigurationError,
+    LostSightError,
+    RunError,
+    one_line,
+)
 from beam_pcc.partitions import parse_partition
 
 LAUNCHER = "launcher"  # the container
 LAUNCHERS = "app.kubernetes.io/component=launcher"  # the label of its pods
-EXIT_LOST_SIGHT = 4
 MEANINGS = {
     0: "published, or the partition is empty",
     1: "the run failed",
     2: "wrong configuration",
     3: "the audits refused to publish",
-    EXIT_LOST_SIGHT: "the launcher lost sight of a run that may go on",
+    EXIT_LOST: "the launcher lost sight of a run that may go on",
 }
 _POLL = 1.0  # seconds
 _ATTEMPTS = 3  # to read the log of a launcher that has ended
@@ -211,12 +218,6 @@ def follow(cluster: Cluster, name: str, *, logs: bool = True, limit: float | Non
                 f"{cluster.shown('describe', 'job', name)}"
             )
         time.sleep(_POLL)
-
-
-class LostSightError(RunError):
-    """The cluster does not answer any longer; what was started in it may go on."""
-
-    exit_code = EXIT_LOST_SIGHT
 
 
 def _state(cluster: Cluster, name: str) -> JobState | None:

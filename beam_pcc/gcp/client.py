@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,10 +98,14 @@ def _reason(error: Any) -> str | None:
 
 
 def _said(error: BaseException) -> str:
-    """The error's own words, without the address that was called."""
+    """The error's own words, without the address that was called; of a value that did not fit only the error's kind."""
     message = getattr(error, "message", None) or str(error) or type(error).__name__
     for line in str(message).splitlines():
         words = line.partition("prettyPrint=false: ")[2] or line
         if words.strip():
-            return one_line(words, 200)
+            return type(error).__name__ if _QUOTES.search(words) else one_line(words, 200)
     return type(error).__name__
+
+
+# What Google says of a row that it cannot take quotes the row: "Could not parse 'words of a case' as INT64".
+_QUOTES = re.compile(r"\b(pars|convert|cast|decod|malformed|bad \w+ value|invalid \w+ value|row )", re.IGNORECASE)

@@ -14,6 +14,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 from beam_pcc import schemas
 from beam_pcc.models import scoring
 from beam_pcc.models.registry import ModelVersion
+from beam_pcc.shielding import shielded
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
         self._version = version
         self._review_band = review_band
 
+    @shielded
     def load_model(self) -> LoadedModel:
         """Read, check and load the model file. Raises ModelError.
 
@@ -49,6 +51,7 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
         estimator = self._version.file.load()
         return LoadedModel(estimator, scoring.LinearExplainer.of(estimator, self._version.classes))
 
+    @shielded
     def run_inference(
         self,
         batch: Sequence[pa.RecordBatch],

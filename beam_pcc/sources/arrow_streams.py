@@ -12,6 +12,7 @@ from google.cloud import bigquery_storage
 from beam_pcc.errors import SourceError
 from beam_pcc.gcp.client import explained, stream_retry
 from beam_pcc.gcp.names import TableId
+from beam_pcc.shielding import shielded
 
 _MAX_STREAMS = 1_000  # the API's own limit
 
@@ -58,6 +59,7 @@ class ReadArrowStreams(beam.PTransform):
             | "ReadStream" >> beam.FlatMap(self._read).with_output_types(pa.RecordBatch)
         )
 
+    @shielded
     def _open(self, restriction: str) -> list[_Stream]:
         """The session's streams; none if the table has no rows."""
         table = self._table
@@ -81,6 +83,7 @@ class ReadArrowStreams(beam.PTransform):
             )
         return [_Stream(stream.name, session.arrow_schema.serialized_schema) for stream in session.streams]
 
+    @shielded
     def _read(self, stream: _Stream) -> Iterator[pa.RecordBatch]:
         schema = pa.ipc.read_schema(pa.py_buffer(stream.arrow_schema))
         with explained(f"--source table {self._table}", SourceError):

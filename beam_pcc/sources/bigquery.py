@@ -21,6 +21,7 @@ from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
 from beam_pcc.settings import ReadMethod
+from beam_pcc.shielding import shielded
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
 from beam_pcc.validation import check_input
 
@@ -171,6 +172,7 @@ class ReadTable(beam.PTransform):
         )
 
 
+@shielded
 class RowsToBatches(beam.DoFn):
     """Rows as dicts -> RecordBatches of at most `batch_rows` rows; a bundle's last batch may be smaller."""
 

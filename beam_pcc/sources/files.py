@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import glob
 import io
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -19,6 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc.shielding import shielded
 from beam_pcc.validation import check_input
 
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
@@ -59,7 +63,9 @@ class _Part(NamedTuple):
 
 def _match(pattern: str) -> list[str]:
     try:
-        found = sorted(f.path for f in FileSystems.match([pattern])[0].metadata_list)
+        found = (
+            [pattern] if _is_file(pattern) else sorted(f.path for f in FileSystems.match([pattern])[0].metadata_list)
+        )
     except Exception as error:  # a filesystem raises what it likes
         raise ConfigurationError(f"--source {pattern} cannot be listed: {one_line(error, 160)}") from None
     if not found:
@@ -70,6 +76,11 @@ def _match(pattern: str) -> list[str]:
                 f"--source {file} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
             )
     return found
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path that looks like a pattern is the name of a file on this disk."""
+    return glob.has_magic(path) and "://" not in path and Path(path).is_file()
 
 
 def _is_parquet(file: str) -> bool:
@@ -85,10 +96,33 @@ def _explained(file: str, kind: str) -> Iterator[None]:
         raise SourceError(f"{file} is gone since the run started; run again") from None
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         raise SourceError(
-            f"{file} cannot be read as {kind} ({one_line(error, 160)}); it may be cut off: write it again"
+            f"{file} cannot be read as {kind} ({reason(error, kind)}); it may be cut off: write it again"
         ) from None
 
 
+def reason(error: Exception, kind: str) -> str:
+    """What a reader's error says of the file, without what it quotes of a row.
+
+    Parquet's speak of the file's own structure. JSON's quote values and keys, so only their place is taken.
+    """
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.partition(':')[0]} at character {error.pos} of its line"
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    if kind == "Parquet" or (isinstance(error, OSError) and not isinstance(error, pa.ArrowException)):
+        return one_line(error, 160)
+    parsing = re.fullmatch(
+        r"JSON parse error: (?:Column\((.*)\) (.+)|([A-Z][a-z ]+)\.?) in row (\d+)", str(error), re.DOTALL
+    )
+    if parsing is None:
+        return type(error).__name__
+    path, happened, fault, row = parsing.groups()
+    column = path and path.split("/")[1]
+    named = f"its {column}" if column in schemas.INPUT_COLUMNS else "a value"
+    return f"{f'{named} {happened}' if path else fault} in row {row} of a block"
+
+
+@shielded
 def _parts(file: str, text_column: str | None) -> Iterator[_Part]:
     if not _is_parquet(file):
         yield _Part(file, 0)
@@ -99,6 +133,7 @@ def _parts(file: str, text_column: str | None) -> Iterator[_Part]:
             yield _Part(file, row_group)
 
 
+@shielded
 def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
     if _is_parquet(part.file):
         with _explained(part.file, "Parquet"), _parquet(part.file) as parquet:
@@ -199,7 +234,9 @@ def _jsonl_schema(lines: Iterator[bytes], file: str, text_column: str | None) ->
     wanted = schemas.INPUT_COLUMNS if text_column is None else ("case_id", text_column, "timestamp")
     missing = [name for name in wanted if name not in row]
     if missing:
-        raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {', '.join(list(row)[:8])})")
+        # Its other keys are content, like its values, and are not told.
+        has = ", ".join(name for name in wanted if name in row) or "none of those that are read"
+        raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {has})")
     has_vector = "embedding_vector" in row
     case_id, vector = row["case_id"], row.get("embedding_vector")
     while (case_id is None or (has_vector and vector is None)) and (row := next(rows, None)) is not None:

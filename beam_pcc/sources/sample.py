@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from beam_pcc import synthetic
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.shielding import shielded
 
 
 class ReadSample(beam.PTransform):
@@ -35,6 +36,7 @@ class ReadSample(beam.PTransform):
             | "MakeRows" >> beam.FlatMap(self._read).with_output_types(pa.RecordBatch)
         )
 
+    @shielded
     def _read(self, chunk: int) -> Iterator[pa.RecordBatch]:
         cases = synthetic.cases(self._rows, self._partition, chunk=chunk, seed=self._seed)
         for start in range(0, cases.num_rows, self._batch_rows):

@@ -9,7 +9,6 @@ import contextlib
 import datetime as dt
 import functools
 import hashlib
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,12 +22,13 @@ from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.gcp.client import RETRY_TIMEOUT, client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
+from beam_pcc.terminal import logger
 from beam_pcc.warehouse import bigquery_sql as sql
 from beam_pcc.warehouse import bigquery_tables as tables
 from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, TablePlan
 from beam_pcc.warehouse.bigquery_jobs import Jobs
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _KINDS: dict[StagedKind, Any] = {"predictions": schemas.STAGED_PREDICTIONS, "rejected": schemas.STAGED_REJECTED}
 _STAGING_EXPIRY = dt.timedelta(days=1)
 LOCK = "pcc_publish_lock"
@@ -99,6 +99,10 @@ class BigQueryWarehouse:
             raise ConfigurationError(
                 f"--staging gs://BUCKET/FOLDER is needed to publish to {self.address}: "
                 "BigQuery loads from Cloud Storage"
+            )
+        if set(given) & set("*?[]#"):
+            raise ConfigurationError(
+                f"--staging {given}: BigQuery, Beam and Google's tools take * ? [ ] # for patterns; name another folder"
             )
         return given
 
@@ -201,12 +205,18 @@ class BigQueryWarehouse:
         return [dict(one.items()) for one in reversed(found)]
 
     def query(self, sql_text: str) -> str:
-        """Run one query; return its rows as a text table. Names without a dataset are of the warehouse's."""
+        """Run one SELECT; return its rows as a text table. Names without a dataset are of the warehouse's."""
         import duckdb
 
+        tried = bigquery.QueryJobConfig(default_dataset=str(self.dataset), dry_run=True, use_query_cache=False)
         config = bigquery.QueryJobConfig(default_dataset=str(self.dataset))
         with explained("the query", WarehouseError):
             try:
+                kind = self._client.query(sql_text, job_config=tried, retry=self._retry, job_retry=None).statement_type
+                if kind != "SELECT":
+                    raise ConfigurationError(
+                        "tables query runs one SELECT, and nothing that changes something; write one"
+                    )
                 job = self._client.query(sql_text, job_config=config, retry=self._retry, job_retry=None)
                 rows = job.result(retry=self._retry).to_arrow(create_bqstorage_client=False)
             except (exceptions.BadRequest, exceptions.NotFound) as error:

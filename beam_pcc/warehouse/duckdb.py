@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import logging
+import glob
 import random
 import threading
 import time
@@ -18,11 +18,12 @@ import pyarrow as pa
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.terminal import logger
 from beam_pcc.warehouse import duckdb_sql as sql
 from beam_pcc.warehouse import duckdb_tables as tables
 from beam_pcc.warehouse.base import Run, StagedFigures, StagedFile, TablePlan
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 # Between processes the file's own lock keeps order; within one (a runner's threads, a run that was stopped while it
 # publishes) this does.
 _ONE_AT_A_TIME = threading.Lock()
@@ -31,6 +32,17 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "128MB",
     "preserve_insertion_order": "false",
 }
+# For who only reads: nothing but this file is opened, fetched or changed, not even for what does not fit in memory.
+_READ_ONLY: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+    "temp_directory": "",
+}
+# Errors whose words are about the file or the machine. Those of others quote the values that they stumbled on.
+_WITHOUT_VALUES = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException, duckdb.PermissionException)
 
 
 class DuckDBWarehouse:
@@ -52,6 +64,10 @@ class DuckDBWarehouse:
     def check(self) -> None:
         """Refuse a path that cannot be a DuckDB file."""
         path = Path(self.address)
+        if "?" in self.address:  # it would put its log elsewhere: what comes before the ? is the path of that
+            raise ConfigurationError(
+                f"--warehouse {path}: DuckDB takes what follows a ? for options; name another path"
+            )
         if path.is_dir():
             raise ConfigurationError(f"--warehouse {path} is a folder; name a file in it, such as pcc.duckdb")
         if path.is_file() and path.stat().st_size:
@@ -93,14 +109,14 @@ class DuckDBWarehouse:
 
     def monitoring(self, run_id: str) -> dict[str, Any] | None:
         """The monitoring row of a run."""
-        with self._connect() as connection:
-            tables.make_missing(connection)
-            return _monitoring(connection, run_id)
+        with self._read() as connection:
+            return _monitoring(connection, run_id) if connection and _has_monitoring(connection) else None
 
     def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
         """The newest monitoring rows, oldest first."""
-        with self._connect() as connection:
-            tables.make_missing(connection)
+        with self._read() as connection:
+            if connection is None or not _has_monitoring(connection):
+                return []
             found = connection.execute(
                 "SELECT * FROM pcc_monitoring_logs WHERE $day IS NULL OR partition_date = $day "
                 "ORDER BY ingestion_time DESC LIMIT $last",
@@ -110,31 +126,48 @@ class DuckDBWarehouse:
             return [dict(zip(names, row, strict=True)) for row in reversed(found.fetchall())]
 
     def query(self, sql_text: str) -> str:
-        """Run one query; return its rows as a text table."""
-        if not Path(self.address).exists():
-            raise ConfigurationError(f"--warehouse {self.address} is not there; check the path, or publish to it first")
-        with self._connect() as connection:
+        """Run one SELECT, which can reach nothing but the tables; return its rows as a text table."""
+        with self._read() as connection:
+            if connection is None:
+                raise ConfigurationError(
+                    f"--warehouse {self.address} is not there; check the path, or publish to it first"
+                )
             try:
-                result = connection.sql(sql_text)
-                return "" if result is None else str(result).rstrip()
+                statements = connection.extract_statements(sql_text)
+                if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+                    raise ConfigurationError(
+                        "tables query runs one SELECT, and nothing that changes something; write one"
+                    )
+                return str(connection.sql(sql_text)).rstrip()
             except duckdb.Error as error:
                 raise ConfigurationError(f"the query cannot be run: {one_line(error, 200)}; correct it") from None
 
     @contextlib.contextmanager
-    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with _ONE_AT_A_TIME, contextlib.closing(self._wait_for_file()) as connection:
+    def _read(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """A connection that can only read this file; None if there is none, as looking makes no file."""
+        if not Path(self.address).is_file():
+            yield None
+            return
+        with self._connect(read_only=True) as connection:
+            connection.execute("SET lock_configuration = true")
+            yield connection
+
+    @contextlib.contextmanager
+    def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        with _ONE_AT_A_TIME, contextlib.closing(self._wait_for_file(read_only)) as connection:
             try:
                 connection.execute("SET TimeZone = 'UTC'")
                 yield connection
             except duckdb.Error as error:
                 raise WarehouseError(
-                    f"{self.address}: {one_line(error)}; nothing of this step was written, run again"
+                    f"{self.address}: {_words(error)}; nothing of this step was written, run again"
                 ) from None
 
-    def _wait_for_file(self) -> duckdb.DuckDBPyConnection:
+    def _wait_for_file(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         """Open the file; DuckDB lets one process at a time write it, so wait for the other."""
         try:
-            Path(self.address).parent.mkdir(parents=True, exist_ok=True)
+            if not read_only:
+                Path(self.address).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
         deadline = time.monotonic() + self._lock_timeout
@@ -142,7 +175,7 @@ class DuckDBWarehouse:
         told = False
         while True:
             try:
-                return duckdb.connect(self.address, config=_CONFIG)
+                return duckdb.connect(self.address, read_only, _READ_ONLY if read_only else _CONFIG)
             except duckdb.Error as error:
                 if "set lock" not in str(error):
                     raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
@@ -154,7 +187,7 @@ class DuckDBWarehouse:
             if not told and pause > 1:
                 _log.warning("waiting for %s, which another process holds", self.address)
                 told = True
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311 - jitter, not a secret
             pause = min(pause * 1.5, 2.0)
 
 
@@ -201,13 +234,22 @@ class _DuckDBStagedRun:
 
 def _load(connection: duckdb.DuckDBPyConnection, kind: str, schema: pa.Schema, files: Sequence[StagedFile]) -> None:
     connection.execute(f"CREATE TEMP TABLE staged_{kind} ({tables.columns(schema)})")
-    uris = [file.uri for file in files if file.kind == kind]
+    # DuckDB takes names for patterns: these name one file each, whatever is in them.
+    uris = [glob.escape(file.uri) for file in files if file.kind == kind]
     if uris:
         columns = ", ".join(schema.names)
         connection.execute(
             f"INSERT INTO staged_{kind} SELECT {columns} FROM read_parquet(?)",  # noqa: S608 - own names
             [uris],
         )
+
+
+def _words(error: duckdb.Error) -> str:
+    return one_line(error) if isinstance(error, _WITHOUT_VALUES) else f"DuckDB raised {type(error).__name__}"
+
+
+def _has_monitoring(connection: duckdb.DuckDBPyConnection) -> bool:
+    return "pcc_monitoring_logs" not in tables.plan(connection).create
 
 
 def _write_monitoring(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> None:

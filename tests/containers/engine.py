@@ -1,7 +1,7 @@
 """Containers without Docker and without a registry: Debian's buildah, podman and runc, run as root.
 
 The images that the Dockerfile is built on cannot be pulled everywhere. Others take their place: a Debian that
-debootstrap makes, with this machine's JDK, Maven and Go. Everything is kept in a storage of the tests' own. The image is
+debootstrap makes, with this machine's JDK, Maven and Go. All is kept in a storage of the tests' own. The image is
 built once for each content.
 """
 

@@ -1,4 +1,4 @@
-"""Linters and unit tests of what is deployed: checkov, hadolint, promtool, actionlint; and its parts fit together."""
+"""Linters and unit tests of what is deployed (checkov, hadolint, zizmor, bandit, promtool, actionlint)."""
 
 import json
 import re
@@ -64,6 +64,29 @@ def test_hadolint(file: str) -> None:
 def test_the_workflow_is_one() -> None:
     shellcheck = ROOT / ".venv/bin/shellcheck"
     run(tools.needed("actionlint"), "-shellcheck", shellcheck, ROOT / ".github/workflows/deploy.yml")
+
+
+def test_zizmor() -> None:
+    run(
+        tools.linters() / "zizmor",
+        "--offline",
+        "--quiet",
+        "--persona",
+        "auditor",
+        "--min-severity",
+        "low",
+        ROOT / ".github",
+    )
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    for workflow in (ROOT / ".github/workflows").glob("*.y*ml"):
+        for used in re.findall(r"\buses: (.*)", workflow.read_text()):
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), used
+
+
+def test_bandit() -> None:
+    run(tools.linters() / "bandit", "--quiet", "--recursive", "--configfile", "pyproject.toml", "beam_pcc", "setup.py")
 
 
 def test_the_alerts_ring_when_they_should_and_only_then(tmp_path: Path) -> None:

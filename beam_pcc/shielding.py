@@ -1,0 +1,56 @@
+"""Errors that leave a step of the graph carry no content of a row.
+
+A runner logs what a step raises, with its words, and Flink keeps it: so foreign errors become ours in the step itself.
+`shielded` does that to a DoFn class or to a function that is mapped; a test asserts that every step of ours has it.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from beam_pcc.errors import PccError, RunError, foreign_words
+
+_METHODS = ("setup", "start_bundle", "process", "finish_bundle", "teardown")
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+def shielded(step: T) -> T:
+    """Whatever a DoFn or a mapped function raises is a PccError without the words of a parser, a model or a library."""
+    if not isinstance(step, type):
+        return _wrapped(step, step.__name__)  # type: ignore[return-value]
+    for name in _METHODS:
+        if name in vars(step):
+            setattr(step, name, _wrapped(vars(step)[name], step.__name__))
+    step.is_shielded = True  # type: ignore[attr-defined]
+    return step
+
+
+def _wrapped(function: Callable[..., Any], step: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            result = function(*arguments, **named)
+        except PccError:
+            raise
+        except Exception as error:
+            raise _without_content(error, step) from None
+        return _each(result, step) if isinstance(result, types.GeneratorType) else result
+
+    call.is_shielded = True  # type: ignore[attr-defined]
+    return call
+
+
+def _each(results: Iterator[Any], step: str) -> Iterator[Any]:
+    try:
+        yield from results
+    except PccError:
+        raise
+    except Exception as error:
+        raise _without_content(error, step) from None
+
+
+def _without_content(error: Exception, step: str) -> RunError:
+    return RunError(f"the step {step} failed ({foreign_words(error)}); run again, and if it fails again, report it")

@@ -1,0 +1,96 @@
+"""Where words reach a person: the terminal and the log. Whatever is in a value, a line stays one printable line.
+
+`guarded` is for the whole command line: what prints past `say` cannot move the cursor, colour, hide or reorder text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from beam_pcc.errors import error_line
+
+_LONGEST = 4_000  # characters of a line
+
+
+def printable(text: object) -> str:
+    """One line without control characters, its spaces as they are; cut if it is very long."""
+    line = "".join(c if c.isprintable() else " " for c in str(text))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def say(*lines: object, flush: bool = False) -> None:
+    """Print lines on stdout: each argument is one of them."""
+    print(*(printable(line) for line in lines), sep="\n", flush=flush)
+
+
+def complain(line: object) -> None:
+    """Print one line on stderr."""
+    print(error_line(line), file=sys.stderr)
+
+
+class LineFormatter(logging.Formatter):
+    """Each record is one printable line; with `traces` the traceback of an exception follows, printable too."""
+
+    def __init__(self, format_: str, *, traces: bool) -> None:
+        super().__init__(format_, datefmt="%H:%M:%S")
+        self._traces = traces
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and what may follow it."""
+        record.message = error_line(record.getMessage())
+        record.asctime = self.formatTime(record, self.datefmt)
+        lines = [self.formatMessage(record)]
+        if self._traces and record.exc_info:
+            lines += [printable(line) for line in self.formatException(record.exc_info).splitlines()]
+        return "\n".join(lines)
+
+
+class _OneLine(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = error_line(record.getMessage()), None
+        return True
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of a module that runs in workers too, where others format and forward what it logs."""
+    made = logging.getLogger(name)
+    if not any(isinstance(one, _OneLine) for one in made.filters):
+        made.addFilter(_OneLine())
+    return made
+
+
+class _Guard(io.TextIOBase):
+    """A stream that passes on printable characters and line ends, as the encoding of the real one can write them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        shown = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Keep control characters from both streams meanwhile."""
+    with contextlib.redirect_stdout(_Guard(sys.stdout)), contextlib.redirect_stderr(_Guard(sys.stderr)):
+        yield
