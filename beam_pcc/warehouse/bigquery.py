@@ -192,12 +192,16 @@ class BigQueryWarehouse:
 
     def monitoring(self, run_id: str) -> dict[str, Any] | None:
         """The monitoring row of a run."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return None
         row = dict.fromkeys(schemas.MONITORING.names) | {"run_id": run_id}
         found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
         return dict(found[0].items()) if found else None
 
     def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
-        """The newest monitoring rows, oldest first."""
+        """The newest monitoring rows, oldest first; none before the first run made the table."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return []
         row = {} if partition is None else dict.fromkeys(schemas.MONITORING.names) | {"partition_date": partition}
         template = sql.RUNS if partition is None else sql.RUNS_OF_DAY
         names = {**self.tables, "last": int(last)}

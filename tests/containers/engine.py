@@ -45,7 +45,7 @@ _STAND_INS = {
     "maven": "COPY jdk /opt/java/openjdk\nCOPY maven /usr/share/maven\nENV JAVA_HOME=/opt/java/openjdk\n"
     "RUN ln -s /usr/share/maven/bin/mvn /opt/java/openjdk/bin/java /usr/local/bin/",
     "go": "COPY go /usr/local/go\nENV PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "python3.13": "COPY python3.13 /usr/local",
+    "python3.13": "COPY python3.13 /usr/local\nRUN ldconfig",
 }
 
 

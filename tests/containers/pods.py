@@ -40,6 +40,7 @@ class Surroundings:
         files: Name of a ConfigMap or Secret to its files.
         environment: For every container that runs Python: where the emulators are.
         mounts: For the same: what lies where, of the emulators.
+        fields: Of the pod's metadata, that its environment asks for.
     """
 
     images: Mapping[str, str]
@@ -47,6 +48,7 @@ class Surroundings:
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[Path, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def arguments(pod: Spec, container: Spec, volumes: Mapping[str, Path], around: Surroundings, host: Host) -> list[str]:
@@ -65,7 +67,7 @@ def arguments(pod: Spec, container: Spec, volumes: Mapping[str, Path], around: S
         elif name == "workingDir":
             made.append(f"--workdir={value}")
         elif name == "env":
-            made += [f"--env={one['name']}={one['value']}" for one in value]
+            made += [f"--env={one['name']}={_value(one, around.fields)}" for one in value]
         elif name == "resources":
             made += _limits(value)
         elif name == "volumeMounts":
@@ -80,6 +82,13 @@ def arguments(pod: Spec, container: Spec, volumes: Mapping[str, Path], around: S
         made += [f"--env={name}={value}" for name, value in around.environment.items()]
         made += [f"--volume={source}:{target}:ro" for source, target in around.mounts.items()]
     return [*made, around.images[container["image"]], *command]
+
+
+def _value(variable: Spec, fields: Mapping[str, str]) -> str:
+    """Of an environment variable, also of one that the downward API fills in."""
+    if "valueFrom" in variable:
+        return fields[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+    return str(variable["value"])
 
 
 def _refuse_unknown(kind: str, spec: Spec, known: set[str]) -> None:
@@ -184,6 +193,7 @@ class Pod:
         self.name = name
         self.host = host
         self.ended: list[Ended] = []
+        self.error: Exception | None = None  # why a container could not even be started
         self._spec = spec
         self._around = around
         self._restart = restart
@@ -251,8 +261,12 @@ class Pod:
     def _keep(self, container: Spec) -> None:
         tries = 0
         while not self._closing.is_set():
-            self._start(container)
-            ended = self._wait(container, self._probes(container))
+            try:
+                self._start(container)
+                ended = self._wait(container, self._probes(container))
+            except Exception as error:
+                self.error = None if self._closing.is_set() else error
+                return
             if self._closing.is_set():
                 return
             self.ended.append(ended)
@@ -297,6 +311,9 @@ def wait_until(found: Callable[[], Any], seconds: float, what: str, pods: Sequen
     """What `found` gives once it gives anything; with the pods' last words where it does not in time."""
     deadline = time.monotonic() + seconds
     while not (value := found()):
+        for pod in pods:
+            if pod.error:
+                raise pod.error
         if time.monotonic() > deadline:
             logs = "\n".join(
                 f"--- {pod.name} {c['name']}\n{pod.logs(c['name'])[-3000:]}"

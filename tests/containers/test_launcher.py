@@ -58,6 +58,7 @@ class Cluster:
             self.day.around,
             environment=environment,
             mounts={**self.day.mounts, self.folder / "kubeconfig": "/emulators/kubeconfig"},
+            fields={"metadata.labels['batch.kubernetes.io/controller-uid']": "0f8fad5b-d9cb-469f-a165-70867728950e"},
         )
         host = self.day.network.host()
         spec = {**spec, "containers": [container]}
