@@ -70,6 +70,8 @@ def load(
         return estimators.build(_READERS[file_format](data, MAX_MODEL_BYTES), features)
     except RefusedError as refused:
         said = f"{where} {one_line(refused, 200)}; {refused.then}"
+    except MemoryError:
+        said = f"{where} takes more memory than there is; train a smaller model"
     except Exception as error:  # a hostile or damaged file can bring out any exception of any library
         said = f"{where} is damaged, or is no {file_format} model ({_named(error)}); {_REPLACE}"
     raise ModelError(said)

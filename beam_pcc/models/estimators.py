@@ -209,7 +209,7 @@ class _Fields:
         import sklearn
 
         said = self._state.get("_sklearn_version")
-        if said != sklearn.__version__:
+        if type(said) is not str or said != sklearn.__version__:
             saved = said if type(said) is str else "another version"
             raise RefusedError(
                 f"was saved with scikit-learn {saved[:20]}, but this is {sklearn.__version__}",

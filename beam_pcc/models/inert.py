@@ -94,7 +94,7 @@ def is_shape(shape: object) -> bool:
 
 def dense(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...], order: object) -> Array:
     """An array that shows `data`; it is not copied. Raises RefusedError if the sizes differ."""
-    require(is_shape(shape) and order in ("C", "F"), "describes an odd array")
+    require(is_shape(shape) and type(order) is str and order in ("C", "F"), "describes an odd array")
     require(math.prod(shape) * dtype.itemsize == len(data), "describes an array of another size than its values")
     layout: Literal["C", "F"] = "F" if order == "F" else "C"
     array: Array = np.ndarray(shape, dtype, data, order=layout)

@@ -97,7 +97,8 @@ class _Stream:
         found = self._buffer.read(size)
         if len(found) == size:
             return found
-        require(size <= self._limit, "describes an array larger than the file")
+        if size > self._limit:
+            raise _too_large(self._limit)
         pieces = bytearray(found)
         while len(pieces) < size:
             piece = self.some(min(_CHUNK, size - len(pieces)))
@@ -425,7 +426,7 @@ class _Machine:
     def op_newobj(self) -> None:
         arguments, kind = self._pop(), self._pop()
         makes = type(kind) is Global and (tuple(kind) in allowed.OBJECTS or tuple(kind) == allowed.ARRAY_RECORD)
-        require(makes and arguments == (), "makes an object in an odd way")
+        require(makes and type(arguments) is tuple and not arguments, "makes an object in an odd way")
         self._stack.append(Record((kind.module, kind.name)))
 
     def op_reduce(self) -> None:
@@ -460,7 +461,7 @@ class _Machine:
         """The array that `record` describes, of the bytes that follow it (joblib's format since 0.10)."""
         dtype = _dtype_of(record.get("dtype"))
         shape: Any = record.get("shape")
-        require(record.get("subclass") == _NDARRAY and is_shape(shape), "describes an odd array")
+        require(_is_ndarray(record.get("subclass")) and is_shape(shape), "describes an odd array")
         require(not self._nested, "describes an array within an array")
         if dtype.hasobject:
             value: Array | Objects = _Machine(self._stream, self._budget, nested=True).run()
@@ -469,10 +470,11 @@ class _Machine:
         if record.get("numpy_array_alignment_bytes") is not None:
             self._read(self._read(1)[0])
         data = self._read(math.prod(shape) * dtype.itemsize)
-        return dense(data, dtype, shape, "F" if record.get("order") == "F" else "C")
+        return dense(data, dtype, shape, record.get("order"))
 
 
-_NDARRAY = Global("numpy", "ndarray")
+def _is_ndarray(value: Any) -> bool:
+    return type(value) is Global and value == ("numpy", "ndarray")
 
 
 class _FreshArray:
@@ -493,7 +495,7 @@ class _FreshArray:
             require(len(shape) <= 1, "describes an odd array")
             return Objects(shape, data)
         require(type(data) in (bytes, bytearray), "describes an array that differs from its values")
-        return dense(data, real, shape, "F" if fortran is True or fortran == 1 else "C")
+        return dense(data, real, shape, "F" if type(fortran) in (bool, int) and fortran else "C")
 
 
 def _dtype_of(value: Any) -> np.dtype[Any]:
@@ -541,8 +543,8 @@ def _new_dtype(a: tuple[Any, ...], _: Budget) -> Any:
 
 
 def _new_array(a: tuple[Any, ...], _: Budget) -> Any:
-    sound = len(a) == 3 and a[0] == _NDARRAY and type(a[1]) is tuple and a[1] == (0,) and type(a[2]) is bytes
-    require(sound and a[2] == b"b", "calls _reconstruct with odd arguments")
+    sound = len(a) == 3 and _is_ndarray(a[0]) and is_shape(a[1]) and type(a[2]) is bytes
+    require(sound and a[1:] == ((0,), b"b"), "calls _reconstruct with odd arguments")
     return _FreshArray()
 
 
