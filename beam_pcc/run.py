@@ -152,12 +152,12 @@ def _models(settings: RunSettings) -> _Models:
     """The model of the run, and the one that scores in its shadow; both loaded and checked."""
     registry = Registry(settings.models, settings.signer)
     version = registry.resolve(settings.model_version, force_latest=settings.force_latest)
-    checked, _ = registry.load(version, sha256=settings.model_sha256)
+    checked = registry.check(version, sha256=settings.model_sha256)
     shadow = settings.shadow_version or registry.shadow()
     if shadow in (None, "none", version):
         return checked, None
     shadow = registry.find(shadow, "--shadow_version" if settings.shadow_version else "current.json")
-    return checked, registry.load(shadow)[0]
+    return checked, registry.check(shadow)
 
 
 def _wire(

@@ -78,8 +78,12 @@ def signer(flags: argparse.Namespace, environment: Mapping[str, str] = os.enviro
     certificates = tuple(getattr(flags, "model_certificates", None) or ())
     if key and certificates:
         raise ConfigurationError("--model_public_key and --model_certificates exclude each other: give one")
-    if not certificates:
-        key = key or environment.get("MODEL_PUBLIC_KEY") or None
+    if not certificates and key is None:
+        key = environment.get("MODEL_PUBLIC_KEY")
+    if key is not None and not key.strip():  # a setting that got lost must not turn the check off
+        raise ConfigurationError(
+            "--model_public_key or MODEL_PUBLIC_KEY is empty: name the PEM file of the key, or remove the setting"
+        )
     for file in (key, *certificates):
         if file is not None and not Path(file).is_file():
             raise ConfigurationError(f"the key or certificate {one_line(file, 120)} is not there; check the path")

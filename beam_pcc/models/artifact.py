@@ -34,6 +34,18 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def require_digest(data: bytes, pins: Mapping[str, str | None], *, where: str) -> str:
+    """The digest of `data`. Raises ModelError if anybody in `pins` (see `load`) says that it is another."""
+    found = digest(data)
+    for whose, pin in pins.items():
+        if pin and pin.lower() != found:
+            raise ModelError(
+                f"{where} has the SHA-256 digest {found}, not {one_line(pin.lower(), 80)} as {whose} says; it was "
+                "changed or swapped: restore it, or use another version"
+            )
+    return found
+
+
 def load(
     data: bytes,
     *,
@@ -58,13 +70,7 @@ def load(
         ModelError: The only exception, in one line: the file is another one, too large, damaged, of another
             scikit-learn version, or asks for anything that is not in `allowed`.
     """
-    found = digest(data)
-    for whose, pin in pins.items():
-        if pin and pin.lower() != found:
-            raise ModelError(
-                f"{where} has the SHA-256 digest {found}, not {one_line(pin.lower(), 80)} as {whose} says; it was "
-                "changed or swapped: restore it, or use another version"
-            )
+    require_digest(data, pins, where=where)
     try:
         _require_size(len(data))
         return estimators.build(_READERS[file_format](data, MAX_MODEL_BYTES), features)
