@@ -8,6 +8,7 @@ limit, the file is refused in one line. A digest that passed is not checked agai
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -159,6 +160,7 @@ def _read(answer: bytes, sha256: str, where: str, rows: int | None) -> Checked:
 
 def answer_parent() -> None:
     """Be the process: read what is asked, set the limits, load, answer."""
+    gc.disable()  # it would look at millions of small objects again and again
     source, target = sys.stdin.buffer, os.dup(1)
     os.dup2(2, 1)  # what a library prints is no answer
     asked = json.loads(source.read(_LENGTH.unpack(source.read(_LENGTH.size))[0]))

@@ -20,7 +20,7 @@ from beam_pcc.models.allowed import Name, RefusedError
 from beam_pcc.models.inert import MAX_UNPACKED_BYTES, Array, Objects, Record, is_unicode
 
 MAX_NESTING = 8
-MAX_PARTS = 50_000
+MAX_PARTS = 20_000
 """Trees, linear models and calibrators that score one row, each as often as it is used."""
 MAX_FEATURES = 100_000
 MAX_CLASSES = 1_000
@@ -343,13 +343,16 @@ def _forest(make: _Build, record: Record, _: int) -> Built:
 def _decision_tree(make: _Build, value: Any, classes: int) -> Any:
     from sklearn.tree import DecisionTreeClassifier
 
-    fields = _fields(make, _record(value, ("sklearn.tree._classes", "DecisionTreeClassifier")))
+    record = _record(value, ("sklearn.tree._classes", "DecisionTreeClassifier"))
+    fields = _fields(make, record)
     fields.width()
     fields.integer("n_classes_", classes, classes)
     fields.integer("n_outputs_", 1, 1)
+    tree = _tree(make, fields.get("tree_"), classes)
+    record.state = None  # lets go of the numbers; no forest has a tree twice
     return _fresh(
         DecisionTreeClassifier,
-        tree_=_tree(make, fields.get("tree_"), classes),
+        tree_=tree,
         classes_=np.arange(classes, dtype=np.float64),
         n_classes_=classes,
         n_outputs_=1,
@@ -434,7 +437,9 @@ def _predictor(make: _Build, value: Any) -> Any:
     fields = _fields(make, record, versioned=False)
     for name in ("binned_left_cat_bitsets", "raw_left_cat_bitsets"):
         fields.array(name, (0, 8), dtypes=("<u4",))
-    return trees.boosted_tree(fields.nodes("nodes", trees.record_dtypes()[1]), make.features)
+    nodes = fields.nodes("nodes", trees.record_dtypes()[1])
+    record.state = None  # as in a forest
+    return trees.boosted_tree(nodes, make.features)
 
 
 # What holds classifiers

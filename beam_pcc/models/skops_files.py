@@ -40,8 +40,8 @@ def load(data: bytes, limit: int) -> Any:
         limit: Bytes that it may unpack to.
     """
     try:
-        members = _members(data, limit)
-        schema = json.loads(members["schema.json"])
+        text, arrays = _members(data, limit)
+        schema = json.loads(text)
     except RefusedError:
         raise
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, OSError, KeyError) as error:
@@ -51,32 +51,36 @@ def load(data: bytes, limit: int) -> Any:
     if type(schema) is not dict or schema.get("protocol") != PROTOCOL:
         raise RefusedError(f"is not of skops protocol {PROTOCOL}", "save it with the skops of this package")
     _check_names(schema)
-    return _Reader(members).value(schema, 0)
+    return _Reader(arrays).value(schema, 0)
 
 
-def _members(data: bytes, limit: int) -> dict[str, bytes]:
-    """The members by name. A size in the file is a claim: no more than it is ever unpacked."""
+def _members(data: bytes, limit: int) -> tuple[bytes, dict[str, Array]]:
+    """The schema, and the arrays by name. A size in the file is a claim: no more than it is ever unpacked."""
     _check_directory(data)
-    members: dict[str, bytes] = {}
+    schema: bytes | None = None
+    arrays: dict[str, Array] = {}
     left = limit
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in archive.infolist():
             name = entry.filename
-            _require(bool(_MEMBER.fullmatch(name)) and name not in members, f"has an odd member {name!r}")
+            _require(bool(_MEMBER.fullmatch(name)) and name not in arrays, f"has an odd member {name!r}")
             _require(entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), "is packed in an odd way")
             _require(entry.file_size <= left, f"unpacks to more than {limit:,} bytes")
             with archive.open(entry) as member:
                 content = member.read(entry.file_size + 1)  # read() alone would unpack it all
             _require(len(content) == entry.file_size, "has a member of another size than it says")
             left -= len(content)
-            members[name] = content
             if name != "schema.json":
-                _npy(content)  # also what no node names has to be an array
-    schema = members.get("schema.json", b"")
+                arrays[name] = _npy(content)  # once, however many nodes name it
+                continue
+            _require(schema is None, "has two schemas")
+            schema = content
+    if schema is None:
+        raise RefusedError("is no skops model: it has no schema.json")
     _require(len(schema) <= MAX_SCHEMA_BYTES and schema.isascii(), "has too large a schema.json")
     # Each value costs memory before it can be looked at: so they are counted by what separates them.
     Budget().step(sum(schema.count(sign) for sign in (b",", b"[", b"{")))
-    return members
+    return schema, arrays
 
 
 def _check_directory(data: bytes) -> None:
@@ -124,8 +128,8 @@ def _check_generator(node: dict[str, Any]) -> None:
 class _Reader:
     """Makes the nodes into data."""
 
-    def __init__(self, members: dict[str, bytes]) -> None:
-        self._members = members
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self._arrays = arrays
         self._budget = Budget()
 
     def value(self, node: Any, depth: int) -> Any:
@@ -178,9 +182,8 @@ class _Reader:
             _require(name[1] == "ndarray" and is_shape(shape) and shape == (len(content),), "has an odd array")
             return Objects(shape, [self.value(item, depth + 1) for item in content])
         file = node.get("file")
-        _require(node.get("type") == "numpy" and type(file) is str and file in self._members, "has an odd array")
-        _require(file != "schema.json", "has an odd array")
-        array = _npy(self._members[str(file)])
+        _require(node.get("type") == "numpy" and type(file) is str and file in self._arrays, "has an odd array")
+        array = self._arrays[str(file)]
         if name[1] == "ndarray":
             return array
         _require(array.ndim == 0 and array.dtype.kind in "biufU", "has an odd number")
