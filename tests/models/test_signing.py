@@ -1,9 +1,12 @@
 """Signed versions: with a key or a certificate configured, nothing else is loaded. Real keys, real signatures."""
 
+import base64
 import datetime as dt
+import json
 import shutil
 from pathlib import Path
 
+import model_signing
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -144,3 +147,57 @@ def test_a_key_that_is_not_there_is_told_before_anything_starts(
 ) -> None:
     assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", "none.pub"]) == 2
     assert "the key or certificate none.pub is not there" in capsys.readouterr().err
+
+
+def test_signed_version_under_a_newer_name_is_refused(models: Path, tmp_path: Path) -> None:
+    private, public, _ = write_key(tmp_path / "ours")
+    Registry(str(models)).sign(VERSION, str(private))
+    shutil.copytree(models / VERSION, models / "v20261121_020000")
+
+    with pytest.raises(ModelError, match=f"has a signature of {VERSION}: it may be an older version under a new name"):
+        Registry(str(models), Signer(str(public))).load("v20261121_020000")
+    assert Registry(str(models), Signer(str(public))).check(VERSION).name == VERSION
+
+
+def test_signature_without_a_version_is_refused(models: Path, tmp_path: Path) -> None:
+    """As all were made before the name was signed."""
+    private, public, _ = write_key(tmp_path / "ours")
+    config = model_signing.signing.Config().use_elliptic_key_signer(private_key=private)
+    shutil.copytree(models / VERSION, tmp_path / "version")
+    config.sign(tmp_path / "version", models / VERSION / "model.sig")
+
+    with pytest.raises(ModelError, match=r"does not say of which version.*sign it again with beam-pcc models sign"):
+        Registry(str(models), Signer(str(public))).load(VERSION)
+
+
+def test_second_envelope_does_not_hide_the_first(models: Path, tmp_path: Path) -> None:
+    """The library also takes the key in another spelling: it would check that one, and we would read ours."""
+    private, public, _ = write_key(tmp_path / "ours")
+    Registry(str(models)).sign(VERSION, str(private))
+    newer = models / "v20261121_020000"
+    shutil.copytree(models / VERSION, newer)
+    bundle = json.loads((newer / "model.sig").read_text())
+    payload = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(VERSION.encode(), newer.name.encode())
+    forged = {**bundle["dsseEnvelope"], "payload": base64.b64encode(payload).decode()}
+    signatures = [
+        {**bundle, "dsseEnvelope": forged},
+        {**bundle, "dsseEnvelope": forged, "dsse_envelope": bundle["dsseEnvelope"]},
+        {**bundle, "dsse_envelope": bundle["dsseEnvelope"]},
+    ]
+    for signature in signatures:
+        (newer / "model.sig").write_text(json.dumps(signature))
+        with pytest.raises(ModelError, match=r"has no good signature|has a signature"):
+            Registry(str(models), Signer(str(public))).load(newer.name)
+
+
+def test_empty_public_key_is_an_error(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODEL_PUBLIC_KEY", "")
+    assert cli.main(["models", "verify", "--models", str(models)]) == 2
+    assert "MODEL_PUBLIC_KEY is empty: name the PEM file of the key, or remove the setting" in capsys.readouterr().err
+
+
+def test_empty_flag_does_not_turn_the_variable_off(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", ""]) == 2
+    assert "is empty" in capsys.readouterr().err
