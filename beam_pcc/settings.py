@@ -9,7 +9,7 @@ import argparse
 import datetime as dt
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -70,6 +70,11 @@ def parse_partition(text: str, today: dt.date | None = None) -> dt.date:
 def default_partition(environment: Mapping[str, str] = os.environ) -> str | None:
     """What PARTITION_DATE says, for where --partition is not given."""
     return environment.get("PARTITION_DATE") or None
+
+
+def passed_on(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Of the environment, what a child process gets."""
+    return {name: environment[name] for name in names if name in environment}
 
 
 def signer(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Signer | None:

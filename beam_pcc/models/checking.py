@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from beam_pcc import schemas
+from beam_pcc import schemas, settings
 from beam_pcc.errors import ModelError, one_line
 
 MEMORY_BYTES = 2 * 2**30
@@ -89,7 +89,7 @@ def check(
 
 def _ask(asked: dict[str, Any], contents: list[bytes], where: str) -> bytes:
     header = json.dumps(asked).encode()
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment = settings.passed_on(_KEPT)
     # More threads would take address space for each, and checking needs none.
     environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     process = subprocess.Popen(  # noqa: S603 - this Python, and our own code
