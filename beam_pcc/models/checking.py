@@ -93,7 +93,7 @@ def _ask(asked: dict[str, Any], contents: list[bytes], where: str) -> bytes:
     # More threads would take address space for each, and checking needs none.
     environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     process = subprocess.Popen(  # noqa: S603 - this Python, and our own code
-        [sys.executable, "-I", "-c", _START, json.dumps(sys.path)],
+        [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path)],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

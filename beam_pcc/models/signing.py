@@ -23,7 +23,8 @@ SIGNATURE = "model.sig"
 _OLD_NAME = "version"  # that every version was signed under, until the name was part of what is signed
 _BUNDLE_KEYS = {"mediaType", "verificationMaterial", "dsseEnvelope"}
 _ENVELOPE_KEYS = {"payload", "payloadType", "signatures"}
-_MAX_BYTES = 256 * 2**20
+_MAX_BYTES = 300 * 2**20  # of all files: a model of 256 MiB, and what lies beside it
+_MAX_FILES = 100
 
 
 class Snapshot:
@@ -32,10 +33,15 @@ class Snapshot:
     def __init__(self, store: Store, version: str) -> None:
         self._store, self._version = store, version
         self.contents: dict[str, Content] = {}
-        for name in sorted(name for name in store.files(version) if not name.startswith(".")):  # a lock, at most
-            content = store.read(f"{version}/{name}", _MAX_BYTES)
+        names = sorted(name for name in store.files(version) if not name.startswith("."))  # a lock, at most
+        left = _MAX_BYTES
+        if len(names) > _MAX_FILES:
+            raise ModelError(f"{store.path(version)} holds {len(names):,} files; a version has a few")
+        for name in names:
+            content = store.read(f"{version}/{name}", left)
             if content is not None:
                 self.contents[name] = content
+                left -= len(content.data)
 
     def path(self, name: str) -> str:
         """See `Store`."""

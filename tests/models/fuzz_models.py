@@ -34,8 +34,10 @@ try:
 except ImportError:  # the tests replay the corpus without it
     watched = contextlib.nullcontext()
 with watched:
-    from beam_pcc.models import estimators, inert, pickles, skops_files
+    from beam_pcc.errors import ModelError
+    from beam_pcc.models import documents, estimators, inert, pickles, skops_files
     from beam_pcc.models.allowed import RefusedError
+    from beam_pcc.models.metadata import Golden, ModelMetadata
 
 FEATURES = 3
 LIMIT = 2**22
@@ -203,6 +205,25 @@ def seeds(folder: Path) -> None:
             (folder / target / f"{number}.{name}").write_bytes(data)
 
 
+def metadata_seeds(folder: Path) -> None:
+    """Small files with every kind of value."""
+    (folder / "metadata").mkdir(exist_ok=True)
+    golden = Golden(np.zeros((1, 584), np.float32), np.array([[0.25, 0.75]]))
+    full = ModelMetadata("v20261120_020000", classes=("NOT_PC", "PC"), seed=3, metrics={"brier": 0.1}, golden=golden)
+    log = {"id": "0", "action": "promote", "version": "v20261120_020000", "before": None, "checks": {"a": "b"}}
+    baseline = {
+        "score_histogram": [1] * 10,
+        "norms": {"tfidf": {"mean": 1.5}},
+        "class_shares": {"PC": 0.5},
+        "blocks": {},
+    }
+    pointer = {"version": "v20261120_020000", "shadow": None, "change": log}
+    for number, value in enumerate(
+        (json.loads(full.to_json()), {"baseline": baseline}, log, pointer, {"a": [1e300, "é"]})
+    ):
+        (folder / "metadata" / f"{number}.json").write_text(json.dumps(value))
+
+
 def skops_file(data: bytes) -> None:
     """Mutations of a zip break its sums: what is fuzzed is the schema, with the arrays of an honest file."""
     load(data, "skops")
@@ -228,10 +249,22 @@ def skops_seeds(folder: Path) -> None:
         (folder / "skops" / f"{number}.parts").write_bytes(text.encode() + b"\0" + b"".join(members.values()))
 
 
+def metadata(data: bytes) -> None:
+    """metadata.json, and the same bytes as current.json and as a line of promotions.jsonl."""
+    with contextlib.suppress(ModelError):
+        found = ModelMetadata.from_json(data, version="v20261120_020000", where="metadata.json")
+        again = ModelMetadata.from_json(found.to_json().encode(), version=found.version, where="written")
+        assert again.to_json() == found.to_json()
+    for check in (documents.POINTER, documents.ENTRY):
+        with contextlib.suppress(ValueError):
+            check(documents.parse(data), "")
+
+
 TARGETS: dict[str, Callable[[bytes], Any]] = {
     "pickle": lambda data: load(data, "pickle"),
     "skops": skops_file,
     "schema": schema,
+    "metadata": metadata,
 }
 
 
@@ -240,6 +273,7 @@ def main() -> None:
     if target == "seeds":
         seeds(Path(arguments[0]))
         skops_seeds(Path(arguments[0]))
+        metadata_seeds(Path(arguments[0]))
         return
     descriptions()
     atheris.Setup([sys.argv[0], *arguments], lambda data: TARGETS[target](bytes(data)) and None)

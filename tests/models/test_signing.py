@@ -201,3 +201,11 @@ def test_empty_public_key_is_an_error(
 def test_empty_flag_does_not_turn_the_variable_off(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", ""]) == 2
     assert "is empty" in capsys.readouterr().err
+
+
+def test_version_of_many_files_is_refused(models: Path, tmp_path: Path) -> None:
+    private, _, _ = write_key(tmp_path / "ours")
+    for number in range(200):
+        (models / VERSION / f"{number}.txt").touch()
+    with pytest.raises(ModelError, match="files; a version has a few"):
+        Registry(str(models)).sign(VERSION, str(private))
