@@ -18,7 +18,7 @@ from beam_pcc import schemas
 MAX_BYTES = 2**20
 MAX_DEPTH = 12
 MAX_INTEGER = 2**53
-_MAX_TEXT = 200
+MAX_TEXT = 200
 _SCORE_BINS = 10
 
 Check: TypeAlias = Callable[[Any, str], None]
@@ -81,7 +81,7 @@ def _wrong(at: str, reason: str) -> ValueError:
     return ValueError(f"{at or 'it'} {reason}")
 
 
-def text(limit: int = _MAX_TEXT, *, pattern: str = r".*", printable: bool = True) -> Check:
+def text(limit: int = MAX_TEXT, *, pattern: str = r".*", printable: bool = True) -> Check:
     """Of at most `limit` characters, on one line."""
     compiled = re.compile(pattern, re.ASCII | re.DOTALL)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beam_pcc.models import allowed, trees
+from beam_pcc.models import allowed, documents, trees
 from beam_pcc.models.allowed import Name, RefusedError
 from beam_pcc.models.inert import MAX_UNPACKED_BYTES, Array, Objects, Record, is_unicode
 
@@ -24,7 +24,6 @@ MAX_PARTS = 20_000
 """Trees, linear models and calibrators that score one row, each as often as it is used."""
 MAX_FEATURES = 100_000
 MAX_CLASSES = 1_000
-MAX_LABEL = 200
 _FLOATS = ("<f4", "<f8")
 _INTERPOLATION_COPIES = 6  # that scipy makes of an isotonic calibrator's points
 
@@ -195,7 +194,7 @@ class _Fields:
             simple = [str(label) for label in items[:10] if type(label) in (int, float, bool)]
             raise RefusedError(f"has the classes {', '.join(simple)}".rstrip(), "label the training data with texts")
         labels = tuple(_text(label) for label in items)
-        self.require(all(0 < len(label) <= MAX_LABEL for label in labels), name, "are empty or too long")
+        self.require(all(0 < len(label) <= documents.MAX_TEXT for label in labels), name, "are empty or too long")
         self.require(list(labels) == sorted(set(labels)), name, "are not in order, or there twice")
         return labels
 
