@@ -259,9 +259,12 @@ class Registry:
             data, file_format=file.file_format, where=file.path, pins={"the check": file.sha256}
         )
 
-    def _check(self, version: str, sha256: str | None) -> tuple[ModelVersion, scoring.Floats | None, bytes]:
+    def _check(
+        self, version: str, sha256: str | None, files: Files | None = None
+    ) -> tuple[ModelVersion, scoring.Floats | None, bytes]:
         """The checked version, how it scores its golden rows, and the bytes of its file."""
-        files: Files = signing.verified(self._store, version, self._signer) if self._signer else self._store
+        if files is None:
+            files = signing.verified(self._store, version, self._signer) if self._signer else self._store
         metadata = self._metadata(files, version)
         name, file_format = self._model_file(files, version)
         path, data = files.path(name), _content(files, name).data
@@ -288,7 +291,10 @@ class Registry:
 
     def verify(self, version: str, *, sha256: str | None = None) -> ModelVersion:
         """Check a version, and that it scores its golden rows as when it was trained, if it has some."""
-        checked, probabilities, _ = self._check(version, sha256)
+        return self._verify(version, sha256)
+
+    def _verify(self, version: str, sha256: str | None, files: Files | None = None) -> ModelVersion:
+        checked, probabilities, _ = self._check(version, sha256, files)
         golden = checked.metadata.golden
         if golden is not None:
             off = 1.0 if probabilities is None else scoring.difference(probabilities, golden.probabilities)
@@ -300,10 +306,11 @@ class Registry:
         return checked
 
     def sign(self, version: str, private_key: str, certificate: str | None = None, chain: Sequence[str] = ()) -> str:
-        """Sign a version once it was verified; return where the signature is."""
+        """Sign a version once it was verified, the very bytes that were; return where the signature is."""
         version = self.find(version, "beam-pcc models sign")
-        self.verify(version)
-        return signing.sign(self._store, version, private_key, certificate, chain)
+        snapshot = Snapshot(self._store, version)
+        self._verify(version, None, snapshot)
+        return signing.sign(self._store, version, snapshot, private_key, certificate, chain)
 
     def _model_file(self, files: Files, version: str) -> tuple[str, FileFormat]:
         found = files.files(version)

@@ -66,13 +66,19 @@ class Snapshot:
 
 
 def sign(
-    store: Store, version: str, private_key: str, certificate: str | None = None, chain: Collection[str] = ()
+    store: Store,
+    version: str,
+    snapshot: Snapshot,
+    private_key: str,
+    certificate: str | None = None,
+    chain: Collection[str] = (),
 ) -> str:
     """Sign the files of a version, and put the signature beside them.
 
     Args:
         store: The registry's.
         version: One that exists.
+        snapshot: Its files, as they were checked.
         private_key: A PEM file of an elliptic curve key.
         certificate: Of that key, to sign in certificate mode.
         chain: Certificates that lead from it to a root.
@@ -86,7 +92,6 @@ def sign(
     """
     with extra("signing", "models sign"):
         from model_signing import signing
-    snapshot = Snapshot(store, version)
     if SIGNATURE in snapshot.contents:
         raise ModelError(f"{store.path(f'{version}/{SIGNATURE}')} is there already; remove it to sign anew")
     config: Any = signing.Config()
@@ -153,7 +158,7 @@ def verified(store: Store, version: str, signer: Signer) -> Snapshot:
 def _signed_name(signature: bytes) -> str | None:
     """The name of the folder that was signed, from a signature that was found good.
 
-    The keys are exact: the library also takes other spellings, and then would have checked another payload than this.
+    The keys are exact: a library that took another spelling, too, would have checked another payload than this one.
     """
     try:
         bundle = documents.parse(signature)

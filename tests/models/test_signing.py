@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import model_signing
 import pytest
@@ -15,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from beam_pcc import cli
 from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.models import checking
 from beam_pcc.models.registry import Registry
 from beam_pcc.settings import Signer
 
@@ -171,7 +173,7 @@ def test_signature_without_a_version_is_refused(models: Path, tmp_path: Path) ->
 
 
 def test_second_envelope_does_not_hide_the_first(models: Path, tmp_path: Path) -> None:
-    """The library also takes the key in another spelling: it would check that one, and we would read ours."""
+    """Were one checked and the other read, the name could be forged."""
     private, public, _ = write_key(tmp_path / "ours")
     Registry(str(models)).sign(VERSION, str(private))
     newer = models / "v20261121_020000"
@@ -209,3 +211,21 @@ def test_version_of_many_files_is_refused(models: Path, tmp_path: Path) -> None:
         (models / VERSION / f"{number}.txt").touch()
     with pytest.raises(ModelError, match="files; a version has a few"):
         Registry(str(models)).sign(VERSION, str(private))
+
+
+def test_what_is_signed_is_what_was_checked(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody swaps the model between the check and the signature."""
+    private, public, _ = write_key(tmp_path / "ours")
+    check = checking.check
+
+    def swap(*arguments: Any, **options: Any) -> Any:
+        checked = check(*arguments, **options)
+        (models / VERSION / "model.joblib").write_bytes(b"another")
+        return checked
+
+    monkeypatch.setattr(checking, "check", swap)
+    Registry(str(models)).sign(VERSION, str(private))
+    monkeypatch.undo()
+
+    with pytest.raises(ModelError, match="has no good signature"):
+        Registry(str(models), Signer(str(public))).check(VERSION)
