@@ -28,7 +28,7 @@ PROTOCOL = 2  # the locked skops writes it; an older number would mean other nod
 _MAX_ENTRY_BYTES = 128  # of a member in the zip's directory; skops takes some 70
 _MEMBER = re.compile(r"schema\.json|\d{1,20}\.npy")
 _NODE_KEYS = frozenset({"__loader__", "__module__", "__class__", "__id__", "__reduce__"})
-_DESCRIPTION = re.compile(r"[<|][biuf][1248]|<U[1-9]\d{0,3}")
+_DESCRIPTION = re.compile(r"\|[biu]1|<[iuf][248]|<U[1-9]\d{0,3}", re.ASCII)
 _END = struct.Struct("<4s4H2LH")
 
 
