@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from beam_pcc import schemas
 from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.models import documents
 from beam_pcc.sources.files import reason
 from beam_pcc.text_validation import has_visible
 from beam_pcc.validation import as_text, check_input, validate
@@ -164,7 +165,9 @@ def _vectors(table: pa.Table, path: str) -> Labelled:
 def _check_labels(labels: Labels, path: str) -> None:
     for name, rows in zip(*np.unique(labels, return_counts=True), strict=True):
         if name not in (schemas.PC, schemas.NOT_PC) and not (
-            name.startswith(schemas.SUBTYPE_PREFIX) and len(name) > len(schemas.SUBTYPE_PREFIX)
+            name.startswith(schemas.SUBTYPE_PREFIX)
+            and len(schemas.SUBTYPE_PREFIX) < len(name) <= documents.MAX_TEXT  # else the model could not be loaded
+            and name.isprintable()
         ):
             raise ConfigurationError(
                 f"--data {path}: an intent is none of PC, NOT_PC, PC/<subtype> ({rows:,} rows); correct it"

@@ -158,8 +158,8 @@ def _models(settings: RunSettings) -> _Models:
     """The model of the run, and the one that scores in its shadow; both loaded and checked."""
     registry = Registry(settings.models, settings.signer)
     version, shadow = choose_versions(registry, settings)
-    checked, _ = registry.load(version, sha256=settings.model_sha256)
-    return checked, registry.load(shadow)[0] if shadow else None
+    checked = registry.check(version, sha256=settings.model_sha256)
+    return checked, registry.check(shadow) if shadow else None
 
 
 def choose_versions(registry: Registry, settings: RunSettings) -> tuple[str, str | None]:

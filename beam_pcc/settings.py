@@ -9,7 +9,7 @@ import argparse
 import datetime as dt
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -65,14 +65,23 @@ def launcher_job(environment: Mapping[str, str] = os.environ) -> str | None:
     return environment.get("LAUNCHER_JOB") or None
 
 
+def passed_on(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Of the environment, what a child process gets."""
+    return {name: environment[name] for name in names if name in environment}
+
+
 def signer(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Signer | None:
     """Whose signature is asked for, if anybody's. Raises ConfigurationError if that is not clear."""
     key = getattr(flags, "model_public_key", None)
     certificates = tuple(getattr(flags, "model_certificates", None) or ())
     if key and certificates:
         raise ConfigurationError("--model_public_key and --model_certificates exclude each other: give one")
-    if not certificates:
-        key = key or environment.get("MODEL_PUBLIC_KEY") or None
+    if not certificates and key is None:
+        key = environment.get("MODEL_PUBLIC_KEY")
+    if key is not None and not key.strip():  # a setting that got lost must not turn the check off
+        raise ConfigurationError(
+            "--model_public_key or MODEL_PUBLIC_KEY is empty: name the PEM file of the key, or remove the setting"
+        )
     for file in (key, *certificates):
         if file is not None and not Path(file).is_file():
             raise ConfigurationError(f"the key or certificate {one_line(file, 120)} is not there; check the path")

@@ -19,7 +19,7 @@ from beam_pcc import drift, evaluation, model_card, schemas, tfidf
 from beam_pcc.encoders import package
 from beam_pcc.encoders.base import open_encoder
 from beam_pcc.encoders.package import EncoderRef
-from beam_pcc.errors import ConfigurationError
+from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.features import DEFAULT_RUNTIME, Features, Runtime, cut, join
 from beam_pcc.fitting import Shape, best_shape, calibrated, threshold_of
 from beam_pcc.labelled import Labelled, Labels, read_labelled, require_trainable
@@ -105,7 +105,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         classes=classes,
         seed=recipe.seed,
         trained_on={
-            "data": Path(data).name,
+            "data": one_line(Path(data).name, 200),
             "rows": len(rows.labels),
             "holdout": len(holdout_rows),
             "dropped": rows.dropped,

@@ -13,9 +13,10 @@ echo 'pyyaml>=6' | lock - requirements/build.in --constraints requirements/run.t
 lock pyproject.toml requirements/build.in --extra gcp --constraints requirements/run.txt --output-file requirements/gcp.txt
 lock pyproject.toml requirements/build.in --extra text --extra export --constraints requirements/gcp.txt \
     --output-file requirements/text.txt
-# What every container of a run on Kubernetes has: the launcher's, and the workers', that may score from text.
-lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra signing --constraints requirements/text.txt \
-    --output-file requirements/image.txt
+# What every container of a run on Kubernetes has: the launcher's, that checks signatures, and the workers', that may
+# score from text.
+lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra signing \
+    --constraints requirements/text.txt --output-file requirements/image.txt
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra export --extra openvino --extra signing \
     --extra dev --constraints requirements/image.txt --output-file requirements/dev.txt
 rm requirements/build.in

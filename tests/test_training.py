@@ -182,6 +182,12 @@ def test_a_label_that_is_none_is_refused(tmp_path: Path, write: Write, label: st
     assert "an intent is none of PC, NOT_PC, PC/<subtype> (1 rows)" in said
 
 
+@pytest.mark.parametrize("subtype", ["a\nb", "a\x1b[2J", "a" * 200])
+def test_label_that_no_model_could_have_is_refused(tmp_path: Path, write: Write, subtype: str) -> None:
+    labels = pa.array([f"PC/{subtype}", *["NOT_PC", "PC"] * 29, "PC"])
+    assert "is none of PC, NOT_PC, PC/<subtype>" in refused(write(intent=labels), tmp_path / "models")
+
+
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.parquet").write_text("case_id,intent\n")
     assert "cannot be read as Parquet" in refused(str(tmp_path / "data.parquet"), tmp_path / "models")

@@ -1,19 +1,15 @@
 """A model file's bytes made into a scikit-learn classifier. Knows nothing of Beam or of storage.
 
-Trusted: the installed scikit-learn, numpy, scipy and skops, the lists in `allowed`, and a digest that the caller has
-from elsewhere. Not trusted: the bytes. A caller may rely on this: `load` runs no code that the file brings, calls
-and imports nothing beyond the lists, opens no other file, and answers every bad file with one `ModelError`. It does
-not vouch for a model's predictions: those are up to whoever could write the file.
+Trusted: the installed scikit-learn, NumPy and SciPy, and a digest that the caller has from elsewhere. Not trusted: the
+bytes. They are read into plain data (`pickles`, `skops_files`), checked by the schema of each estimator, and set on
+fresh estimators (`estimators`). A caller may rely on this: `load` runs no code that the file brings, calls and imports
+nothing that it names, opens no other file, and answers every bad file with one `ModelError`. It does not vouch for a
+model's predictions: those are up to whoever could write the file. What a file of 256 MiB may cost, `checking` bounds.
 """
 
 from __future__ import annotations
 
-import bz2
 import hashlib
-import lzma
-import threading
-import warnings
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,21 +18,32 @@ import numpy as np
 
 from beam_pcc import schemas
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.models import contents, pickles, skops_files
+from beam_pcc.models import allowed, estimators, pickles, skops_files
 from beam_pcc.models.allowed import RefusedError
+from beam_pcc.models.inert import MAX_UNPACKED_BYTES
 
-MAX_MODEL_BYTES = 512 * 2**20
+MAX_MODEL_BYTES = MAX_UNPACKED_BYTES
 """Of a model file, and of what it unpacks to."""
 
 _REPLACE = "copy it again, or train anew"
-_LZMA_MEMORY = 128 * 2**20  # xz -9 needs 65 MB
 _PROBE_ROWS = 2
-_filters = threading.Lock()  # `warnings.catch_warnings` changes the whole process
 
 
 def digest(data: bytes) -> str:
     """The SHA-256 of `data` in lower-case hexadecimal, as `load` expects it."""
     return hashlib.sha256(data).hexdigest()
+
+
+def require_digest(data: bytes, pins: Mapping[str, str | None], *, where: str) -> str:
+    """The digest of `data`. Raises ModelError if anybody in `pins` (see `load`) says that it is another."""
+    found = digest(data)
+    for whose, pin in pins.items():
+        if pin and pin.lower() != found:
+            raise ModelError(
+                f"{where} has the SHA-256 digest {found}, not {one_line(pin.lower(), 80)} as {whose} says; it was "
+                "changed or swapped: restore it, or use another version"
+            )
+    return found
 
 
 def load(
@@ -45,6 +52,7 @@ def load(
     file_format: Literal["joblib", "skops"],
     where: str,
     pins: Mapping[str, str | None] = MappingProxyType({}),
+    features: int = schemas.VECTOR_DIM,
 ) -> Any:
     """Build the model that `data` holds; of exactly these bytes, after their digest was compared.
 
@@ -52,6 +60,7 @@ def load(
         data: The whole file. A joblib file may be compressed (zlib, gzip, bz2, xz, lzma), or be a plain pickle.
         file_format: How to read it. The content has no say in this.
         where: Names the file in errors.
+        features: Width of the vectors.
         pins: Refuse any other file than that of these digests: who says it -> SHA-256, or None where nobody does.
 
     Returns:
@@ -61,20 +70,14 @@ def load(
         ModelError: The only exception, in one line: the file is another one, too large, damaged, of another
             scikit-learn version, or asks for anything that is not in `allowed`.
     """
-    found = digest(data)
-    for whose, pin in pins.items():
-        if pin and pin.lower() != found:
-            raise ModelError(
-                f"{where} has the SHA-256 digest {found}, not {one_line(pin.lower(), 80)} as {whose} says; it was "
-                "changed or swapped: restore it, or use another version"
-            )
+    require_digest(data, pins, where=where)
     try:
         _require_size(len(data))
-        model = _READERS[file_format](data)
-        contents.check(model)
-        return model
+        return estimators.build(_READERS[file_format](data, MAX_MODEL_BYTES), features)
     except RefusedError as refused:
         said = f"{where} {one_line(refused, 200)}; {refused.then}"
+    except MemoryError:
+        said = f"{where} takes more memory than there is; train a smaller model"
     except Exception as error:  # a hostile or damaged file can bring out any exception of any library
         said = f"{where} is damaged, or is no {file_format} model ({_named(error)}); {_REPLACE}"
     raise ModelError(said)
@@ -84,58 +87,12 @@ def _named(error: Exception) -> str:
     return one_line(f"{type(error).__name__}: {error}".removesuffix(": "), 120)
 
 
-def _read_joblib(data: bytes) -> Any:
-    return _of_this_version(pickles.load, _unpacked(data))
-
-
-def _read_skops(data: bytes) -> Any:
-    return _of_this_version(skops_files.load, data, MAX_MODEL_BYTES)
-
-
-_READERS: dict[str, Callable[[bytes], Any]] = {"joblib": _read_joblib, "skops": _read_skops}
-
-
-def _of_this_version(read: Callable[..., Any], *args: Any) -> Any:
-    """`read(*args)`, where scikit-learn's warning that another version saved an estimator is a RefusedError."""
-    from sklearn.exceptions import InconsistentVersionWarning
-
-    with _filters, warnings.catch_warnings():
-        warnings.simplefilter("error", InconsistentVersionWarning)
-        try:
-            return read(*args)
-        except InconsistentVersionWarning as warning:
-            saved, here = warning.original_sklearn_version, warning.current_sklearn_version
-            raise RefusedError(
-                f"was saved with scikit-learn {one_line(saved, 20)}, but this is {here}",
-                "train anew, or install the version that saved it",
-            ) from None
-
-
-def _unpacked(data: bytes) -> bytes:
-    """The pickle in `data`, which joblib may have compressed; never more than `MAX_MODEL_BYTES` of it."""
-    unpacker: Any
-    if data.startswith(b"\x78"):
-        unpacker = zlib.decompressobj()
-    elif data.startswith(b"\x1f\x8b"):
-        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    elif data.startswith(b"BZ"):
-        unpacker = bz2.BZ2Decompressor()
-    elif data.startswith((b"\xfd7zXZ", b"\x5d\x00")):
-        unpacker = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
-    elif data.startswith((b"\x04\x22\x4d\x18", b"ZF")):
-        raise RefusedError("is packed with lz4, or by joblib before 0.10", "save it again without compression")
-    else:
-        return data
-    pickled: bytes = unpacker.decompress(data, MAX_MODEL_BYTES + 1)
-    _require_size(len(pickled))
-    if not unpacker.eof or unpacker.unused_data:
-        raise RefusedError("is damaged: its compressed content is cut off, or something follows it", _REPLACE)
-    return pickled
+_READERS: dict[str, Callable[[bytes, int], Any]] = {"joblib": pickles.load, "skops": skops_files.load}
 
 
 def _require_size(size: int) -> None:
     if size > MAX_MODEL_BYTES:
-        raise RefusedError(f"has, or unpacks to, more than {MAX_MODEL_BYTES:,} bytes", "train a smaller model")
+        raise RefusedError(f"has {size:,} bytes, more than {MAX_MODEL_BYTES:,}", "train a smaller model")
 
 
 def check_classifier(
@@ -165,7 +122,9 @@ def check_classifier(
 
 
 def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | None) -> tuple[str, ...]:
-    contents.check_kind(model)
+    kind = type(model)
+    if (kind.__module__, kind.__qualname__) not in allowed.CLASSIFIERS:
+        raise RefusedError(f"holds a {kind.__qualname__}, which is no allowed classifier")
     if not hasattr(model, "predict_proba"):
         raise RefusedError(f"holds a {type(model).__name__} that gives no probabilities", "calibrate it")
     if model.n_features_in_ != feature_count:

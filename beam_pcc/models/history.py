@@ -13,11 +13,12 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from beam_pcc.errors import ModelError
+from beam_pcc.errors import ModelError, one_line
+from beam_pcc.models import documents
 from beam_pcc.models.store import Store
 
 HISTORY = "promotions.jsonl"
-_MAX_BYTES = 64 * 2**20
+_ROOM = 64 * 2**10  # an entry has 300 to 1,000 bytes
 _TRIES = 20
 Entry: TypeAlias = dict[str, Any]
 """id, at (UTC), by (the system's user), action, version, before; of a promotion its checks, and if it was forced."""
@@ -38,20 +39,30 @@ def new_entry(action: str, version: str, before: str | None, at: str, **more: An
 
 def read(store: Store) -> list[Entry]:
     """All entries, oldest first. Raises ModelError if the log is broken: it is for people to mend."""
-    content = store.read(HISTORY, _MAX_BYTES)
+    content = store.read(HISTORY, documents.MAX_BYTES)
     return _parsed(content.data, store.path(HISTORY)) if content else []
 
 
 def append(store: Store, entry: Entry) -> None:
     """Add the entry, unless it is there. Others may add theirs at the same time; none is lost."""
     for _ in range(_TRIES):
-        content = store.read(HISTORY, _MAX_BYTES)
+        content = store.read(HISTORY, documents.MAX_BYTES)
         data, generation = content or (b"", 0)
         if any(known.get("id") == entry["id"] for known in _parsed(data, store.path(HISTORY))):
             return
         if store.replace(HISTORY, data + json.dumps(entry).encode() + b"\n", generation):
             return
     raise ModelError(f"{store.path(HISTORY)} is changed by others all the time; run again")
+
+
+def require_room(store: Store) -> None:
+    """Raise ModelError if the log is broken, or too large for another entry: before anything is changed."""
+    content = store.read(HISTORY, documents.MAX_BYTES)
+    where = store.path(HISTORY)
+    if content and len(content.data) > documents.MAX_BYTES - _ROOM:
+        raise ModelError(f"{where} is full: move it away, under a name with the date, and run again")
+    if content:
+        _parsed(content.data, where)
 
 
 def previous(entries: Sequence[Entry], current: str) -> str | None:
@@ -72,11 +83,13 @@ def previous(entries: Sequence[Entry], current: str) -> str | None:
 
 def _parsed(data: bytes, where: str) -> list[Entry]:
     try:
-        entries = [json.loads(line) for line in data.splitlines()]
-        if not all(isinstance(entry, dict) and entry["action"] and entry["version"] for entry in entries):
-            raise ValueError("an entry without action or version")
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"{where} is not the log that models promote writes ({error}); mend it, or move it") from None
+        entries = [documents.parse(line) for line in data.splitlines()]
+        for number, entry in enumerate(entries):
+            documents.ENTRY(entry, f"line {number + 1}")
+    except ValueError as error:
+        raise ModelError(
+            f"{where} is not the log that models promote writes ({one_line(error, 120)}); mend it, or move it"
+        ) from None
     return entries
 
 

@@ -19,20 +19,9 @@ from beam_pcc import schemas
 from beam_pcc.drift import BlockBaseline
 from beam_pcc.errors import ModelError, one_line
 from beam_pcc.features import Features
+from beam_pcc.models import documents
 
 DEFAULT_THRESHOLD = 0.5
-_KINDS: dict[str, type] = {
-    "classes": list,
-    "embedding_model": str,
-    "sha256": str,
-    "trained_on": dict,
-    "libraries": dict,
-    "metrics": dict,
-    "golden": dict,
-    "baseline": dict,
-    "features": dict,
-    "intervals": dict,
-}
 SCORE_BINS = 10  # equal bins over [0, 1] of a score histogram
 
 
@@ -58,6 +47,8 @@ class Golden:
         probabilities = np.asarray(value["probabilities"], dtype=np.float64)
         if vectors.size != len(probabilities) * schemas.VECTOR_DIM or probabilities.ndim != 2:
             raise ValueError("golden vectors and probabilities differ in number")
+        if not np.isfinite(vectors).all():
+            raise ValueError("golden vectors are not finite")
         return cls(vectors.astype(np.float32).reshape(-1, schemas.VECTOR_DIM), probabilities)
 
 
@@ -143,17 +134,15 @@ class ModelMetadata:
         return json.dumps({"format": 1, **values}, indent=2, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, version: str, where: str) -> ModelMetadata:
+    def from_json(cls, text: bytes, *, version: str, where: str) -> ModelMetadata:
         """Read metadata.json of `version`. Unknown keys are ignored; a wrong value is a ModelError naming `where`."""
         try:
-            values = json.loads(text)
+            values = documents.parse(text)
+            documents.METADATA(values, "")
             known = {f.name for f in dataclasses.fields(cls)} - {"version"}
             given = {k: v for k, v in values.items() if k in known and v is not None}
-            for name, kind in _KINDS.items():
-                if not isinstance(given.get(name, kind()), kind):
-                    raise TypeError(f"{name} is {type(given[name]).__name__}, not {kind.__name__}")
             if "classes" in given:
-                given["classes"] = tuple(str(c) for c in given["classes"])
+                given["classes"] = tuple(given["classes"])
             if "golden" in given:
                 given["golden"] = Golden.from_json(given["golden"])
             if "baseline" in given:
@@ -161,7 +150,6 @@ class ModelMetadata:
             if "features" in given:
                 given["features"] = Features.from_json(given["features"])
             given["threshold"] = float(given.get("threshold", DEFAULT_THRESHOLD))
-            given["feature_count"] = int(given.get("feature_count", schemas.VECTOR_DIM))
             return cls(version=version, **given)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelError(

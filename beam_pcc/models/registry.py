@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from beam_pcc import schemas
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.models import artifact, history, scoring, signing
+from beam_pcc.models import artifact, checking, documents, history, scoring, signing
 from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.signing import Snapshot
 from beam_pcc.models.store import Content, Store, open_store
@@ -108,24 +108,21 @@ class Registry:
     def _pointer(self) -> _Pointer:
         """What current.json says, and the generation of the file that says so."""
         pointer = self._store.path(ALIAS)
-        content = self._store.read(ALIAS, artifact.MAX_MODEL_BYTES)
+        content = self._store.read(ALIAS, documents.MAX_BYTES)
         if content is None:
             return _Pointer()
         try:
-            said = json.loads(content.data)
-            version, shadow, change = said["version"], said.get("shadow"), said.get("change")
-        except (ValueError, KeyError, TypeError) as error:
+            said = documents.parse(content.data)
+            documents.POINTER(said, "")
+        except ValueError as error:
             raise ModelError(
-                f'{pointer} is not {{"version": "v..."}}: {one_line(error, 80)}; mend or remove it'
+                f'{pointer} is not {{"version": "v..."}}: {one_line(error, 120)}; mend or remove it'
             ) from None
-        for name in (version, version if shadow is None else shadow):
-            if not isinstance(name, str) or not _VERSION.fullmatch(name):
-                raise ModelError(f"{pointer} names '{one_line(name, 60)}', which is no version; mend or remove it")
-        return _Pointer(version, shadow, change if isinstance(change, dict) else None, content.generation)
+        return _Pointer(said["version"], said.get("shadow"), said.get("change"), content.generation)
 
     def _settle(self, pointer: _Pointer) -> None:
         """Add the pointer's own entry to the log, in case whoever wrote it died before that."""
-        if pointer.change is not None and {"id", "action", "version"} <= pointer.change.keys():
+        if pointer.change is not None and "id" in pointer.change:
             history.append(self._store, pointer.change)
 
     def promote(
@@ -189,6 +186,7 @@ class Registry:
     def _point(self, pointer: _Pointer, version: str, shadow: str | None, action: str, **more: Any) -> None:
         """Replace current.json as it was read, and add its entry to the log."""
         self._settle(pointer)
+        history.require_room(self._store)
         at = dt.datetime.now(dt.timezone.utc).isoformat()
         entry = history.new_entry(action, version, pointer.version, at, shadow=shadow, **more)
         said = {"version": version, "promoted_at": at, **({"shadow": shadow} if shadow else {}), "change": entry}
@@ -235,44 +233,71 @@ class Registry:
 
     def _metadata(self, files: Files, version: str) -> ModelMetadata:
         path = files.path(f"{version}/{METADATA}")
-        content = files.read(f"{version}/{METADATA}", artifact.MAX_MODEL_BYTES)
+        content = files.read(f"{version}/{METADATA}", documents.MAX_BYTES)
         if content is None:
             _log.warning("%s is missing: going on with the defaults (threshold 0.5, no drift baseline)", path)
             return ModelMetadata(version)
         return ModelMetadata.from_json(content.data, version=version, where=path)
 
-    def load(self, version: str, *, sha256: str | None = None) -> tuple[ModelVersion, Any]:
-        """Load and check a version before a run starts.
+    def check(self, version: str, *, sha256: str | None = None) -> ModelVersion:
+        """Load and check a version before a run starts, in a process of its own (see `checking`).
 
         Args:
             version: A version that exists.
             sha256: The digest that the caller insists on, besides the one in metadata.json.
 
         Returns:
-            The checked version (for workers) and the estimator itself.
+            The checked version, for workers: they load no other bytes than those.
         """
-        files: Files = signing.verified(self._store, version, self._signer) if self._signer else self._store
+        return self._check(version, sha256)[0]
+
+    def load(self, version: str, *, sha256: str | None = None) -> tuple[ModelVersion, Any]:
+        """Check a version, and then load the same bytes into this process as well."""
+        version_checked, _, data = self._check(version, sha256)
+        file = version_checked.file
+        return version_checked, artifact.load(
+            data, file_format=file.file_format, where=file.path, pins={"the check": file.sha256}
+        )
+
+    def _check(
+        self, version: str, sha256: str | None, files: Files | None = None
+    ) -> tuple[ModelVersion, scoring.Floats | None, bytes]:
+        """The checked version, how it scores its golden rows, and the bytes of its file."""
+        if files is None:
+            files = signing.verified(self._store, version, self._signer) if self._signer else self._store
         metadata = self._metadata(files, version)
         name, file_format = self._model_file(files, version)
         path, data = files.path(name), _content(files, name).data
-        pins = {"--model_sha256": sha256, METADATA: metadata.sha256}
-        model = artifact.load(data, file_format=file_format, where=path, pins=pins)
+        digest = artifact.require_digest(data, {"--model_sha256": sha256, METADATA: metadata.sha256}, where=path)
         if metadata.feature_count != schemas.VECTOR_DIM:
             raise ModelError(
                 f"{path} expects {metadata.feature_count} features as {METADATA} says, but a case has "
                 f"{schemas.VECTOR_DIM}; use another version"
             )
-        classes = artifact.check_classifier(
-            model, where=path, feature_count=schemas.VECTOR_DIM, classes=metadata.classes
+        golden = metadata.golden
+        checked = checking.check(
+            data,
+            file_format=file_format,
+            where=path,
+            sha256=digest,
+            classes=metadata.classes,
+            vectors=golden.vectors if golden else None,
         )
-        return ModelVersion(ModelFile(path, file_format, artifact.digest(data)), metadata, classes), model
+        return (
+            ModelVersion(ModelFile(path, file_format, digest), metadata, checked.classes),
+            checked.probabilities,
+            data,
+        )
 
     def verify(self, version: str, *, sha256: str | None = None) -> ModelVersion:
-        """Load and check a version, and score its golden rows if it has some."""
-        checked, model = self.load(version, sha256=sha256)
+        """Check a version, and that it scores its golden rows as when it was trained, if it has some."""
+        return self._verify(version, sha256)
+
+    def _verify(self, version: str, sha256: str | None, files: Files | None = None) -> ModelVersion:
+        checked, probabilities, _ = self._check(version, sha256, files)
         golden = checked.metadata.golden
         if golden is not None:
-            off = scoring.probe_golden(model, golden.vectors, golden.probabilities)
+            off = 1.0 if probabilities is None else scoring.difference(probabilities, golden.probabilities)
             if off > scoring.GOLDEN_TOLERANCE:
                 raise ModelError(
                     f"{checked.file.path} scores its golden rows otherwise than when it was trained "
@@ -281,10 +306,11 @@ class Registry:
         return checked
 
     def sign(self, version: str, private_key: str, certificate: str | None = None, chain: Sequence[str] = ()) -> str:
-        """Sign a version once it was verified; return where the signature is."""
+        """Sign a version once it was verified, the very bytes that were; return where the signature is."""
         version = self.find(version, "beam-pcc models sign")
-        self.verify(version)
-        return signing.sign(self._store, version, private_key, certificate, chain)
+        snapshot = Snapshot(self._store, version)
+        self._verify(version, None, snapshot)
+        return signing.sign(self._store, version, snapshot, private_key, certificate, chain)
 
     def _model_file(self, files: Files, version: str) -> tuple[str, FileFormat]:
         found = files.files(version)

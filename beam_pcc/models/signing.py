@@ -1,11 +1,13 @@
 """Signed versions: sigstore's model-signing over a whole version folder, checked before any of it is used.
 
 What is trusted is the public key, or the certificates, that the caller names. The files are read once, checked, and
-those bytes are what is loaded. Needs the signing extra.
+those bytes are what is loaded. The version's name is signed too: a version that was copied to a newer name is refused,
+so that nobody brings an old model back without the key. Needs the signing extra.
 """
 
 from __future__ import annotations
 
+import base64
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -13,11 +15,16 @@ from typing import Any
 
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
 from beam_pcc.extras import extra
+from beam_pcc.models import documents
 from beam_pcc.models.store import Content, Store
 from beam_pcc.settings import Signer
 
 SIGNATURE = "model.sig"
-_MAX_BYTES = 512 * 2**20
+_OLD_NAME = "version"  # that every version was signed under, until the name was part of what is signed
+_BUNDLE_KEYS = {"mediaType", "verificationMaterial", "dsseEnvelope"}
+_ENVELOPE_KEYS = {"payload", "payloadType", "signatures"}
+_MAX_BYTES = 300 * 2**20  # of all files: a model of 256 MiB, and what lies beside it
+_MAX_FILES = 100
 
 
 class Snapshot:
@@ -26,10 +33,15 @@ class Snapshot:
     def __init__(self, store: Store, version: str) -> None:
         self._store, self._version = store, version
         self.contents: dict[str, Content] = {}
-        for name in sorted(name for name in store.files(version) if not name.startswith(".")):  # a lock, at most
-            content = store.read(f"{version}/{name}", _MAX_BYTES)
+        names = sorted(name for name in store.files(version) if not name.startswith("."))  # a lock, at most
+        left = _MAX_BYTES
+        if len(names) > _MAX_FILES:
+            raise ModelError(f"{store.path(version)} holds {len(names):,} files; a version has a few")
+        for name in names:
+            content = store.read(f"{version}/{name}", left)
             if content is not None:
                 self.contents[name] = content
+                left -= len(content.data)
 
     def path(self, name: str) -> str:
         """See `Store`."""
@@ -46,7 +58,7 @@ class Snapshot:
 
     def lay_out(self, folder: Path) -> Path:
         """Write the files, but for the signature, into a folder; return that of the signature beside it."""
-        signed = folder / "version"
+        signed = folder / self._version  # model-signing signs this name as well
         signed.mkdir()
         for name, content in self.contents.items():
             (signed / name if name != SIGNATURE else folder / name).write_bytes(content.data)
@@ -54,13 +66,19 @@ class Snapshot:
 
 
 def sign(
-    store: Store, version: str, private_key: str, certificate: str | None = None, chain: Collection[str] = ()
+    store: Store,
+    version: str,
+    snapshot: Snapshot,
+    private_key: str,
+    certificate: str | None = None,
+    chain: Collection[str] = (),
 ) -> str:
     """Sign the files of a version, and put the signature beside them.
 
     Args:
         store: The registry's.
         version: One that exists.
+        snapshot: Its files, as they were checked.
         private_key: A PEM file of an elliptic curve key.
         certificate: Of that key, to sign in certificate mode.
         chain: Certificates that lead from it to a root.
@@ -74,7 +92,6 @@ def sign(
     """
     with extra("signing", "models sign"):
         from model_signing import signing
-    snapshot = Snapshot(store, version)
     if SIGNATURE in snapshot.contents:
         raise ModelError(f"{store.path(f'{version}/{SIGNATURE}')} is there already; remove it to sign anew")
     config: Any = signing.Config()
@@ -128,4 +145,28 @@ def verified(store: Store, version: str, signer: Signer) -> Snapshot:
                 f"{where} has no good signature of that key or certificate ({one_line(error, 160)}); do not use "
                 "it, find out who changed it"
             ) from None
+        name = _signed_name(snapshot.contents[SIGNATURE].data)
+    if name != version:
+        told = f"of {one_line(name, 60)}" if name and name != _OLD_NAME else "that does not say of which version"
+        raise ModelError(
+            f"{where} has a signature {told}: it may be an older version under a new name; if it is not, remove "
+            f"{SIGNATURE} and sign it again with beam-pcc models sign"
+        )
     return snapshot
+
+
+def _signed_name(signature: bytes) -> str | None:
+    """The name of the folder that was signed, from a signature that was found good.
+
+    The keys are exact: a library that took another spelling, too, would have checked another payload than this one.
+    """
+    try:
+        bundle = documents.parse(signature)
+        if bundle.keys() != _BUNDLE_KEYS or bundle["dsseEnvelope"].keys() != _ENVELOPE_KEYS:
+            return None
+        statement = documents.parse(base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True))
+        (subject,) = statement["subject"]
+        name = subject["name"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None

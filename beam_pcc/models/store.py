@@ -13,6 +13,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ from typing import NamedTuple, Protocol
 
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
 from beam_pcc.gcp.names import gcp_extra
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAX_REPLACED = 64 * 2**20  # far more than any file that is replaced has
 
 
 class Content(NamedTuple):
@@ -98,31 +103,74 @@ class LocalStore:
 
     def files(self, folder: str) -> set[str]:
         """See `Store`."""
-        below = self._root / folder
-        return {path.name for path in below.iterdir() if path.is_file()} if below.is_dir() else set()
+        try:
+            below = self._open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return set()
+        try:
+            with os.scandir(below) as entries:
+                return {entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)}
+        finally:
+            os.close(below)
 
     def read(self, name: str, limit: int) -> Content | None:
         """See `Store`."""
-        path = self._root / name
         try:
-            with path.open("rb") as file:
-                require_size(str(path), os.fstat(file.fileno()).st_size, limit)
-                data = file.read()
+            with os.fdopen(self._open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                about = os.fstat(file.fileno())
+                if not stat.S_ISREG(about.st_mode):
+                    raise ModelError(f"{self._root / name} is no regular file; put the file itself there")
+                require_size(self.path(name), about.st_size, limit)
+                data = file.read(limit + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ModelError(
-                f"{path} cannot be read: {error.strerror or error}; check the path and the rights"
-            ) from None
+            raise self._unreadable(name, error) from None
+        require_size(self.path(name), len(data), limit)  # it may have grown meanwhile
         return Content(data, _generation(data))
+
+    def _open(self, name: str, flags: int) -> int:
+        """A descriptor of what is below the root, found without following any link.
+
+        A link could lead out of the registry, to a device without end for example. The root itself may be one.
+        """
+        *folders, last = name.split("/")
+        here = os.open(self._root, _FOLDER)
+        try:
+            for folder in folders:
+                inner = self._open_in(here, folder, _FOLDER, name)
+                os.close(here)
+                here = inner
+            return self._open_in(here, last, flags | os.O_CLOEXEC, name)
+        finally:
+            os.close(here)
+
+    def _open_in(self, parent: int, part: str, flags: int, name: str) -> int:
+        try:
+            return os.open(part, flags | os.O_NOFOLLOW, dir_fd=parent)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                if stat.S_ISLNK(os.stat(part, dir_fd=parent, follow_symlinks=False).st_mode):
+                    raise ModelError(
+                        f"{self._root / name} is a link, or in one; put the file or folder itself there"
+                    ) from None
+            raise self._unreadable(name, error) from None
+
+    def _unreadable(self, name: str, error: OSError) -> ModelError:
+        return ModelError(
+            f"{self._root / name} cannot be read: {error.strerror or error}; check the path and the rights"
+        )
 
     def replace(self, name: str, data: bytes, generation: int) -> bool:
         """See `Store`. A lock, whose empty file stays, keeps others out from comparing to replacing."""
         path = self._root / name
         aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        with _writing(path), path.with_name(f".{path.name}.lock").open("a") as lock:
+        with _writing(path), os.fdopen(os.open(path.with_name(f".{path.name}.lock"), _LOCK, 0o666)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            now = _generation(path.read_bytes()) if path.exists() else 0
+            there = self.read(name, _MAX_REPLACED)
+            now = there.generation if there else 0
             if now != generation:
                 return False
             try:

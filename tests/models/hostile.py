@@ -431,19 +431,22 @@ def constructor_called(canary: Path) -> bytes:
 # Memory
 
 
+LARGE = program(b"B" + struct.pack("<I", 8 * 2**20) + bytes(8 * 2**20))
+
+
 @attack()
 def gzip_bomb(canary: Path) -> bytes:
-    return gzip.compress(bytes(8 * 2**20))
+    return gzip.compress(LARGE)
 
 
 @attack()
 def zlib_bomb(canary: Path) -> bytes:
-    return zlib.compress(bytes(8 * 2**20))
+    return zlib.compress(LARGE)
 
 
 @attack()
 def xz_bomb(canary: Path) -> bytes:
-    return lzma.compress(bytes(8 * 2**20))
+    return lzma.compress(LARGE)
 
 
 @attack()
@@ -844,16 +847,6 @@ def skops_bomb(canary: Path) -> bytes:
 def skops_bomb_that_says_it_is_small(canary: Path) -> bytes:
     whole = packed("{}", {"1.npy": bytes(8 * 2**20)}, zipfile.ZIP_DEFLATED)
     return whole.replace(struct.pack("<I", 8 * 2**20), struct.pack("<I", 100))
-
-
-@attack()
-def skops_bomb_by_one_array_used_often(canary: Path) -> bytes:
-    file = io.BytesIO()
-    np.save(file, np.zeros(100_000))
-    array = node("NdArrayNode", "numpy", "ndarray", type="numpy", file="1.npy")
-    schema, members = as_skops(logistic())
-    schema["content"]["content"]["C"] = node("ListNode", "builtins", "list", content=[array] * 100)
-    return packed(schema, {**members, "1.npy": file.getvalue()})
 
 
 @attack()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from beam_pcc.errors import ModelError
-from beam_pcc.models import artifact, pickles
+from beam_pcc.models import artifact, inert
 from tests.models import hostile
 
 WHERE = "models/v20261120_060000/model.file"
@@ -24,7 +24,7 @@ ATTACKS = [("joblib", name) for name in hostile.PICKLES] + [("skops", name) for 
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bombs need not be large to be larger than what is allowed."""
     monkeypatch.setattr(artifact, "MAX_MODEL_BYTES", 4 * 2**20)
-    monkeypatch.setattr(pickles, "MAX_READS", 100_000)
+    monkeypatch.setattr(inert, "MAX_STEPS", 100_000)
 
 
 @pytest.mark.usefixtures("small_limits")
@@ -84,10 +84,10 @@ def test_the_attacks_are_real(tmp_path):
         ("persistent_id", "uses the pickle instruction BINPERSID"),
         ("state_for_a_class", "gives state to what takes none"),
         ("tree_with_two_states", "gives one object its state twice"),
-        ("class_as_an_attribute", "holds an object of abc.ABCMeta, which is not"),
-        ("bytes_after_the_end", "goes on for 1 bytes after its end"),
+        ("class_as_an_attribute", "classes_ is missing"),
+        ("bytes_after_the_end", "goes on after its end"),
         ("gzip_bomb", "unpacks to, more than 4,194,304 bytes; train a smaller model"),
-        ("array_larger_than_the_file", "describes an array larger than the file"),
+        ("array_larger_than_the_file", "describes an odd array"),
         ("array_state_larger_than_its_values", "describes an array that differs from its values"),
         ("dtype_with_fields_beyond_its_items", "describes an odd type of array"),
         ("dtype_with_objects", "describes an odd type of array"),
@@ -95,15 +95,14 @@ def test_the_attacks_are_real(tmp_path):
         ("plain_text", "is not a joblib file"),
         ("deep_tuple_as_a_key", "fills an odd dict"),
         ("deep_list", "holds a list, which is no allowed classifier"),
-        ("no_end_of_instructions", "goes on and on"),
+        ("no_end_of_instructions", "has too many parts"),
         ("inst", "uses the pickle instruction INST"),
-        ("estimator_that_wraps_itself", "RecursionError"),
-        ("lzma_that_wants_4_gigabytes", "LZMAError"),
-        ("tree_without_nodes", "node count differs"),
-        ("tree_of_fewer_nodes_than_it_has", "node count differs"),
+        ("estimator_that_wraps_itself", "is nested too deeply"),
+        ("lzma_that_wants_4_gigabytes", "does not unpack"),
+        ("tree_without_nodes", "is missing"),
         ("forest_cycle", "children are out of range"),
         ("forest_feature_negative", "features are out of range"),
-        ("forest_of_any_width", "for another number of features"),
+        ("forest_of_any_width", "n_features_in_ is missing"),
         ("boosted_cycle", "children are out of range"),
         ("boosted_category", "splits go by category"),
         ("skops_function_of_numpy", "asks for numpy.add by FunctionNode"),
@@ -111,9 +110,8 @@ def test_the_attacks_are_real(tmp_path):
         ("skops_generator_that_is_a_function", "has an odd random generator"),
         ("skops_generator_of_a_huge_pool", "has an odd random generator"),
         ("skops_bomb", "unpacks to more than"),
-        ("skops_bomb_by_one_array_used_often", "unpacks to more than"),
         ("skops_path_traversal", "has an odd member"),
-        ("skops_array_larger_than_its_member", "has an array of another size"),
+        ("skops_array_larger_than_its_member", "describes an odd array"),
         ("skops_array_of_objects", "has an array of an odd type"),
         ("skops_older_protocol", "is not of skops protocol 2"),
         ("skops_forest_cycle", "children are out of range"),

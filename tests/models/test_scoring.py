@@ -15,7 +15,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from beam_pcc import schemas
-from beam_pcc.models.scoring import LinearExplainer, needs_review, privacy_probability, probe_golden, score
+from beam_pcc.models.scoring import LinearExplainer, difference, needs_review, privacy_probability, score
 
 ROWS = 60
 BINARY = ("NOT_PC", "PC")
@@ -124,16 +124,21 @@ def test_review_is_for_what_is_nearer_to_the_threshold_than_the_band() -> None:
 
 
 def test_a_model_gives_its_own_golden_rows_again() -> None:
-    assert probe_golden(SCALED, VECTORS[:5], SCALED.predict_proba(VECTORS[:5])) == pytest.approx(0.0, abs=1e-9)
+    assert difference(score(SCALED, VECTORS[:5]).probabilities, SCALED.predict_proba(VECTORS[:5])) == pytest.approx(
+        0.0, abs=1e-9
+    )
 
 
 def test_the_largest_difference_of_golden_rows_counts() -> None:
-    assert probe_golden(Says([0.5, 0.5], [0.75, 0.25]), VECTORS[:2], np.array([[0.5, 0.5], [0.5, 0.5]])) == 0.25
+    assert (
+        difference(score(Says([0.5, 0.5], [0.75, 0.25]), VECTORS[:2]).probabilities, np.array([[0.5, 0.5], [0.5, 0.5]]))
+        == 0.25
+    )
 
 
 @pytest.mark.parametrize("expected", [[[0.25, 0.25, 0.5]], [[0.5, np.nan]]], ids=["other classes", "not a number"])
 def test_golden_rows_that_cannot_be_compared_are_wholly_off(expected: list[list[float]]) -> None:
-    assert probe_golden(Says([0.5, 0.5]), VECTORS[:1], np.array(expected)) == 1.0
+    assert difference(score(Says([0.5, 0.5]), VECTORS[:1]).probabilities, np.array(expected)) == 1.0
 
 
 def deciders(model: Any) -> list[Any]:

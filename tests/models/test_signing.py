@@ -1,9 +1,13 @@
 """Signed versions: with a key or a certificate configured, nothing else is loaded. Real keys, real signatures."""
 
+import base64
 import datetime as dt
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import model_signing
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from beam_pcc import cli
 from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.models import checking
 from beam_pcc.models.registry import Registry
 from beam_pcc.settings import Signer
 
@@ -144,3 +149,83 @@ def test_a_key_that_is_not_there_is_told_before_anything_starts(
 ) -> None:
     assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", "none.pub"]) == 2
     assert "the key or certificate none.pub is not there" in capsys.readouterr().err
+
+
+def test_signed_version_under_a_newer_name_is_refused(models: Path, tmp_path: Path) -> None:
+    private, public, _ = write_key(tmp_path / "ours")
+    Registry(str(models)).sign(VERSION, str(private))
+    shutil.copytree(models / VERSION, models / "v20261121_020000")
+
+    with pytest.raises(ModelError, match=f"has a signature of {VERSION}: it may be an older version under a new name"):
+        Registry(str(models), Signer(str(public))).load("v20261121_020000")
+    assert Registry(str(models), Signer(str(public))).check(VERSION).name == VERSION
+
+
+def test_signature_without_a_version_is_refused(models: Path, tmp_path: Path) -> None:
+    """As all were made before the name was signed."""
+    private, public, _ = write_key(tmp_path / "ours")
+    config = model_signing.signing.Config().use_elliptic_key_signer(private_key=private)
+    shutil.copytree(models / VERSION, tmp_path / "version")
+    config.sign(tmp_path / "version", models / VERSION / "model.sig")
+
+    with pytest.raises(ModelError, match=r"does not say of which version.*sign it again with beam-pcc models sign"):
+        Registry(str(models), Signer(str(public))).load(VERSION)
+
+
+def test_second_envelope_does_not_hide_the_first(models: Path, tmp_path: Path) -> None:
+    """Were one checked and the other read, the name could be forged."""
+    private, public, _ = write_key(tmp_path / "ours")
+    Registry(str(models)).sign(VERSION, str(private))
+    newer = models / "v20261121_020000"
+    shutil.copytree(models / VERSION, newer)
+    bundle = json.loads((newer / "model.sig").read_text())
+    payload = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(VERSION.encode(), newer.name.encode())
+    forged = {**bundle["dsseEnvelope"], "payload": base64.b64encode(payload).decode()}
+    signatures = [
+        {**bundle, "dsseEnvelope": forged},
+        {**bundle, "dsseEnvelope": forged, "dsse_envelope": bundle["dsseEnvelope"]},
+        {**bundle, "dsse_envelope": bundle["dsseEnvelope"]},
+    ]
+    for signature in signatures:
+        (newer / "model.sig").write_text(json.dumps(signature))
+        with pytest.raises(ModelError, match=r"has no good signature|has a signature"):
+            Registry(str(models), Signer(str(public))).load(newer.name)
+
+
+def test_empty_public_key_is_an_error(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODEL_PUBLIC_KEY", "")
+    assert cli.main(["models", "verify", "--models", str(models)]) == 2
+    assert "MODEL_PUBLIC_KEY is empty: name the PEM file of the key, or remove the setting" in capsys.readouterr().err
+
+
+def test_empty_flag_does_not_turn_the_variable_off(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", ""]) == 2
+    assert "is empty" in capsys.readouterr().err
+
+
+def test_version_of_many_files_is_refused(models: Path, tmp_path: Path) -> None:
+    private, _, _ = write_key(tmp_path / "ours")
+    for number in range(200):
+        (models / VERSION / f"{number}.txt").touch()
+    with pytest.raises(ModelError, match="files; a version has a few"):
+        Registry(str(models)).sign(VERSION, str(private))
+
+
+def test_what_is_signed_is_what_was_checked(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody swaps the model between the check and the signature."""
+    private, public, _ = write_key(tmp_path / "ours")
+    check = checking.check
+
+    def swap(*arguments: Any, **options: Any) -> Any:
+        checked = check(*arguments, **options)
+        (models / VERSION / "model.joblib").write_bytes(b"another")
+        return checked
+
+    monkeypatch.setattr(checking, "check", swap)
+    Registry(str(models)).sign(VERSION, str(private))
+    monkeypatch.undo()
+
+    with pytest.raises(ModelError, match="has no good signature"):
+        Registry(str(models), Signer(str(public))).check(VERSION)

@@ -1,5 +1,7 @@
 """A registry's files on disk: seen whole or not at all, and replaced by one of several who try."""
 
+import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -225,3 +227,64 @@ def test_a_write_that_fails_leaves_the_file_and_nothing_else(
 
     assert store.read("a", LIMIT) == content
     assert {path.name for path in tmp_path.iterdir()} == {"a", ".a.lock"}
+
+
+# Only regular files below the root
+
+
+def test_pipe_is_refused_and_not_waited_for(store: LocalStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "current.json")
+    with pytest.raises(ModelError, match=r"current\.json is no regular file; put the file itself there$"):
+        store.read("current.json", LIMIT)
+
+
+def test_socket_is_refused(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("current.json")
+        with pytest.raises(ModelError, match=r"cannot be read|is no regular file"):
+            store.read("current.json", LIMIT)
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/etc/hostname", "v1/model.joblib", "nowhere"])
+def test_link_is_refused(store: LocalStore, tmp_path: Path, target: str) -> None:
+    store.add_folder("v1", FILES)
+    (tmp_path / "current.json").symlink_to(target)
+    with pytest.raises(ModelError, match=r"current\.json is a link, or in one; put the file or folder itself there$"):
+        store.read("current.json", LIMIT)
+
+
+def test_folder_that_is_a_link_is_refused(store: LocalStore, tmp_path: Path) -> None:
+    store.add_folder("v1", FILES)
+    (tmp_path / "v2").symlink_to("v1")
+    for ask in (lambda: store.files("v2"), lambda: store.read("v2/model.joblib", LIMIT)):
+        with pytest.raises(ModelError, match="is a link, or in one"):
+            ask()
+
+
+def test_root_that_is_a_link_is_fine(store: LocalStore, tmp_path: Path) -> None:
+    store.add_folder("v1", FILES)
+    (tmp_path / "elsewhere").symlink_to(tmp_path)
+    linked = LocalStore(str(tmp_path / "elsewhere"))
+    assert linked.files("v1") == set(FILES)
+    assert linked.read("v1/model.joblib", LIMIT) is not None
+
+
+def test_file_that_never_ends_is_cut_off(store: LocalStore, tmp_path: Path) -> None:
+    """As if it grew after its size was looked at."""
+    (tmp_path / "a").write_bytes(b"x" * LIMIT)
+    content = store.read("a", LIMIT)
+    assert content is not None
+    with pytest.raises(ModelError, match="more than"):
+        store.read("a", LIMIT - 1)
+
+
+def test_pipe_in_place_of_a_pointer_is_not_replaced(store: LocalStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "current.json")
+    with pytest.raises(ModelError):
+        store.replace("current.json", b"{}", 0)
+
+
+def test_pipe_in_place_of_the_lock_is_not_waited_for(store: LocalStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".current.json.lock")
+    assert store.replace("current.json", b"{}", 0)

@@ -1,0 +1,204 @@
+"""Loading a model for the first time, in a process of its own with limits on memory and time.
+
+What reads model files is written to refuse hostile ones; this holds if that has a fault. The process gets the bytes
+and no credentials of the environment, may write no file, and ends with one answer. If it is killed or exceeds a
+limit, the file is refused in one line. A digest that passed is not checked again by the same process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from beam_pcc import schemas, settings
+from beam_pcc.errors import ModelError, one_line
+
+MEMORY_BYTES = 2 * 2**30
+"""Of address space: 0.5 GB go to the libraries. A sound forest of 225 MiB takes 0.7 GB of memory, and 3 s of CPU."""
+CPU_SECONDS = 40
+WALL_SECONDS = 120.0
+_MAX_ANSWER = 4 * 2**20
+_KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+_LENGTH = struct.Struct("<Q")
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from beam_pcc.models import checking; checking.answer_parent()"
+)
+
+
+class Checked(NamedTuple):
+    """What the process says of a model that it loaded: its classes, and how it scores the given vectors."""
+
+    classes: tuple[str, ...]
+    probabilities: npt.NDArray[np.float64] | None
+
+
+_passed: dict[tuple[Any, ...], Checked] = {}
+
+
+def check(
+    data: bytes,
+    *,
+    file_format: str,
+    where: str,
+    sha256: str,
+    classes: Sequence[str] | None = None,
+    vectors: schemas.Vectors | None = None,
+) -> Checked:
+    """Load and check a model in a process of its own.
+
+    Args:
+        data: The file.
+        file_format: joblib or skops.
+        where: Names the file in errors.
+        sha256: Its digest.
+        classes: The classes that it has to have.
+        vectors: (n, 584), to be scored.
+
+    Raises:
+        ModelError: It was refused, or the process died or exceeded a limit.
+    """
+    scored = None if vectors is None else np.ascontiguousarray(vectors, dtype="<f4").tobytes()
+    key = (sha256, file_format, None if classes is None else tuple(classes), scored and hashlib.sha256(scored).digest())
+    if key not in _passed:
+        asked = {
+            "file_format": file_format,
+            "where": where,
+            "classes": None if classes is None else list(classes),
+            "limits": [MEMORY_BYTES, CPU_SECONDS],
+            "sizes": [len(data), len(scored or b"")],
+        }
+        answer = _ask(asked, [data, scored or b""], where)
+        _passed[key] = _read(answer, sha256, where, None if vectors is None else len(vectors))
+    return _passed[key]
+
+
+def _ask(asked: dict[str, Any], contents: list[bytes], where: str) -> bytes:
+    header = json.dumps(asked).encode()
+    environment = settings.passed_on(_KEPT)
+    # More threads would take address space for each, and checking needs none.
+    environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    process = subprocess.Popen(  # noqa: S603 - this Python, and our own code
+        [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    late = threading.Event()
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(WALL_SECONDS, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - for mypy
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+            for part in (_LENGTH.pack(len(header)), header, *contents):
+                pipe.write(part)
+        answer = process.stdout.read(_MAX_ANSWER)
+        process.stdout.close()
+        status = process.wait()
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+    if late.is_set():
+        raise ModelError(f"{where} is not loaded within {WALL_SECONDS:.0f} s; do not use it, or train a smaller model")
+    if status:
+        raise ModelError(f"{where} {_death(status)}; do not use it, or train a smaller model")
+    return answer
+
+
+def _death(status: int) -> str:
+    if status == -signal.SIGXCPU:
+        return f"takes more than {CPU_SECONDS} s of CPU time to load"
+    if status == -signal.SIGKILL:
+        return "cannot be loaded: the process that tried was killed, perhaps for want of memory"
+    if status < 0:
+        return f"cannot be loaded: the process that tried died of {signal.Signals(-status).name}"
+    return f"cannot be loaded: the process that tried ended with status {status}"
+
+
+def _read(answer: bytes, sha256: str, where: str, rows: int | None) -> Checked:
+    """The answer; of a process that may have been taken over, so nothing in it is taken on trust."""
+    try:
+        said = json.loads(answer)
+        if "refused" in said:
+            raise ModelError(one_line(said["refused"], 400))
+        classes = tuple(said["classes"])
+        if (
+            said["sha256"] != sha256
+            or type(said["classes"]) is not list
+            or not all(isinstance(name, str) for name in classes)
+        ):
+            raise ValueError("another file")
+        probabilities = None
+        if rows is not None:
+            probabilities = np.array(said["probabilities"], dtype=np.float64)
+            if probabilities.shape != (rows, len(classes)):
+                raise ValueError("other rows")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ModelError(
+            f"{where} cannot be loaded: the process that tried gave no sound answer; do not use it"
+        ) from None
+    return Checked(classes, probabilities)
+
+
+def answer_parent() -> None:
+    """Be the process: read what is asked, set the limits, load, answer."""
+    gc.disable()  # it would look at millions of small objects again and again
+    source, target = sys.stdin.buffer, os.dup(1)
+    os.dup2(2, 1)  # what a library prints is no answer
+    asked = json.loads(source.read(_LENGTH.unpack(source.read(_LENGTH.size))[0]))
+    memory, seconds = asked["limits"]
+    for limit, value in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # the system has a lower one, or does not know it
+            resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
+    try:
+        answer = _loaded(asked, *(source.read(size) for size in asked["sizes"]))
+    except MemoryError:
+        answer = {"refused": f"{asked['where']} takes more than {memory:,} bytes of memory; train a smaller model"}
+    except ModelError as error:
+        answer = {"refused": str(error)}
+    with os.fdopen(target, "wb") as out:
+        out.write(json.dumps(answer).encode())
+    os._exit(0)  # nothing that the libraries do at their end matters
+
+
+def _loaded(asked: dict[str, Any], data: bytes, scored: bytes) -> dict[str, Any]:
+    from beam_pcc.models import artifact, scoring
+
+    where = asked["where"]
+    model = artifact.load(data, file_format=asked["file_format"], where=where)
+    classes = artifact.check_classifier(model, where=where, classes=asked["classes"])
+    vectors = np.frombuffer(scored, "<f4").reshape(-1, schemas.VECTOR_DIM)
+    # NaN, which is no JSON, counts as a wrong score in any case.
+    probabilities = np.nan_to_num(scoring.score(model, vectors).probabilities, nan=-1.0) if len(vectors) else None
+    return {
+        "sha256": artifact.digest(data),
+        "classes": classes,
+        "probabilities": [] if probabilities is None else probabilities.tolist(),
+    }
