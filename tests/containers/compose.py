@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -32,6 +33,7 @@ class Compose:
     def __init__(self, network: Network, folder: Path, images: Mapping[str, str]) -> None:
         self._network = network
         self._folder = folder
+        self._id = uuid4().hex[:8]
         self._images = images
         self.more: dict[str, list[str]] = {}
         self._services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -43,7 +45,7 @@ class Compose:
 
     def full_name(self, service: str) -> str:
         """The container's name at podman."""
-        return f"pcc-compose-{self._folder.name}-{service}"
+        return f"pcc-compose-{self._id}-{service}"
 
     def start(self, service: str) -> None:
         """Start a service, and wait until it is healthy."""

@@ -202,6 +202,8 @@ def _forget_others(name: str, tag: str) -> None:
     for other in listed:
         if other != tag:
             podman("rmi", other, check=False)
+    # Layers that no build has used for a while; those of the last days make the next build quick.
+    podman("image", "prune", "--force", "--filter=until=72h", check=False)
 
 
 def _context() -> Iterator[Path]:
