@@ -86,13 +86,17 @@ class Compose:
             return ""
         return str(max(jobs, key=lambda job: job["start-time"])["state"]) if jobs else ""
 
+    def remove(self, *services: str) -> None:
+        """End these services' containers, and forget what a test wanted of them."""
+        podman("rm", "--force", "--time=0", "--ignore", *map(self.full_name, services), check=False)
+        self.more.clear()
+
     def close(self) -> None:
         """End every container."""
-        podman("rm", "--force", "--time=0", "--ignore", *map(self.full_name, self._services), check=False)
+        self.remove(*self._services)
 
     def _run(self, name: str, *more: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        given = (*more, *self.more.get(name, []), f"--name={self.full_name(name)}")
-        return podman("run", *given, *self._arguments(name), check=check)
+        return podman("run", *more, f"--name={self.full_name(name)}", *self._arguments(name), check=check)
 
     def _arguments(self, name: str) -> list[str]:
         service = self._services[name]
@@ -122,13 +126,13 @@ class Compose:
                 made += [f"--security-opt={option.removesuffix(':true')}" for option in value]
             else:
                 assert key in _OF_COMPOSE, f"{name}: {key} is not translated for podman"
-        return [*made, self._images[service["image"]], *command]
+        return [*made, *self.more.get(name, []), self._images[service["image"]], *command]
 
     def _scratch(self, name: str, mount: str) -> str:
         """A folder that anybody may write, for a tmpfs: podman 4.3 knows no tmpfs with an owner."""
         path = mount.partition(":")[0]
-        folder = self._folder / f"{name}{path.replace('/', '-')}"
-        folder.mkdir(exist_ok=True)
+        folder = self._folder / f"{name}{path.replace('/', '-')}-{uuid4().hex[:8]}"
+        folder.mkdir()
         folder.chmod(0o1777)
         return f"--volume={folder}:{path}"
 

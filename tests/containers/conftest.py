@@ -28,14 +28,10 @@ ROWS = 2_000
 HOOKS = engine.ROOT / "tests/emulators/hooks"
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker of pytest-xdist runs all tests of this folder: image and emulators are made once."""
+    """Google's clients leave their sockets to the garbage collector."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.end_to_end)
-            item.add_marker(pytest.mark.xdist_group("containers"))
-            # Google's clients leave their sockets to the garbage collector.
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 

@@ -18,6 +18,8 @@ from tests.containers.pods import Ended, Pod, wait_until
 from tests.launcher.fake_api import Kubernetes, running
 from tests.manifests import rendered
 
+# One worker of pytest-xdist runs all of them: image, network and emulators are made once.
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("containers")]
 NAME = "pcc-20261120"
 
 

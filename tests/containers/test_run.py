@@ -13,6 +13,8 @@ from tests.containers.conftest import ROWS, Day
 from tests.containers.operator import Deployment
 from tests.containers.pods import wait_until
 
+# One worker of pytest-xdist runs all of them: image, network and emulators are made once.
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("containers")]
 WORKERS, FLINK = "python-workers", "flink-main-container"
 
 
