@@ -61,7 +61,11 @@ class Compose:
     def restart(self, service: str) -> int:
         """What `restart: on-failure` does: start the container again when it has ended badly. Its exit code."""
         assert self._services[service]["restart"] == "on-failure"
-        code = int(podman("wait", self.full_name(service), timeout=180).stdout)
+        name, deadline = self.full_name(service), time.monotonic() + _SECONDS
+        while (state := json.loads(podman("inspect", "--format={{json .State}}", name).stdout))["Running"]:
+            assert time.monotonic() < deadline, f"{service} does not end"
+            time.sleep(0.3)
+        code = int(state["ExitCode"])
         if code:
             podman("start", self.full_name(service))
         return code

@@ -66,18 +66,6 @@ def test_a_service_that_is_killed_starts_again(services: Compose, victim: str) -
     assert codes == [137]
 
 
-def test_workers_without_memory_end_and_start_again(services: Compose) -> None:
-    services.more["workers"] = ["--memory=250m", "--memory-swap=250m"]  # for the pool, and for no worker
-    start(services)
-    running = threading.Thread(target=services.run, args=("run",))
-    running.start()
-    code = services.restart("workers")
-    said = services.logs("workers")
-    services.remove(*CLUSTER, "run")
-    running.join(60)
-    assert code == 137 or (code == 1 and "out of memory" in said)  # the kernel chose the pool, or a worker
-
-
 def test_workers_that_cannot_write_say_so(services: Compose) -> None:
     services.more["workers"] = ["--workdir=/opt/flink"]  # as it was shipped once
     for service in CLUSTER[:-1]:
