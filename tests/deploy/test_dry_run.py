@@ -9,6 +9,8 @@ import pytest
 
 from tests.deploy.fakes import DIGEST, PROGRAMS, Deployment, Ended
 
+pytestmark = pytest.mark.end_to_end  # real processes: scripts, kubectl, stand-ins of aws and helm
+
 COMMANDS = [
     ["check"],
     ["apply"],

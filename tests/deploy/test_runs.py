@@ -16,6 +16,8 @@ from beam_pcc.errors import ConfigurationError
 from tests.deploy.fakes import Deployment, job, job_template, pod, pods
 from tests.manifests.tools import ROOT
 
+pytestmark = pytest.mark.end_to_end  # real processes: scripts, kubectl, stand-ins of aws and helm
+
 RUN = ("run", "--partition", "20261120")
 
 

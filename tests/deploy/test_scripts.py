@@ -12,6 +12,8 @@ from tests.deploy.fakes import Deployment
 from tests.manifests import tools
 from tests.manifests.tools import ROOT
 
+pytestmark = pytest.mark.end_to_end  # real processes: scripts, kubectl, stand-ins of aws and helm
+
 SCRIPT = "deploy-to-eks.sh"
 POWERSHELL = ROOT / "deploy-to-eks.ps1"
 COMMANDS = ("check", "deploy", "run", "backfill", "status", "logs", "ui", "rollback", "destroy", "render")
