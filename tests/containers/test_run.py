@@ -144,7 +144,8 @@ def test_workers_that_cannot_start_fail_the_job_and_say_why(day: Day, tmp_path: 
         failure = run.failure()
     assert first.container == WORKERS
     assert first.code != 0 or first.out_of_memory
-    assert "pool of Python workers" in failure
+    if fault != "out of memory":  # such a worker may die after its first words: then it is its data that Flink misses
+        assert "pool of Python workers" in failure
     words = {
         "boot cannot write": "/opt/flink cannot be written",
         "boot is killed": "was ended by SIGKILL",
