@@ -36,8 +36,8 @@ def workers_of(resource: dict[str, Any]) -> dict[str, Any]:
 
 def python_workers(run: Deployment) -> list[str]:
     """Processes of Beam's Python workers in the sidecars, by their numbers in there."""
-    script = "import pathlib; print(*[p.parent.name for p in pathlib.Path('/proc').glob('[0-9]*/cmdline') "
-    script += "if b'sdk_worker_main' in p.read_bytes()])"
+    script = "import os, pathlib; print(*[p.parent.name for p in pathlib.Path('/proc').glob('[0-9]*/cmdline') "
+    script += "if b'sdk_worker_main' in p.read_bytes() and p.parent.name != str(os.getpid())])"
     return [
         pid for pod in run.task_managers for pid in pod.execute(WORKERS, "python", "-c", script, check=False).split()
     ]
@@ -88,7 +88,7 @@ def test_a_worker_that_is_killed_is_replaced(day: Day) -> None:
     with day.deployed(planned.resource) as run:
         run.start()
         (worker, *_) = wait_until(lambda: python_workers(run), 180, "a Python worker", run.pods)
-        run.task_managers[0].execute(WORKERS, "kill", "-9", worker)
+        run.task_managers[0].execute(WORKERS, "python", "-c", f"import os; os.kill({worker}, 9)")
         run.wait_for("FINISHED")
     assert_published(day, planned.submission.run_id)
 
