@@ -109,7 +109,7 @@ def _ask(asked: dict[str, Any], contents: list[bytes], where: str) -> bytes:
     timer.daemon = True
     timer.start()
     try:
-        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - for mypy
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 # nosec B101 - for mypy
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
             for part in (_LENGTH.pack(len(header)), header, *contents):
                 pipe.write(part)
