@@ -99,8 +99,9 @@ def test_a_task_manager_that_is_killed_is_replaced(day: Day) -> None:
         run.start()
         wait_until(lambda: python_workers(run), 180, "a Python worker", run.pods)
         run.task_managers[0].kill(FLINK)
+        killed = wait_until(lambda: [ended for ended in run.ended if ended.container == FLINK], 60, "its end", run.pods)
         run.wait_for("FINISHED")
-        assert (FLINK, 137) in {(ended.container, ended.code) for ended in run.ended}
+        assert killed[0].code == 137
     assert_published(day, planned.submission.run_id)
 
 
