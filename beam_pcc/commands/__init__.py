@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -37,12 +37,21 @@ def group(commands: Commands, name: str, text: str) -> Commands:
 
 
 def command(
-    commands: Commands, name: str, text: str, action: Callable[[argparse.Namespace], int], *, beam: bool = False
+    commands: Commands,
+    name: str,
+    text: str,
+    action: Callable[[argparse.Namespace], int],
+    *,
+    beam: bool = False,
+    notes: str | None = None,
+    aliases: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
-    """A subcommand; with `beam`, flags that it does not know go on to Beam."""
-    notes = f"Beam's own options, such as --runner, are taken too.\n\n{EXIT_CODES}" if beam else None
+    """A subcommand; with `beam`, flags that it does not know go on to Beam. `notes` stand below its help."""
+    if beam:
+        notes = f"Beam's own options, such as --runner, are taken too.\n\n{EXIT_CODES}"
     parser = commands.add_parser(
         name,
+        aliases=aliases,
         help=text,
         description=text[0].upper() + text[1:] + ".",
         epilog=notes,

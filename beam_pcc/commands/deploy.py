@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from beam_pcc.commands import Commands
+from beam_pcc.commands import Commands, command
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.partitions import parse_partition
 
@@ -111,18 +111,8 @@ def _add_undo(below: Commands) -> None:
 def _command(
     below: Commands, name: str, text: str, action: Callable[[argparse.Namespace], int], alias: str | None = None
 ) -> argparse.ArgumentParser:
-    parser = below.add_parser(
-        name,
-        aliases=[alias] if alias else [],
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=_EXIT_CODES,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = command(below, name, text, action, notes=_EXIT_CODES, aliases=[alias] if alias else [])
     _add_dry_run(parser)
-    parser.set_defaults(action=action, takes_beam_options=False)
     return parser
 
 
