@@ -28,6 +28,12 @@ def say(*lines: object, flush: bool = False) -> None:
     print(*(printable(line) for line in lines), sep="\n", flush=flush)
 
 
+def show(document: str) -> None:
+    """Print what another program may read, such as YAML: lines of any length, whole."""
+    for line in document.splitlines():
+        print("".join(c if c.isprintable() else " " for c in line))
+
+
 def complain(line: object) -> None:
     """Print one line on stderr."""
     print(error_line(line), file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc.commands import Commands, command, group
+from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
@@ -21,7 +22,7 @@ def _export(flags: argparse.Namespace) -> int:
     from beam_pcc.encoders.export import export
 
     made = export(flags.weights, flags.to)
-    print(f"{made.address}{'' if made.made else ' (was there already)'}")
-    print(f"  sha256      {made.sha256}")
-    print(f"  size        {made.size / 2**20:.0f} MiB")
+    say(f"{made.address}{'' if made.made else ' (was there already)'}")
+    say(f"  sha256      {made.sha256}")
+    say(f"  size        {made.size / 2**20:.0f} MiB")
     return 0

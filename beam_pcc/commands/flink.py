@@ -8,6 +8,7 @@ from pathlib import Path
 from beam_pcc import settings
 from beam_pcc.commands import Commands, command
 from beam_pcc.flags import add_partition_argument, add_run_arguments
+from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
@@ -30,5 +31,5 @@ def _jobjar(flags: argparse.Namespace) -> int:
     from beam_pcc.run import prepare_job
 
     run_id = prepare_job(given, job_jar_options(flags.beam_arguments, flags.output))
-    print(f"{flags.output}: {Path(flags.output).stat().st_size:,} bytes, run {run_id}")
+    say(f"{flags.output}: {Path(flags.output).stat().st_size:,} bytes, run {run_id}")
     return 0

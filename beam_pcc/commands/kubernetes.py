@@ -13,6 +13,7 @@ from beam_pcc import settings
 from beam_pcc.commands import Commands, called_as, command, interruption
 from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, EXIT_PUBLISHED, ConfigurationError, LostSightError, PccError
 from beam_pcc.flags import add_partition_argument
+from beam_pcc.terminal import say, show
 
 if TYPE_CHECKING:
     from beam_pcc.flink.cluster_api import Cluster
@@ -101,14 +102,14 @@ def _submit(flags: argparse.Namespace) -> int:
         import yaml
 
         planned = planned if flags.manifests else planned.with_model()
-        print(yaml.safe_dump(planned.resource, sort_keys=False, width=160), end="")
+        show(yaml.safe_dump(planned.resource, sort_keys=False, width=160))
         return EXIT_PUBLISHED
     follow = f"submit --partition {partition:%Y%m%d} --wait --attach"
     if not flags.wait:
         started = launcher.start(cluster, planned, replace=flags.replace, attach=flags.attach)
         done = "submitted" if started.how == "created" else "there already"
-        print(f"{started.submission.name}: {done}, run {started.submission.run_id}")
-        print(f"  follow      {called_as()} {follow}")
+        say(f"{started.submission.name}: {done}, run {started.submission.run_id}")
+        say(f"  follow      {called_as()} {follow}")
         return EXIT_PUBLISHED
     from beam_pcc.flink.metrics import serving
     from beam_pcc.summary import summary
@@ -119,7 +120,7 @@ def _submit(flags: argparse.Namespace) -> int:
             _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
         except KeyboardInterrupt:
             raise LostSightError(interruption.stopped_following(follow)) from None
-        print(summary(outcome, planned.settings.warehouse, called_as()), flush=True)
+        say(*summary(outcome, planned.settings.warehouse, called_as()).splitlines(), flush=True)
         figures.ended(outcome)
     return outcome.exit_code
 

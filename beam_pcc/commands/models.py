@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from beam_pcc import settings
 from beam_pcc.commands import Commands, called_as, command, group
 from beam_pcc.flags import add_signer_arguments, add_text_arguments
+from beam_pcc.terminal import printable, say
 
 if TYPE_CHECKING:
     from beam_pcc.models.registry import Registry
@@ -60,12 +61,11 @@ def _registry(flags: argparse.Namespace) -> Registry:
     return Registry(flags.models, settings.signer(flags))
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """The rows in columns as wide as they need; what follows the last column is not padded."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each row, in columns as wide as they need; what follows the last column is not padded."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
 
 
 def _list(flags: argparse.Namespace) -> int:
@@ -88,7 +88,7 @@ def _list(flags: argparse.Namespace) -> int:
         figures = ["-" if value is None else f"{value:.3f}" for value in metrics]
         said = ", ".join(mark for mark, yes in marks if yes)
         rows.append([version, on, *figures, f"{about.threshold:.3f}", (about.sha256 or "no digest")[:12], said])
-    print(_table(rows))
+    say(*_table(rows))
     return 0
 
 
@@ -97,14 +97,14 @@ def _verify(flags: argparse.Namespace) -> int:
     started = time.monotonic()
     checked = registry.verify(registry.resolve(flags.model_version), sha256=flags.model_sha256)
     golden = checked.metadata.golden
-    print(f"{checked.name}: sound ({time.monotonic() - started:.1f} s)")
-    print(f"  file        {checked.file.path}")
-    print(f"  sha256      {checked.file.sha256}")
-    print(f"  classes     {', '.join(checked.classes)}")
+    say(f"{checked.name}: sound ({time.monotonic() - started:.1f} s)")
+    say(f"  file        {checked.file.path}")
+    say(f"  sha256      {checked.file.sha256}")
+    say(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
-    print(f"  golden rows {rescored}")
+    say(f"  golden rows {rescored}")
     if settings.signer(flags):
-        print("  signature   good")
+        say("  signature   good")
     return 0
 
 
@@ -117,30 +117,30 @@ def _promote(flags: argparse.Namespace) -> int:
     registry = _registry(flags)
     version = registry.find(flags.version, "beam-pcc models promote")
     if registry.current() == version:
-        print(f"current: {version} (already; nothing was changed)")
+        say(f"current: {version} (already; nothing was changed)")
         return 0
     runtime = Runtime(flags.encoder_backend, flags.encoder_threads)
     on = promotion.Evaluation(flags.data, flags.text_column, flags.encoder, runtime) if flags.data else None
     found = promotion.gates(registry, version, on)
     before = promotion.promote(registry, version, found, force=flags.force)
-    print(f"current: {version} (was {before or 'none'})")
+    say(f"current: {version} (was {before or 'none'})")
     for gate in found:
-        print(f"  {gate.name}: {gate.said}{' (forced)' if gate.failed else ''}")
+        say(f"  {gate.name}: {gate.said}{' (forced)' if gate.failed else ''}")
     again = f"{called_as()} models rollback --models {shlex.quote(flags.models)}"
-    print(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")
+    say(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")
     return 0
 
 
 def _rollback(flags: argparse.Namespace) -> int:
     now, before = _registry(flags).rollback()
-    print(f"current: {now} (was {before})")
+    say(f"current: {now} (was {before})")
     return 0
 
 
 def _shadow(flags: argparse.Namespace) -> int:
     version = None if flags.version == "none" else flags.version
     before = _registry(flags).set_shadow(version)
-    print(f"shadow: {version or 'none'} (was {before or 'none'})")
+    say(f"shadow: {version or 'none'} (was {before or 'none'})")
     return 0
 
 
@@ -152,7 +152,7 @@ def _history(flags: argparse.Namespace) -> int:
         version = entry.get("shadow") or "none" if entry["action"] == "shadow" else entry["version"]
         before = entry.get("before") or "none"
         rows.append([str(entry.get("at"))[:19], str(entry.get("by")), entry["action"], version, before, forced])
-    print(_table(rows))
+    say(*_table(rows))
     return 0
 
 
@@ -176,17 +176,15 @@ def _compare(flags: argparse.Namespace) -> int:
             for one in (first, second)
         ]
         table.append([name, *cells, f"{second.metrics[name] - value:+.3f}"])
-    print(_table(table))
+    say(*_table(table))
     differ = comparison.differences(first, second, rows)
-    print(
-        f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})"
-    )
-    print(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
+    say(f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})")
+    say(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
     return 0
 
 
 def _sign(flags: argparse.Namespace) -> int:
     made = _registry(flags).sign(flags.version, flags.private_key, flags.certificate, flags.certificate_chain)
-    print(f"{flags.version}: signed")
-    print(f"  signature   {made}")
+    say(f"{flags.version}: signed")
+    say(f"  signature   {made}")
     return 0

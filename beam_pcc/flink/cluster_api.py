@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any, TypeVar
 
 from beam_pcc.errors import ConfigurationError, LostSightError, PccError, one_line
 from beam_pcc.flink.deployment import Resource
+from beam_pcc.terminal import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _Answer = TypeVar("_Answer")
 _GROUP = {"group": "flink.apache.org", "version": "v1beta1", "plural": "flinkdeployments"}
 _SECONDS = 30.0  # for one request

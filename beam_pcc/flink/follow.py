@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from beam_pcc.flink.deployment import Resource, Submission
 from beam_pcc.flink.explain import explain
 from beam_pcc.flink.pods import Trouble, can_work, trouble
 from beam_pcc.flink.rest import FlinkCluster, Progress, failure, progress
+from beam_pcc.terminal import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _ENDED_BADLY = ("FAILED", "CANCELED", "SUSPENDED")
 _REST = "http://{name}-rest.{namespace}:8081"  # the Service that the operator makes for a JobManager
 _REST_SECONDS = 5.0  # for one call: it only tells how far the job is

@@ -7,7 +7,6 @@ staging folder or in the monitoring table, and the next one goes on from there.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,10 +19,11 @@ from beam_pcc.publish import Outcome, monitoring_row, read_outcome
 from beam_pcc.run_ids import started_at
 from beam_pcc.settings import RunSettings
 from beam_pcc.staging import StagingArea, staged_runs
+from beam_pcc.terminal import logger
 from beam_pcc.warehouse import open_warehouse
 from beam_pcc.warehouse.base import Run, Warehouse
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _SECONDS_TO_GO = 180.0  # for a deleted FlinkDeployment: the operator and the pods' grace period
 _TRIES = 3  # to create it, while others create and delete the same
 _ROWS = 20  # of the partition that are looked through for a run of ours

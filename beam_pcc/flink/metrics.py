@@ -10,15 +10,15 @@ import calendar
 import contextlib
 import datetime as dt
 import http.server
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, LostSightError, PccError
 from beam_pcc.publish import Outcome
+from beam_pcc.terminal import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _HELP = {
     "pcc_run_active": "1 while the run goes on, as far as the launcher knows.",
     "pcc_run_started_timestamp_seconds": "When the launcher began, in seconds since 1970.",

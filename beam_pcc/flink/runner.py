@@ -6,7 +6,6 @@ Both make the same jar; nothing of the graph needs this process once the job run
 from __future__ import annotations
 
 import contextlib
-import logging
 import tempfile
 import time
 from pathlib import Path
@@ -30,8 +29,9 @@ from beam_pcc.flink.jar import write_job_jar
 from beam_pcc.flink.options import check_master
 from beam_pcc.flink.rest import ENDED, FlinkCluster, counters
 from beam_pcc.steps import NAMESPACE
+from beam_pcc.terminal import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _PAUSE = 1.0  # seconds between looks at the job
 _TELL_EVERY = 10.0  # seconds between lines of progress
 _CANCEL_SECONDS = 8.0  # to wait for a cancelled job's end; who stops a run does not wait for long

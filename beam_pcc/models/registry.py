@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.signing import Snapshot
 from beam_pcc.models.store import Content, Store, open_store
 from beam_pcc.settings import Signer
+from beam_pcc.terminal import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _VERSION = re.compile(r"v(\d{8})_?(\d{6})", re.ASCII)
 ALIAS = "current.json"
 METADATA = "metadata.json"
