@@ -23,6 +23,8 @@ def point_read_client(module):
     from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
     init = module.BigQueryReadClient.__init__
+    if getattr(init, "finds_emulator", False):  # changed for other emulators of this process; the address is read late
+        return
 
     def with_emulator(self, **given):
         for name in ("credentials", "client_options"):
@@ -32,6 +34,7 @@ def point_read_client(module):
         )
         init(self, **given, transport=BigQueryReadGrpcTransport(channel=channel))
 
+    with_emulator.finds_emulator = True
     module.BigQueryReadClient.__init__ = with_emulator
 
 
@@ -69,7 +72,8 @@ def install():
     for name, change in AfterImport.changes.items():
         if name in sys.modules:
             change(sys.modules[name])
-    sys.meta_path.insert(0, AfterImport())
+    if not any(type(finder).__name__ == AfterImport.__name__ for finder in sys.meta_path):
+        sys.meta_path.insert(0, AfterImport())
 
 
 if "BIGQUERY_STORAGE_EMULATOR" in os.environ:
