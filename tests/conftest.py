@@ -79,3 +79,15 @@ def error_of(read_all: ReadAll) -> Callable[[Path], str]:
         return said
 
     return run
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on without groups: each worker would start emulators, clusters and containers of its own."""
+    if getattr(session.config.option, "loadgroup", False):
+        lost = [
+            item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        if lost:
+            raise pytest.UsageError(
+                f"pytest-xdist does not see the group of {lost[0]}; pytest 9.2 does that to its 3.8"
+            )

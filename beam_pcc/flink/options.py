@@ -28,7 +28,7 @@ _FILLED_IN = {
     "sdk_worker_parallelism": "0",
     "execution_mode_for_batch": "BATCH_FORCED",
     "number_of_execution_retries": "3",
-    "execution_retry_delay": "1000",
+    "execution_retry_delay": "5000",  # a dead TaskManager is not asked again: by then Flink has noticed
 }
 _EXPERIMENTS = ("disable_logging_submission_environment", "pre_optimize=all")
 
