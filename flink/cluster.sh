@@ -16,7 +16,8 @@ usage: flink/cluster.sh up     [options]   start a session cluster, or what of i
   --port N           of Flink's UI and REST API (default: 8081)
   --rpc-port N       of the JobManager (default: 6123)
   --worker-port N    of the pool of Python workers (default: 50000)
-  --metrics-port N   first of two for Prometheus, JobManager and TaskManager (default: 9249)
+  --metrics-port N   first of two for Prometheus, JobManager and TaskManager (default: none). Every other port is on 127.0.0.1;
+                     these are on every interface, as Flink's reporter knows nothing else
   --dir D            logs and process ids (default: local/flink)
   -D KEY=VALUE       any setting of Flink, over flink/conf/config.yaml
   --help             this text
@@ -49,7 +50,7 @@ job)
 esac
 
 slots=$(getconf _NPROCESSORS_ONLN)
-port=8081 rpc_port=6123 worker_port=50000 metrics_port=9249
+port=8081 rpc_port=6123 worker_port=50000 metrics_port=
 dir=$root/local/flink
 settings=()
 while [[ $# -gt 0 ]]; do
@@ -67,7 +68,7 @@ while [[ $# -gt 0 ]]; do
     esac
     shift 2
 done
-for number in "$slots" "$port" "$rpc_port" "$worker_port" "$metrics_port"; do
+for number in "$slots" "$port" "$rpc_port" "$worker_port" ${metrics_port:+"$metrics_port"}; do
     [[ $number =~ ^[1-9][0-9]{0,4}$ ]] || usage_error "$number is not a number"
 done
 mkdir -p "$dir/log"
@@ -178,7 +179,7 @@ PY
 check_ports() {
     alive jobmanager || { free_port "$port" --port && free_port "$rpc_port" --rpc-port; }
     alive workers || free_port "$worker_port" --worker-port
-    alive jobmanager || alive taskmanager || {
+    [[ -z $metrics_port ]] || alive jobmanager || alive taskmanager || {
         free_port "$metrics_port" --metrics-port
         free_port "$((metrics_port + 1))" --metrics-port
     }
@@ -199,8 +200,10 @@ prepare() {
     cp "$cache"/flink/conf/log4j-console.properties "$here"/conf/* "$dir/conf/"
     export FLINK_HOME=$cache/flink FLINK_CONF_DIR=$dir/conf FLINK_LOG_DIR=$dir/log FLINK_PID_DIR=$dir
     common=(-D "jobmanager.rpc.port=$rpc_port" -D "rest.port=$port" -D "parallelism.default=$slots"
-        -D "metrics.reporter.prom.port=$metrics_port-$((metrics_port + 1))" -D "io.tmp.dirs=$dir/tmp"
-        -D "taskmanager.numberOfTaskSlots=$slots" ${settings[@]+"${settings[@]}"})
+        -D "io.tmp.dirs=$dir/tmp" -D "taskmanager.numberOfTaskSlots=$slots" ${settings[@]+"${settings[@]}"})
+    [[ -z $metrics_port ]] || common+=(-D metrics.reporters=prom
+        -D metrics.reporter.prom.factory.class=org.apache.flink.metrics.prometheus.PrometheusReporterFactory
+        -D "metrics.reporter.prom.port=$metrics_port-$((metrics_port + 1))")
 }
 start_workers() {
     local pool=(-m beam_pcc.flink.worker_pool "--port=$worker_port")

@@ -75,6 +75,7 @@ class Cluster:
 
     folder: Path
     first_port: int
+    metrics: bool = True
 
     @property
     def port(self) -> int:
@@ -89,7 +90,8 @@ class Cluster:
         first = self.first_port
         return [
             *("--dir", self.folder, "--port", first, "--rpc-port", first + 1),
-            *("--worker-port", first + 2, "--metrics-port", first + 3),
+            *("--worker-port", first + 2),
+            *(("--metrics-port", first + 3) if self.metrics else ()),
         ]
 
     def up(self) -> None:
@@ -144,6 +146,19 @@ class Cluster:
         """Processes of Beam's Python workers now."""
         return self._session("workers", "-f", "sdk_worker_main")
 
+    def listening(self) -> dict[str, set[str]]:
+        """Of each part, the addresses at which it listens, its Python workers included."""
+        if shutil.which("ss") is None:
+            pytest.skip("ss, of the package iproute2, is not found")
+        command = ["ss", "--listening", "--tcp", "--numeric", "--processes", "--no-header"]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        found: dict[str, set[str]] = {}
+        for part in ("jobmanager", "taskmanager", "workers"):
+            owners = tuple(f"pid={process}," for process in self._session(part))
+            own = (line.split() for line in lines if any(owner in line for owner in owners))
+            found[part] = {fields[3].rpartition(":")[0].strip("[]").removeprefix("::ffff:") for fields in own}
+        return found
+
     def _session(self, part: str, *more: str) -> list[int]:
         command = ["pgrep", "-s", str(self.pid(part)), *more]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -151,10 +166,10 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Cluster]:
+def running(folder: Path, *, metrics: bool = True) -> Iterator[Cluster]:
     """A session cluster until the context ends; skips the test where it cannot be."""
     require_tools()
-    cluster = Cluster(folder, free_ports(5))
+    cluster = Cluster(folder, free_ports(5), metrics)
     cluster.up()
     try:
         yield cluster

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from beam_pcc.flink import runner
 from beam_pcc.flink.rest import FlinkCluster, counters, progress
 from tests.end_to_end.conftest import DAY, Ended, Workspace
-from tests.end_to_end.flink.cluster import SLOTS, Cluster, wait_for
+from tests.end_to_end.flink.cluster import SLOTS, Cluster, running, wait_for
 from tests.end_to_end.texts import partition, train
 from tests.messages import labelled_messages
 
@@ -51,6 +52,13 @@ def test_what_is_published_is_what_the_in_process_run_publishes(workspace: Works
     first, second = workspace.monitoring()
     assert first["run_id"] != second["run_id"]
     assert {first["status"], second["status"]} == {"success"}
+
+
+def test_every_port_of_the_cluster_is_on_the_loopback_only(workspace: Workspace, tmp_path: Path) -> None:
+    """While a job runs: by then its workers and the data ports of Flink are there too."""
+    with running(tmp_path / "flink", metrics=False) as cluster, started(workspace, cluster):
+        wait_for(cluster.python_workers)
+        assert cluster.listening() == {part: {"127.0.0.1"} for part in ("jobmanager", "taskmanager", "workers")}
 
 
 def test_messages_are_encoded_and_scored_by_the_workers_as_in_process(text: Workspace, cluster: Cluster) -> None:
