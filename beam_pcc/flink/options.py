@@ -12,8 +12,6 @@ from beam_pcc.errors import ConfigurationError
 # Only the Java side of the runner knows these (FlinkPipelineOptions); Beam's Python would call them unknown.
 _OF_THE_JAVA_SIDE = {
     "execution_mode_for_batch": "PIPELINED or BATCH_FORCED: whether a step waits for the whole of the one before",
-    "number_of_execution_retries": "how often a step that failed is done again before the job fails",
-    "execution_retry_delay": "milliseconds before it is done again",
     "object_reuse": "true: hand objects from step to step without copies",
     "operator_chaining": "false: show each operator by itself in Flink's UI",
     "disable_metrics": "true: no Beam metrics in Flink's UI",
@@ -27,8 +25,6 @@ _FILLED_IN = {
     "environment_cache_millis": "60000",
     "sdk_worker_parallelism": "0",
     "execution_mode_for_batch": "BATCH_FORCED",
-    "number_of_execution_retries": "3",
-    "execution_retry_delay": "5000",  # a dead TaskManager is not asked again: by then Flink has noticed
 }
 _EXPERIMENTS = ("disable_logging_submission_environment", "pre_optimize=all")
 

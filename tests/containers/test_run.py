@@ -119,8 +119,11 @@ def test_a_job_manager_that_is_killed_runs_the_job_again(day: Day) -> None:
 def test_workers_that_cannot_start_fail_the_job_and_say_why(day: Day, tmp_path: Path, fault: str) -> None:
     planned = day.plan("dev")
     resource = copy.deepcopy(planned.resource)
-    # A shorter wait for the pool: Flink would go on for some minutes.
-    resource["spec"]["flinkConfiguration"] |= {"env.java.opts.taskmanager": "-Dbeampcc.pool.seconds=20"}
+    # One more try, and a shorter wait for the pool: Flink would go on for some minutes.
+    resource["spec"]["flinkConfiguration"] |= {
+        "restart-strategy.fixed-delay.attempts": "1",
+        "env.java.opts.taskmanager": "-Dbeampcc.pool.seconds=20",
+    }
     workers = workers_of(resource)
     if fault == "boot cannot write":
         del workers["workingDir"]  # as it was shipped once

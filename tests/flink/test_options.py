@@ -16,7 +16,6 @@ def test_what_a_person_need_not_know_is_filled_in() -> None:
     portable = options.view_as(PortableOptions)
     assert (portable.environment_type, portable.environment_config) == ("EXTERNAL", "localhost:50000")
     assert options.view_as(FlinkJobOptions).execution_mode_for_batch == "BATCH_FORCED"
-    assert options.view_as(FlinkJobOptions).number_of_execution_retries == "3"
     assert "pre_optimize=all" in options.view_as(DebugOptions).experiments
 
 
