@@ -121,7 +121,7 @@ def test_workers_that_cannot_start_fail_the_job_and_say_why(day: Day, tmp_path: 
     resource = copy.deepcopy(planned.resource)
     # One more try, and a shorter wait for the pool: Flink would go on for some minutes.
     resource["spec"]["flinkConfiguration"] |= {
-        "restart-strategy.fixed-delay.attempts": "1",
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": "1",
         "env.java.opts.taskmanager": "-Dbeampcc.pool.seconds=20",
     }
     workers = workers_of(resource)
