@@ -1,5 +1,5 @@
 """`python -m beam_pcc`: the command line."""
 
-from beam_pcc.cli import entry
+from beam_pcc.cli.main import entry
 
 entry()

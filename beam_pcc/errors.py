@@ -8,7 +8,7 @@ PccError
  │   └─ WarehouseError   the tables cannot be read or written
  └─ LostSightError       exit 4: the launcher cannot follow a run that may go on
 
-A refused audit is a result, not an exception (exit 3, see `beam_pcc.publish`).
+A refused audit is a result, not an exception (exit 3, see `beam_pcc.publishing.publish`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sklearn
 
-from beam_pcc import synthetic, training
+from beam_pcc.sources import synthetic
+from beam_pcc.training import train as training
 
 DAY = dt.date(2026, 11, 20)
 FILES = 5

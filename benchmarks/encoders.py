@@ -35,15 +35,15 @@ def serve(backend: str, encoder: str, threads: int) -> None:
     """The measured process: for each line on stdin, encode all texts once and print the seconds."""
     given = json.loads(sys.stdin.readline())
     if backend == "reference":
-        from beam_pcc.encoders import reference
+        from beam_pcc.features.encoders import reference
 
         model = reference.load(encoder, threads)
 
         def encode() -> object:
             return reference.encode(model, given)
     else:
-        from beam_pcc.encoders import base, package
-        from beam_pcc.encoders.package import EncoderRef
+        from beam_pcc.features.encoders import base, package
+        from beam_pcc.features.encoders.package import EncoderRef
 
         made = base.open_encoder(EncoderRef(encoder, package.read(encoder).sha256), backend, threads)  # type: ignore[arg-type]
 
@@ -97,7 +97,7 @@ def main() -> None:
         serve(flags.serve, flags.encoder, flags.threads)
         return
     sys.path.insert(0, str(ROOT))
-    from beam_pcc.encoders.openvino import precision
+    from beam_pcc.features.encoders.openvino import precision
     from tests.encoders import environment
 
     (encoder,) = (path for path in environment.encoders().iterdir() if path.is_dir())

@@ -12,7 +12,7 @@ import peers
 from measuring import Bench, Figure, marginal, new, quotients, rate, turns
 
 import data
-from beam_pcc.options import beam_options
+from beam_pcc.pipeline.options import beam_options
 
 TWO_WORKERS = ("--direct_num_workers=2", "--direct_running_mode=multi_threading")
 

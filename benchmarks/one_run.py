@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import data
+from beam_pcc.config.settings import RunSettings
 from beam_pcc.models.registry import Registry
-from beam_pcc.options import beam_options
-from beam_pcc.publish import Outcome
-from beam_pcc.run import run
-from beam_pcc.settings import RunSettings
+from beam_pcc.pipeline.options import beam_options
+from beam_pcc.pipeline.run import run
+from beam_pcc.publishing.publish import Outcome
 
 
 def publish(source: Path, models: Path, work: Path, beam_arguments: Sequence[str] = ()) -> Outcome:

@@ -20,7 +20,7 @@ import threadpoolctl
 from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 
 THRESHOLD = 0.5
 REVIEW_BAND = 0.10

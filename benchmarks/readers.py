@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from measuring import Bench, Figure, marginal, quotients, turns
 
 import data
-from beam_pcc import coders
+from beam_pcc.config.settings import ReadMethod
 from beam_pcc.gcp.names import TableId
-from beam_pcc.options import beam_options
-from beam_pcc.settings import ReadMethod
+from beam_pcc.pipeline import coders
+from beam_pcc.pipeline.options import beam_options
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (20_000, 100_000)  # marginal rows/s from two sizes, so that fixed costs cancel

@@ -24,7 +24,7 @@ import threadpoolctl
 from measuring import Bench, Figure
 
 import flink
-from beam_pcc.options import beam_options
+from beam_pcc.pipeline.options import beam_options
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import settings
 
-from beam_pcc import coders, synthetic
 from beam_pcc.errors import SourceError, from_runner
-from beam_pcc.options import beam_options
+from beam_pcc.pipeline import coders
+from beam_pcc.pipeline.options import beam_options
+from beam_pcc.sources import synthetic
 from beam_pcc.sources.files import ReadFiles
-from beam_pcc.training import train
+from beam_pcc.training.train import train
 
 # Shared machines stall: how long an example takes says nothing.
 settings.register_profile("beam_pcc", deadline=None)

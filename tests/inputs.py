@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_pcc import schemas
-from beam_pcc.settings import RunSettings
-from beam_pcc.validation import validate
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import validate
+from beam_pcc.config.settings import RunSettings
 
 DIM = schemas.VECTOR_DIM
 TIME = dt.datetime(2026, 11, 20, 10, tzinfo=dt.timezone.utc)

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from beam_pcc import __version__, cli
+from beam_pcc import __version__
+from beam_pcc.cli import main as cli
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 from apache_beam.ml.inference.base import PredictionResult
 
-from beam_pcc import coders, synthetic
 from beam_pcc.models.scoring import Scores
+from beam_pcc.pipeline import coders
+from beam_pcc.sources import synthetic
 from tests.inputs import cases
 
 BATCHES = {

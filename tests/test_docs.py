@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from beam_pcc import cli, schemas, settings
+from beam_pcc.cases import schemas
+from beam_pcc.cli import main as cli
+from beam_pcc.config import settings
 
 ROOT = Path(__file__).parent.parent
 CONTRACTS = (ROOT / "docs/contracts.md").read_text()
@@ -109,7 +111,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_the_readme_shows_the_summary_as_it_is() -> None:
-    from beam_pcc.summary import summary
+    from beam_pcc.reporting.summary import summary
 
     assert summary.__doc__
     text = (ROOT / "README.md").read_text()

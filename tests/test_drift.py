@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc import drift, schemas
+from beam_pcc.cases import drift, schemas
 from beam_pcc.models.metadata import Baseline
-from beam_pcc.publish import score_figures
-from beam_pcc.shadow import compare
-from beam_pcc.statistics import RunStats, ShadowStats, psi
+from beam_pcc.pipeline.shadow import compare
+from beam_pcc.publishing.publish import score_figures
+from beam_pcc.publishing.statistics import RunStats, ShadowStats, psi
 
 
 def some(rows: int, seed: int = 0) -> schemas.Vectors:

@@ -20,7 +20,7 @@ from beam_pcc.errors import (
     from_runner,
     one_line,
 )
-from beam_pcc.options import beam_options
+from beam_pcc.pipeline.options import beam_options
 
 MODES = {
     "threads": ["--direct_num_workers=2", "--direct_running_mode=multi_threading"],

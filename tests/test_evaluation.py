@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc import evaluation
+from beam_pcc.evaluation import metrics as evaluation
 
 
 def scored(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pcc import features, schemas, tfidf
-from beam_pcc.encoders.export import export
-from beam_pcc.encoders.package import EncoderRef
+from beam_pcc.cases import schemas
 from beam_pcc.errors import ModelError
-from beam_pcc.features import Features, Featurizer, Runtime, embed_each, featurize
+from beam_pcc.features import featurizer as features
+from beam_pcc.features import tfidf
+from beam_pcc.features.encoders.export import export
+from beam_pcc.features.encoders.package import EncoderRef
+from beam_pcc.features.featurizer import (
+    Features,
+    Featurizer,
+    Runtime,
+    embed_each,
+    featurize,
+)
 from tests.encoders import toy
 from tests.inputs import TIME
 from tests.messages import HOSTILE, SECRET, any_text, labelled_messages

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.labelled import read_labelled, require_trainable, same
+from beam_pcc.evaluation.labelled import read_labelled, require_trainable, same
 from tests.messages import NOT_VISIBLE, SECRET
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from beam_pcc import synthetic
-from beam_pcc.model_card import code, text
-from beam_pcc.training import train
+from beam_pcc.reporting.model_card import code, text
+from beam_pcc.sources import synthetic
+from beam_pcc.training.train import train
 from tests.end_to_end.conftest import DATE
 
 HOSTILE = [

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
+from beam_pcc.models.postprocess import postprocess
 from beam_pcc.models.scoring import Scores
-from beam_pcc.postprocess import postprocess
 from tests.inputs import TIME, cases
 
 NOW = dt.datetime(2026, 11, 21, 2, 0, 0, 123_456, tzinfo=dt.timezone.utc)

@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from beam_pcc import cli, schemas
-from beam_pcc.report import report
+from beam_pcc.cases import schemas
+from beam_pcc.cli import main as cli
+from beam_pcc.reporting.report import report
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

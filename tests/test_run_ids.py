@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.run_ids import is_of_job, is_run_id, new_run_id, started_at
+from beam_pcc.config.run_ids import is_of_job, is_run_id, new_run_id, started_at
 
 DAY = dt.date(2026, 11, 20)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beam_pcc.config.flags import add_partition_argument, add_run_arguments
+from beam_pcc.config.settings import RunSettings, parse_partition
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.flags import add_partition_argument, add_run_arguments
-from beam_pcc.settings import RunSettings, parse_partition
 
 DAY = dt.date(2026, 11, 20)
 NEEDED = ["--source", "sample://10", "--warehouse", "w.duckdb", "--models", "models"]

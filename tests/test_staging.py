@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from beam_pcc import staging
 from beam_pcc.errors import ConfigurationError, RunError
-from beam_pcc.staging import StagingArea
+from beam_pcc.publishing import staging
+from beam_pcc.publishing.staging import StagingArea
 
 
 class Refused(Exception):

@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import rejected
 from beam_pcc.models.metadata import SCORE_BINS
+from beam_pcc.models.postprocess import postprocess
 from beam_pcc.models.scoring import Scores
-from beam_pcc.postprocess import postprocess
-from beam_pcc.statistics import RunStats, SumStats, predicted, psi, reasons, score_histogram
-from beam_pcc.validation import rejected
+from beam_pcc.publishing.statistics import (
+    RunStats,
+    SumStats,
+    predicted,
+    psi,
+    reasons,
+    score_histogram,
+)
 from tests.inputs import TIME, cases
 
 counts = st.integers(0, 10**9)

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc import schemas, synthetic
-from beam_pcc.validation import validate
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import validate
+from beam_pcc.sources import synthetic
 
 DAY = dt.date(2026, 11, 20)
 

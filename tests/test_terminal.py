@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pcc import cli, terminal
+from beam_pcc import terminal
+from beam_pcc.cli import main as cli
 from beam_pcc.errors import SourceError
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from beam_pcc import schemas, tfidf
+from beam_pcc.cases import schemas
+from beam_pcc.features import tfidf
 from tests.messages import labelled_messages
 
 TEXTS, LABELS = labelled_messages(120)

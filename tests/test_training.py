@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 import sklearn
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.models.artifact import digest
 from beam_pcc.models.metadata import SCORE_BINS, ModelMetadata
 from beam_pcc.models.registry import Registry
-from beam_pcc.training import metrics_line, read_labelled, train
+from beam_pcc.training.train import metrics_line, read_labelled, train
 
 CLASSES = ("NOT_PC", "PC/access", "PC/deletion", "PC/opt_out")
 Write = Callable[..., str]

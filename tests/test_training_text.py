@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beam_pcc import cli
-from beam_pcc.encoders.export import export
+from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError, ModelError
-from beam_pcc.features import Features
+from beam_pcc.features.encoders.export import export
+from beam_pcc.features.featurizer import Features
 from beam_pcc.models.registry import Registry
-from beam_pcc.training import train
+from beam_pcc.training.train import train
 from tests.encoders import toy
 from tests.messages import SECRET, write_labelled
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc import schemas
-from beam_pcc.validation import validate
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import validate
 from tests.inputs import BYTES, DIM, LISTS, TIME, VECTOR, not_utf8, rows, vectors
 
 

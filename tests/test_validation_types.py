@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import check_input, validate
 from beam_pcc.errors import SourceError
-from beam_pcc.validation import check_input, validate
 from tests.inputs import BYTES, LISTS, TIME, not_utf8, rows
 
 

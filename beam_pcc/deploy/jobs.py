@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from beam_pcc.config.partitions import parse_partition
 from beam_pcc.deploy.cluster import Cluster, Resource, as_data
 from beam_pcc.deploy.layer import CRON_JOB
 from beam_pcc.errors import (
@@ -22,7 +23,6 @@ from beam_pcc.errors import (
     RunError,
     one_line,
 )
-from beam_pcc.partitions import parse_partition
 
 LAUNCHER = "launcher"  # the container
 LAUNCHERS = "app.kubernetes.io/component=launcher"  # the label of its pods

@@ -23,12 +23,12 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import PortableMetrics
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
+from beam_pcc.cases.schemas import COUNTERS
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.flink.explain import explain
 from beam_pcc.flink.jar import write_job_jar
 from beam_pcc.flink.options import check_master
 from beam_pcc.flink.rest import ENDED, FlinkCluster, counters
-from beam_pcc.steps import NAMESPACE
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
@@ -164,7 +164,7 @@ class SessionResult(PipelineResult):
 
     def _progress(self) -> str:
         try:
-            counted = counters(self._cluster.metrics(self._job, patience=0.0), NAMESPACE)
+            counted = counters(self._cluster.metrics(self._job, patience=0.0), COUNTERS)
         except Exception as error:  # figures are for the person who waits; the job does not depend on them
             _log.debug("no progress: %s", error)
             return "its figures cannot be read just now"

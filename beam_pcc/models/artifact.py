@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.models import allowed, estimators, pickles, skops_files
-from beam_pcc.models.allowed import RefusedError
-from beam_pcc.models.inert import MAX_UNPACKED_BYTES
+from beam_pcc.models.safe_loading import allowed, estimators, pickles, skops_files
+from beam_pcc.models.safe_loading.allowed import RefusedError
+from beam_pcc.models.safe_loading.inert import MAX_UNPACKED_BYTES
 
 MAX_MODEL_BYTES = MAX_UNPACKED_BYTES
 """Of a model file, and of what it unpacks to."""

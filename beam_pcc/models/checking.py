@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from beam_pcc import schemas, settings
+from beam_pcc.cases import schemas
+from beam_pcc.config import settings
 from beam_pcc.errors import ModelError, one_line
 
 MEMORY_BYTES = 2 * 2**30

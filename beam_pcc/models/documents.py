@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 12

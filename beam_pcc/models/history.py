@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from beam_pcc.errors import ModelError, one_line
 from beam_pcc.models import documents
-from beam_pcc.models.store import Store
+from beam_pcc.storage.base import Store
 
 HISTORY = "promotions.jsonl"
 _ROOM = 64 * 2**10  # an entry has 300 to 1,000 bytes

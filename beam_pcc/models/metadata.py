@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from beam_pcc import schemas
-from beam_pcc.drift import BlockBaseline
+from beam_pcc.cases import schemas
+from beam_pcc.cases.drift import BlockBaseline
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.features import Features
+from beam_pcc.features.featurizer import Features
 from beam_pcc.models import documents
 
 DEFAULT_THRESHOLD = 0.5

@@ -13,13 +13,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
+from beam_pcc.config.settings import Signer
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.models import artifact, checking, documents, history, scoring, signing
+from beam_pcc.models import (
+    artifact,
+    checking,
+    documents,
+    history,
+    scoring,
+    signing,
+)
 from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.signing import Snapshot
-from beam_pcc.models.store import Content, Store, open_store
-from beam_pcc.settings import Signer
+from beam_pcc.storage import open_store
+from beam_pcc.storage.base import Content, Store
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)

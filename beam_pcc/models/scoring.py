@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 from beam_pcc.errors import one_line
 
 Floats = npt.NDArray[np.float64]

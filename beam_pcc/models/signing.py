@@ -13,11 +13,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from beam_pcc.config.extras import extra
+from beam_pcc.config.settings import Signer
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
-from beam_pcc.extras import extra
 from beam_pcc.models import documents
-from beam_pcc.models.store import Content, Store
-from beam_pcc.settings import Signer
+from beam_pcc.storage.base import Content, Store
 
 SIGNATURE = "model.sig"
 _OLD_NAME = "version"  # that every version was signed under, until the name was part of what is signed

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import apache_beam as beam
 
+from beam_pcc.config.settings import RunSettings
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, gcp_extra
-from beam_pcc.settings import RunSettings
 
 
 def read_cases(settings: RunSettings, staging: str) -> beam.PTransform:

@@ -17,13 +17,13 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery
 
+from beam_pcc.cases.validation import check_input
+from beam_pcc.config.settings import ReadMethod
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
-from beam_pcc.settings import ReadMethod
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
-from beam_pcc.validation import check_input
 
 _ARROW = {
     "STRING": pa.string(),

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.shielding import shielded
-from beam_pcc.validation import check_input
 
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 _JSON_BLOCK = 8 * 2**20  # bytes of JSONL parsed at a time; a row must fit

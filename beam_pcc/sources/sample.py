@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import apache_beam as beam
 import pyarrow as pa
 
-from beam_pcc import synthetic
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.shielding import shielded
+from beam_pcc.sources import synthetic
 
 
 class ReadSample(beam.PTransform):

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from google.cloud import bigquery, storage
 
-from beam_pcc.flink.plan import Manifests, Planned, plan
+from beam_pcc.kubernetes.plan import Manifests, Planned, plan
 from tests.containers import engine
 from tests.containers.network import Network
 from tests.containers.operator import Deployment, deployed

@@ -31,7 +31,9 @@ def scripted(deployment: Deployment) -> Deployment:
     (packages,) = environment.glob("lib/python3*/site-packages")
     (packages / "packages.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     program = environment / "bin/beam-pcc"
-    program.write_text(f"#!{environment}/bin/python\nimport sys\nfrom beam_pcc.cli import entry\nsys.exit(entry())\n")
+    program.write_text(
+        f"#!{environment}/bin/python\nimport sys\nfrom beam_pcc.cli.main import entry\nsys.exit(entry())\n"
+    )
     program.chmod(0o755)
     (environment / ".installed-run").touch()
     return deployment

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beam_pcc.encoders import export, package
+from beam_pcc.features.encoders import export, package
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -69,7 +69,7 @@ def reference_vectors(texts: list[str], folder: Path) -> np.ndarray:
 
     given, out = folder / "texts.json", folder / "vectors.npy"
     given.write_text(json.dumps(texts), encoding="utf-8")
-    command = [reference(), "-m", "beam_pcc.encoders.reference", weights(), given, out]
+    command = [reference(), "-m", "beam_pcc.features.encoders.reference", weights(), given, out]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     subprocess.run(command, check=True, env=environment, capture_output=True, cwd=ROOT)
     return np.load(out)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beam_pcc.encoders import base, graph, package
-from beam_pcc.encoders.export import export
-from beam_pcc.encoders.package import EncoderRef
 from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.features.encoders import base, graph, package
+from beam_pcc.features.encoders.export import export
+from beam_pcc.features.encoders.package import EncoderRef
 from tests.encoders import toy
 
 

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from beam_pcc import labelled, schemas
-from beam_pcc.encoders import base, package
-from beam_pcc.encoders.package import EncoderRef
-from beam_pcc.features import join
+from beam_pcc.cases import schemas
+from beam_pcc.evaluation import labelled
+from beam_pcc.features.encoders import base, package
+from beam_pcc.features.encoders.package import EncoderRef
+from beam_pcc.features.featurizer import join
 from beam_pcc.models import scoring
 from beam_pcc.models.registry import Registry
-from beam_pcc.training import train
+from beam_pcc.training.train import train
 from tests.encoders import environment
 from tests.messages import HOSTILE
 

@@ -10,8 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from beam_pcc import cli, synthetic
-from beam_pcc.training import train
+from beam_pcc.cli import main as cli
+from beam_pcc.sources import synthetic
+from beam_pcc.training.train import train
 from tests.encoders import environment
 
 DAY = "20261120"

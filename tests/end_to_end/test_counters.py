@@ -7,15 +7,15 @@ import apache_beam as beam
 import pytest
 from apache_beam.metrics import MetricsFilter
 
-from beam_pcc import pipeline as graph
+from beam_pcc.config.run_ids import new_run_id
 from beam_pcc.models.registry import Registry
-from beam_pcc.options import beam_options
-from beam_pcc.publish import Rules
-from beam_pcc.run_ids import new_run_id
+from beam_pcc.pipeline import graph
+from beam_pcc.pipeline.options import beam_options
+from beam_pcc.publishing.publish import Rules
+from beam_pcc.publishing.staging import StagingArea
+from beam_pcc.publishing.warehouse import open_warehouse
+from beam_pcc.publishing.warehouse.base import Run
 from beam_pcc.sources import read_cases
-from beam_pcc.staging import StagingArea
-from beam_pcc.warehouse import open_warehouse
-from beam_pcc.warehouse.base import Run
 from tests.end_to_end.conftest import DATE
 from tests.inputs import settings
 

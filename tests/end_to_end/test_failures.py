@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
 from tests.end_to_end.conftest import DAY, Ended, Workspace
 from tests.end_to_end.test_run import good_rows
 
@@ -133,7 +133,7 @@ def test_a_model_that_changes_between_launch_and_work_is_refused(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker reads the file again: what it loads must be what was checked."""
-    from beam_pcc import run as running
+    from beam_pcc.pipeline import run as running
 
     models = workspace.folder / "models"
     shutil.copytree(workspace.models, models)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc import staging
-from beam_pcc.run_ids import new_run_id
+from beam_pcc.config.run_ids import new_run_id
+from beam_pcc.publishing import staging
 from tests.end_to_end.conftest import DATE, DAY, Workspace
 from tests.end_to_end.test_run import good_rows
 

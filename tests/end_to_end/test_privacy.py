@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc.encoders.export import export
-from beam_pcc.training import train
+from beam_pcc.features.encoders.export import export
+from beam_pcc.training.train import train
 from tests.encoders import toy
 from tests.end_to_end.conftest import DAY
 from tests.inputs import TIME, VECTOR
@@ -374,19 +374,19 @@ def test_nothing_of_rows_is_left_in_the_temporary_folders(ended: dict[str, Place
 
 # What raises: each then quotes all that it was given, as parsers, models and libraries do.
 STEPS = [
-    ("beam_pcc.steps", "validate", "vectors"),
-    ("beam_pcc.steps", "validate_texts", "texts"),
-    ("beam_pcc.steps", "featurize", "texts"),
-    ("beam_pcc.features", "join", "texts"),
-    ("beam_pcc.features", "Featurizer.embed", "texts"),
-    ("beam_pcc.steps", "postprocess", "both"),
+    ("beam_pcc.pipeline.transforms", "validate", "vectors"),
+    ("beam_pcc.pipeline.transforms", "validate_texts", "texts"),
+    ("beam_pcc.pipeline.transforms", "featurize", "texts"),
+    ("beam_pcc.features.featurizer", "join", "texts"),
+    ("beam_pcc.features.featurizer", "Featurizer.embed", "texts"),
+    ("beam_pcc.pipeline.transforms", "postprocess", "both"),
     ("beam_pcc.models.scoring", "score", "both"),
-    ("beam_pcc.statistics", "reasons", "both"),
+    ("beam_pcc.publishing.statistics", "reasons", "both"),
     ("beam_pcc.sources.files", "_ahead", "both"),
     ("pyarrow.parquet", "ParquetWriter.write_batch", "both"),
-    ("beam_pcc.warehouse.duckdb", "_load", "both"),
-    ("beam_pcc.warehouse.duckdb", "_DuckDBStagedRun.figures", "both"),
-    ("beam_pcc.warehouse.duckdb", "_DuckDBStagedRun.publish", "both"),
+    ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_load", "both"),
+    ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_DuckDBStagedRun.figures", "both"),
+    ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_DuckDBStagedRun.publish", "both"),
 ]
 ERRORS = ["builtins.ValueError", "builtins.KeyError", "pyarrow.ArrowInvalid", "duckdb.ConversionException"]
 
@@ -401,7 +401,7 @@ def test_an_error_that_quotes_rows_does_not_get_out(ended: dict[str, Place], nam
 
 def test_a_worker_that_dies_says_nothing_of_rows(place: Place) -> None:
     file = parquet(place.source / "cases.parquet")
-    died = "import beam_pcc.steps, os\nbeam_pcc.steps.postprocess = lambda *a, **n: os._exit(9)"
+    died = "import beam_pcc.pipeline.transforms, os\nbeam_pcc.steps.postprocess = lambda *a, **n: os._exit(9)"
     assert place.run(file, "--debug", patch=died) == 9
     assert_nothing_leaked(place)
 
@@ -410,13 +410,13 @@ def test_killed_at_any_moment_it_leaves_nothing_of_rows(place: Place) -> None:
     """Ids of predictions may be staged; the texts never are."""
     file = parquet(place.source / "cases.parquet")
     slow = (
-        "import beam_pcc.publish, beam_pcc.warehouse.duckdb as d, time\n"
+        "import beam_pcc.publishing.publish, beam_pcc.publishing.warehouse.duckdb.warehouse as d, time\n"
         "def slowly(of, name):\n"
         "    old = getattr(of, name)\n"
         "    def new(*a, **n):\n"
         "        result = old(*a, **n); time.sleep(1.0); return result\n"
         "    setattr(of, name, new)\n"
-        "slowly(beam_pcc.publish.pq.ParquetWriter, 'close')\n"
+        "slowly(beam_pcc.publishing.publish.pq.ParquetWriter, 'close')\n"
         "slowly(d, '_load')\n"
         "slowly(d._DuckDBStagedRun, 'figures')\n"
         "slowly(d, '_write_monitoring')\n"
@@ -535,9 +535,9 @@ def test_a_registry_and_a_report_are_as_the_umask_says(tmp_path: Path, labelled:
 
 def test_every_step_of_ours_is_shielded(models: Path, text_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A DoFn or a mapped function that is added later is found here, in both modes."""
-    from beam_pcc import run as running
-    from beam_pcc.options import beam_options
-    from beam_pcc.settings import RunSettings
+    from beam_pcc.config.settings import RunSettings
+    from beam_pcc.pipeline import run as running
+    from beam_pcc.pipeline.options import beam_options
     from tests.end_to_end.conftest import DATE
 
     steps: dict[str, bool] = {}

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc import schemas, synthetic
+from beam_pcc.cases import schemas
+from beam_pcc.sources import synthetic
 from tests.end_to_end.conftest import DATE, DAY, Workspace
 
 pytestmark = pytest.mark.end_to_end

@@ -5,7 +5,7 @@ from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOption
 
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.flink.options import FlinkJobOptions, check_master
-from beam_pcc.options import beam_options, job_jar_options
+from beam_pcc.pipeline.options import beam_options, job_jar_options
 
 FLINK = ["--runner=FlinkRunner", "--flink_master=localhost:8081"]
 

@@ -8,7 +8,7 @@ import pytest
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.flink.jar import write_job_jar
 from beam_pcc.flink.rest import FlinkCluster
-from beam_pcc.options import job_jar_options
+from beam_pcc.pipeline.options import job_jar_options
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 

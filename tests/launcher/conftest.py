@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from beam_pcc import cli, run_ids
-from beam_pcc.flink import follow, plan
-from beam_pcc.publish import monitoring_row
-from beam_pcc.warehouse.base import Run, StagedFigures
-from beam_pcc.warehouse.duckdb import DuckDBWarehouse
+from beam_pcc.cli import main as cli
+from beam_pcc.config import run_ids
+from beam_pcc.kubernetes import follow, plan
+from beam_pcc.publishing.publish import monitoring_row
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures
+from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 from tests.launcher.fake_api import Kubernetes, running
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from beam_pcc.publish import Outcome, monitoring_row
-from beam_pcc.run_ids import is_of_job
-from beam_pcc.staging import StagingArea
-from beam_pcc.warehouse.base import Run
+from beam_pcc.config.run_ids import is_of_job
+from beam_pcc.publishing.publish import Outcome, monitoring_row
+from beam_pcc.publishing.staging import StagingArea
+from beam_pcc.publishing.warehouse.base import Run
 from tests.launcher.conftest import DAY, NAME, Launcher
 
 JOB = "5a0c7e1e-0000-4000-8000-000000000001"
@@ -184,7 +184,7 @@ def test_a_backfill_that_comes_back_goes_on(in_job: Launcher) -> None:
 def test_an_unreadable_outcome_is_not_a_failed_run(in_job: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
     lose(in_job)
     in_job.kubernetes.job(NAME, "FINISHED")
-    monkeypatch.setattr("beam_pcc.flink.launcher.read_outcome", lambda area: json.loads("{"))
+    monkeypatch.setattr("beam_pcc.kubernetes.launcher.read_outcome", lambda area: json.loads("{"))
 
     assert in_job.submit("--wait", "--attach") == 4
     assert "ended cannot be read" in in_job.errors
@@ -192,8 +192,8 @@ def test_an_unreadable_outcome_is_not_a_failed_run(in_job: Launcher, monkeypatch
 
 
 def test_the_job_jar_of_a_lost_run_is_made_again_with_one_start(in_job: Launcher, tmp_path: Path) -> None:
-    from beam_pcc.run import _start
-    from beam_pcc.settings import RunSettings
+    from beam_pcc.config.settings import RunSettings
+    from beam_pcc.pipeline.run import _start
 
     run_id = lose(in_job)
     settings = RunSettings(DAY, "sample://1", str(tmp_path / "pcc.duckdb"), "m", run_id=run_id)

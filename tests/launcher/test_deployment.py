@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.flink.deployment import Submission, containers, render, run_arguments, run_settings
-from beam_pcc.flink.plan import Manifests, plan
-from beam_pcc.flink.pods import trouble
+from beam_pcc.kubernetes.deployment import (
+    Submission,
+    containers,
+    render,
+    run_arguments,
+    run_settings,
+)
+from beam_pcc.kubernetes.plan import Manifests, plan
+from beam_pcc.kubernetes.pods import trouble
 from tests.launcher.conftest import DAY, TEMPLATE, config
 
 MADE = Submission(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.commands.kubernetes import run_arguments_of
+from beam_pcc.cli.submit import run_arguments_of
 from tests.launcher.conftest import NAME, Launcher, add_version
 
 VERSIONS = ("v20261118_020000", "v20261119_020000", "v20261120_020000")

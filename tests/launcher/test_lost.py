@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from beam_pcc.flink import cluster_api
+from beam_pcc.kubernetes import cluster_api
 from tests.launcher.conftest import NAME, Launcher
 from tests.launcher.fake_api import CORE, CUT, FLINK, SILENT, Fault
 
@@ -102,7 +102,7 @@ def test_the_figures_of_a_lost_run_say_nothing_of_its_end() -> None:
     import datetime as dt
 
     from beam_pcc.errors import LostSightError
-    from beam_pcc.flink.metrics import serving
+    from beam_pcc.kubernetes.metrics import serving
 
     with pytest.raises(LostSightError), serving(0, 60.0, dt.date(2026, 11, 20)) as figures:
         raise LostSightError("the API server is silent")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from beam_pcc.flink import follow
-from beam_pcc.flink.follow import Patience, Watchdog
 from beam_pcc.flink.rest import FlinkCluster, Progress, progress
+from beam_pcc.kubernetes import follow
+from beam_pcc.kubernetes.follow import Patience, Watchdog
 from tests.flink.rest_api import JOB, SILENT, Flink, serving, vertex
 from tests.launcher.conftest import NAME, Launcher
 

@@ -234,7 +234,7 @@ def test_a_watch_that_is_too_far_behind_starts_anew(launcher: Launcher) -> None:
 
 
 def test_an_api_server_that_stays_away_is_one_line(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beam_pcc.flink.cluster_api.PATIENCE", 0.5)
+    monkeypatch.setattr("beam_pcc.kubernetes.cluster_api.PATIENCE", 0.5)
     launcher.kubernetes.faults.append(Fault(f"GET {CORE}", 503, "ServiceUnavailable", times=99))
     assert launcher.submit("--wait") == 4
     assert "did not answer well for 0.5 s (503 Service Unavailable)" in launcher.errors
@@ -260,7 +260,7 @@ def test_ctrl_c_ends_the_following_and_not_the_run(launcher: Launcher, monkeypat
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("beam_pcc.flink.launcher.follow", interrupted)
+    monkeypatch.setattr("beam_pcc.kubernetes.launcher.follow", interrupted)
     assert launcher.submit("--wait") == 4
     assert "submit --partition 20261120 --wait --attach" in launcher.errors
     assert NAME in launcher.kubernetes.deployments

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from beam_pcc.flink.cluster_api import _is_of
-from beam_pcc.flink.pods import trouble
+from beam_pcc.kubernetes.cluster_api import _is_of
+from beam_pcc.kubernetes.pods import trouble
 from tests.launcher.conftest import NAME, Launcher
 
 NOW = dt.datetime(2026, 11, 21, 2, 10, tzinfo=dt.timezone.utc)

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from beam_pcc.flink.deployment import Submission, render, run_arguments
-from beam_pcc.flink.plan import Manifests, plan
+from beam_pcc.kubernetes.deployment import Submission, render, run_arguments
+from beam_pcc.kubernetes.plan import Manifests, plan
 from tests.manifests.tools import kustomize
 
 Resource = dict[str, Any]

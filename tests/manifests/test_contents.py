@@ -315,7 +315,7 @@ def test_the_manual_job_is_the_daily_one_for_another_day() -> None:
 
 
 def test_the_launchers_flags_are_known() -> None:
-    from beam_pcc import cli
+    from beam_pcc.cli import main as cli
 
     container = rendered.all_pods("prod")["pcc-daily"]["spec"]["containers"][0]
     flags, rest = cli._parser().parse_known_args([*container["command"][1:], *container["args"]])
@@ -325,7 +325,7 @@ def test_the_launchers_flags_are_known() -> None:
 
 @every_overlay
 def test_the_job_jars_flags_are_known(overlay: str) -> None:
-    from beam_pcc import cli
+    from beam_pcc.cli import main as cli
 
     command = rendered.commands(rendered.run(overlay)).job_jar
     flags, rest = cli._parser().parse_known_args(command[1:])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from beam_pcc.publish import Outcome
+from beam_pcc.publishing.publish import Outcome
 from tests.manifests import rendered, tools
 from tests.manifests.tools import ROOT
 
@@ -114,7 +114,7 @@ def test_every_alert_is_tested_and_has_its_page() -> None:
 
 
 def test_the_metrics_that_are_watched_are_those_that_are_served() -> None:
-    from beam_pcc.flink.metrics import _HELP
+    from beam_pcc.kubernetes.metrics import _HELP
 
     watched = (OBSERVABILITY / "prometheusrule.yaml").read_text() + (
         OBSERVABILITY / "grafana-dashboard.json"
@@ -125,7 +125,7 @@ def test_the_metrics_that_are_watched_are_those_that_are_served() -> None:
 
 
 def test_the_figures_pass_promtools_own_check() -> None:
-    from beam_pcc.flink.metrics import _COLUMNS, _HELP, RunFigures
+    from beam_pcc.kubernetes.metrics import _COLUMNS, _HELP, RunFigures
 
     figures = RunFigures(rendered.DAY)
     figures.ended(Outcome({"status": "success", **dict.fromkeys(_COLUMNS.values(), 0.5)}))

@@ -35,9 +35,10 @@ except ImportError:  # the tests replay the corpus without it
     watched = contextlib.nullcontext()
 with watched:
     from beam_pcc.errors import ModelError
-    from beam_pcc.models import documents, estimators, inert, pickles, skops_files
-    from beam_pcc.models.allowed import RefusedError
+    from beam_pcc.models import documents
     from beam_pcc.models.metadata import Golden, ModelMetadata
+    from beam_pcc.models.safe_loading import estimators, inert, pickles, skops_files
+    from beam_pcc.models.safe_loading.allowed import RefusedError
 
 FEATURES = 3
 LIMIT = 2**22

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
 from beam_pcc.errors import ModelError
 from beam_pcc.models import documents
 from beam_pcc.models.metadata import ModelMetadata

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
 from beam_pcc.models import artifact
 from beam_pcc.models.registry import Registry
 from tests.models import hostile, hostile_structures

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from beam_pcc.errors import ModelError
-from beam_pcc.models import artifact, inert
+from beam_pcc.models import artifact
+from beam_pcc.models.safe_loading import inert
 from tests.models import hostile
 
 WHERE = "models/v20261120_060000/model.file"

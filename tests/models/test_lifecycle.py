@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from beam_pcc import cli, promotion, synthetic
+from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.evaluation import promotion
 from beam_pcc.models import history
 from beam_pcc.models.registry import Registry
-from beam_pcc.training import train
+from beam_pcc.sources import synthetic
+from beam_pcc.training.train import train
 from tests.inputs import DAY
 
 FIRST, SECOND, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
@@ -232,8 +234,8 @@ def test_two_versions_are_compared_on_the_same_rows(
 
 
 def test_rows_of_one_class_measure_nothing(models: Path, evaluation: Path, tmp_path: Path) -> None:
-    from beam_pcc import comparison
-    from beam_pcc.labelled import read_labelled
+    from beam_pcc.evaluation import comparison
+    from beam_pcc.evaluation.labelled import read_labelled
 
     rows = read_labelled(str(evaluation))
     only = rows.take((rows.labels == "NOT_PC").nonzero()[0])

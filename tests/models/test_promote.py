@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
 from beam_pcc.errors import ModelError
 from beam_pcc.models.registry import ModelVersion, Registry
 

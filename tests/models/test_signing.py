@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
+from beam_pcc.config.settings import Signer
 from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.models import checking
 from beam_pcc.models.registry import Registry
-from beam_pcc.settings import Signer
 
 VERSION = "v20261120_020000"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries that sign

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from beam_pcc.errors import ConfigurationError, ModelError
-from beam_pcc.models import store as stores
-from beam_pcc.models.store import LocalStore, open_store
+from beam_pcc.storage import folder as stores
+from beam_pcc.storage import open_store
+from beam_pcc.storage.folder import LocalStore
 
 LIMIT = 1_000
 FILES = {"metadata.json": b"{}", "model.joblib": b"model"}
@@ -35,7 +36,7 @@ def test_a_path_is_a_store_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bucket_without_googles_clients_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "beam_pcc.models.cloud_store", raising=False)
+    monkeypatch.delitem(sys.modules, "beam_pcc.storage.cloud_store", raising=False)
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.delattr("google.cloud.storage", raising=False)
     with pytest.raises(ConfigurationError, match=r"^--models needs Google's clients .*pip install 'beam-pcc\[gcp\]'$"):
@@ -117,7 +118,7 @@ def test_of_many_threads_exactly_one_replaces(store: LocalStore, before: bytes |
 
 PROMOTER = """
 import sys
-from beam_pcc.models.store import open_store
+from beam_pcc.storage import open_store
 store = open_store(sys.argv[1])
 generation = store.read("a", 1000).generation
 print("read", flush=True)

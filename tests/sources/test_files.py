@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc import schemas, synthetic
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError, SourceError
-from beam_pcc.sources import read_cases
+from beam_pcc.sources import read_cases, synthetic
 from beam_pcc.sources.files import ReadFiles
-from beam_pcc.validation import validate
 from tests.inputs import TIME, VECTOR, rows, settings, vectors
 
 DAY = dt.date(2026, 11, 20)

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import validate
 from beam_pcc.sources.files import ReadFiles
-from beam_pcc.validation import validate
 from tests.inputs import VECTOR
 
 ReadAll = Callable[..., list[pa.RecordBatch]]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from beam_pcc import schemas, synthetic
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.sources import read_cases
-from beam_pcc.validation import validate
+from beam_pcc.sources import read_cases, synthetic
 from tests.inputs import settings
 
 DAY = dt.date(2026, 11, 20)

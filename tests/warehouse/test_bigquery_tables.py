@@ -3,10 +3,10 @@
 import pytest
 from google.cloud import bigquery
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 from beam_pcc.gcp.names import TableId
-from beam_pcc.warehouse.base import TablePlan
-from beam_pcc.warehouse.bigquery_tables import compare, wanted, with_columns
+from beam_pcc.publishing.warehouse.base import TablePlan
+from beam_pcc.publishing.warehouse.bigquery.tables import compare, wanted, with_columns
 
 NAME = "pcc_quarantine"
 SCHEMA = schemas.TABLES[NAME]

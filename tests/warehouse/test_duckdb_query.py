@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
 
 Files = dict[str, bytes]
 
@@ -147,8 +147,8 @@ def test_a_file_that_may_only_be_read_is_read(warehouse: Path) -> None:
     warehouse.chmod(0o444)
     reading = (
         "import os, sys\n"
-        "from beam_pcc.warehouse.duckdb import DuckDBWarehouse\n"
-        "from beam_pcc.report import report\n"
+        "from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse\n"
+        "from beam_pcc.reporting.report import report\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "assert not os.access(sys.argv[1], os.W_OK)\n"
         "print(DuckDBWarehouse(sys.argv[1]).query('SELECT case_id FROM pcc_quarantine'))\n"

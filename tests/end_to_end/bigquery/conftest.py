@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery, storage
 
-from beam_pcc import cli, schemas, synthetic
-from beam_pcc.warehouse.bigquery import LOCK
+from beam_pcc.cases import schemas
+from beam_pcc.cli import main as cli
+from beam_pcc.publishing.warehouse.bigquery.warehouse import LOCK
+from beam_pcc.sources import synthetic
 from tests.emulators import environment
 from tests.emulators.running import BUCKET, PROJECT, Emulators, running
 from tests.end_to_end.conftest import DATE, DAY, Ended

@@ -15,8 +15,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery
 
-from beam_pcc import cli, publish
+from beam_pcc.cli import main as cli
 from beam_pcc.gcp import client as gcp
+from beam_pcc.publishing import publish
 from tests.emulators import faults
 from tests.emulators.faults import ABORTED, ReadProxy, RestProxy
 from tests.emulators.running import PROJECT, Emulators

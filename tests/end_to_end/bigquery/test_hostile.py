@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from google.cloud import storage
 
-from beam_pcc.staging import KEEP, StagingArea, heal
+from beam_pcc.publishing.staging import KEEP, StagingArea, heal
 from tests.end_to_end.bigquery.conftest import Cloud
 
 FOLDERS = ["we[i]rd", "what?", "a[!b]c", "sp ace#", "{x}", "[", "end]"]

@@ -15,15 +15,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from beam_pcc.storage.cloud_store import CloudStore
 from google.api_core.exceptions import PreconditionFailed
 from google.cloud import storage
 
 from beam_pcc.errors import ModelError
 from beam_pcc.models import artifact
-from beam_pcc.models import cloud_store as stores
-from beam_pcc.models.cloud_store import CloudStore
 from beam_pcc.models.registry import ModelVersion, Registry
-from beam_pcc.training import train
+from beam_pcc.storage import bucket as stores
+from beam_pcc.training.train import train
 from tests.emulators import fake_gcs
 from tests.emulators.running import BUCKET
 from tests.end_to_end.bigquery.conftest import Cloud, sample
@@ -457,7 +457,7 @@ def test_who_trains_in_the_same_second_takes_the_next_one(
     strict: Folder, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([OLD, OLD, NEW])
-    monkeypatch.setattr("beam_pcc.training.new_version", lambda _: next(seconds))
+    monkeypatch.setattr("beam_pcc.training.train.new_version", lambda _: next(seconds))
     data = str(models.parent / "labelled.parquet")
     made = [train(data, strict.url, seed=seed) for seed in (1, 2)]
 

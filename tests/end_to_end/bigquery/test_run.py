@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery, storage
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 from beam_pcc.models.scoring import GOLDEN_TOLERANCE
 from tests.end_to_end.bigquery.conftest import SCHEMA, TABLES, Cloud, sample
 from tests.end_to_end.conftest import DATE, DAY

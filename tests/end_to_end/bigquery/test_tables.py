@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from google.cloud import bigquery
 
-from beam_pcc import schemas
+from beam_pcc.cases import schemas
 from tests.end_to_end.bigquery.conftest import Cloud, sample
 
 

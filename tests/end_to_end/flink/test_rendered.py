@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from beam_pcc.flink.plan import Manifests, plan
+from beam_pcc.kubernetes.plan import Manifests, plan
 from tests.end_to_end.conftest import DATE, Workspace
 from tests.end_to_end.flink.cluster import SCRIPT, Cluster, require_tools, script
 from tests.launcher.conftest import TEMPLATE, config

@@ -1,0 +1,96 @@
+"""Input rows with messages to TEXTS, CASES and rejected rows. Pure functions that know nothing of Beam.
+
+A row's message counts; its vector, where the source has one, is used only if there is no message.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import (
+    as_text,
+    case_ids,
+    rejected,
+    timestamps,
+    validate,
+)
+
+_VISIBLE = r"[^\pC\pZ\s]"  # a character that is neither a control, a format character, nor a space
+_DETAILS = {
+    schemas.MISSING_CASE_ID: "case_id is null, blank or not UTF-8",
+    schemas.EMPTY_TEXT: "the text is null, without a visible character, or not UTF-8",
+    schemas.BAD_TIMESTAMP: "timestamp is null or not an ISO 8601 time",
+}
+
+
+def validate_texts(rows: pa.RecordBatch, text_column: str) -> tuple[pa.RecordBatch, pa.RecordBatch, pa.RecordBatch]:
+    """Split input rows into TEXTS, CASES (rows that have a vector and no message) and STAGED_REJECTED.
+
+    Every row comes out exactly once. A row with several faults gets the first in this order: missing_case_id,
+    empty_text, bad_timestamp; one without a message but with a vector is judged as `validate` judges it.
+
+    Args:
+        rows: case_id, timestamp and `text_column`, and embedding_vector if the source has it, in any type that
+            `check_input` accepts.
+        text_column: The column that holds the messages.
+    """
+    text = as_text(rows.column(text_column))
+    visible = has_visible(text)
+    by_vector = np.zeros(rows.num_rows, dtype=bool)
+    if "embedding_vector" in rows.schema.names:
+        by_vector = ~visible & _has_values(rows.column("embedding_vector"))
+    if by_vector.any():
+        chosen = rows.filter(pa.array(by_vector)).select(list(schemas.INPUT_COLUMNS))
+        cases, refused = validate(chosen)
+    else:
+        cases, refused = pa.RecordBatch.from_pylist([], schema=schemas.CASES), None
+
+    others = pa.array(~by_vector)
+    texts, more = _texts(
+        case_ids(rows.column("case_id")).filter(others),
+        text.filter(others),
+        timestamps(rows.column("timestamp")).filter(others),
+        visible[~by_vector],
+    )
+    return texts, cases, more if refused is None else _joined(refused, more)
+
+
+def has_visible(text: pa.Array) -> np.ndarray:
+    """Whether each string has a character that a person would see; of a null, no."""
+    found: np.ndarray = pc.fill_null(pc.match_substring_regex(text, _VISIBLE), False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _has_values(vectors: pa.Array) -> np.ndarray:
+    binary = pa.types.is_binary(vectors.type) or pa.types.is_large_binary(vectors.type)
+    binary = binary or pa.types.is_fixed_size_binary(vectors.type)
+    lengths = pc.binary_length(vectors) if binary else pc.list_value_length(vectors)
+    found: np.ndarray = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False) > 0
+    return found
+
+
+def _texts(
+    case_id: pa.Array, text: pa.Array, timestamp: pa.Array, visible: np.ndarray
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    no_id = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(case_id), ""), True).to_numpy(zero_copy_only=False)
+    faults = (
+        (schemas.MISSING_CASE_ID, no_id),
+        (schemas.EMPTY_TEXT, ~visible),
+        (schemas.BAD_TIMESTAMP, timestamp.is_null().to_numpy(zero_copy_only=False)),
+    )
+    valid = ~np.logical_or.reduce([mask for _, mask in faults])
+    keep = pa.array(valid)
+    good = pa.RecordBatch.from_arrays(
+        [column.filter(keep) for column in (case_id, text, timestamp)], schema=schemas.TEXTS
+    )
+    bad = np.flatnonzero(~valid)
+    reasons = [next(reason for reason, mask in faults if mask[row]) for row in bad]
+    return good, rejected(case_id.take(pa.array(bad)), reasons, [_DETAILS[reason] for reason in reasons])
+
+
+def _joined(*batches: pa.RecordBatch) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches).combine_chunks()
+    return table.to_batches()[0] if table.num_rows else batches[0]

@@ -1,0 +1,270 @@
+"""Input rows to CASES rows and rejected rows, whole batches at a time. Pure functions that know nothing of Beam.
+
+Only rows that are already known to be bad are looked at one by one, to say what is wrong with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pcc.cases import schemas
+from beam_pcc.errors import SourceError
+
+_Mask = npt.NDArray[np.bool_]
+_VECTOR_BYTES = schemas.VECTOR_DIM * 4  # float32
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds: the years 1 to 9999
+_ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)$"
+
+
+def check_input(schema: pa.Schema, where: str, text_column: str | None = None) -> list[str]:
+    """Refuse a source whose columns cannot be cases at all.
+
+    Args:
+        schema: The source's own columns and types.
+        where: The source's name, for the message.
+        text_column: The column that holds the messages, where vectors are to be made of them.
+
+    Returns:
+        The columns to read: INPUT_COLUMNS, or with a text column that one, and vectors only where the source has some.
+
+    Raises:
+        SourceError: A column is missing, or of a type that no row could be read from.
+    """
+    accepted: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
+        "case_id": (_is_id, "STRING or an integer"),
+        "embedding_vector": (_is_vector, f"a list of {schemas.VECTOR_DIM} floats or {_VECTOR_BYTES} BYTES"),
+        "timestamp": (_is_time, "TIMESTAMP, DATE or an ISO 8601 STRING"),
+    }
+    wanted = list(schemas.INPUT_COLUMNS)
+    if text_column is not None:
+        accepted[text_column] = _is_text, "STRING"
+        wanted = ["case_id", text_column, "timestamp"]
+        if schema.get_field_index("embedding_vector") >= 0:
+            wanted.append("embedding_vector")
+    for name in wanted:
+        if schema.get_field_index(name) < 0:
+            found = ", ".join(schema.names[:8]) or "none"
+            raise SourceError(f"{where} has no column {name} (its columns: {found}); rename or add it")
+        fits, kinds = accepted[name]
+        kind = schema.field(name).type
+        if not fits(kind):
+            raise SourceError(f"{where}: column {name} is {_name(kind)}, not {kinds}; convert it")
+    return wanted
+
+
+def _name(kind: pa.DataType) -> str:
+    """The name of a type, without the names of fields in it: where rows became structs, those were keys of rows."""
+    name = str(kind)
+    return name.partition("<")[0] if any(word in name for word in ("struct", "map", "union")) else name
+
+
+def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Split input rows into CASES and STAGED_REJECTED.
+
+    Every row comes out exactly once. A row with several faults gets the first in this order: missing_case_id,
+    missing_vector, wrong_dimension, non_finite, bad_timestamp. (duplicate_case_id needs the whole partition: it is
+    found when the run's rows are together, in `beam_pcc.publishing.publish`.)
+
+    Args:
+        rows: INPUT_COLUMNS in any type that `check_input` accepts; n rows.
+
+    Returns:
+        The valid rows (m), and the others (n - m) with case_id, reason and a detail without content.
+    """
+    case_id = case_ids(rows.column("case_id"))
+    timestamp = timestamps(rows.column("timestamp"))
+    vectors, lengths, has_shape = _vectors(rows.column("embedding_vector"))
+    finite = np.zeros(rows.num_rows, dtype=bool)
+    finite[has_shape] = np.isfinite(vectors).all(axis=1)
+
+    faults: Sequence[tuple[str, _Mask]] = (
+        (schemas.MISSING_CASE_ID, _numpy(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(case_id), ""), True))),
+        (schemas.MISSING_VECTOR, lengths <= 0),
+        (schemas.WRONG_DIMENSION, ~has_shape),
+        (schemas.NON_FINITE, ~finite),
+        (schemas.BAD_TIMESTAMP, _numpy(timestamp.is_null())),
+    )
+    valid = ~np.logical_or.reduce([mask for _, mask in faults])
+    keep = pa.array(valid)
+    kept = vectors if valid[has_shape].all() else vectors[valid[has_shape]]
+    good = [case_id, schemas.vector_column(kept), timestamp]
+    if not valid.all():
+        good = [case_id.filter(keep), good[1], timestamp.filter(keep)]
+    cases = pa.RecordBatch.from_arrays(good, schema=schemas.CASES)
+
+    bad = np.flatnonzero(~valid)
+    first = [next(reason for reason, mask in faults if mask[row]) for row in bad]
+    shaped_row = np.cumsum(has_shape) - 1
+    width = 4 if _is_bytes(rows.column("embedding_vector").type) else 1
+    details = [
+        _detail(reason, lengths[row] / width, vectors[shaped_row[row]] if has_shape[row] else None)
+        for row, reason in zip(bad, first, strict=True)
+    ]
+    return cases, rejected(case_id.take(pa.array(bad)), first, details)
+
+
+def rejected(case_ids: pa.Array, reasons: Sequence[str], details: Sequence[str]) -> pa.RecordBatch:
+    """A STAGED_REJECTED batch of k rows from k ids, reasons and details."""
+    columns = [case_ids, pa.array(reasons, pa.string()), pa.array(details, pa.string())]
+    return pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_REJECTED)
+
+
+def _detail(reason: str, length: float, vector: npt.NDArray[np.float32] | None) -> str:
+    if reason == schemas.WRONG_DIMENSION:
+        return f"{length:.10g} values, not {schemas.VECTOR_DIM}"
+    if reason == schemas.NON_FINITE and vector is not None:
+        at = np.flatnonzero(~np.isfinite(vector))
+        return f"{len(at)} values are null, NaN, infinite or beyond float32; the first at position {at[0]}"
+    return {
+        schemas.MISSING_CASE_ID: "case_id is null, blank or not UTF-8",
+        schemas.MISSING_VECTOR: "embedding_vector is null or empty",
+        schemas.BAD_TIMESTAMP: "timestamp is null, not an ISO 8601 time, or not of the years 1 to 9999",
+    }[reason]
+
+
+def _numpy(mask: pa.Array) -> _Mask:
+    array: _Mask = mask.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind))
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    return _is_bytes(kind) or (_is_list(kind) and pa.types.is_floating(kind.value_type))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_timestamp(kind) or t.is_date(kind) or t.is_string(kind) or t.is_large_string(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind))
+
+
+def case_ids(column: pa.Array) -> pa.Array:
+    """As strings; null where it is not UTF-8."""
+    return column.cast(pa.string()) if pa.types.is_integer(column.type) else as_text(column)
+
+
+def as_text(column: pa.Array) -> pa.Array:
+    """As strings; a value that is not UTF-8 (Parquet does not check) becomes null."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = column.cast(pa.large_binary()).to_pylist()
+        return pa.array([None if b is None else _decoded(b) for b in raw], pa.string())
+    return column.cast(pa.string())
+
+
+def _decoded(raw: bytes) -> str | None:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def timestamps(column: pa.Array) -> pa.Array:
+    """As UTC microseconds; null where it is not a time. A time without a zone is UTC."""
+    utc = schemas.CASES.field("timestamp").type
+    naive = pa.timestamp("us")
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        return _cast_what_fits(column, utc)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return _cast_what_fits(column, naive).cast(utc)
+    # BigQuery's JSON export ends its times in " UTC".
+    column = pc.replace_substring_regex(pc.utf8_trim_whitespace(as_text(column)), r"\s*(?:UTC|z)$", "Z")
+    zoned = pc.fill_null(pc.match_substring_regex(column, _ZONE), False)
+    # A date such as 2026-11-20 ends like the zone -20: only what has a time of day can have a zone.
+    zoned = pc.and_(zoned, pc.fill_null(pc.match_substring(column, ":"), False))
+    none = pa.scalar(None, column.type)
+    if not pc.any(zoned).as_py():
+        return _cast_what_fits(column, naive).cast(utc)
+    if pc.all(zoned).as_py():
+        return _cast_what_fits(column, utc)
+    with_zone = _cast_what_fits(pc.if_else(zoned, column, none), utc)
+    without = _cast_what_fits(pc.if_else(zoned, none, column), naive).cast(utc)
+    return pc.coalesce(with_zone, without)
+
+
+def _storable(times: pa.Array) -> pa.Array:
+    """Null where BigQuery could not store the time; microseconds reach further than its years do."""
+    micros = times.cast(pa.int64())
+    beyond = pc.or_(pc.less(micros, _FIRST_TIME), pc.greater(micros, _LAST_TIME))
+    return pc.if_else(beyond, pa.scalar(None, times.type), times) if pc.any(beyond).as_py() else times
+
+
+def _cast_what_fits(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cast whole; on failure halve, so that only the values that do not fit become null."""
+    try:
+        return _storable(pc.cast(column, options=pc.CastOptions(kind, allow_time_truncate=True)))
+    except pa.ArrowInvalid:
+        if len(column) <= 1:
+            return pa.nulls(len(column), kind)
+        half = len(column) // 2
+        parts = [_cast_what_fits(part, kind) for part in (column.slice(0, half), column.slice(half))]
+        return pa.concat_arrays(parts)
+
+
+def _vectors(column: pa.Array) -> tuple[schemas.Vectors, npt.NDArray[np.int64], _Mask]:
+    """The (k, 584) float32 vectors of the k rows with 584 values, every row's number of values, which rows those k are.
+
+    A null value inside a vector, and one beyond float32, come out as not finite.
+    """
+    if _is_bytes(column.type):
+        size = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        has_shape = size == _VECTOR_BYTES
+        return _from_bytes(_filter(column, has_shape)), size, has_shape
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    has_shape = lengths == schemas.VECTOR_DIM
+    flat = column.flatten()
+    if flat.null_count:
+        flat = pc.fill_null(flat, float("nan"))
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    if not has_shape.all():
+        values = _rows(values, lengths, has_shape)
+    return values.reshape(-1, schemas.VECTOR_DIM), lengths, has_shape
+
+
+def _rows(values: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], wanted: _Mask) -> npt.NDArray[np.float32]:
+    """The values of the wanted rows, run by run: to filter a list column in Arrow takes several times as long."""
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    changes = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+    runs = [values[starts[first] : starts[end]] for first, end in changes.reshape(-1, 2)]
+    return np.concatenate(runs) if runs else values[:0]
+
+
+def _filter(column: pa.Array, mask: _Mask) -> pa.Array:
+    return column if mask.all() else column.filter(pa.array(mask))
+
+
+def _from_bytes(column: pa.Array) -> schemas.Vectors:
+    """Rows of exactly 2,336 bytes lie one behind the other in the column's data buffer."""
+    n = len(column)
+    if n == 0:
+        return np.empty((0, schemas.VECTOR_DIM), dtype=np.float32)
+    if pa.types.is_fixed_size_binary(column.type):
+        data, start = column.buffers()[1], column.offset * _VECTOR_BYTES
+    else:
+        width = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+        offsets = np.frombuffer(column.buffers()[1], dtype=width)
+        data, start = column.buffers()[2], int(offsets[column.offset])
+    values = np.frombuffer(data, dtype="<f4", count=n * schemas.VECTOR_DIM, offset=start)
+    return values.astype(np.float32, copy=False).reshape(n, schemas.VECTOR_DIM)

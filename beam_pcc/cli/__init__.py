@@ -1,0 +1,1 @@
+"""The command line: main parses and runs, each other module is one group of commands."""

@@ -1,0 +1,28 @@
+"""`beam-pcc encoder ...`: the serving encoder of text, made once from the published weights."""
+
+from __future__ import annotations
+
+import argparse
+
+from beam_pcc.cli.parser import Commands, command, group
+from beam_pcc.terminal import say
+
+
+def add(commands: Commands) -> None:
+    """Declare them."""
+    encoder = group(commands, "encoder", "the encoder of messages")
+    export = command(encoder, "export", "make the serving encoder from the published weights", _export)
+    export.add_argument("--from", dest="weights", required=True, help="folder of all-MiniLM-L6-v2 as published")
+    export.add_argument(
+        "--to", required=True, help="folder of encoders, such as MODELS/encoders, or gs://BUCKET/FOLDER"
+    )
+
+
+def _export(flags: argparse.Namespace) -> int:
+    from beam_pcc.features.encoders.export import export
+
+    made = export(flags.weights, flags.to)
+    say(f"{made.address}{'' if made.made else ' (was there already)'}")
+    say(f"  sha256      {made.sha256}")
+    say(f"  size        {made.size / 2**20:.0f} MiB")
+    return 0

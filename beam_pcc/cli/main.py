@@ -1,0 +1,120 @@
+"""The command line: from arguments to an exit code. The subcommands are in `beam_pcc.cli`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+
+from beam_pcc import __version__, terminal
+from beam_pcc.cli import deploy, interruption
+from beam_pcc.cli.parser import EXIT_CODES, Parser
+from beam_pcc.errors import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    ConfigurationError,
+    PccError,
+    foreign_words,
+    one_line,
+)
+
+
+@terminal.guarded()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. An error is one line on stderr, a traceback only with --debug."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [a for a in given if a != "--debug"]
+    _log_to_stderr(debug)
+    try:
+        flags, rest = _parser(given).parse_known_args(given)
+        if rest and not flags.takes_beam_options:
+            raise ConfigurationError(f"unknown argument {one_line(rest[0], 80)}: see beam-pcc {flags.command} --help")
+        flags.beam_arguments, flags.arguments = rest, given[1:]
+        code: int = flags.action(flags)
+    except PccError as error:
+        if debug:
+            logging.exception("")
+        terminal.complain(f"beam-pcc: {error}")
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    except KeyboardInterrupt:
+        terminal.complain("beam-pcc: stopped")
+        code = EXIT_FAILED
+    except Exception as error:
+        if debug:
+            logging.exception("")
+        if isinstance(error, OSError) and error.filename is not None:
+            terminal.complain(f"beam-pcc: {error.filename}: {error.strerror}; check the path and the rights")
+            return EXIT_USAGE if error.errno == errno.ENAMETOOLONG else EXIT_FAILED
+        terminal.complain(f"beam-pcc: unexpected {foreign_words(error)}; see the trace with --debug")
+        code = EXIT_FAILED
+    return code
+
+
+def entry() -> None:
+    """The console script. Ends the process at once: a stopped run's worker threads must not go on and publish."""
+    interruption.prepare(sys.argv[1:])
+    threading.excepthook = _log_of_a_thread
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    logging.shutdown()
+    os._exit(code)
+
+
+def _log_of_a_thread(raised: threading.ExceptHookArgs) -> None:
+    """For --debug only: Beam's threads outlive a run that failed, and miss the servers that ended with it."""
+    if raised.exc_value is not None:
+        logging.getLogger("apache_beam").info("in a thread:", exc_info=raised.exc_value)
+
+
+def _parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="beam-pcc",
+        description="Privacy Case Classifier: score a day's support cases as PC or NOT_PC and publish the result.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"beam-pcc {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    if list(given[:1]) == ["deploy"]:  # from an environment that has none of what the others import
+        deploy.add(commands)
+        return parser
+    try:
+        from beam_pcc.cli import (
+            encoder,
+            models,
+            report,
+            run,
+            tables,
+            train,
+        )
+        from beam_pcc.cli import (
+            jobjar as flink,
+        )
+        from beam_pcc.cli import (
+            submit as kubernetes,
+        )
+    except ImportError as error:
+        raise ConfigurationError(
+            f"this environment was made for deploy and lacks {error.name}: run requirements/venv.sh run"
+        ) from None
+    for group in (run, flink, kubernetes, deploy, report, train, encoder, models, tables):  # in the order of --help
+        group.add(commands)
+    return parser
+
+
+def _log_to_stderr(debug: bool) -> None:
+    """Our own progress and warnings; Beam's words, and its tracebacks of what we report in one line, with --debug."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(terminal.LineFormatter("%(asctime)s %(levelname)s %(message)s", traces=debug))
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if debug else logging.ERROR)
+    logging.getLogger("beam_pcc").setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("apache_beam").setLevel(logging.INFO if debug else logging.CRITICAL)

@@ -1,0 +1,190 @@
+"""`beam-pcc models ...`: what is in a registry, whether it is sound, which version runs use, and how that changes."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from beam_pcc.cli.parser import Commands, called_as, command, group
+from beam_pcc.config import settings
+from beam_pcc.config.flags import add_signer_arguments, add_text_arguments
+from beam_pcc.terminal import printable, say
+
+if TYPE_CHECKING:
+    from beam_pcc.models.registry import Registry
+
+_REGISTRY = "the registry: a folder, or gs://BUCKET/FOLDER"
+_VERSION = "such as v20261120_020000"
+
+
+def add(commands: Commands) -> None:
+    """Declare them."""
+    models = group(commands, "models", "the model registry")
+    _command(models, "list", "the versions, and which one a run would use", _list)
+    verify = _command(models, "verify", "load a version as a run would, check it, score its golden rows", _verify)
+    verify.add_argument("--model_version", help="default: the one that a run would use")
+    verify.add_argument("--model_sha256", help="refuse any model file but the one with this digest")
+    add_signer_arguments(verify)
+    promote = _command(models, "promote", "make a version the one that runs use, if it passes the gates", _promote)
+    promote.add_argument("version", metavar="VERSION", help=_VERSION)
+    promote.add_argument("--data", help="labelled rows on which it must not be worse than the current version")
+    promote.add_argument("--force", action="store_true", help="promote it even if it is worse on --data")
+    add_text_arguments(promote)
+    add_signer_arguments(promote)
+    _command(models, "rollback", "make the version current that was so before", _rollback)
+    shadow = _command(models, "shadow", "name the version that runs score with besides, or none", _shadow)
+    shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
+    _command(models, "history", "every change of the current version, oldest first", _history)
+    compare = _command(models, "compare", "measure two versions on the same labelled rows", _compare)
+    compare.add_argument("versions", nargs=2, metavar="VERSION", help=_VERSION)
+    compare.add_argument("--data", required=True, help="labelled rows that neither was trained on")
+    add_text_arguments(compare)
+    sign = _command(models, "sign", "sign a version with sigstore's model-signing (needs the signing extra)", _sign)
+    sign.add_argument("version", metavar="VERSION", help=_VERSION)
+    sign.add_argument("--private_key", required=True, help="PEM file of an elliptic curve key")
+    sign.add_argument("--certificate", help="PEM file of its certificate, to sign in certificate mode")
+    sign.add_argument("--certificate_chain", nargs="+", default=[], help="PEM files from there to a root")
+
+
+def _command(models: Commands, name: str, text: str, action: settings.Action) -> argparse.ArgumentParser:
+    made = command(models, name, text, action)
+    made.add_argument("--models", required=True, help=_REGISTRY)
+    return made
+
+
+def _registry(flags: argparse.Namespace) -> Registry:
+    from beam_pcc.models.registry import Registry
+
+    return Registry(flags.models, settings.signer(flags))
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each row, in columns as wide as they need; what follows the last column is not padded."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+
+
+def _list(flags: argparse.Namespace) -> int:
+    from beam_pcc.models.registry import ALIAS
+
+    registry = _registry(flags)
+    chosen, current, shadow = registry.resolve(), registry.current(), registry.shadow()
+    current = current and registry.find(current, ALIAS)
+    names = ("roc_auc", "pr_auc", "brier", "precision", "recall")
+    rows = [["version", "trained on", *names, "threshold", "sha256", ""]]
+    for version in reversed(registry.versions()):
+        about = registry.metadata(version)
+        marks = [
+            ("current", version == current),
+            ("used by a run now", version == chosen),
+            ("shadow", version == shadow),
+        ]
+        on = f"{about.trained_on.get('rows', '?')} {'texts' if about.features else 'vectors'}"
+        metrics = [about.metrics.get(name) for name in names]
+        figures = ["-" if value is None else f"{value:.3f}" for value in metrics]
+        said = ", ".join(mark for mark, yes in marks if yes)
+        rows.append([version, on, *figures, f"{about.threshold:.3f}", (about.sha256 or "no digest")[:12], said])
+    say(*_table(rows))
+    return 0
+
+
+def _verify(flags: argparse.Namespace) -> int:
+    registry = _registry(flags)
+    started = time.monotonic()
+    checked = registry.verify(registry.resolve(flags.model_version), sha256=flags.model_sha256)
+    golden = checked.metadata.golden
+    say(f"{checked.name}: sound ({time.monotonic() - started:.1f} s)")
+    say(f"  file        {checked.file.path}")
+    say(f"  sha256      {checked.file.sha256}")
+    say(f"  classes     {', '.join(checked.classes)}")
+    rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
+    say(f"  golden rows {rescored}")
+    if settings.signer(flags):
+        say("  signature   good")
+    return 0
+
+
+def _promote(flags: argparse.Namespace) -> int:
+    settings.require_text_settings(flags.text_column, flags.encoder_threads)
+    from beam_pcc.evaluation import promotion
+    from beam_pcc.features.featurizer import Runtime
+    from beam_pcc.models.registry import ALIAS
+
+    registry = _registry(flags)
+    version = registry.find(flags.version, "beam-pcc models promote")
+    if registry.current() == version:
+        say(f"current: {version} (already; nothing was changed)")
+        return 0
+    runtime = Runtime(flags.encoder_backend, flags.encoder_threads)
+    on = promotion.Evaluation(flags.data, flags.text_column, flags.encoder, runtime) if flags.data else None
+    found = promotion.gates(registry, version, on)
+    before = promotion.promote(registry, version, found, force=flags.force)
+    say(f"current: {version} (was {before or 'none'})")
+    for gate in found:
+        say(f"  {gate.name}: {gate.said}{' (forced)' if gate.failed else ''}")
+    again = f"{called_as()} models rollback --models {shlex.quote(flags.models)}"
+    say(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")
+    return 0
+
+
+def _rollback(flags: argparse.Namespace) -> int:
+    now, before = _registry(flags).rollback()
+    say(f"current: {now} (was {before})")
+    return 0
+
+
+def _shadow(flags: argparse.Namespace) -> int:
+    version = None if flags.version == "none" else flags.version
+    before = _registry(flags).set_shadow(version)
+    say(f"shadow: {version or 'none'} (was {before or 'none'})")
+    return 0
+
+
+def _history(flags: argparse.Namespace) -> int:
+    entries = _registry(flags).history()
+    rows = [["at", "by", "action", "version", "before", ""]]
+    for entry in entries:
+        forced = "forced" if entry.get("forced") else ""
+        version = entry.get("shadow") or "none" if entry["action"] == "shadow" else entry["version"]
+        before = entry.get("before") or "none"
+        rows.append([str(entry.get("at"))[:19], str(entry.get("by")), entry["action"], version, before, forced])
+    say(*_table(rows))
+    return 0
+
+
+def _compare(flags: argparse.Namespace) -> int:
+    settings.require_text_settings(flags.text_column, flags.encoder_threads)
+    from beam_pcc.evaluation import comparison
+    from beam_pcc.evaluation.labelled import read_labelled
+    from beam_pcc.features.featurizer import Runtime
+
+    registry = _registry(flags)
+    versions = [registry.find(version, "beam-pcc models compare") for version in flags.versions]
+    rows = read_labelled(flags.data, flags.text_column)
+    runtime = Runtime(flags.encoder_backend, flags.encoder_threads)
+    first, second = (
+        comparison.measure(registry, version, rows, encoder=flags.encoder, runtime=runtime) for version in versions
+    )
+    table = [["", first.version, second.version, "difference"]]
+    for name, value in first.metrics.items():
+        cells = [
+            f"{one.metrics[name]:.3f} ({one.intervals[name][0]:.3f} to {one.intervals[name][1]:.3f})"
+            for one in (first, second)
+        ]
+        table.append([name, *cells, f"{second.metrics[name] - value:+.3f}"])
+    say(*_table(table))
+    differ = comparison.differences(first, second, rows)
+    say(f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})")
+    say(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
+    return 0
+
+
+def _sign(flags: argparse.Namespace) -> int:
+    made = _registry(flags).sign(flags.version, flags.private_key, flags.certificate, flags.certificate_chain)
+    say(f"{flags.version}: signed")
+    say(f"  signature   {made}")
+    return 0

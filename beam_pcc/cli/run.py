@@ -1,0 +1,59 @@
+"""`beam-pcc run` and `backfill`: score and publish one day, or each day of a range."""
+
+from __future__ import annotations
+
+import argparse
+
+from beam_pcc.cli import submit as kubernetes
+from beam_pcc.cli.parser import Commands, called_as, command
+from beam_pcc.config import settings
+from beam_pcc.config.flags import add_partition_argument, add_run_arguments
+from beam_pcc.errors import EXIT_FAILED, ConfigurationError
+from beam_pcc.gcp.names import SourceTable
+from beam_pcc.terminal import say
+
+
+def add(commands: Commands) -> None:
+    """Declare them."""
+    run = command(commands, "run", "score and publish one partition", _run, beam=True)
+    add_partition_argument(run)
+    add_run_arguments(run)
+
+    backfill = command(commands, "backfill", "run each day of a range, in order", _backfill, beam=True)
+    backfill.add_argument("--from", dest="first", required=True, metavar="YYYYMMDD", help="the first day")
+    backfill.add_argument("--to", dest="last", required=True, metavar="YYYYMMDD", help="the last day, included")
+    add_run_arguments(backfill)
+    kubernetes.add_backfill_arguments(backfill)
+
+
+def _run(flags: argparse.Namespace) -> int:
+    given = settings.RunSettings.from_flags(flags)
+    from beam_pcc.pipeline.options import beam_options
+    from beam_pcc.pipeline.run import run
+    from beam_pcc.reporting.summary import summary
+
+    outcome = run(given, beam_options(flags.beam_arguments))
+    say(*summary(outcome, given.warehouse, called_as()).splitlines())
+    return outcome.exit_code
+
+
+def _backfill(flags: argparse.Namespace) -> int:
+    first, last = settings.parse_partition(flags.first), settings.parse_partition(flags.last)
+    from beam_pcc.pipeline.options import beam_options
+    from beam_pcc.pipeline.run import backfill, days
+    from beam_pcc.reporting.summary import day_line
+
+    dates = days(first, last)
+    if flags.on_kubernetes:
+        return kubernetes.backfill(flags, dates, lambda *ended: say(day_line(*ended), flush=True))
+    given = [settings.RunSettings.from_flags(flags, partition=day) for day in dates]
+    source = given[0].source
+    if source.startswith("bq://"):
+        SourceTable.parse(source, first)  # a table tells the day by its name or by a column
+    elif len(dates) > 1 and "{partition}" not in source and not source.startswith("sample://"):
+        raise ConfigurationError(
+            f"--source {source} would be read anew for each day: put {{partition}} where the day stands"
+        )
+    beam_options(flags.beam_arguments)
+    good = backfill(given, lambda: beam_options(flags.beam_arguments), lambda *ended: say(day_line(*ended), flush=True))
+    return 0 if good else EXIT_FAILED

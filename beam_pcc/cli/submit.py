@@ -1,0 +1,186 @@
+"""`beam-pcc submit`: one partition as a FlinkDeployment on Kubernetes; and what `backfill --on-kubernetes` does."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from beam_pcc.cli import interruption
+from beam_pcc.cli.parser import Commands, called_as, command
+from beam_pcc.config import settings
+from beam_pcc.config.flags import add_partition_argument
+from beam_pcc.errors import (
+    EXIT_FAILED,
+    EXIT_LOST,
+    EXIT_PUBLISHED,
+    ConfigurationError,
+    LostSightError,
+    PccError,
+)
+from beam_pcc.terminal import say, show
+
+if TYPE_CHECKING:
+    from beam_pcc.kubernetes.cluster_api import Cluster
+    from beam_pcc.publishing.publish import Outcome
+
+_RUN_FLAGS = "Flags of beam-pcc run, such as --model_version, win over those of the ConfigMap pcc-config."
+
+
+def add(commands: Commands) -> None:
+    """Declare it."""
+    submit = command(
+        commands, "submit", "score and publish one partition on Kubernetes, as a FlinkDeployment", _submit, beam=True
+    )
+    submit.description = f"{submit.description} {_RUN_FLAGS}"
+    add_partition_argument(submit)
+    submit.add_argument("--wait", action="store_true", help="follow the run to its end, and exit as beam-pcc run does")
+    submit.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the FlinkDeployment, create nothing; with --manifests nobody is asked, so the model is not fixed",
+    )
+    submit.add_argument(
+        "--replace", action="store_true", help="where the day's FlinkDeployment is there and finished, remove it first"
+    )
+    submit.add_argument(
+        "--attach",
+        action="store_true",
+        help="where the day's run is under way, follow that one; where it has ended, tell its outcome",
+    )
+    add_cluster_arguments(submit)
+    submit.add_argument(
+        "--manifests",
+        metavar="FILE",
+        help="take the ConfigMaps from what kubectl kustomize printed, not from the cluster",
+    )
+    submit.add_argument(
+        "--metrics_port", type=int, metavar="PORT", help="with --wait, serve figures of the run for Prometheus here"
+    )
+    submit.add_argument(
+        "--metrics_linger",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="go on serving them after the end (default: %(default)s)",
+    )
+
+
+def add_backfill_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `backfill` has for Kubernetes."""
+    parser.add_argument(
+        "--on-kubernetes",
+        action="store_true",
+        help="run each day as a FlinkDeployment, with what the ConfigMap pcc-config says and these flags do not",
+    )
+    parser.add_argument(
+        "--parallel", type=int, default=1, metavar="N", help="days at a time on Kubernetes (default: %(default)s)"
+    )
+    add_cluster_arguments(parser)
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which cluster, and what stays in it."""
+    cluster = parser.add_argument_group("Kubernetes")
+    cluster.add_argument("--namespace", help="default: the pod's own, or pcc-system")
+    cluster.add_argument("--context", help="of the kubeconfig (default: its current one)")
+    cluster.add_argument(
+        "--keep", type=int, metavar="N", help="finished FlinkDeployments that stay (default: what pcc-config says)"
+    )
+
+
+def _submit(flags: argparse.Namespace) -> int:
+    said = flags.partition or settings.default_partition()
+    if not said:
+        raise ConfigurationError("--partition is missing: say YYYYMMDD, today or yesterday")
+    partition = settings.parse_partition(said)
+    from beam_pcc.kubernetes import launcher, plan
+
+    cluster = None if flags.dry_run and flags.manifests else _cluster(flags)
+    manifests = (
+        plan.Manifests.of_file(flags.manifests)
+        if flags.manifests or cluster is None
+        else plan.Manifests.of_cluster(cluster)
+    )
+    planned = plan.plan(manifests, flags.beam_arguments, partition, keep=flags.keep, job=settings.launcher_job())
+    if flags.dry_run or cluster is None:
+        import yaml
+
+        planned = planned if flags.manifests else planned.with_model()
+        show(yaml.safe_dump(planned.resource, sort_keys=False, width=160))
+        return EXIT_PUBLISHED
+    follow = f"submit --partition {partition:%Y%m%d} --wait --attach"
+    if not flags.wait:
+        started = launcher.start(cluster, planned, replace=flags.replace, attach=flags.attach)
+        done = "submitted" if started.how == "created" else "there already"
+        say(f"{started.submission.name}: {done}, run {started.submission.run_id}")
+        say(f"  follow      {called_as()} {follow}")
+        return EXIT_PUBLISHED
+    from beam_pcc.kubernetes.metrics import serving
+    from beam_pcc.reporting.summary import summary
+
+    interruption.expect(EXIT_LOST, interruption.stopped_following(follow))
+    with serving(flags.metrics_port, flags.metrics_linger, partition, interruption.expect) as figures:
+        try:
+            _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
+        except KeyboardInterrupt:
+            raise LostSightError(interruption.stopped_following(follow)) from None
+        say(*summary(outcome, planned.settings.warehouse, called_as()).splitlines(), flush=True)
+        figures.ended(outcome)
+    return outcome.exit_code
+
+
+def backfill(
+    flags: argparse.Namespace, dates: list[dt.date], tell: Callable[[dt.date, Outcome | PccError], None]
+) -> int:
+    """Run each day on Kubernetes, `--parallel` of them at a time, in order; the exit code.
+
+    It is 0 if all were published or empty, 4 if sight was lost of one, else 1.
+    """
+    from beam_pcc.kubernetes import launcher, plan
+
+    if flags.parallel < 1:
+        raise ConfigurationError("--parallel must be at least 1")
+    cluster = _cluster(flags)
+    manifests = plan.Manifests.of_cluster(cluster)
+    given, job = run_arguments_of(flags.arguments), settings.launcher_job()
+    interruption.expect(EXIT_LOST, interruption.stopped_following("submit --partition YYYYMMDD --wait --attach"))
+    for day in dates[:1]:
+        plan.plan(manifests, given, day).with_model()  # what is wrong for one day is wrong for all: say it once
+    one_at_a_time = threading.Lock()
+
+    def run(day: dt.date) -> int:
+        try:
+            planned = plan.plan(manifests, given, day, keep=flags.keep, job=job)
+            _, outcome = launcher.run(_cluster(flags), planned, replace=True)
+            ended: Outcome | PccError = outcome
+        except PccError as error:
+            ended = error
+        with one_at_a_time:
+            tell(day, ended)
+        return ended.exit_code
+
+    with ThreadPoolExecutor(flags.parallel) as several:
+        codes = set(several.map(run, dates))
+    if codes <= {EXIT_PUBLISHED}:
+        return EXIT_PUBLISHED
+    return EXIT_LOST if EXIT_LOST in codes else EXIT_FAILED
+
+
+def run_arguments_of(arguments: Sequence[str]) -> list[str]:
+    """Of the command line of `backfill --on-kubernetes`, all that is for the runs, exactly as it was given."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--from")
+    own.add_argument("--to")
+    add_backfill_arguments(own)
+    _, rest = own.parse_known_args(list(arguments))
+    return rest
+
+
+def _cluster(flags: argparse.Namespace) -> Cluster:
+    from beam_pcc.kubernetes.cluster_api import Cluster
+
+    return Cluster(flags.namespace, flags.context)

@@ -1,0 +1,47 @@
+"""`beam-pcc tables ...`: make the tables of a warehouse, look at them."""
+
+from __future__ import annotations
+
+import argparse
+
+from beam_pcc.cli.parser import Commands, command, group
+from beam_pcc.private_files import private_files
+from beam_pcc.terminal import say
+
+_WAREHOUSE = "PATH.duckdb | bq://PROJECT.DATASET"
+
+
+def add(commands: Commands) -> None:
+    """Declare them."""
+    tables = group(commands, "tables", "the tables of a warehouse")
+    create = command(tables, "create", "make the tables that are missing", _tables_create)
+    create.add_argument("--warehouse", required=True, help=_WAREHOUSE)
+    create.add_argument("--dry_run", action="store_true", help="say what would be made, and make nothing")
+    create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
+    query = command(tables, "query", "run one query and print the result", _tables_query)
+    query.add_argument("--warehouse", required=True, help=_WAREHOUSE)
+    query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
+
+
+def _tables_create(flags: argparse.Namespace) -> int:
+    from beam_pcc.publishing.warehouse import open_warehouse
+    from beam_pcc.publishing.warehouse.base import prepare_tables
+
+    warehouse = open_warehouse(flags.warehouse)
+    warehouse.check()
+    with private_files():
+        plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
+    columns = [f"{table}.{column}" for table, added in plan.add.items() for column in added]
+    made, added = ("would make", "would add") if flags.dry_run else ("made", "added")
+    changes = [f"{verb} {', '.join(names)}" for verb, names in ((made, plan.create), (added, columns)) if names]
+    say(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
+    return 0
+
+
+def _tables_query(flags: argparse.Namespace) -> int:
+    from beam_pcc.publishing.warehouse import open_warehouse
+
+    warehouse = open_warehouse(flags.warehouse)
+    warehouse.check()
+    say(*warehouse.query(flags.sql).splitlines())
+    return 0

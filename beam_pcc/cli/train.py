@@ -1,0 +1,92 @@
+"""`beam-pcc train` and `sample`: a model from labelled vectors, and synthetic cases to try things with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from beam_pcc.cli.parser import Commands, command
+from beam_pcc.config import settings
+from beam_pcc.config.flags import add_text_arguments
+from beam_pcc.errors import ConfigurationError
+from beam_pcc.private_files import private_files
+from beam_pcc.terminal import say
+
+
+def add(commands: Commands) -> None:
+    """Declare them."""
+    train = command(commands, "train", "train a model and add it to a registry", _train)
+    train.add_argument(
+        "--data",
+        required=True,
+        help="labelled .parquet or .jsonl: intent, and case_id with embedding_vector, or messages",
+    )
+    train.add_argument("--models", required=True, help="the registry: a folder, made if missing, or gs://BUCKET/FOLDER")
+    train.add_argument("--seed", type=int, default=0, help="same data and seed, same model (default: %(default)s)")
+    train.add_argument(
+        "--threshold", type=float, default=0.5, help="of P(PC) at which a case is PC (default: %(default)s)"
+    )
+    train.add_argument(
+        "--min_precision", type=float, help="choose instead the lowest threshold that keeps this precision"
+    )
+    add_text_arguments(train)
+
+    sample = command(commands, "sample", "write synthetic cases as Parquet", _sample)
+    sample.add_argument("--rows", type=int, help="how many (default: 2000, or all messages)")
+    sample.add_argument("--messages", metavar="JSONL", help="a partition of the texts in this file instead of vectors")
+    sample.add_argument("--output", required=True, help="the .parquet file to write")
+    sample.add_argument("--labelled", action="store_true", help="a training set: with intent, and no broken rows")
+    sample.add_argument("--partition", default="yesterday", help="the day of the cases (default: %(default)s)")
+    sample.add_argument("--seed", type=int, default=0, help="same seed, same cases (default: %(default)s)")
+
+
+def _train(flags: argparse.Namespace) -> int:
+    if not 0 < flags.threshold < 1:
+        raise ConfigurationError("--threshold must be between 0 and 1")
+    if flags.min_precision is not None and not 0 < flags.min_precision <= 1:
+        raise ConfigurationError("--min_precision must be above 0 and at most 1")
+    settings.require_text_settings(flags.text_column, flags.encoder_threads)
+    from beam_pcc.features.featurizer import Runtime
+    from beam_pcc.training.train import Recipe, metrics_line, train
+
+    recipe = Recipe(
+        seed=flags.seed,
+        threshold=flags.threshold,
+        min_precision=flags.min_precision,
+        text_column=flags.text_column,
+        encoder=flags.encoder,
+        runtime=Runtime(flags.encoder_backend, flags.encoder_threads),
+    )
+    made = train(flags.data, flags.models, recipe)
+    say(f"{made.version}: trained on {made.trained_on['rows']:,} rows, classes {', '.join(made.classes or ())}")
+    if made.trained_on["dropped"]:
+        what = "a visible text" if flags.text_column else "a valid vector or time"
+        say(f"  left out {made.trained_on['dropped']:,} rows without {what}")
+    for why, words in (("duplicates", "say again what another says"), ("contradicting", "contradict one another")):
+        if made.trained_on[why]:
+            say(f"  left out {made.trained_on[why]:,} rows that {words}")
+    say(f"  hold-out of {made.trained_on['holdout']:,}: {metrics_line(made)}")
+    say(f"  {flags.models.rstrip('/')}/{made.version}  (sha256 {str(made.sha256)[:12]})")
+    return 0
+
+
+@private_files()
+def _sample(flags: argparse.Namespace) -> int:
+    day = settings.parse_partition(flags.partition)
+    if flags.rows is not None and flags.rows < 1:
+        raise ConfigurationError("--rows must be at least 1")
+    from beam_pcc.sources import synthetic
+
+    if flags.messages is not None:
+        try:
+            rows = synthetic.write_messages(Path(flags.messages), Path(flags.output), day, flags.rows)
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            raise ConfigurationError(
+                f"--messages {flags.messages} cannot be read: it must be JSONL with a text in each line"
+            ) from None
+        say(f"{flags.output}: {rows:,} messages")
+        return 0
+    rows = flags.rows or 2_000
+    synthetic.write(Path(flags.output), rows, day, seed=flags.seed, with_intent=flags.labelled)
+    say(f"{flags.output}: {rows:,} {'labelled ' if flags.labelled else ''}cases")
+    return 0

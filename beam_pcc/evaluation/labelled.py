@@ -1,0 +1,190 @@
+"""Labelled rows to train on or to measure with: read, checked, and each message or vector once."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import glob
+import re
+import unicodedata
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
+
+from beam_pcc.cases import schemas
+from beam_pcc.cases.text_validation import has_visible
+from beam_pcc.cases.validation import as_text, check_input, validate
+from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.models import documents
+from beam_pcc.sources.files import reason
+
+Labels = npt.NDArray[np.str_]
+MIN_ROWS_OF_CLASS = 10
+_JSON_BLOCK = 64 * 2**20  # a row must fit
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """n labelled rows, of vectors or of texts.
+
+    Attributes:
+        labels: (n,) PC, NOT_PC or PC/<subtype>.
+        vectors: (n, 584) float32; of texts, (0, 584).
+        texts: n messages; None of vectors.
+        dropped: How many rows were not fit to use.
+        duplicates: How many rows said again what an earlier one says.
+        contradicting: How many rows were left out since the same content is labelled PC and NOT_PC.
+    """
+
+    labels: Labels
+    vectors: schemas.Vectors = field(default_factory=lambda: np.empty((0, schemas.VECTOR_DIM), np.float32))
+    texts: tuple[str, ...] | None = None
+    dropped: int = 0
+    duplicates: int = 0
+    contradicting: int = 0
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Labelled:
+        """Some of the rows."""
+        return dataclasses.replace(
+            self,
+            labels=self.labels[rows],
+            vectors=self.vectors if self.texts is not None else self.vectors[rows],
+            texts=None if self.texts is None else tuple(self.texts[row] for row in rows),
+        )
+
+
+def read_labelled(path: str, text_column: str | None = None) -> Labelled:
+    """Read Parquet or JSONL with `intent` and the text column, or with INPUT_COLUMNS (timestamp may be absent).
+
+    `path` may be a glob of files of one kind.
+
+    Rows that say the same (texts: but for case, digits, spaces and punctuation) are kept once, so that none is both in
+    a training part and in a hold-out.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or a label is none.
+    """
+    table = _table(path)
+    if "intent" not in table.column_names:
+        raise ConfigurationError(f"--data {path} has no column intent (PC, NOT_PC or PC/<subtype>); add it")
+    rows = _texts(table, path, text_column) if text_column is not None else _vectors(table, path)
+    _check_labels(rows.labels, path)
+    keys: Sequence[Hashable]
+    if rows.texts is not None:
+        keys = [same(text) for text in rows.texts]
+    else:
+        keys = [vector.tobytes() for vector in rows.vectors]
+    return _each_once(rows, keys)
+
+
+def require_trainable(rows: Labelled, path: str) -> None:
+    """Refuse what cannot train a classifier. Raises ConfigurationError."""
+    names, counts = np.unique(rows.labels, return_counts=True)
+    if schemas.NOT_PC not in names or len(names) < 2:
+        raise ConfigurationError(f"--data {path} needs rows of NOT_PC and of PC; it has: {', '.join(names) or 'none'}")
+    if counts.min() < MIN_ROWS_OF_CLASS:
+        few = names[counts.argmin()]
+        raise ConfigurationError(
+            f"--data {path} has {counts.min()} rows of {few}; at least {MIN_ROWS_OF_CLASS} of each class are needed"
+        )
+
+
+def same(text: str) -> str:
+    """What two messages have in common that say the same: case, digits, spaces and punctuation aside."""
+    folded = re.sub(r"\d", "0", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(re.sub(r"[\W_]+", " ", folded).split()) or folded
+
+
+def _table(path: str) -> pa.Table:
+    json_lines = path.endswith(".jsonl")
+    files = sorted(glob.glob(path)) if glob.has_magic(path) and not Path(path).is_file() else [path]  # noqa: PTH207 - also of absolute ones
+    try:
+        if not files:
+            raise FileNotFoundError("no file matches")
+        options = pyarrow.json.ReadOptions(block_size=_JSON_BLOCK)
+        tables = [
+            pyarrow.json.read_json(file, read_options=options) if json_lines else pq.read_table(file) for file in files
+        ]
+        return pa.concat_tables(tables, promote_options="default")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        kind = "JSONL" if json_lines else "Parquet"
+        raise ConfigurationError(f"--data {path} cannot be read as {kind}: {reason(error, kind)}") from None
+
+
+def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
+    if text_column not in table.column_names:
+        raise ConfigurationError(
+            f"--data {path} has no column {text_column}{_columns(table, path)}; "
+            "name the column of messages with --text_column"
+        )
+    column = table[text_column]
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise ConfigurationError(f"--data {path}: column {text_column} is {column.type}, not STRING; convert it")
+    chunks = [as_text(chunk) for chunk in column.chunks]
+    visible = np.concatenate([has_visible(chunk) for chunk in chunks]) if chunks else np.empty(0, dtype=bool)
+    texts = [text for chunk in chunks for text in chunk.to_pylist()]
+    kept = np.flatnonzero(visible)
+    labels = np.array([str(label) for label in table["intent"].to_pylist()], dtype=np.str_)[kept]
+    return Labelled(labels, texts=tuple(texts[row] for row in kept), dropped=len(texts) - len(kept))
+
+
+def _columns(table: pa.Table, path: str) -> str:
+    """A Parquet file's own columns; JSONL has none but the keys of its rows, which are content."""
+    return "" if path.endswith(".jsonl") else f" (its columns: {', '.join(table.column_names[:8])})"
+
+
+def _vectors(table: pa.Table, path: str) -> Labelled:
+    if "timestamp" not in table.column_names:
+        epoch = dt.datetime.fromtimestamp(0, dt.timezone.utc)
+        table = table.append_column("timestamp", pa.array([epoch] * len(table), pa.timestamp("us", "UTC")))
+    try:
+        if path.endswith(".jsonl"):
+            table = table.select([name for name in (*schemas.INPUT_COLUMNS, "intent") if name in table.column_names])
+        check_input(table.schema, f"--data {path}")
+    except SourceError as error:
+        raise ConfigurationError(str(error)) from None
+    # A row number for an id, so that the labels of the valid rows are found again.
+    numbers = pa.array(np.arange(len(table)).astype(str))
+    table = table.set_column(table.column_names.index("case_id"), "case_id", numbers)
+    vectors, rows = [np.empty((0, schemas.VECTOR_DIM), np.float32)], [np.empty(0, dtype=np.int64)]
+    for batch in table.select(list(schemas.INPUT_COLUMNS)).to_batches(max_chunksize=schemas.BATCH_ROWS):
+        cases, _ = validate(batch)
+        vectors.append(schemas.vectors_of(cases))
+        rows.append(cases.column("case_id").to_numpy(zero_copy_only=False).astype(np.int64))
+    kept = np.concatenate(rows)
+    labels = np.array([str(label) for label in table["intent"].to_pylist()], dtype=np.str_)[kept]
+    return Labelled(labels, vectors=np.vstack(vectors), dropped=len(table) - len(kept))
+
+
+def _check_labels(labels: Labels, path: str) -> None:
+    for name, rows in zip(*np.unique(labels, return_counts=True), strict=True):
+        if name not in (schemas.PC, schemas.NOT_PC) and not (
+            name.startswith(schemas.SUBTYPE_PREFIX)
+            and len(schemas.SUBTYPE_PREFIX) < len(name) <= documents.MAX_TEXT  # else the model could not be loaded
+            and name.isprintable()
+        ):
+            raise ConfigurationError(
+                f"--data {path}: an intent is none of PC, NOT_PC, PC/<subtype> ({rows:,} rows); correct it"
+            )
+
+
+def _each_once(rows: Labelled, keys: Sequence[Hashable]) -> Labelled:
+    said: dict[Hashable, set[bool]] = {}
+    for key, label in zip(keys, rows.labels, strict=True):
+        said.setdefault(key, set()).add(label == schemas.NOT_PC)
+    seen: set[Hashable] = set()
+    kept, contradicting = [], 0
+    for row, key in enumerate(keys):
+        if len(said[key]) > 1:
+            contradicting += 1
+        elif key not in seen:
+            seen.add(key)
+            kept.append(row)
+    rest = len(keys) - len(kept) - contradicting
+    return dataclasses.replace(rows.take(np.array(kept, dtype=np.int64)), duplicates=rest, contradicting=contradicting)

@@ -1,0 +1,24 @@
+"""The encoder on ONNX Runtime: float32, every CPU."""
+
+from __future__ import annotations
+
+import onnxruntime as ort
+
+from beam_pcc.features.encoders.base import Compute, Embeddings, Ids
+from beam_pcc.features.encoders.graph import EMBEDDING, IDS, MASK
+
+
+def compute(model: bytes, threads: int) -> Compute:
+    """A function that runs the model with `threads` threads for each call."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # what it warns of is about the machine, and would be said once a worker
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting must not take cores from others
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def run(ids: Ids, mask: Ids) -> Embeddings:
+        found: Embeddings = session.run([EMBEDDING], {IDS: ids, MASK: mask})[0]
+        return found
+
+    return run

@@ -1,0 +1,148 @@
+"""Figures of the run that a launcher follows, for Prometheus: a tiny server that lives as long as the launcher.
+
+The published figures come from the monitoring row, so they are those of the tables; Flink's own metrics are attempted
+values.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import datetime as dt
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from beam_pcc.errors import EXIT_FAILED, ConfigurationError, LostSightError, PccError
+from beam_pcc.publishing.publish import Outcome
+from beam_pcc.terminal import logger
+
+_log = logger(__name__)
+_HELP = {
+    "pcc_run_active": "1 while the run goes on, as far as the launcher knows.",
+    "pcc_run_started_timestamp_seconds": "When the launcher began, in seconds since 1970.",
+    "pcc_run_exit_code": "0 published or empty, 1 failed, 2 configuration, 3 refused by the audits; absent before, and "
+    "for a launcher that lost sight of the run.",
+    "pcc_run_duration_seconds": "Of the whole run, from the monitoring row.",
+    "pcc_run_cases": "Rows read.",
+    "pcc_run_positive_cases": "Cases labelled PC.",
+    "pcc_run_dropped_cases": "Rejected rows.",
+    "pcc_run_drift_psi": "Population stability index against the model's baseline; absent without one.",
+    "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
+    "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
+}
+_COLUMNS = {
+    "pcc_run_duration_seconds": "processing_duration_seconds",
+    "pcc_run_cases": "total_cases",
+    "pcc_run_positive_cases": "positive_cases",
+    "pcc_run_dropped_cases": "dropped_cases",
+    "pcc_run_drift_psi": "drift_psi",
+}
+
+
+class RunFigures:
+    """The figures of one run, updated by the launcher and read by the server."""
+
+    def __init__(self, partition: dt.date) -> None:
+        self._labels = f'{{partition="{partition:%Y%m%d}"}}'
+        self._values: dict[str, float] = {
+            "pcc_run_active": 1,
+            "pcc_run_started_timestamp_seconds": round(time.time()),
+            "pcc_run_partition_timestamp_seconds": calendar.timegm(partition.timetuple()),
+        }
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take the figures of the monitoring row."""
+        row = outcome.monitoring
+        found = {name: row[column] for name, column in _COLUMNS.items() if row[column] is not None}
+        self._values = {**self._values, **found}
+        self.failed(outcome.exit_code)
+
+    def failed(self, exit_code: int) -> None:
+        """There is no row, or a failed one."""
+        ended = {
+            "pcc_run_active": 0,
+            "pcc_run_exit_code": exit_code,
+            "pcc_run_ended_timestamp_seconds": round(time.time()),
+        }
+        self._values = {**self._values, **ended}
+
+    @property
+    def exit_code(self) -> int:
+        """Of the run, as far as it is known."""
+        return int(self._values.get("pcc_run_exit_code", EXIT_FAILED))
+
+    def text(self) -> str:
+        """In Prometheus' text format."""
+        lines = []
+        for name, value in self._values.items():
+            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge", f"{name}{self._labels} {value:.15g}"]
+        return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def serving(
+    port: int | None,
+    linger: float,
+    partition: dt.date,
+    known: Callable[[int, str | None], None] | None = None,
+) -> Iterator[RunFigures]:
+    """Serve the figures until the context ends, and `linger` seconds more.
+
+    A launcher that lost sight of its run does not linger: the sooner its Job starts another, the better.
+
+    Args:
+        port: Where to serve them; None: nowhere; 0: at any free port.
+        linger: Seconds.
+        partition: Of the run.
+        known: Is told exit code and error before the lingering, for who is stopped meanwhile.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
+    figures = RunFigures(partition)
+    server = _server(port, figures) if port is not None else None
+    words: str | None = None
+    try:
+        yield figures
+    except PccError as error:
+        if isinstance(error, LostSightError):
+            linger = 0.0
+        else:
+            figures.failed(error.exit_code)
+        words = str(error)
+        raise
+    except BaseException:
+        figures.failed(EXIT_FAILED)
+        raise
+    finally:
+        if server is not None:
+            if linger:
+                if known is not None:
+                    known(figures.exit_code, words)
+                _log.info("the figures stay at port %d for %g s", server.server_port, linger)
+                time.sleep(linger)
+            server.shutdown()
+            server.server_close()
+
+
+def _server(port: int, figures: RunFigures) -> http.server.ThreadingHTTPServer:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = figures.text().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+            """Silence: each scrape would be a line."""
+
+    try:
+        server = http.server.ThreadingHTTPServer(("", port), Answer)
+    except OSError as error:
+        raise ConfigurationError(f"--metrics_port {port} cannot be served: {error.strerror}") from None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

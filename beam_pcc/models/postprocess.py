@@ -1,0 +1,95 @@
+"""Scores to labels: what is published of each case. Pure functions that know nothing of Beam."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from beam_pcc.cases import schemas
+from beam_pcc.cases.validation import rejected
+from beam_pcc.models.scoring import Scores, needs_review, privacy_classes, privacy_probability
+
+REVIEW = "review"
+
+
+def postprocess(
+    cases: pa.RecordBatch,
+    scores: Scores,
+    *,
+    classes: Sequence[str],
+    threshold: float,
+    review_band: float,
+    now: dt.datetime,
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Label each scored case; every case comes out exactly once.
+
+    A case is PC if P(PC), the sum over PC and its subtypes, is at least `threshold`; its subtype is then that of the
+    likeliest privacy class (null for the plain class PC). `confidence` is the probability of the published label.
+
+    Args:
+        cases: n CASES rows.
+        scores: Their scores.
+        classes: The model's classes, in the order of the scores' columns.
+        threshold: Of P(PC), between 0 and 1.
+        review_band: Cases whose P(PC) is nearer to the threshold get a note that begins with "review".
+        now: When they were scored (UTC).
+
+    Returns:
+        STAGED_PREDICTIONS of the scored cases, STAGED_REJECTED (model_error) of the others.
+    """
+    scored = np.ones(cases.num_rows, dtype=bool)
+    scored[list(scores.errors)] = False
+    case_id, timestamp = cases.column("case_id"), cases.column("timestamp")
+    probabilities, blocks = scores.probabilities, scores.blocks
+    failed = sorted(scores.errors)
+    if failed:
+        keep = pa.array(scored)
+        case_id, timestamp = case_id.filter(keep), timestamp.filter(keep)
+        probabilities = probabilities[scored]
+        blocks = None if blocks is None else blocks[scored]
+    n = len(probabilities)
+
+    probability = privacy_probability(probabilities, classes)
+    positive = probability >= threshold
+    privacy = privacy_classes(classes)
+    names = [classes[c] for c in privacy]
+    subtypes = np.array([None if n == schemas.PC else n.removeprefix(schemas.SUBTYPE_PREFIX) for n in names], object)
+    likeliest = probabilities[:, privacy].argmax(axis=1)
+    columns = [
+        case_id,
+        pa.array(np.where(positive, schemas.PC, schemas.NOT_PC), pa.string()),
+        pa.array(np.where(positive, subtypes[likeliest], None), pa.string()),
+        pa.array(np.where(positive, probability, 1.0 - probability)),
+        pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
+        _notes(probability, blocks, threshold, review_band),
+        timestamp,
+    ]
+    predictions = pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_PREDICTIONS)
+    reasons = [schemas.MODEL_ERROR] * len(failed)
+    not_scored = rejected(
+        cases.column("case_id").take(pa.array(failed, pa.int64())),
+        reasons,
+        [_without_words(scores.errors[r]) for r in failed],
+    )
+    return predictions, not_scored
+
+
+def _without_words(error: str) -> str:
+    """Of what a model raised, its kind: its words may quote the values of the row."""
+    return re.sub(r"^(\w+): .*", r"the model raised \1", error)
+
+
+def _notes(probability: np.ndarray, blocks: np.ndarray | None, threshold: float, review_band: float) -> pa.StringArray:
+    """Only the rows to review get a note, such as "review: margin 0.031; embedding +0.52, tfidf -0.10"."""
+    notes = np.full(len(probability), None, dtype=object)
+    for row in np.flatnonzero(needs_review(probability, threshold, review_band)):
+        note = f"{REVIEW}: margin {abs(probability[row] - threshold):.3f}"
+        if blocks is not None:
+            strongest = sorted(zip(schemas.BLOCKS, blocks[row], strict=True), key=lambda b: -abs(b[1]))
+            note += "; " + ", ".join(f"{name} {weight:+.2f}" for name, weight in strongest)
+        notes[row] = note
+    return pa.array(notes, pa.string())

@@ -1,0 +1,1 @@
+"""Files of models, read as plain data: nothing that they name is ever called."""

@@ -1,0 +1,106 @@
+"""What a model file says, as plain data. Reading a file gives these; nothing of scikit-learn is imported or called.
+
+`estimators` makes a model of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from beam_pcc.models.safe_loading.allowed import Name, RefusedError
+
+MAX_UNPACKED_BYTES = 256 * 2**20
+MAX_STEPS = 4_000_000
+"""Pickle instructions, or values of a skops schema: a tree takes 170 to 220 (skops: 350)."""
+MAX_TEXT_BYTES = 2**20
+MAX_INTEGER_BYTES = 32  # of a random generator's state: 128 bits and a sign
+MAX_DIMENSIONS = 4
+
+Array: TypeAlias = "npt.NDArray[Any]"
+
+
+class Global(NamedTuple):
+    """A name that the file gives as a value. It is not imported."""
+
+    module: str
+    name: str
+
+
+class Leftover:
+    """An object of training that scoring does not need, such as a random generator. What it held is forgotten."""
+
+
+LEFTOVER = Leftover()
+
+
+class Record:
+    """An object of the file: its type by name, and its attributes, or None as long as it has none."""
+
+    __slots__ = ("arguments", "name", "state")
+
+    def __init__(self, name: Name, arguments: tuple[Any, ...] = (), state: dict[str, Any] | None = None) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.state = state
+
+
+class Objects(NamedTuple):
+    """A NumPy array of dtype object: its shape, and its items in C order, which may be anything."""
+
+    shape: tuple[int, ...]
+    items: list[Any]
+
+
+@dataclass
+class Budget:
+    """What reading one file may still cost. Raises RefusedError when it is spent."""
+
+    steps: int = field(default_factory=lambda: MAX_STEPS)
+    made: int = field(default_factory=lambda: MAX_UNPACKED_BYTES)
+
+    def step(self, count: int = 1) -> None:
+        """Count instructions or values."""
+        self.steps -= count
+        if self.steps < 0:
+            raise RefusedError("has too many parts", "train a smaller model")
+
+    def make(self, size: int) -> None:
+        """Count bytes that come into being by more than reading them: a short file can ask for many."""
+        self.made -= size
+        if self.made < 0:
+            raise RefusedError("takes too much memory", "train a smaller model")
+
+
+def require(holds: bool, reason: str) -> None:
+    """Raise RefusedError, saying that the file is no model because it does what `reason` says, unless `holds`."""
+    if not holds:
+        raise RefusedError(f"is no model: it {reason}")
+
+
+def is_shape(shape: object) -> bool:
+    """Whether this is the shape of an array. Only then is it safe to multiply its numbers."""
+    return (
+        type(shape) is tuple
+        and len(shape) <= MAX_DIMENSIONS
+        and all(type(length) is int and 0 <= length < 2**31 for length in shape)
+        and math.prod(length or 1 for length in shape) < 2**31  # of no values, too: NumPy refuses it otherwise
+    )
+
+
+def dense(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...], order: object) -> Array:
+    """An array that shows `data`; it is not copied. Raises RefusedError if the sizes differ."""
+    require(is_shape(shape) and type(order) is str and order in ("C", "F"), "describes an odd array")
+    require(math.prod(shape) * dtype.itemsize == len(data), "describes an array of another size than its values")
+    layout: Literal["C", "F"] = "F" if order == "F" else "C"
+    array: Array = np.ndarray(shape, dtype, data, order=layout)
+    return array
+
+
+def is_unicode(points: Array) -> bool:
+    """Whether these UTF-32 code points can be text; NumPy takes any number for one."""
+    return bool(((points < 0xD800) | ((points > 0xDFFF) & (points < 0x110000))).all())

@@ -1,0 +1,54 @@
+"""Shadow scoring: a second model says what it would have said of each case; only sums come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.ml.inference.base import PredictionResult
+
+from beam_pcc.cases import schemas
+from beam_pcc.models import scoring
+from beam_pcc.models.registry import ModelVersion
+from beam_pcc.publishing.statistics import RunStats, ShadowStats, score_histogram
+from beam_pcc.shielding import shielded
+
+
+def compare(own: scoring.Floats, other: scoring.Floats, *, own_threshold: float, other_threshold: float) -> ShadowStats:
+    """What the P(PC) of two models, each (n,) and NaN where it could not score, say of the same cases."""
+    both = np.isfinite(own) & np.isfinite(other)
+    own, other = own[both], other[both]
+    flipped = int(((own >= own_threshold) != (other >= other_threshold)).sum())
+    return ShadowStats(len(own), flipped, score_histogram(own), score_histogram(other))
+
+
+@shielded
+class CompareShadow(beam.DoFn):
+    """PredictionResult -> RunStats: scores the same cases with the shadow model.
+
+    Args:
+        shadow: The second model; the bytes that the launcher checked are loaded.
+        classes: Of the run's own model.
+        threshold: Of the run's own model.
+    """
+
+    def __init__(self, shadow: ModelVersion, classes: Sequence[str], threshold: float) -> None:
+        self._shadow = shadow
+        self._classes = tuple(classes)
+        self._threshold = threshold
+
+    def setup(self) -> None:
+        """Load the model, checked as the run's own is."""
+        self._model = self._shadow.file.load()
+
+    def process(self, result: PredictionResult) -> Iterator[RunStats]:
+        """Compare one batch."""
+        cases = result.example
+        column = schemas.SHADOW_VECTOR if schemas.SHADOW_VECTOR in cases.schema.names else "vector"
+        scores = scoring.score(self._model, schemas.vectors_of(cases, column))
+        own = scoring.privacy_probability(result.inference.probabilities, self._classes)
+        other = scoring.privacy_probability(scores.probabilities, self._shadow.classes)
+        yield RunStats(
+            shadow=compare(own, other, own_threshold=self._threshold, other_threshold=self._shadow.metadata.threshold)
+        )

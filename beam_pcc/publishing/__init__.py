@@ -1,0 +1,1 @@
+"""Staging, audits and the one transaction that publishes a run."""

@@ -1,0 +1,275 @@
+"""Write-audit-publish: `StageRows` writes a run's rows as Parquet, `Publish` loads, audits and publishes them.
+
+A reader of the tables sees the partition as it was or as the run made it, whatever is killed when. A refused audit is
+a result (exit code 3), not an exception: a runner must not try it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from beam_pcc import errors
+from beam_pcc.cases import schemas
+from beam_pcc.cases.drift import shifts
+from beam_pcc.models.metadata import Baseline
+from beam_pcc.private_files import make_private
+from beam_pcc.publishing.staging import StagingArea
+from beam_pcc.publishing.statistics import RunStats, psi
+from beam_pcc.publishing.warehouse.base import (
+    Run,
+    StagedFigures,
+    StagedFile,
+    StagedKind,
+    Warehouse,
+)
+from beam_pcc.shielding import shielded
+
+Status = Literal["success", "failed", "empty"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What makes a run fit to publish, and how."""
+
+    max_drop_rate: float = 0.10
+    max_psi: float = 0.25
+    replace_with_empty: bool = False
+    dry_run: bool = False
+    baseline: Baseline | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its monitoring row, whether that was only tried (`dry_run`), and whether audits refused it."""
+
+    monitoring: dict[str, Any]
+    refused: bool = False
+    dry_run: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 published or empty, 1 failed, 3 refused by the audits."""
+        if self.refused:
+            return errors.EXIT_REFUSED
+        return errors.EXIT_FAILED if self.monitoring["status"] == "failed" else errors.EXIT_PUBLISHED
+
+    def to_json(self) -> str:
+        """For the file that the launcher reads."""
+        return json.dumps(dataclasses.asdict(self), default=lambda value: value.isoformat())
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Outcome:
+        """Inverse of `to_json`."""
+        values = json.loads(text)
+        row = values["monitoring"]
+        row["partition_date"] = dt.date.fromisoformat(row["partition_date"])
+        for name in ("runtime_ts", "ingestion_time"):
+            row[name] = dt.datetime.fromisoformat(row[name])
+        return cls(**values)
+
+
+def monitoring_row(
+    run: Run,
+    status: Status,
+    *,
+    figures: StagedFigures | None = None,
+    rows_read: int = 0,
+    notes: str | None = None,
+    error: str | None = None,
+    drift_psi: float | None = None,
+    figures_of_scores: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The row of `pcc_monitoring_logs` for a run that ends now."""
+    figures = figures or StagedFigures()
+    now = dt.datetime.now(dt.timezone.utc)
+    return {
+        "run_id": run.run_id,
+        "model_version": run.model_version,
+        "embedding_model": run.embedding_model,
+        "partition_date": run.partition_date,
+        "runtime_ts": run.started_at,
+        "status": status,
+        "total_cases": rows_read,
+        "passed_validation": figures.predictions,
+        "dropped_cases": figures.rejected.total(),
+        "notes": notes,
+        "ingestion_time": now,
+        "processing_duration_seconds": (now - run.started_at).total_seconds(),
+        "error_message": error,
+        "positive_cases": figures.positive,
+        "review_cases": figures.review,
+        "drift_psi": drift_psi,
+        "reject_reasons": json.dumps(dict(sorted(figures.rejected.items()))),
+        "model_sha256": run.model_sha256,
+        **dict.fromkeys(_OF_SCORES),
+        **(figures_of_scores or {}),
+        "shadow_version": run.shadow_version,
+    }
+
+
+_OF_SCORES = (
+    "score_histogram",
+    "baseline_histogram",
+    *(f"{block}_{what}_shift" for block in schemas.BLOCKS for what in ("norm", "mean")),
+    "shadow_flip_rate",
+    "shadow_psi",
+)
+
+
+def score_figures(stats: RunStats, baseline: Baseline | None) -> dict[str, Any]:
+    """The monitoring columns that tell how a run's scores and vectors lie against the baseline and the shadow's."""
+    found: dict[str, Any] = {"score_histogram": json.dumps(stats.score_histogram)}
+    if baseline:
+        found["baseline_histogram"] = json.dumps(baseline.score_histogram)
+        for block, shift in shifts(baseline.blocks, stats.vectors).items():
+            found |= {f"{block}_norm_shift": shift.norm, f"{block}_mean_shift": shift.mean}
+    if stats.shadow.rows:
+        found["shadow_flip_rate"] = stats.shadow.flipped / stats.shadow.rows
+        found["shadow_psi"] = psi(stats.shadow.own_histogram, stats.shadow.histogram)
+    return found
+
+
+def audit(figures: StagedFigures, rows_read: int, max_drop_rate: float) -> list[str]:
+    """What forbids to publish, one phrase each; nothing if the run is sound."""
+    dropped = figures.rejected.total()
+    found = []
+    if rows_read != figures.predictions + dropped:
+        found.append(f"{rows_read:,} rows read, but {figures.predictions:,} predictions and {dropped:,} rejected")
+    if figures.distinct_case_ids != figures.predictions:
+        found.append(f"{figures.predictions - figures.distinct_case_ids:,} duplicate case_ids")
+    if figures.bad_confidence:
+        found.append(f"{figures.bad_confidence:,} confidences outside 0 to 1")
+    if figures.unknown_labels:
+        found.append(f"{figures.unknown_labels:,} unknown labels")
+    if rows_read and dropped > max_drop_rate * rows_read:
+        worst = ", ".join(f"{reason} {n:,}" for reason, n in figures.rejected.most_common(3))
+        found.append(f"{dropped / rows_read:.1%} of the rows rejected, more than {max_drop_rate:.1%} ({worst})")
+    return found
+
+
+def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], stats: RunStats, rules: Rules) -> Outcome:
+    """Load, audit and publish a run; pure of Beam. Doing it again leaves the same tables.
+
+    Raises:
+        WarehouseError: The warehouse cannot be read or written; nothing was published.
+    """
+    with warehouse.load(run, files) as staged:
+        figures = staged.figures()
+        violations = audit(figures, stats.rows_read, rules.max_drop_rate)
+        drift = psi(rules.baseline.score_histogram, stats.score_histogram) if rules.baseline else None
+        notes = None
+        if drift is not None and drift > rules.max_psi:
+            notes = f"drift: PSI {drift:.3f} is above {rules.max_psi:g}"
+        status: Status = "failed" if violations else "success" if stats.rows_read else "empty"
+        error = f"audits refused to publish: {'; '.join(violations)}" if violations else None
+        row = monitoring_row(
+            run,
+            status,
+            figures=figures,
+            rows_read=stats.rows_read,
+            notes=notes,
+            error=error,
+            drift_psi=drift,
+            figures_of_scores=score_figures(stats, rules.baseline),
+        )
+        if not rules.dry_run:
+            replaces = status == "success" or (status == "empty" and rules.replace_with_empty)
+            (staged.publish if replaces else staged.withhold)(row)
+    return Outcome(row, refused=bool(violations), dry_run=rules.dry_run)
+
+
+@shielded
+class StageRows(beam.DoFn):
+    """Writes a bundle's RecordBatches to one uniquely named Parquet file and passes on its StagedFile.
+
+    A file of a bundle that died is never passed on, so never loaded; it goes with the staging folder. (Beam's own file
+    sinks rename in a step that is not safe to run again.)
+    """
+
+    def __init__(self, area: StagingArea, kind: StagedKind, schema: pa.Schema) -> None:
+        self._area = area
+        self._kind = kind
+        self._schema = schema
+        self._close: Callable[[], StagedFile] | None = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def setup(self) -> None:
+        """A worker of its own has the umask of whoever started it."""
+        make_private()
+
+    def start_bundle(self) -> None:
+        """Nothing is open yet."""
+        self._writer = None
+
+    def process(self, rows: pa.RecordBatch) -> None:
+        """Append to the bundle's file."""
+        if rows.num_rows == 0:
+            return
+        if self._writer is None:
+            self._uri = self._area.join(f"{self._kind}-{uuid4().hex}.parquet")
+            self._sink = FileSystems.create(self._uri, compression_type=CompressionTypes.UNCOMPRESSED)
+            self._writer = pq.ParquetWriter(self._sink, self._schema)
+            self._rows = 0
+        self._writer.write_batch(rows)
+        self._rows += rows.num_rows
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Close the file; only then is it worth naming."""
+        if self._writer is not None:
+            self._writer.close()
+            self._sink.close()
+            window = GlobalWindow()
+            yield WindowedValue(StagedFile(self._kind, self._uri, self._rows), window.max_timestamp(), [window])
+
+
+@shielded
+class Publish(beam.DoFn):
+    """The last step of the graph, run once: the list of all staged files in, the Outcome out."""
+
+    def __init__(self, warehouse: Warehouse, run: Run, area: StagingArea, rules: Rules) -> None:
+        self._warehouse = warehouse
+        self._run = run
+        self._area = area
+        self._rules = rules
+        self._duplicates = Metrics.counter("pcc", f"rows_rejected_{schemas.DUPLICATE_CASE_ID}")
+
+    def setup(self) -> None:
+        """As of `StageRows`: the DuckDB file, and what it puts aside, hold cases."""
+        make_private()
+
+    def process(self, files: list[StagedFile], stats: RunStats) -> Iterator[Outcome]:
+        """Publish, unless an earlier attempt at this step of this run did."""
+        outcome = read_outcome(self._area)
+        if outcome is None:
+            # What reading and scoring held goes back first: the warehouse needs memory of its own (measured: 629 MB at
+            # the peak of a million rows, and 494 MB so).
+            pa.default_memory_pool().release_unused()
+            outcome = publish_run(self._warehouse, self._run, files, stats, self._rules)
+            reasons = json.loads(outcome.monitoring["reject_reasons"])
+            self._duplicates.inc(reasons.get(schemas.DUPLICATE_CASE_ID, 0))
+            self._area.finish(outcome.to_json().encode())
+        yield outcome
+
+
+def read_outcome(area: StagingArea) -> Outcome | None:
+    """What `Publish` left in the run's staging folder; None if it did not come that far."""
+    left = area.outcome()
+    try:
+        return None if left is None else Outcome.from_json(left)
+    except ValueError:  # cut off: whoever wrote it died
+        return None

@@ -1,0 +1,151 @@
+"""The protocol of a warehouse: load a run's staged files, say what is in them, publish them or refuse them.
+
+Knows nothing of Beam. What makes a run fit to publish is decided in publish.py; a warehouse only counts and writes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from beam_pcc.errors import ConfigurationError
+
+StagedKind = Literal["predictions", "rejected"]
+
+
+class StagedFile(NamedTuple):
+    """A Parquet file of STAGED_PREDICTIONS or STAGED_REJECTED rows that a bundle wrote."""
+
+    kind: StagedKind
+    uri: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who a run is: fixed at launch, the same on every worker."""
+
+    run_id: str
+    partition_date: dt.date
+    started_at: dt.datetime
+    model_version: str | None = None
+    embedding_model: str | None = None
+    model_sha256: str | None = None
+    shadow_version: str | None = None
+
+
+@dataclass(frozen=True)
+class StagedFigures:
+    """What SQL counts in a run's staging tables; duplicates are already among the rejected."""
+
+    predictions: int = 0
+    distinct_case_ids: int = 0
+    bad_confidence: int = 0
+    unknown_labels: int = 0
+    positive: int = 0
+    review: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """What has to be done until the tables fit: make tables, add columns; conflicts are for a person to solve."""
+
+    create: list[str] = field(default_factory=list)
+    add: dict[str, list[str]] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+
+    def __add__(self, other: TablePlan) -> TablePlan:
+        return TablePlan(self.create + other.create, self.add | other.add, self.conflicts + other.conflicts)
+
+
+def prepare_tables(warehouse: Warehouse, *, dry_run: bool = False, add_columns: bool = False) -> TablePlan:
+    """Make the tables that are missing, and with `add_columns` the columns; return what was done (or would be).
+
+    Raises:
+        ConfigurationError: A table has other columns than this version writes; nothing was changed.
+    """
+    plan = warehouse.plan_tables()
+    lacks = [] if add_columns else [f"{table} lacks {', '.join(columns)}" for table, columns in plan.add.items()]
+    if plan.conflicts or lacks:
+        mend = "rename the table" if plan.conflicts else "add them with beam-pcc tables create --add_columns"
+        raise ConfigurationError(
+            f"{warehouse.address} has other tables than this version writes: "
+            f"{'; '.join(plan.conflicts + lacks)}; {mend}"
+        )
+    if not dry_run:
+        warehouse.apply_tables(plan)
+    return plan
+
+
+class StagedRun(Protocol):
+    """A run's own staging tables, each case_id once among the predictions.
+
+    Of several rows with one case_id, load kept the latest by the case's timestamp (then the most confident); the others
+    are among the rejected as duplicate_case_id.
+    """
+
+    def figures(self) -> StagedFigures:
+        """Count, for the audits."""
+        ...
+
+    def publish(self, monitoring: Mapping[str, Any]) -> None:
+        """In ONE transaction: replace the partition's predictions and quarantine by this run's, add its monitoring row.
+
+        Publishing the same run twice leaves what publishing it once leaves.
+        """
+        ...
+
+    def withhold(self, monitoring: Mapping[str, Any]) -> None:
+        """In ONE transaction: add the quarantine rows and the monitoring row; what was published stays."""
+        ...
+
+
+class Warehouse(Protocol):
+    """Somewhere with the tables of `beam_pcc.cases.schemas.TABLES`. Picklable: workers get a copy.
+
+    Raises:
+        WarehouseError: From any method: what, where, what to do.
+    """
+
+    address: str
+
+    def staging(self, given: str | None) -> str:
+        """The folder for a run's staged files: `given`, or the default. Raises ConfigurationError if none will do."""
+        ...
+
+    def check(self) -> None:
+        """Raise ConfigurationError for what can be known to be wrong before a run starts. Changes nothing."""
+        ...
+
+    def plan_tables(self) -> TablePlan:
+        """Compare the tables with what this version writes. Changes nothing."""
+        ...
+
+    def apply_tables(self, plan: TablePlan) -> None:
+        """Make the plan's missing tables and columns."""
+        ...
+
+    def load(self, run: Run, files: Sequence[StagedFile]) -> AbstractContextManager[StagedRun]:
+        """Load the files into the run's own staging tables, which are gone when the context ends."""
+        ...
+
+    def record(self, monitoring: Mapping[str, Any]) -> bool:
+        """Write the monitoring row of a run that published nothing; False if the run has one already, which stays."""
+        ...
+
+    def monitoring(self, run_id: str) -> dict[str, Any] | None:
+        """The monitoring row of a run."""
+        ...
+
+    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+        """The newest monitoring rows, at most `last`, oldest first; of one partition, or of all."""
+        ...
+
+    def query(self, sql: str) -> str:
+        """Run one query; return its rows as a text table."""
+        ...

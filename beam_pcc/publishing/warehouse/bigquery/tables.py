@@ -1,0 +1,97 @@
+"""The published tables as BigQuery keeps them, and how one that exists differs. Pure functions, but for the types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+from google.cloud import bigquery
+
+from beam_pcc.cases import schemas
+from beam_pcc.gcp.names import TableId
+from beam_pcc.publishing.warehouse.base import TablePlan
+
+PARTITIONED_BY = "ingestion_time"
+EXPIRY_DAYS = 7
+_TYPES = {
+    pa.string(): "STRING",
+    pa.int64(): "INTEGER",
+    pa.float64(): "FLOAT",
+    pa.date32(): "DATE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMP",
+}
+_SAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # BigQuery knows types by two names
+
+
+def fields(schema: pa.Schema) -> list[bigquery.SchemaField]:
+    """A table's columns, described."""
+    return [_field(field) for field in schema]
+
+
+def _field(field: pa.Field) -> bigquery.SchemaField:
+    description = field.metadata[b"description"].decode()
+    mode = "NULLABLE" if field.nullable else "REQUIRED"
+    return bigquery.SchemaField(field.name, _TYPES[field.type], mode=mode, description=description)
+
+
+def wanted(table: TableId, schema: pa.Schema) -> bigquery.Table:
+    """The table as it is made: partitioned by the day of ingestion, kept for a week, a partition filter required."""
+    made = bigquery.Table(str(table), schema=fields(schema))
+    made.time_partitioning = bigquery.TimePartitioning(
+        type_=bigquery.TimePartitioningType.DAY,
+        field=PARTITIONED_BY,
+        expiration_ms=EXPIRY_DAYS * 24 * 60 * 60 * 1000,
+    )
+    made.require_partition_filter = True
+    return made
+
+
+def compare(name: str, present: bigquery.Table | None, schema: pa.Schema) -> TablePlan:
+    """What is to be done about one table: make it, add columns, or nothing can be done (conflicts).
+
+    A column may be nullable where ours is required, and a table may have nullable columns of its own: rows still fit.
+    """
+    if present is None:
+        return TablePlan(create=[name])
+    found = {field.name: field for field in present.schema}
+    conflicts, missing = [], []
+    for field in fields(schema):
+        existing = found.pop(field.name, None)
+        if existing is None:
+            missing.append(field.name)
+        elif _kind(existing) != field.field_type or existing.mode == "REPEATED":
+            conflicts.append(f"{name}.{field.name} is {_told(existing)}, not {field.field_type}")
+        elif existing.mode == "REQUIRED" and field.mode == "NULLABLE":
+            conflicts.append(f"{name}.{field.name} is REQUIRED, and we write NULL there")
+    conflicts += [f"{name}.{field.name} is REQUIRED, and we do not write it" for field in _required(found.values())]
+    return TablePlan(add={name: missing} if missing else {}, conflicts=conflicts)
+
+
+def _kind(field: bigquery.SchemaField) -> str:
+    kind: str = field.field_type
+    return _SAME.get(kind, kind)
+
+
+def _told(field: bigquery.SchemaField) -> str:
+    return f"REPEATED {_kind(field)}" if field.mode == "REPEATED" else _kind(field)
+
+
+def _required(left: Iterable[bigquery.SchemaField]) -> list[bigquery.SchemaField]:
+    return [field for field in left if field.mode == "REQUIRED"]
+
+
+def with_columns(present: bigquery.Table, names: Iterable[str], schema: pa.Schema) -> bigquery.Table:
+    """The table with more columns; a column that is added later must be nullable."""
+    added = [_field(schema.field(name).with_nullable(True)) for name in names]
+    present.schema = [*present.schema, *added]
+    return present
+
+
+def parameters(row: Mapping[str, Any]) -> list[bigquery.ScalarQueryParameter]:
+    """The values of a monitoring row, and so of everything that a run's rows have in common, as query parameters."""
+    kinds = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}
+    return [
+        bigquery.ScalarQueryParameter(f.name, kinds.get(_TYPES[f.type], _TYPES[f.type]), row[f.name])
+        for f in schemas.MONITORING
+    ]

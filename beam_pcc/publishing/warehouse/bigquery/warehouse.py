@@ -1,0 +1,266 @@
+"""The warehouse in BigQuery: load jobs into the run's own staging tables, then one multi-statement transaction.
+
+How the jobs are run, and found again, is in `bigquery_jobs`; what they say is in `bigquery_sql`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from google.api_core import exceptions
+from google.api_core.retry import Retry
+from google.cloud import bigquery
+
+from beam_pcc.cases import schemas
+from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.gcp.client import RETRY_TIMEOUT, client, explained, retry
+from beam_pcc.gcp.names import DatasetId, TableId
+from beam_pcc.publishing.warehouse.base import (
+    Run,
+    StagedFigures,
+    StagedFile,
+    StagedKind,
+    TablePlan,
+)
+from beam_pcc.publishing.warehouse.bigquery import sql, tables
+from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
+from beam_pcc.terminal import logger
+
+_log = logger(__name__)
+_KINDS: dict[StagedKind, Any] = {"predictions": schemas.STAGED_PREDICTIONS, "rejected": schemas.STAGED_REJECTED}
+_STAGING_EXPIRY = dt.timedelta(days=1)
+LOCK = "pcc_publish_lock"
+
+
+class BigQueryWarehouse:
+    """The tables in one BigQuery dataset, or wherever `names` says.
+
+    Args:
+        address: bq://project.dataset; jobs run in its project and location.
+        names: Tables that are elsewhere or are called otherwise: name in `schemas.TABLES` -> project.dataset.table.
+        temp_dataset: For the run's own staging tables (default: the address).
+        retry_timeout: Seconds to try again for when Google is unwell or another transaction is in the way.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        names: Mapping[str, TableId] | None = None,
+        temp_dataset: DatasetId | None = None,
+        retry_timeout: float = RETRY_TIMEOUT,
+    ) -> None:
+        self.address = address
+        self.dataset = DatasetId.parse(address, "--warehouse")
+        self.tables = {name: self.dataset.table(name) for name in schemas.TABLES} | dict(names or {})
+        self._temp_dataset = temp_dataset or self.dataset
+        self.lock = self.tables[sql.OUTPUT].home.table(LOCK)
+        self._retry_timeout = retry_timeout
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker makes its own client."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_client", "jobs")}
+
+    @functools.cached_property
+    def jobs(self) -> Jobs:
+        """Run in the project and location of the dataset."""
+        return Jobs(self._client, self._retry_timeout)
+
+    @functools.cached_property
+    def _client(self) -> bigquery.Client:
+        return client(self.dataset.project, self._location())
+
+    def _location(self) -> str:
+        return self._location_of(self.dataset, f"--warehouse dataset {self.dataset}")
+
+    def _location_of(self, dataset: DatasetId, where: str) -> str:
+        with explained(where, WarehouseError), client(dataset.project) as found:
+            return str(found.get_dataset(str(dataset), retry=self._retry).location)
+
+    def _check_temp_dataset(self) -> None:
+        """Refuse one that is not there, or not where the jobs run, before anything is read."""
+        if self._temp_dataset != self.dataset:
+            where = f"--temp_dataset {self._temp_dataset}"
+            location, wanted = self._location_of(self._temp_dataset, where), self._client.location
+            if location != wanted:
+                raise ConfigurationError(
+                    f"{where} is in {location}, and the warehouse {self.dataset} in {wanted}; name a dataset there"
+                )
+
+    @property
+    def _retry(self) -> Retry:
+        return retry(self._retry_timeout)
+
+    def staging(self, given: str | None) -> str:
+        """A gs:// folder has to be named: BigQuery loads from nowhere else."""
+        if given is None or not re.fullmatch(r"gs://[^/]+(/.*)?", given):
+            raise ConfigurationError(
+                f"--staging gs://BUCKET/FOLDER is needed to publish to {self.address}: "
+                "BigQuery loads from Cloud Storage"
+            )
+        if set(given) & set("*?[]#"):
+            raise ConfigurationError(
+                f"--staging {given}: BigQuery, Beam and Google's tools take * ? [ ] # for patterns; name another folder"
+            )
+        return given
+
+    def check(self) -> None:
+        """Refuse what BigQuery cannot be reached by: credentials, the dataset, the right to see it."""
+        _ = self._client
+
+    def plan_tables(self) -> TablePlan:
+        """Compare the tables with what this version writes."""
+        self._check_temp_dataset()
+        plan = TablePlan()
+        for name, schema in schemas.TABLES.items():
+            plan += tables.compare(name, self._table(self.tables[name]), schema)
+        return plan if self._table(self.lock) else plan + TablePlan(create=[LOCK])
+
+    def apply_tables(self, plan: TablePlan) -> None:
+        """Make the missing tables and columns."""
+        for name in plan.create:
+            if name == LOCK:
+                self.jobs.ask(f"table {self.lock}", sql.MAKE_LOCK, {"lock": self.lock}, {})
+            else:
+                self._make(name)
+        for name, columns in plan.add.items():
+            present = self._table(self.tables[name])
+            if present is not None:
+                with explained(f"table {self.tables[name]}", WarehouseError):
+                    wider = tables.with_columns(present, columns, schemas.TABLES[name])
+                    self._client.update_table(wider, ["schema"], retry=self._retry)
+
+    def _make(self, name: str) -> None:
+        with explained(f"table {self.tables[name]}", WarehouseError):
+            table = tables.wanted(self.tables[name], schemas.TABLES[name])
+            self._client.create_table(table, exists_ok=True, retry=self._retry)
+
+    def _table(self, table: TableId) -> bigquery.Table | None:
+        with explained(f"table {table}", WarehouseError):
+            try:
+                return self._client.get_table(str(table), retry=self._retry)
+            except exceptions.NotFound:
+                return None
+
+    @contextlib.contextmanager
+    def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_BigQueryStagedRun]:
+        """Load into tables of the run's own, which are dropped at the end, and expire after a day if nobody could."""
+        staged = {kind: self._temp_dataset.table(f"pcc_staging_{_plain(run.run_id)}_{kind}") for kind in _KINDS}
+        for kind, schema in _KINDS.items():
+            uris = sorted(file.uri for file in files if file.kind == kind)
+            self._load(run, kind, staged[kind], tables.fields(schema), uris)
+        yield _BigQueryStagedRun(self, run, staged)
+        for table in staged.values():
+            try:
+                self._client.delete_table(str(table), not_found_ok=True, retry=self._retry)
+            except Exception as error:  # it expires anyway
+                _log.warning("staging table %s stays until it expires: %s", table, one_line(error, 120))
+
+    def _load(
+        self, run: Run, kind: StagedKind, target: TableId, fields: list[bigquery.SchemaField], uris: list[str]
+    ) -> None:
+        table = bigquery.Table(str(target), schema=fields)
+        table.expires = dt.datetime.now(dt.timezone.utc) + _STAGING_EXPIRY
+        with explained(f"staging table {target}", WarehouseError):
+            made = self._client.create_table(table, exists_ok=True, retry=self._retry)
+        if not uris:
+            return
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET, write_disposition="WRITE_TRUNCATE", schema=fields
+        )
+        # When the table was made is a part of the id: a table that was dropped and made anew has to be filled anew.
+        loads = hashlib.sha256("\n".join([str(made.created), *uris]).encode()).hexdigest()[:12]
+        self.jobs.do(
+            f"loading into {target}",
+            f"pcc_{run.run_id}_load_{kind}_{loads}",
+            lambda job_id: self._client.load_table_from_uri(
+                uris, str(target), job_id=job_id, job_config=config, retry=self._retry
+            ),
+        )
+
+    def record(self, monitoring: Mapping[str, Any]) -> bool:
+        """Write the monitoring row, unless the run has one. A first run may fail before the table was made."""
+        row = dict(monitoring)
+        if self._table(self.tables[sql.MONITORING]) is None:
+            self._make(sql.MONITORING)
+        job = self.jobs.change(
+            f"table {self.tables[sql.MONITORING]}", f"pcc_{row['run_id']}_record", sql.RECORD, self.tables, row
+        )
+        return bool(job.num_dml_affected_rows)
+
+    def monitoring(self, run_id: str) -> dict[str, Any] | None:
+        """The monitoring row of a run."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return None
+        row = dict.fromkeys(schemas.MONITORING.names) | {"run_id": run_id}
+        found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
+        return dict(found[0].items()) if found else None
+
+    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+        """The newest monitoring rows, oldest first; none before the first run made the table."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return []
+        row = {} if partition is None else dict.fromkeys(schemas.MONITORING.names) | {"partition_date": partition}
+        template = sql.RUNS if partition is None else sql.RUNS_OF_DAY
+        names = {**self.tables, "last": int(last)}
+        found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", template, names, row)
+        return [dict(one.items()) for one in reversed(found)]
+
+    def query(self, sql_text: str) -> str:
+        """Run one SELECT; return its rows as a text table. Names without a dataset are of the warehouse's."""
+        import duckdb
+
+        tried = bigquery.QueryJobConfig(default_dataset=str(self.dataset), dry_run=True, use_query_cache=False)
+        config = bigquery.QueryJobConfig(default_dataset=str(self.dataset))
+        with explained("the query", WarehouseError):
+            try:
+                kind = self._client.query(sql_text, job_config=tried, retry=self._retry, job_retry=None).statement_type
+                if kind != "SELECT":
+                    raise ConfigurationError(
+                        "tables query runs one SELECT, and nothing that changes something; write one"
+                    )
+                job = self._client.query(sql_text, job_config=config, retry=self._retry, job_retry=None)
+                rows = job.result(retry=self._retry).to_arrow(create_bqstorage_client=False)
+            except (exceptions.BadRequest, exceptions.NotFound) as error:
+                said = one_line(error.message.partition("; reason:")[0], 200)
+                raise ConfigurationError(f"the query cannot be run: {said}; correct it") from None
+        return str(duckdb.from_arrow(rows)).rstrip() if rows.num_columns else ""
+
+
+class _BigQueryStagedRun:
+    """The run's staging tables, and the way out of them."""
+
+    def __init__(self, warehouse: BigQueryWarehouse, run: Run, staged: Mapping[StagedKind, TableId]) -> None:
+        self._warehouse = warehouse
+        self._run = run
+        self._names: dict[str, object] = {
+            **warehouse.tables,
+            **{str(kind): table for kind, table in staged.items()},
+            "lock": warehouse.lock,
+        }
+
+    def figures(self) -> StagedFigures:
+        (counts,) = self._warehouse.jobs.ask("counting what was staged", sql.FIGURES, self._names, {})
+        reasons = self._warehouse.jobs.ask("counting what was staged", sql.REASONS, self._names, {})
+        return StagedFigures(**dict(counts.items()), rejected=Counter({row["reason"]: row["n"] for row in reasons}))
+
+    def publish(self, monitoring: Mapping[str, Any]) -> None:
+        self._end("publish", sql.PUBLISH, monitoring)
+
+    def withhold(self, monitoring: Mapping[str, Any]) -> None:
+        self._end("withhold", sql.WITHHOLD, monitoring)
+
+    def _end(self, how: str, script: str, monitoring: Mapping[str, Any]) -> None:
+        what = f"publishing to {self._warehouse.address}"
+        self._warehouse.jobs.change(what, f"pcc_{self._run.run_id}_{how}", script, self._names, dict(monitoring))
+
+
+def _plain(run_id: str) -> str:
+    return re.sub(r"\W", "_", run_id)

@@ -1,0 +1,117 @@
+"""The registry's files in a Cloud Storage bucket. Needs the gcp extra."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from google.api_core.exceptions import NotFound, PreconditionFailed, RetryError
+from google.cloud import storage  # type: ignore[attr-defined] # it brings no types
+from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from beam_pcc.errors import ConfigurationError, ModelError, one_line
+from beam_pcc.gcp.client import RETRY_TIMEOUT, explained
+from beam_pcc.storage.base import Content, require_size
+
+_ADDRESS = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*?))?/*")
+_READS = 3  # of a file that somebody replaces while it is read
+_WRITER = "pcc-writer"
+
+
+class CloudStore:
+    """A folder in a Cloud Storage bucket, which must be there already: gs://BUCKET/FOLDER or gs://BUCKET."""
+
+    def __init__(self, root: str) -> None:
+        match = _ADDRESS.fullmatch(root)
+        if not match:
+            raise ConfigurationError(
+                f"--models {one_line(root, 120)} is no folder in a bucket: write gs://BUCKET/FOLDER"
+            )
+        bucket, folder = match[1], (match[2] or "").strip("/")
+        self.address = f"gs://{bucket}/{folder}".rstrip("/")
+        self._prefix = f"{folder}/" if folder else ""
+        self._retry = DEFAULT_RETRY.with_timeout(RETRY_TIMEOUT)
+        with _explained(self.address):
+            client = storage.Client(project=None)  # files belong to buckets, none is asked for
+        self._bucket: Any = client.bucket(bucket)
+
+    def path(self, name: str) -> str:
+        """See `Store`."""
+        return f"{self.address}/{name}"
+
+    def folders(self, start: str, last: Collection[str]) -> list[str]:
+        """See `Store`. Without `last`, what somebody is just writing would be taken for a whole folder."""
+        found = [name.split("/") for name in self._names(start)]
+        return sorted({parts[0] for parts in found if len(parts) == 2 and parts[1] in last})
+
+    def files(self, folder: str) -> set[str]:
+        """See `Store`."""
+        found = {name.removeprefix(f"{folder}/") for name in self._names(f"{folder}/")}
+        return {name for name in found if name and "/" not in name}
+
+    def _names(self, start: str) -> list[str]:
+        """Names that begin with `start`: of all pages, and nothing but the names."""
+        with _explained(self.address):
+            found = self._bucket.list_blobs(
+                prefix=self._prefix + start, fields="items(name),nextPageToken", retry=self._retry
+            )
+            return [blob.name.removeprefix(self._prefix) for blob in found]
+
+    def read(self, name: str, limit: int) -> Content | None:
+        """See `Store`. The bytes are those of the generation whose size was looked at, as they are stored."""
+        for _ in range(_READS):
+            with _explained(self.path(name)), contextlib.suppress(NotFound):
+                found = self._bucket.get_blob(self._prefix + name, retry=self._retry)
+                if found is None:
+                    return None
+                require_size(self.path(name), found.size, limit)
+                pinned = self._bucket.blob(found.name, generation=found.generation)  # not found if it was replaced
+                return Content(pinned.download_as_bytes(raw_download=True, retry=self._retry), int(found.generation))
+        raise ModelError(f"{self.path(name)} was replaced each time that it was read; run again")
+
+    def replace(self, name: str, data: bytes, generation: int) -> bool:
+        """See `Store`. Cloud Storage compares the generation and writes in one step."""
+        blob = self._bucket.blob(self._prefix + name)
+        writer = secrets.token_hex(8)
+        blob.metadata = {_WRITER: writer}
+        with _explained(self.path(name)):
+            try:
+                blob.upload_from_string(
+                    data, "application/octet-stream", if_generation_match=generation, retry=self._retry
+                )
+            except PreconditionFailed:
+                # Perhaps by a try of our own, of which only the answer was lost.
+                there = self._bucket.get_blob(self._prefix + name, retry=self._retry)
+                return there is not None and (there.metadata or {}).get(_WRITER) == writer
+        return True
+
+    def prepare(self) -> None:
+        """See `Store`."""
+        with _explained(self.address):
+            list(self._bucket.list_blobs(prefix=self._prefix, max_results=1, fields="items(name)", retry=self._retry))
+
+    def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
+        """See `Store`. A bucket renames no folders: the folder counts from its last file on (see `folders`)."""
+        return all(self.replace(f"{folder}/{name}", data, 0) for name, data in files.items())
+
+
+@contextlib.contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turn what Google's clients raise into a ModelError."""
+    try:
+        with explained(where, ModelError):
+            try:
+                yield
+            except RetryError as error:
+                raise ModelError(
+                    f"{where}: Cloud Storage did not answer well for {RETRY_TIMEOUT:.0f} s "
+                    f"({one_line(error.cause or error, 120)}); run again later"
+                ) from None
+            except DataCorruption as error:
+                raise ModelError(f"{where} arrived damaged ({one_line(error, 120)}); run again") from None
+    except ConfigurationError as error:
+        raise ModelError(str(error)) from None
