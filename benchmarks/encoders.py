@@ -42,10 +42,10 @@ def serve(backend: str, encoder: str, threads: int) -> None:
         def encode() -> object:
             return reference.encode(model, given)
     else:
-        from beam_pcc.features.encoders import base, package
+        from beam_pcc.features.encoders import package, serving
         from beam_pcc.features.encoders.package import EncoderRef
 
-        made = base.open_encoder(EncoderRef(encoder, package.read(encoder).sha256), backend, threads)  # type: ignore[arg-type]
+        made = serving.open_encoder(EncoderRef(encoder, package.read(encoder).sha256), backend, threads)  # type: ignore[arg-type]
 
         def encode() -> object:
             return made.encode(given)

@@ -16,8 +16,9 @@ from beam_pcc.cases import schemas
 from beam_pcc.cases.validation import rejected
 from beam_pcc.config.settings import Backend
 from beam_pcc.errors import PccError, one_line
-from beam_pcc.features.encoders.base import Embeddings, open_encoder
+from beam_pcc.features.encoders.base import Embeddings
 from beam_pcc.features.encoders.package import EncoderRef
+from beam_pcc.features.encoders.serving import open_encoder
 from beam_pcc.features.tfidf import Tfidf
 
 MAX_CHARACTERS = 100_000

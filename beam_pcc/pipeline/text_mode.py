@@ -5,8 +5,8 @@ from __future__ import annotations
 from beam_pcc.config.settings import RunSettings
 from beam_pcc.errors import ModelError
 from beam_pcc.features.encoders import package
-from beam_pcc.features.encoders.base import open_encoder
 from beam_pcc.features.encoders.package import EncoderRef
+from beam_pcc.features.encoders.serving import open_encoder
 from beam_pcc.features.featurizer import Features, Featurizer, Runtime, TextMode
 from beam_pcc.models.metadata import ModelMetadata
 

@@ -21,8 +21,8 @@ from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.features import tfidf
 from beam_pcc.features.encoders import package
-from beam_pcc.features.encoders.base import open_encoder
 from beam_pcc.features.encoders.package import EncoderRef
+from beam_pcc.features.encoders.serving import open_encoder
 from beam_pcc.features.featurizer import (
     DEFAULT_RUNTIME,
     Features,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from beam_pcc.errors import ConfigurationError, ModelError
-from beam_pcc.features.encoders import base, graph, package
+from beam_pcc.features.encoders import graph, package, serving
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.encoders.package import EncoderRef
 from tests.encoders import toy
@@ -21,15 +21,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> EncoderRef:
 
 
 @pytest.fixture(scope="module")
-def encoder(exported: EncoderRef) -> base.Encoder:
-    return base.open_encoder(exported, "onnx", 1)
+def encoder(exported: EncoderRef) -> serving.Encoder:
+    return serving.open_encoder(exported, "onnx", 1)
 
 
 def by_hand(text: str) -> np.ndarray:
     """The same BERT in NumPy, one text at a time and without padding."""
     w, size, heads = toy.weights(), toy.SIZE, toy.CONFIG["num_attention_heads"]
     tokenizer = toy.tokenizer()
-    tokenizer.enable_truncation(base.MAX_TOKENS)
+    tokenizer.enable_truncation(serving.MAX_TOKENS)
     ids = tokenizer.encode(text).ids
 
     def normalised(x: np.ndarray, name: str) -> np.ndarray:
@@ -62,51 +62,51 @@ def by_hand(text: str) -> np.ndarray:
 TEXTS = ["please delete my data", "", "a", "where is the parcel? " * 40, "DELETE!", "日本語 🎉"]
 
 
-def test_the_graph_computes_what_bert_is(encoder: base.Encoder) -> None:
+def test_the_graph_computes_what_bert_is(encoder: serving.Encoder) -> None:
     found = encoder.encode(TEXTS)
     np.testing.assert_allclose(found, [by_hand(text) for text in TEXTS], atol=2e-5)
 
 
-def test_a_texts_vector_does_not_depend_on_its_neighbours(encoder: base.Encoder) -> None:
+def test_a_texts_vector_does_not_depend_on_its_neighbours(encoder: serving.Encoder) -> None:
     together = encoder.encode(TEXTS)
     apart = np.vstack([encoder.encode([text]) for text in TEXTS])
     np.testing.assert_allclose(together, apart, atol=2e-6)
 
 
-def test_vectors_come_in_the_order_of_the_texts(encoder: base.Encoder) -> None:
+def test_vectors_come_in_the_order_of_the_texts(encoder: serving.Encoder) -> None:
     texts = ["data " * n for n in (3, 200, 1, 50, 200, 2)]
     np.testing.assert_allclose(encoder.encode(texts)[::-1], encoder.encode(texts[::-1]), atol=2e-6)
 
 
-def test_vectors_are_of_unit_length(encoder: base.Encoder) -> None:
+def test_vectors_are_of_unit_length(encoder: serving.Encoder) -> None:
     np.testing.assert_allclose(np.linalg.norm(encoder.encode(TEXTS), axis=1), 1.0, atol=1e-5)
 
 
-def test_what_is_beyond_256_tokens_is_cut_off(encoder: base.Encoder) -> None:
+def test_what_is_beyond_256_tokens_is_cut_off(encoder: serving.Encoder) -> None:
     long = "data " * 254
     np.testing.assert_allclose(encoder.encode([long]), encoder.encode([long + "delete my account"]), atol=2e-6)
 
 
-def test_no_texts_give_no_vectors(encoder: base.Encoder) -> None:
+def test_no_texts_give_no_vectors(encoder: serving.Encoder) -> None:
     assert encoder.encode([]).shape == (0, toy.SIZE)
 
 
 def test_batches_hold_texts_of_like_length_and_not_too_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_BATCH_TOKENS", 100)
+    monkeypatch.setattr(serving, "_BATCH_TOKENS", 100)
     lengths = [5, 60, 7, 50, 6, 200]
-    batches = list(base._batches(lengths))
+    batches = list(serving._batches(lengths))
 
     assert sorted(row for batch in batches for row in batch) == list(range(6))
     assert [[lengths[row] for row in batch] for batch in batches] == [[200], [60], [50, 7], [6, 5]]
 
 
-def test_both_runtimes_give_the_same_vectors(exported: EncoderRef, encoder: base.Encoder) -> None:
-    other = base.open_encoder(exported, "openvino", 1).encode(TEXTS)
+def test_both_runtimes_give_the_same_vectors(exported: EncoderRef, encoder: serving.Encoder) -> None:
+    other = serving.open_encoder(exported, "openvino", 1).encode(TEXTS)
     assert (other * encoder.encode(TEXTS)).sum(axis=1).min() > 0.999
 
 
 def test_a_process_loads_an_encoder_once(exported: EncoderRef) -> None:
-    assert base.open_encoder(exported, "onnx", 1) is base.open_encoder(exported, "onnx", 1)
+    assert serving.open_encoder(exported, "onnx", 1) is serving.open_encoder(exported, "onnx", 1)
 
 
 def test_the_same_weights_give_the_same_files(tmp_path: Path, exported: EncoderRef) -> None:
@@ -119,7 +119,7 @@ def test_the_same_weights_give_the_same_files(tmp_path: Path, exported: EncoderR
 
 def test_an_encoder_other_than_the_models_own_is_refused(exported: EncoderRef) -> None:
     with pytest.raises(ModelError, match="name that one with --encoder"):
-        base.open_encoder(EncoderRef(exported.address, "0" * 64), "onnx", 1)
+        serving.open_encoder(EncoderRef(exported.address, "0" * 64), "onnx", 1)
 
 
 def test_an_encoder_that_was_changed_is_refused(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_an_encoder_that_was_changed_is_refused(tmp_path: Path) -> None:
     model.write_bytes(model.read_bytes().replace(b"beam_pcc", b"beam-pcc"))
 
     with pytest.raises(ModelError, match=r"not .* that the model was trained with"):
-        base.open_encoder(EncoderRef(made.address, made.sha256), "onnx", 1)
+        serving.open_encoder(EncoderRef(made.address, made.sha256), "onnx", 1)
 
 
 def test_a_file_that_is_no_encoder_is_one_line(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_encoder_is_one_line(tmp_path: Path) -> None:
     ref = EncoderRef(address, package.read(address).sha256)
 
     with pytest.raises(ModelError, match="cannot be loaded as an encoder") as refused:
-        base.open_encoder(ref, "onnx", 1)
+        serving.open_encoder(ref, "onnx", 1)
     assert str(refused.value).isprintable()
 
 

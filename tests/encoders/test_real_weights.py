@@ -7,7 +7,7 @@ import pytest
 
 from beam_pcc.cases import schemas
 from beam_pcc.evaluation import labelled
-from beam_pcc.features.encoders import base, package
+from beam_pcc.features.encoders import package, serving
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.featurizer import join
 from beam_pcc.models import scoring
@@ -66,7 +66,7 @@ def labels(model: tuple[Registry, str], embeddings: np.ndarray, texts: list[str]
 def test_onnx_gives_the_vectors_of_the_reference(
     encoder: EncoderRef, held_out: list[str], reference: np.ndarray
 ) -> None:
-    found = base.open_encoder(encoder, "onnx", 2).encode(held_out)
+    found = serving.open_encoder(encoder, "onnx", 2).encode(held_out)
     cosine = (found * reference).sum(axis=1) / np.linalg.norm(found, axis=1)
 
     assert cosine.min() >= 0.9999
@@ -76,7 +76,7 @@ def test_onnx_gives_the_vectors_of_the_reference(
 def test_onnx_flips_no_label(
     model: tuple[Registry, str], encoder: EncoderRef, held_out: list[str], reference: np.ndarray
 ) -> None:
-    found = base.open_encoder(encoder, "onnx", 2).encode(held_out)
+    found = serving.open_encoder(encoder, "onnx", 2).encode(held_out)
     np.testing.assert_array_equal(labels(model, found, held_out), labels(model, reference, held_out))
 
 
@@ -84,7 +84,7 @@ def test_openvino_stays_near_the_reference(
     model: tuple[Registry, str], encoder: EncoderRef, held_out: list[str], reference: np.ndarray
 ) -> None:
     """In bfloat16 it cannot be as near as float32; docs/text-mode.md tells the measured loss."""
-    found = base.open_encoder(encoder, "openvino", 2).encode(held_out)
+    found = serving.open_encoder(encoder, "openvino", 2).encode(held_out)
     cosine = (found * reference).sum(axis=1)
     flipped = labels(model, found, held_out) != labels(model, reference, held_out)
 
@@ -97,7 +97,7 @@ def test_the_starter_set_teaches_what_others_wrote(
 ) -> None:
     """A quarter of the set, on messages by other hands. The whole set does better: see docs/models.md."""
     rows = messages("data/evaluation/messages.jsonl")
-    found = base.open_encoder(encoder, "onnx", 2).encode(held_out)[: len(rows)]
+    found = serving.open_encoder(encoder, "onnx", 2).encode(held_out)[: len(rows)]
     said = labels(model, found, held_out[: len(rows)])
     truth = np.array([row["intent"] != schemas.NOT_PC for row in rows])
 

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from beam_pcc.errors import ConfigurationError, ModelError
-from beam_pcc.storage import folder as stores
-from beam_pcc.storage import open_store
+from beam_pcc.storage import folder, open_store
 from beam_pcc.storage.folder import LocalStore
 
 LIMIT = 1_000
@@ -36,7 +35,7 @@ def test_a_path_is_a_store_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bucket_without_googles_clients_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "beam_pcc.storage.cloud_store", raising=False)
+    monkeypatch.delitem(sys.modules, "beam_pcc.storage.bucket", raising=False)
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.delattr("google.cloud.storage", raising=False)
     with pytest.raises(ConfigurationError, match=r"^--models needs Google's clients .*pip install 'beam-pcc\[gcp\]'$"):
@@ -222,7 +221,7 @@ def test_a_write_that_fails_leaves_the_file_and_nothing_else(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stores.os, "fsync", full)
+    monkeypatch.setattr(folder.os, "fsync", full)
     with pytest.raises(ModelError, match="a cannot be written: No space left on device"):
         store.replace("a", b"two", content.generation)
 

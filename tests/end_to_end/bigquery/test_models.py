@@ -15,14 +15,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from beam_pcc.storage.cloud_store import CloudStore
+from beam_pcc.storage.bucket import CloudStore
 from google.api_core.exceptions import PreconditionFailed
 from google.cloud import storage
 
 from beam_pcc.errors import ModelError
 from beam_pcc.models import artifact
 from beam_pcc.models.registry import ModelVersion, Registry
-from beam_pcc.storage import bucket as stores
+from beam_pcc.storage import bucket
 from beam_pcc.training.train import train
 from tests.emulators import fake_gcs
 from tests.emulators.running import BUCKET
@@ -262,7 +262,7 @@ def test_without_credentials_one_line_tells_how_to_get_some(
 
 def test_a_server_that_does_not_answer_is_one_line(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
-    monkeypatch.setattr(stores, "RETRY_TIMEOUT", 1.0)
+    monkeypatch.setattr(bucket, "RETRY_TIMEOUT", 1.0)
     ended = workspace.call("models", "list", "--models", "gs://bucket/models")
 
     assert ended.code == 2

@@ -1,0 +1,106 @@
+"""Texts to unit vectors with a serving encoder: one way to cut texts into batches, two runtimes that compute them.
+
+A process holds each encoder once, however many threads and steps ask for it; it is loaded when the first one does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from beam_pcc.cases import schemas
+from beam_pcc.config.extras import extra
+from beam_pcc.config.settings import Backend
+from beam_pcc.errors import ModelError, one_line
+from beam_pcc.features.encoders.base import Compute, Embeddings
+from beam_pcc.features.encoders.package import EncoderFiles, EncoderRef
+
+MAX_TOKENS = 256
+"""Of a text; what comes after is cut off (sentence-transformers does so with this model)."""
+_BATCH_TOKENS = 512  # of a padded batch: what a layer makes of it stays in the caches (4,096 take half as long again)
+_PAD_TO = 8  # lengths are rounded up, so that a runtime meets few shapes
+
+
+class Encoder:
+    """Texts to (n, 384) float32 unit vectors. Safe to use from several threads.
+
+    Args:
+        tokenizer: The bytes of tokenizer.json.
+        compute: (n, t) ids and attention mask -> (n, 384).
+    """
+
+    def __init__(self, tokenizer: bytes, compute: Compute) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_str(tokenizer.decode("utf-8"))
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.no_padding()
+        self._compute = compute
+
+    def encode(self, texts: Sequence[str]) -> Embeddings:
+        """The texts' vectors, in their order. They are computed in batches of like length, the longest first."""
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        found = np.empty((len(texts), schemas.EMBEDDING_DIM), dtype=np.float32)
+        for rows in _batches([len(ids) for ids in tokens]):
+            width = -(-len(tokens[rows[0]]) // _PAD_TO) * _PAD_TO
+            ids = np.zeros((len(rows), width), dtype=np.int64)
+            mask = np.zeros_like(ids)
+            for place, row in enumerate(rows):
+                length = len(tokens[row])
+                ids[place, :length] = tokens[row]
+                mask[place, :length] = 1
+            found[rows] = self._compute(ids, mask)
+        return found
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Row numbers by falling length, in runs that padded to their longest hold at most _BATCH_TOKENS tokens."""
+    order = np.argsort(np.negative(lengths), kind="stable").tolist()
+    start = 0
+    while start < len(order):
+        rows = max(1, _BATCH_TOKENS // max(1, lengths[order[start]]))
+        yield order[start : start + rows]
+        start += rows
+
+
+_loaded: dict[tuple[EncoderRef, Backend, int], Encoder] = {}
+_loading = threading.Lock()
+
+
+def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> Encoder:
+    """This process's encoder of that reference, loaded at the first call.
+
+    Args:
+        ref: Where it is, and its digest.
+        backend: Which runtime computes it.
+        threads: How many threads the runtime may use for one batch.
+
+    Raises:
+        ConfigurationError: The runtime is not installed.
+        ModelError: The files are missing, others than the digest says, or cannot be loaded.
+    """
+    with _loading:
+        key = (ref, backend, threads)
+        if key not in _loaded:
+            _loaded[key] = _load(ref.read(), ref.address, backend, threads)
+        return _loaded[key]
+
+
+def _load(files: EncoderFiles, address: str, backend: Backend, threads: int) -> Encoder:
+    make: Callable[[bytes, int], Compute]
+    with extra("text" if backend == "onnx" else "openvino", "scoring from text"):
+        import tokenizers  # noqa: F401
+
+        if backend == "onnx":
+            from beam_pcc.features.encoders.onnx import compute as make
+        else:
+            from beam_pcc.features.encoders.openvino import compute as make
+    try:
+        return Encoder(files.tokenizer, make(files.model, threads))
+    except Exception as error:  # each runtime has its own errors
+        raise ModelError(
+            f"{address} cannot be loaded as an encoder: {type(error).__name__}: {one_line(error, 120)}; "
+            "make it again with beam-pcc encoder export"
+        ) from None
