@@ -11,7 +11,7 @@ from beam_pcc.cli import main as cli
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom beam_pcc import cli\n"
+        "import sys\nfrom beam_pcc.cli import main as cli\n"
         "try: cli.main(['run', '--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'apache_beam', 'sklearn', 'duckdb', 'skops'} & set(sys.modules)), file=sys.stderr)"
@@ -43,7 +43,7 @@ def test_no_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(("flags", "traces"), [([], 0), (["--debug"], 1)], ids=["plain", "debug"])
 def test_what_a_thread_of_beams_raises_is_seen_with_debug_only(flags: list[str], traces: int) -> None:
     code = (
-        "import sys, threading\nfrom beam_pcc import cli\n"
+        "import sys, threading\nfrom beam_pcc.cli import main as cli\n"
         "def main():\n"
         "    cli._log_to_stderr('--debug' in sys.argv)\n"
         "    thread = threading.Thread(target=lambda: 1 / 0)\n"

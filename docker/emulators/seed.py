@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from beam_pcc import synthetic
+from beam_pcc.sources import synthetic
 
 PROJECT = "pcc-test"
 ROWS = 2_000

@@ -141,7 +141,9 @@ def test_cluster_that_answers_again_is_followed_on(deployment: Deployment) -> No
 
 def test_silent_cluster_is_exit_code_4(deployment: Deployment) -> None:
     deployment.reply("get job ", "", 1, "Unable to connect to the server")
-    without_patience = "from beam_pcc import cli; from beam_pcc.deploy import jobs; jobs._SILENT = 0.0; cli.entry()"
+    without_patience = (
+        "from beam_pcc.cli import main as cli; from beam_pcc.deploy import jobs; jobs._SILENT = 0.0; cli.entry()"
+    )
     ended = deployment.call("deploy", *RUN, program=(sys.executable, "-c", without_patience))
 
     assert ended.code == 4

@@ -145,7 +145,7 @@ def test_list_is_locked_and_part_of_every_other() -> None:
 
 def test_deploy_needs_no_library_of_a_run() -> None:
     code = (
-        "import sys\nfrom beam_pcc import cli\n"
+        "import sys\nfrom beam_pcc.cli import main as cli\n"
         "try: cli.main(['deploy', '--help'])\n"
         "except SystemExit: pass\n"
         "import beam_pcc.deploy.operations, beam_pcc.deploy.check\n"

@@ -72,7 +72,7 @@ def test_hostile_setting_is_refused(name: str, kind: str) -> None:
 # Calls every command with each of these values, in one process.
 _CALLS = """
 import json, os, sys
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
 usual, values, commands = json.loads(sys.argv[1])
 for name, value in values.items():
     os.environ.update({**usual, name: value})

@@ -42,7 +42,7 @@ N = 40
 # Runs several commands, each in a folder of its own, and its output into a file there; a patch is undone after its run.
 DRIVER = """
 import importlib, json, os, sys
-from beam_pcc import cli
+from beam_pcc.cli import main as cli
 
 def content(value):
     if hasattr(value, "to_pylist"):
@@ -102,7 +102,10 @@ class Place:
         return [str(word) for word in command]
 
     def start(self, source: object, *more: object, patch: str = "", umask: int = 0o022) -> "subprocess.Popen[str]":
-        code = f"import os, sys\nos.umask({umask})\nfrom beam_pcc import cli\n{patch}\nsys.exit(cli.main(sys.argv[1:]))"
+        code = (
+            f"import os, sys\nos.umask({umask})\nfrom beam_pcc.cli import main as cli\n{patch}\n"
+            "sys.exit(cli.main(sys.argv[1:]))"
+        )
         return subprocess.Popen(
             [sys.executable, "-c", code, *self.command(source, *more)],
             stdout=subprocess.PIPE,
@@ -518,7 +521,7 @@ def test_what_is_there_keeps_its_mode(place: Place) -> None:
 )
 def test_files_with_cases_are_private_and_the_umask_stays(tmp_path: Path, arguments: list[str], mode: int) -> None:
     code = (
-        "import os, sys\nos.umask(0o022)\nfrom beam_pcc import cli\n"
+        "import os, sys\nos.umask(0o022)\nfrom beam_pcc.cli import main as cli\n"
         "code = cli.main(sys.argv[1:])\nassert os.umask(0) == 0o022\nsys.exit(code)"
     )
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=tmp_path, capture_output=True)
@@ -527,7 +530,7 @@ def test_files_with_cases_are_private_and_the_umask_stays(tmp_path: Path, argume
 
 def test_a_registry_and_a_report_are_as_the_umask_says(tmp_path: Path, labelled: Path) -> None:
     """Nothing of a case is in them, and others read them."""
-    code = "import os, sys\nos.umask(0o022)\nfrom beam_pcc import cli\nsys.exit(cli.main(sys.argv[1:]))"
+    code = "import os, sys\nos.umask(0o022)\nfrom beam_pcc.cli import main as cli\nsys.exit(cli.main(sys.argv[1:]))"
     command = ["train", "--data", str(labelled), "--models", "models"]
     subprocess.run([sys.executable, "-c", code, *command], check=True, cwd=tmp_path, capture_output=True)
     assert set(modes(tmp_path).values()) == {"0o755", "0o644"}

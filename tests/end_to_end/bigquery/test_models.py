@@ -15,7 +15,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from beam_pcc.storage.bucket import CloudStore
 from google.api_core.exceptions import PreconditionFailed
 from google.cloud import storage
 
@@ -23,6 +22,7 @@ from beam_pcc.errors import ModelError
 from beam_pcc.models import artifact
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.storage import bucket
+from beam_pcc.storage.bucket import CloudStore
 from beam_pcc.training.train import train
 from tests.emulators import fake_gcs
 from tests.emulators.running import BUCKET
