@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from beam_pcc.cases import schemas
 from beam_pcc.cases.validation import validate
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 
 DIM = schemas.VECTOR_DIM
 TIME = dt.datetime(2026, 11, 20, 10, tzinfo=dt.timezone.utc)
@@ -54,6 +54,6 @@ def not_utf8(kind: pa.DataType, values: list[bytes]) -> pa.Array:
     return pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary()).view(kind)
 
 
-def settings(source: str, day: dt.date = DAY, **more: Any) -> RunSettings:
+def settings(source: str, day: dt.date = DAY, **more: Any) -> RunConfig:
     """The settings of a run that reads `source`."""
-    return RunSettings(day, source, "pcc.duckdb", "models", **more)
+    return RunConfig.of(day, source=source, warehouse="pcc.duckdb", models="models", **more)

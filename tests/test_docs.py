@@ -39,7 +39,7 @@ def test_every_command_and_option_is_in_the_contracts(name: str) -> None:
                 assert f"`{option}`" in CONTRACTS, option
 
 
-@pytest.mark.parametrize("variable", settings.ENVIRONMENT)
+@pytest.mark.parametrize("variable", settings.environment_variables())
 def test_every_environment_variable_is_in_the_contracts(variable: str) -> None:
     assert f"| `{variable}` |" in CONTRACTS
 

@@ -14,8 +14,8 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
 from beam_pcc.errors import ConfigurationError, PccError, one_line
+from beam_pcc.gcp.names import RETRY_TIMEOUT as RETRY_TIMEOUT
 
-RETRY_TIMEOUT = 300.0  # seconds
 _NO_CREDENTIALS = (
     "no usable Google credentials: set GOOGLE_APPLICATION_CREDENTIALS to a key or federation file, or run "
     "gcloud auth application-default login"

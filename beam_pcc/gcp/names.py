@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from beam_pcc.errors import ConfigurationError, one_line
 
+RETRY_TIMEOUT = 300.0  # seconds to ask again for, where nobody says otherwise
 # Domain-scoped projects hold a colon and a dot: example.com:project.
 _PROJECT = r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{1,61}"
 _DATASET_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})", re.ASCII)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from beam_pcc.config.run_ids import started_at
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import (
     ConfigurationError,
     LostSightError,
@@ -101,9 +101,9 @@ def _tell_found(name: str, there: Resource, before: Submission) -> None:
 
 def _mark(planned: Planned) -> None:
     """Leave the run's staging folder, by which `_lost_run` knows it should its FlinkDeployment be deleted."""
-    warehouse = _warehouse(planned.settings)
+    warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
     try:
-        StagingArea(warehouse.staging(planned.settings.staging), planned.submission.run_id).begin()
+        StagingArea(warehouse.staging(planned.settings.publish.staging), planned.submission.run_id).begin()
     except Exception as error:  # the job makes the folder too, and says what is wrong
         _log.debug("the staging folder of %s: %s", planned.submission.run_id, error)
 
@@ -115,12 +115,12 @@ def _lost_run(planned: Planned) -> Submission | None:
     day again leaves what once leaves.
     """
     partition = planned.settings.partition
-    if planned.job is None and planned.settings.run_id is None:
+    if planned.job is None and planned.settings.publish.run_id is None:
         return None
     try:
-        warehouse = _warehouse(planned.settings)
+        warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
         run_ids = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
-        run_ids |= staged_runs(warehouse.staging(planned.settings.staging))
+        run_ids |= staged_runs(warehouse.staging(planned.settings.publish.staging))
     except Exception as error:
         _log.warning("whether this launcher's run was there before cannot be seen: %s", one_line(error))
         return None
@@ -150,7 +150,7 @@ def _wait_until_gone(cluster: Cluster, name: str) -> None:
         )
 
 
-def finish(cluster: Cluster, settings: RunSettings, submission: Submission, ended: Ended) -> Outcome:
+def finish(cluster: Cluster, settings: RunConfig, submission: Submission, ended: Ended) -> Outcome:
     """Tell how a run ended, from its monitoring row; where it left none, write the failed one. May be done again.
 
     A run that was given up is removed first, so that it cannot publish after it was called failed.
@@ -164,8 +164,8 @@ def finish(cluster: Cluster, settings: RunSettings, submission: Submission, ende
             remove(cluster, submission.name)
         except PccError as error:
             raise LostSightError(f"the run {submission.run_id} was given up, but may go on: {error}") from None
-    warehouse = _warehouse(settings)
-    area = StagingArea(warehouse.staging(settings.staging), submission.run_id)
+    warehouse = open_warehouse(settings.publish, settings.limits)
+    area = StagingArea(warehouse.staging(settings.publish.staging), submission.run_id)
     try:
         outcome = read_outcome(area) or _published(warehouse, submission)
     except ConfigurationError:
@@ -183,13 +183,13 @@ def finish(cluster: Cluster, settings: RunSettings, submission: Submission, ende
             raise RunError(str(outcome.monitoring["error_message"]))
         return outcome
     finally:
-        if not settings.dry_run:  # it leaves no row: its outcome stays here for a launcher that asks again
+        if not settings.publish.dry_run:  # it leaves no row: its outcome stays here for a launcher that asks again
             area.remove()
 
 
-def _record(warehouse: Warehouse, settings: RunSettings, submission: Submission, failure: PccError) -> None:
+def _record(warehouse: Warehouse, settings: RunConfig, submission: Submission, failure: PccError) -> None:
     """Write the failed row. That it cannot be written must not hide why the run failed."""
-    if settings.dry_run:
+    if settings.publish.dry_run:
         return
     identity = Run(submission.run_id, submission.partition, submission.at)
     try:
@@ -201,20 +201,6 @@ def _record(warehouse: Warehouse, settings: RunSettings, submission: Submission,
 def _published(warehouse: Warehouse, submission: Submission) -> Outcome | None:
     row: dict[str, Any] | None = warehouse.monitoring(submission.run_id)
     return None if row is None else Outcome(row, refused=str(row["error_message"] or "").startswith("audits refused"))
-
-
-def _warehouse(settings: RunSettings) -> Warehouse:
-    return open_warehouse(
-        settings.warehouse,
-        lock_timeout=settings.lock_timeout,
-        retry_timeout=settings.retry_timeout,
-        temp_dataset=settings.temp_dataset,
-        names={
-            "pcc_inference_output": settings.output_table,
-            "pcc_monitoring_logs": settings.monitoring_table,
-            "pcc_quarantine": settings.quarantine_table,
-        },
-    )
 
 
 def run(

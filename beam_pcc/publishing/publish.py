@@ -26,6 +26,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_pcc import errors
 from beam_pcc.cases import schemas
 from beam_pcc.cases.drift import shifts
+from beam_pcc.config.settings import Limits
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
 from beam_pcc.publishing.staging import StagingArea
@@ -46,8 +47,8 @@ Status = Literal["success", "failed", "empty"]
 class Rules:
     """What makes a run fit to publish, and how."""
 
-    max_drop_rate: float = 0.10
-    max_psi: float = 0.25
+    max_drop_rate: float = Limits.max_drop_rate
+    max_psi: float = Limits.max_psi
     replace_with_empty: bool = False
     dry_run: bool = False
     baseline: Baseline | None = None

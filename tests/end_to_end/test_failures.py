@@ -133,19 +133,19 @@ def test_a_model_that_changes_between_launch_and_work_is_refused(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker reads the file again: what it loads must be what was checked."""
-    from beam_pcc.pipeline import run as running
+    from beam_pcc.pipeline import launch
 
     models = workspace.folder / "models"
     shutil.copytree(workspace.models, models)
     model = next(models.iterdir()) / "model.joblib"
-    checked = running._models
+    checked = launch.load_models
 
     def swap_after(settings: object) -> object:
         versions = checked(settings)
         model.write_bytes(model.read_bytes() + b"x")
         return versions
 
-    monkeypatch.setattr(running, "_models", swap_after)
+    monkeypatch.setattr(launch, "load_models", swap_after)
     ended = workspace.run("sample://100", "--models", models)
 
     assert_failed(workspace, ended, 2, str(model), "digest")

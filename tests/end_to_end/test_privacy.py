@@ -404,7 +404,7 @@ def test_an_error_that_quotes_rows_does_not_get_out(ended: dict[str, Place], nam
 
 def test_a_worker_that_dies_says_nothing_of_rows(place: Place) -> None:
     file = parquet(place.source / "cases.parquet")
-    died = "import beam_pcc.pipeline.transforms, os\nbeam_pcc.pipeline.transforms.postprocess = lambda *a, **n: os._exit(9)"
+    died = "import beam_pcc.pipeline.transforms as steps, os\nsteps.postprocess = lambda *a, **n: os._exit(9)"
     assert place.run(file, "--debug", patch=died) == 9
     assert_nothing_leaked(place)
 
@@ -538,7 +538,7 @@ def test_a_registry_and_a_report_are_as_the_umask_says(tmp_path: Path, labelled:
 
 def test_every_step_of_ours_is_shielded(models: Path, text_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A DoFn or a mapped function that is added later is found here, in both modes."""
-    from beam_pcc.config.settings import RunSettings
+    from beam_pcc.config.settings import RunConfig
     from beam_pcc.pipeline import run as running
     from beam_pcc.pipeline.options import beam_options
     from tests.end_to_end.conftest import DATE
@@ -567,8 +567,13 @@ def test_every_step_of_ours_is_shielded(models: Path, text_models: Path, monkeyp
         for source in ("sample://10", str(folder / "cases.parquet")):
             if column and source.startswith("sample"):
                 continue
-            settings = RunSettings(
-                DATE, source, str(folder / "w.duckdb"), str(registry), text_column=column, dry_run=True
+            settings = RunConfig.of(
+                DATE,
+                source=source,
+                warehouse=str(folder / "w.duckdb"),
+                models=str(registry),
+                text_column=column,
+                dry_run=True,
             )
             with pytest.raises(Exception, match="looked at"):
                 running.run(settings, beam_options([]))

@@ -19,8 +19,9 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 
 from beam_pcc.cases import schemas
+from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
-from beam_pcc.gcp.client import RETRY_TIMEOUT, client, explained, retry
+from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
 from beam_pcc.publishing.warehouse.base import (
     Run,
@@ -55,7 +56,7 @@ class BigQueryWarehouse:
         *,
         names: Mapping[str, TableId] | None = None,
         temp_dataset: DatasetId | None = None,
-        retry_timeout: float = RETRY_TIMEOUT,
+        retry_timeout: float = Limits.retry_timeout,
     ) -> None:
         self.address = address
         self.dataset = DatasetId.parse(address, "--warehouse")

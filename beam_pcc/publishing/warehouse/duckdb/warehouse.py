@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from beam_pcc.cases import schemas
+from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
@@ -52,7 +53,7 @@ class DuckDBWarehouse:
         lock_timeout: Seconds to wait while another process holds the file.
     """
 
-    def __init__(self, address: str, *, lock_timeout: float = 600.0) -> None:
+    def __init__(self, address: str, *, lock_timeout: float = Limits.lock_timeout) -> None:
         self.address = str(Path(address).absolute())
         self._lock_timeout = lock_timeout
 
