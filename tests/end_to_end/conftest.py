@@ -10,11 +10,22 @@ from typing import Any
 import duckdb
 import pytest
 
+from beam_pcc.cases import schemas
 from beam_pcc.cli import main as cli
 from beam_pcc.sources import synthetic
 from beam_pcc.training.train import train
 from tests.encoders import environment
 
+# Of the 2,000 rows of the synthetic sample.
+BROKEN = {
+    schemas.MISSING_CASE_ID: 8,
+    schemas.DUPLICATE_CASE_ID: 8,
+    schemas.MISSING_VECTOR: 8,
+    schemas.WRONG_DIMENSION: 8,
+    schemas.NON_FINITE: 8,
+    schemas.BAD_TIMESTAMP: 8,
+    schemas.MODEL_ERROR: 1,
+}
 DAY = "20261120"
 DATE = dt.date(2026, 11, 20)
 

@@ -325,29 +325,15 @@ def packed_array_of_objects(canary: Path) -> bytes:
     return zlib.compress(array_of_objects(canary))
 
 
-@attack(fires=True)
-def packed_zlib(canary: Path) -> bytes:
-    return zlib.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_gzip(canary: Path) -> bytes:
-    return gzip.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_bz2(canary: Path) -> bytes:
-    return bz2.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_xz(canary: Path) -> bytes:
-    return lzma.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_lzma(canary: Path) -> bytes:
-    return lzma.compress(os_system(canary), format=lzma.FORMAT_ALONE)
+for packing, pack in {
+    "zlib": zlib.compress,
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": functools.partial(lzma.compress, format=lzma.FORMAT_ALONE),
+}.items():
+    PICKLES[f"packed_{packing}"] = lambda canary, pack=pack: pack(os_system(canary))
+    FIRES.add(f"packed_{packing}")
 
 
 @attack()

@@ -312,10 +312,7 @@ def test_a_publish_that_cannot_be_asked_for_any_longer_is_not_called_failed_if_i
 
 def test_a_transaction_in_the_way_for_too_long_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("POST", INSERT, ABORTED, body=PUBLISH, times=1_000)
-
-    ended = ready.run(*ARROW, "--retry_timeout", 3)
-
-    assert_failed(ready, ended, 1, "publishing to bq://", "concurrent update", "--retry_timeout")
+    assert_failed(ready, ready.run(*ARROW, "--retry_timeout", 3), 1, "publishing to bq://", "concurrent update")
 
 
 def test_a_publish_that_was_done_though_nobody_heard_is_not_called_failed(
