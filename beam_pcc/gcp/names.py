@@ -31,6 +31,13 @@ def gcp_extra(flag: str) -> Iterator[None]:
         ) from None
 
 
+def _parts(pattern: re.Pattern[str], text: str, otherwise: str) -> tuple[str, ...]:
+    match = pattern.fullmatch(text.removeprefix(_SCHEME))
+    if not match:
+        raise ConfigurationError(otherwise)
+    return match.groups()
+
+
 class DatasetId(NamedTuple):
     """A dataset: project and name."""
 
@@ -43,10 +50,7 @@ class DatasetId(NamedTuple):
     @classmethod
     def parse(cls, text: str, flag: str) -> DatasetId:
         """Read `project.dataset`, with or without bq://. Raises ConfigurationError naming `flag`."""
-        match = _DATASET_ADDRESS.fullmatch(text.removeprefix(_SCHEME))
-        if not match:
-            raise ConfigurationError(f"{flag} {one_line(text, 80)} is no dataset: write project.dataset")
-        return cls(match[1], match[2])
+        return cls(*_parts(_DATASET_ADDRESS, text, f"{flag} {one_line(text, 80)} is no dataset: write project.dataset"))
 
     def table(self, name: str) -> TableId:
         """A table of this dataset."""
@@ -66,10 +70,9 @@ class TableId(NamedTuple):
     @classmethod
     def parse(cls, text: str, flag: str) -> TableId:
         """Read `project.dataset.table`, with or without bq://. Raises ConfigurationError naming `flag`."""
-        match = _TABLE_ADDRESS.fullmatch(text.removeprefix(_SCHEME))
-        if not match:
-            raise ConfigurationError(f"{flag} {one_line(text, 80)} is no table: write project.dataset.table")
-        return cls(match[1], match[2], match[3])
+        return cls(
+            *_parts(_TABLE_ADDRESS, text, f"{flag} {one_line(text, 80)} is no table: write project.dataset.table")
+        )
 
     @property
     def home(self) -> DatasetId:
