@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.sources import synthetic
 from tests.end_to_end.conftest import DATE, DAY, Workspace
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.end_to_end
 
 THREADS = ("--direct_running_mode", "multi_threading")
 BROKEN = {
-    schemas.MISSING_CASE_ID: 8,
-    schemas.DUPLICATE_CASE_ID: 8,
-    schemas.MISSING_VECTOR: 8,
-    schemas.WRONG_DIMENSION: 8,
-    schemas.NON_FINITE: 8,
-    schemas.BAD_TIMESTAMP: 8,
-    schemas.MODEL_ERROR: 1,
+    faults.MISSING_CASE_ID.code: 8,
+    faults.DUPLICATE_CASE_ID.code: 8,
+    faults.MISSING_VECTOR.code: 8,
+    faults.WRONG_DIMENSION.code: 8,
+    faults.NON_FINITE.code: 8,
+    faults.BAD_TIMESTAMP.code: 8,
+    faults.MODEL_ERROR.code: 1,
 }
 
 

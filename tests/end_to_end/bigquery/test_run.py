@@ -11,19 +11,19 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery, storage
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults
 from beam_pcc.models.scoring import GOLDEN_TOLERANCE
 from tests.end_to_end.bigquery.conftest import SCHEMA, TABLES, Cloud, sample
 from tests.end_to_end.conftest import DATE, DAY
 
 BROKEN = {
-    schemas.MISSING_CASE_ID: 8,
-    schemas.DUPLICATE_CASE_ID: 8,
-    schemas.MISSING_VECTOR: 8,
-    schemas.WRONG_DIMENSION: 8,
-    schemas.NON_FINITE: 8,
-    schemas.BAD_TIMESTAMP: 8,
-    schemas.MODEL_ERROR: 1,
+    faults.MISSING_CASE_ID.code: 8,
+    faults.DUPLICATE_CASE_ID.code: 8,
+    faults.MISSING_VECTOR.code: 8,
+    faults.WRONG_DIMENSION.code: 8,
+    faults.NON_FINITE.code: 8,
+    faults.BAD_TIMESTAMP.code: 8,
+    faults.MODEL_ERROR.code: 1,
 }
 
 
