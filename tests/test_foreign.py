@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from beam_pcc.errors import (
     WarehouseError,
     foreign,
 )
-from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, foreign_words, is_transient, unexpected
+from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, foreign_words, is_transient, logged, unexpected
 
 TROUBLESHOOTING = " ".join((Path(__file__).parent.parent / "docs/troubleshooting.md").read_text().split())
 
@@ -215,3 +216,12 @@ def test_what_stays_wrong_is_not_transient(error: Exception) -> None:
 )
 def test_what_nobody_explained_is_one_line(error: Exception, code: int, words: str) -> None:
     assert (unexpected(error).exit_code, str(unexpected(error))) == (code, words)
+
+
+def test_what_is_only_logged_ends_nothing_and_quotes_no_row(caplog: pytest.LogCaptureFixture) -> None:
+    with logged(logging.getLogger("beam_pcc").warning, "the row of %s stays", "a run"):
+        raise duckdb.ConversionException("Could not convert 'a secret'")
+    with logged(logging.getLogger("beam_pcc").warning, "the row stays"):
+        raise WarehouseError("the disk is full")
+
+    assert caplog.messages == ["the row of a run stays: ConversionException", "the row stays: the disk is full"]

@@ -300,6 +300,34 @@ def explained(
         raise ours from None
 
 
+def logged(log: Callable[..., None], message: str, *arguments: object) -> _Logged:
+    """Around what must not end a run or hide why it failed: its own failure is a line in the log.
+
+    Args:
+        log: A method of a logger, such as `warning`.
+        message: The line, without the error.
+        arguments: What the placeholders in it stand for.
+    """
+    return _Logged(log, message, arguments)
+
+
+@dataclass(frozen=True)
+class _Logged:
+    log: Callable[..., None]
+    message: str
+    arguments: tuple[object, ...]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        words = error if isinstance(error, PccError) else foreign_words(error)
+        self.log(f"{self.message}: %s", *self.arguments, words)
+        return True
+
+
 def unexpected(error: BaseException) -> PccError:
     """The last resort of the command line, for what no other place explained."""
     if isinstance(error, OSError) and error.filename is not None:

@@ -258,14 +258,9 @@ class Cluster:
             return (ends if patience is None else min(ends, began + patience)) - time.monotonic()
 
         def once() -> _Answer:
-            try:
-                answer = call(max(0.1, min(_SECONDS, seconds_left())))
-            except Exception as error:
-                if self._is_answer(error):
-                    self._silent_since = None
-                elif self._silent_since is None:
-                    self._silent_since = began
-                raise
+            if self._silent_since is None:
+                self._silent_since = began
+            answer = call(max(0.1, min(_SECONDS, seconds_left())))
             self._silent_since = None
             return answer
 
@@ -273,23 +268,24 @@ class Cluster:
             return retry(
                 once, seconds_left, may_retry=lambda error: not self._is_answer(error), asked_pause=_retry_after
             )
-        except self._error as error:
+        except Exception as error:
             if not self._is_answer(error):
-                raise self._lost_sight(f"{error.status} {error.reason}") from None
-            if error.status == HTTPStatus.NOT_FOUND and missing_is_none:
+                raise self._lost_sight(error) from None
+            self._silent_since = None
+            status = getattr(error, "status", 0)
+            if status == HTTPStatus.NOT_FOUND and missing_is_none:
                 return None
-            if error.status == HTTPStatus.CONFLICT and "AlreadyExists" in str(error.body or ""):
+            if status == HTTPStatus.CONFLICT and "AlreadyExists" in str(getattr(error, "body", "")):
                 raise AlreadyExistsError(f"{what} is in namespace {self.namespace} already") from None
             ours = explain(error, f"{what} in namespace {self.namespace}", ConfigurationError)
             raise ours or error from None
-        except Exception as error:  # a broken connection has many names
-            raise self._lost_sight(one_line(error, 160)) from None
 
     def _is_answer(self, error: BaseException) -> bool:
         """Whether the API server refused for good; whatever else a request raises is worth another try."""
         return isinstance(error, self._error) and not is_transient(error)
 
-    def _lost_sight(self, words: str) -> LostSightError:
+    def _lost_sight(self, error: Exception) -> LostSightError:
+        words = f"{error.status} {error.reason}" if isinstance(error, self._error) else one_line(error, 160)
         return LostSightError(
             f"the Kubernetes API at {self.server} did not answer well for {PATIENCE:g} s ({words}); a run that was "
             "created goes on: look at the cluster, then follow it with submit --wait --attach"

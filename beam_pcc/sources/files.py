@@ -25,7 +25,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pcc.cases import schemas
 from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
-from beam_pcc.errors.foreign import explain, explained
+from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
 
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
@@ -66,14 +66,12 @@ class _Part(NamedTuple):
 
 def _match(pattern: str) -> list[str]:
     try:
-        found = (
-            [pattern] if _is_file(pattern) else sorted(f.path for f in FileSystems.match([pattern])[0].metadata_list)
-        )
-    except Exception as error:  # each filesystem has its own errors, and none quotes a row here
-        where = f"--source {pattern} cannot be listed"
-        words = one_line(error, 160)
-        ours = explain(error, where, ConfigurationError)
-        raise ours or ConfigurationError(f"{where}: {words}; check the path and the rights") from None
+        with explained(f"--source {pattern} cannot be listed", ConfigurationError):
+            found = [pattern] if _is_file(pattern) else _listed(pattern)
+    except ValueError as error:  # Beam's, of an address of no known filesystem
+        raise ConfigurationError(
+            f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
+        ) from None
     if not found:
         raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
     for file in found:
@@ -82,6 +80,10 @@ def _match(pattern: str) -> list[str]:
                 f"--source {file} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
             )
     return found
+
+
+def _listed(pattern: str) -> list[str]:
+    return sorted(file.path for file in FileSystems.match([pattern])[0].metadata_list)
 
 
 def _is_file(path: str) -> bool:
