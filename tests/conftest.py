@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import settings
 
-from beam_pcc.errors import SourceError, from_runner
+from beam_pcc.errors import SourceError
+from beam_pcc.errors.foreign import from_runner
 from beam_pcc.pipeline import coders
 from beam_pcc.pipeline.options import beam_options
 from beam_pcc.sources import synthetic

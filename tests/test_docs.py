@@ -57,11 +57,6 @@ def test_every_table_and_column_is_in_the_contracts(table: str) -> None:
         assert re.search(rf"\b{column}\b", CONTRACTS), column
 
 
-@pytest.mark.parametrize("reason", schemas.REASONS)
-def test_every_reason_code_is_in_the_contracts(reason: str) -> None:
-    assert f"| `{reason}` |" in CONTRACTS
-
-
 def messages() -> Iterator[tuple[str, str]]:
     """Of each error raised in beam_pcc: where, and the longest part of its words that does not vary."""
     for file in sorted((ROOT / "beam_pcc").rglob("*.py")):

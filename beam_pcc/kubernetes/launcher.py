@@ -19,6 +19,7 @@ from beam_pcc.errors import (
     RunError,
     one_line,
 )
+from beam_pcc.errors.foreign import logged
 from beam_pcc.kubernetes.cluster_api import AlreadyExistsError, Cluster
 from beam_pcc.kubernetes.deployment import Resource, Submission
 from beam_pcc.kubernetes.follow import Ended, follow, is_finished, job_state
@@ -102,10 +103,9 @@ def _tell_found(name: str, there: Resource, before: Submission) -> None:
 def _mark(planned: Planned) -> None:
     """Leave the run's staging folder, by which `_lost_run` knows it should its FlinkDeployment be deleted."""
     warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
-    try:
+    with logged(_log.debug, "the staging folder of %s", planned.submission.run_id):
+        # The job makes the folder too, and says what is wrong.
         StagingArea(warehouse.staging(planned.settings.publish.staging), planned.submission.run_id).begin()
-    except Exception as error:  # the job makes the folder too, and says what is wrong
-        _log.debug("the staging folder of %s: %s", planned.submission.run_id, error)
 
 
 def _lost_run(planned: Planned) -> Submission | None:
@@ -117,13 +117,11 @@ def _lost_run(planned: Planned) -> Submission | None:
     partition = planned.settings.partition
     if planned.job is None and planned.settings.publish.run_id is None:
         return None
-    try:
+    run_ids: set[str] = set()
+    with logged(_log.warning, "whether this launcher's run was there before cannot be seen"):
         warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
-        run_ids = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
-        run_ids |= staged_runs(warehouse.staging(planned.settings.publish.staging))
-    except Exception as error:
-        _log.warning("whether this launcher's run was there before cannot be seen: %s", one_line(error))
-        return None
+        published = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
+        run_ids = published | staged_runs(warehouse.staging(planned.settings.publish.staging))
     own = sorted(run_id for run_id in run_ids if planned.is_own(run_id))
     if not own:
         return None
@@ -192,10 +190,8 @@ def _record(warehouse: Warehouse, settings: RunConfig, submission: Submission, f
     if settings.publish.dry_run:
         return
     identity = Run(submission.run_id, submission.partition, submission.at)
-    try:
+    with logged(_log.warning, "the monitoring row of %s could not be written", submission.run_id):
         warehouse.record(monitoring_row(identity, "failed", error=str(failure)))
-    except Exception as error:
-        _log.warning("the monitoring row of %s could not be written: %s", submission.run_id, error)
 
 
 def _published(warehouse: Warehouse, submission: Submission) -> Outcome | None:
@@ -235,11 +231,9 @@ def prune(cluster: Cluster, keep: int) -> None:
 
     That it fails must not hide how a run ended.
     """
-    try:
+    with logged(_log.warning, "finished FlinkDeployments stay"):
         made = [(one, found) for one in cluster.deployments() if (found := Submission.of(one))]
         finished = sorted((found.at, found.name) for one, found in made if is_finished(one))
         for _, name in finished[: max(0, len(finished) - keep)]:
             cluster.delete(name)
             _log.info("%s: removed, %d finished ones stay", name, keep)
-    except Exception as error:
-        _log.warning("finished FlinkDeployments stay: %s", error)

@@ -24,7 +24,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pcc import errors
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.drift import shifts
 from beam_pcc.config.settings import Limits
 from beam_pcc.models.metadata import Baseline
@@ -247,7 +247,7 @@ class Publish(beam.DoFn):
         self._run = run
         self._area = area
         self._rules = rules
-        self._duplicates = Metrics.counter("pcc", f"rows_rejected_{schemas.DUPLICATE_CASE_ID}")
+        self._duplicates = Metrics.counter("pcc", f"rows_rejected_{faults.DUPLICATE_CASE_ID.code}")
 
     def setup(self) -> None:
         """As of `StageRows`: the DuckDB file, and what it puts aside, hold cases."""
@@ -262,7 +262,7 @@ class Publish(beam.DoFn):
             pa.default_memory_pool().release_unused()
             outcome = publish_run(self._warehouse, self._run, files, stats, self._rules)
             reasons = json.loads(outcome.monitoring["reject_reasons"])
-            self._duplicates.inc(reasons.get(schemas.DUPLICATE_CASE_ID, 0))
+            self._duplicates.inc(reasons.get(faults.DUPLICATE_CASE_ID.code, 0))
             self._area.finish(outcome.to_json().encode())
         yield outcome
 

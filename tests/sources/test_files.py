@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.sources import ReadCases, synthetic
@@ -173,7 +173,7 @@ def test_vectors_reach_validation_in_their_type(tmp_path: Path, read_all: ReadAl
 
     cases, rejected = validate(batch)
     np.testing.assert_array_equal(schemas.vectors_of(cases), np.array([VECTOR, -VECTOR], np.float32))
-    assert rejected.column("reason").to_pylist() == [schemas.MISSING_VECTOR]
+    assert rejected.column("reason").to_pylist() == [faults.MISSING_VECTOR.code]
 
 
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
@@ -188,6 +188,6 @@ def test_vectors_of_fixed_size_are_read_and_the_null_ones_are_left_to_validation
 
     cases, rejected = validate(batch)
     np.testing.assert_array_equal(schemas.vectors_of(cases), np.array([VECTOR, -VECTOR], np.float32))
-    assert rejected.column("reason").to_pylist() == [schemas.MISSING_VECTOR]
+    assert rejected.column("reason").to_pylist() == [faults.MISSING_VECTOR.code]
     assert rejected.column("case_id").to_pylist() == ["c1"]
     assert cases.column("timestamp").to_pylist() == [TIME, TIME]

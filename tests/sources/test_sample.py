@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.sources import ReadCases, synthetic
@@ -63,7 +63,7 @@ def test_a_known_share_of_the_rows_is_broken_in_each_way(read_all: ReadAll) -> N
         found.update(rejected.column("reason").to_pylist())
         ids.update(cases.column("case_id").to_pylist())
 
-    by_validation = set(synthetic.BROKEN_AT.values()) - {schemas.DUPLICATE_CASE_ID}
+    by_validation = set(synthetic.BROKEN_AT.values()) - {faults.DUPLICATE_CASE_ID.code}
     assert found == dict.fromkeys(by_validation, 10)
     assert Counter(ids.values())[2] == 10  # the duplicates: one more row for each of ten ids
 

@@ -16,7 +16,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery
 
 from beam_pcc.cli import main as cli
-from beam_pcc.gcp import client as gcp
+from beam_pcc.errors import retrying
+from beam_pcc.errors.retrying import Pauses
 from beam_pcc.publishing import publish
 from tests.emulators import faults
 from tests.emulators.faults import ABORTED, ReadProxy, RestProxy
@@ -34,8 +35,8 @@ PUBLISH = "BEGIN TRANSACTION"  # in the body of the publishing query's insert
 @pytest.fixture
 def proxy(cloud: Cloud, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[RestProxy]:
     """What the runs of this test talk to; the test's own client goes straight to the emulator."""
-    # Google's pauses before it tries again are of up to a minute; here they are as good when short.
-    monkeypatch.setattr(gcp, "DEFAULT_RETRY", gcp.DEFAULT_RETRY.with_delay(initial=0.05, maximum=0.2))
+    # The pauses before a call is made again are of up to ten seconds; here they are as good when short.
+    monkeypatch.setattr(retrying, "PAUSES", Pauses(0.05, 0.2))
     with RestProxy(emulators.rest) as started:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", started.address)
         yield started

@@ -21,6 +21,7 @@ from google.cloud import bigquery
 from beam_pcc.cases import schemas
 from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.errors.foreign import logged
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
 from beam_pcc.publishing.warehouse.base import (
@@ -159,10 +160,8 @@ class BigQueryWarehouse:
             self._load(run, kind, staged[kind], tables.fields(schema), uris)
         yield _BigQueryStagedRun(self, run, staged)
         for table in staged.values():
-            try:
+            with logged(_log.warning, "staging table %s stays until it expires", table):
                 self._client.delete_table(str(table), not_found_ok=True, retry=self._retry)
-            except Exception as error:  # it expires anyway
-                _log.warning("staging table %s stays until it expires: %s", table, one_line(error, 120))
 
     def _load(
         self, run: Run, kind: StagedKind, target: TableId, fields: list[bigquery.SchemaField], uris: list[str]
