@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.errors import ConfigurationError, missing_extra, one_line
 
 # Domain-scoped projects hold a colon and a dot: example.com:project.
 _PROJECT = r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{1,61}"
@@ -25,9 +25,7 @@ def gcp_extra(flag: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigurationError(
-            f"{flag} needs Google's clients ({one_line(error, 80)}): pip install 'beam-pcc[gcp]'"
-        ) from None
+        raise missing_extra("gcp", flag, error) from None
 
 
 class DatasetId(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from beam_pcc.errors import ConfigurationError, LostSightError, PccError, one_line
+from beam_pcc.errors import ConfigurationError, LostSightError, PccError, missing_extra, one_line
 from beam_pcc.kubernetes.deployment import Resource
 from beam_pcc.terminal import logger
 
@@ -52,8 +52,8 @@ class Cluster:
     def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
         try:
             import kubernetes
-        except ImportError:
-            raise ConfigurationError("submit needs the Kubernetes client: pip install 'beam-pcc[kubernetes]'") from None
+        except ImportError as error:
+            raise missing_extra("kubernetes", "submit", error) from None
         configuration = kubernetes.client.Configuration()
         try:
             self.inside = context is None and _NAMESPACE_FILE.exists()
