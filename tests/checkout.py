@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,18 @@ def _load() -> ModuleType:
 install = _load()  # requirements/install.py, which is in no package
 
 
+def copy(checkout: Path, *names: str) -> None:
+    """Copy what a newcomer's run needs, and these files and folders besides."""
+    files = ("run_local.sh", "README.md", "LICENSE", "pyproject.toml", "setup.py", "requirements", "beam_pcc", "data")
+    for name in (*files, *names):
+        source, to = ROOT / name, checkout / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, to)
+
+
 def bare_environment(checkout: Path) -> Path:
     """An environment with all packages, and nothing on record: requirements/venv.sh installs into it."""
     environment = checkout / ".venv"
@@ -37,7 +50,10 @@ def environment(checkout: Path, *lists: str) -> Path:
     """An environment in which requirements/venv.sh finds these lists, and the checkout's own package, installed."""
     made = bare_environment(checkout)
     (packages,) = made.glob("lib/python3*/site-packages")
-    (packages / "checkout.pth").write_text(str(checkout))
+    # As an editable installation does: the package is found, whatever else is at the top of the checkout is not.
+    (made / "package").mkdir()
+    (made / "package/beam_pcc").symlink_to(checkout / "beam_pcc", target_is_directory=True)
+    (packages / "checkout.pth").write_text(str(made / "package"))
     program = made / "bin/beam-pcc"
     program.write_text(f"#!{made}/bin/python\nimport sys\nfrom beam_pcc.cli.main import entry\nsys.exit(entry())\n")
     program.chmod(0o755)

@@ -2,35 +2,22 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import bare_environment, environment
+from tests.checkout import bare_environment, copy, environment
 from tests.encoders import environment as encoders
-
-ROOT = Path(__file__).parent.parent.parent
 
 pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    copy_to(tmp_path)
+    copy(tmp_path)
     environment(tmp_path, "run", "text")
     return tmp_path
-
-
-def copy_to(tmp_path: Path) -> None:
-    files = ("run_local.sh", "README.md", "LICENSE", "pyproject.toml", "setup.py")
-    for name in (*files, "requirements", "beam_pcc", "data"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, tmp_path / name)
 
 
 def run_local(checkout: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
@@ -88,7 +75,7 @@ def said_right(checkout: Path) -> tuple[int, int]:
 
 def test_the_first_installation_says_one_line_and_no_warnings(tmp_path: Path) -> None:
     """The packages are there already, by a path to those of this environment: nothing is downloaded."""
-    copy_to(tmp_path)
+    copy(tmp_path)
     bare_environment(tmp_path)
 
     ended = subprocess.run(
