@@ -82,6 +82,17 @@ def error_of(read_all: ReadAll) -> Callable[[Path], str]:
     return run
 
 
+_PARTS = {"launcher", "browser", "attempt"}  # a server, a browser, a process that is made to suffer
+
+
+@pytest.hookimpl(tryfirst=True)  # -m and pytest-xdist read the marks in this hook too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that starts such a part is left to `make test`."""
+    for item in items:
+        if _PARTS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.end_to_end)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to go on without groups: each worker would start emulators, clusters and containers of its own."""
     if getattr(session.config.option, "loadgroup", False):

@@ -21,6 +21,8 @@ from beam_pcc.models.metadata import SCORE_BINS, ModelMetadata
 from beam_pcc.models.registry import Registry
 from beam_pcc.training.train import metrics_line, read_labelled, train
 
+pytestmark = pytest.mark.end_to_end  # it trains and starts processes
+
 CLASSES = ("NOT_PC", "PC/access", "PC/deletion", "PC/opt_out")
 Write = Callable[..., str]
 FILES = {"model.joblib", "metadata.json", "model_card.md", "scores.svg", "calibration.svg", "precision_recall.svg"}

@@ -15,6 +15,8 @@ from beam_pcc.training.train import train
 from tests.encoders import toy
 from tests.messages import SECRET, write_labelled
 
+pytestmark = pytest.mark.end_to_end  # it trains and starts processes
+
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:

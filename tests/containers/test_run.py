@@ -68,9 +68,9 @@ def test_the_pool_of_workers_is_reached_from_its_own_pod_only(day: Day) -> None:
     planned = day.plan("dev")
     with day.deployed(planned.resource) as run:
         run.start()
-        run.wait_for("RUNNING")
+        wait_until(lambda: python_workers(run), 180, "a Python worker", run.pods)  # by then all servers for them are up
         (task_manager,) = run.task_managers
-        listening = wait_until(lambda: {at for at in task_manager.host.listening() if at[1] == 50000}, 60, "the pool")
+        listening = {at for at in task_manager.host.listening() if at[1] == 50000}
         others = {at for at in task_manager.host.listening() if at[0] != "127.0.0.1"}
         declared = declared_ports(planned.resource)
     assert listening == {("127.0.0.1", 50000)}

@@ -404,7 +404,7 @@ def test_an_error_that_quotes_rows_does_not_get_out(ended: dict[str, Place], nam
 
 def test_a_worker_that_dies_says_nothing_of_rows(place: Place) -> None:
     file = parquet(place.source / "cases.parquet")
-    died = "import beam_pcc.pipeline.transforms, os\nbeam_pcc.steps.postprocess = lambda *a, **n: os._exit(9)"
+    died = "import beam_pcc.pipeline.transforms as steps, os\nsteps.postprocess = lambda *a, **n: os._exit(9)"
     assert place.run(file, "--debug", patch=died) == 9
     assert_nothing_leaked(place)
 

@@ -14,6 +14,8 @@ from beam_pcc.models import artifact
 from beam_pcc.models.registry import Registry
 from tests.models import hostile, hostile_structures
 
+pytestmark = pytest.mark.end_to_end  # it trains and starts processes
+
 VERSION = "v20261121_020000"
 FILES: dict[str, Callable[[Path], bytes]] = {
     "os_system": hostile.os_system,

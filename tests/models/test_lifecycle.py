@@ -16,6 +16,8 @@ from beam_pcc.sources import synthetic
 from beam_pcc.training.train import train
 from tests.inputs import DAY
 
+pytestmark = pytest.mark.end_to_end  # it trains and starts processes
+
 FIRST, SECOND, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
 
 
