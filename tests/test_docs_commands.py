@@ -88,6 +88,8 @@ def check_script(program: str, words: list[str]) -> None:
     elif program == "requirements/venv.sh":
         assert words
         assert set(words) <= set(install.LISTS)
+    elif program == "requirements/lock.sh":
+        assert not words
     elif program == "requirements/weights.sh":
         assert len(words) in (1, 2)
     else:
@@ -185,3 +187,10 @@ def test_wrong_command_is_found(command: str, capsys: pytest.CaptureFixture[str]
     (words,) = documented.statements(command)
     with pytest.raises((AssertionError, SystemExit, PccError, StopIteration)):
         check(words)
+
+
+def test_files_that_the_contributing_page_names_exist() -> None:
+    named = re.findall(r"`((?:beam_pcc|tests|requirements|docs)/[\w./-]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).exists()] == []

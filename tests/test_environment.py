@@ -169,6 +169,7 @@ def test_wrong_list_is_exit_code_2(checkout: Checkout, lists: tuple[str, ...]) -
     assert checkout.errors.startswith("usage: requirements/venv.sh LIST...")
 
 
+@pytest.mark.end_to_end
 def test_venv_script_installs_with_the_environments_own_pip(tmp_path: Path) -> None:
     """The script itself, on an environment whose pip is a stand-in."""
     (tmp_path / "requirements").mkdir()

@@ -108,6 +108,7 @@ def test_every_extra_has_a_lock_list() -> None:
 
 # What may be installed by name, because it is on the index and not ours.
 REGISTERED = {"atheris"}
+SHOWN_AS_WRONG = ("test_packaging.py", "test_docs_commands.py")
 FOLDERS = ("beam_pcc", "docs", "docker", "flink", "requirements", "tests", "benchmarks", "k8s", ".github", ".ci")
 TEXTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "Dockerfile", "docker-compose.yml")),
@@ -116,7 +117,7 @@ TEXTS = [
         for folder in FOLDERS
         for file in sorted((ROOT / folder).rglob("*"))
         if file.suffix in (".md", ".py", ".sh", ".yml", ".yaml", "") and file.is_file()
-        if "corpus" not in file.parts and file != Path(__file__)
+        if "corpus" not in file.parts and file.name not in SHOWN_AS_WRONG
     ),
     *ROOT.glob("*.sh"),
     *ROOT.glob("*.ps1"),
