@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from beam_pcc.errors import ConfigurationError
 from tests.checkout import ROOT, bare_environment
 
 if sys.version_info >= (3, 11):
@@ -25,6 +26,11 @@ else:
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Imported by the reference encoder only, which runs in an environment of its own.
 OF_THE_REFERENCE = {"sentence-transformers", "torch"}
+ELSEWHERE = {
+    "atheris",  # for who fuzzes; docs/security.md says how
+    "jsonschema",  # comes with kubernetes-validate, whose schemas are checked with it
+    "pandas",  # a comparison of the benchmarks goes without if it is missing
+}
 NOT_IMPORTED = {
     "pyopenssl": "model-signing imports it, and does not declare it",
     "skops": "writes the model files in its format; the package reads them without it",
@@ -92,6 +98,22 @@ def test_declared_package_is_imported() -> None:
     assert declared - set(IMPORTED) == set(NOT_IMPORTED)
 
 
+def test_package_that_the_tests_import_is_declared() -> None:
+    """In pyproject.toml, or in the list of an environment that the tests make."""
+    listed = [*(ROOT / "tests").glob("*/requirements.in"), ROOT / "tests/encoders/reference.in"]
+    own = {file.stem for file in (ROOT / "benchmarks").glob("*.py")}
+    declared = BASE.union(*EXTRAS.values(), *(names(file.read_text().splitlines()) for file in listed), ELSEWHERE)
+    undeclared = {
+        f"{file.relative_to(ROOT)}: {module}"
+        for folder in ("tests", "benchmarks", "docker")
+        for file in (ROOT / folder).rglob("*.py")
+        for module in imported(file)
+        if distribution(module) not in declared and module.split(".")[0] not in own
+    }
+
+    assert undeclared == set()
+
+
 def test_reference_encoder_has_requirements_of_its_own() -> None:
     listed = (ROOT / "tests/encoders/reference.in").read_text().splitlines()
 
@@ -132,7 +154,8 @@ WITH_VALUE = re.compile(
 
 def installed(text: str) -> Iterator[str]:
     """The first thing that each `pip install` of a text names, its options left out."""
-    for command in re.findall(r"pip3? install ((?:\\\n|[^`\n#&|;>])*)", text):
+    for part in re.split(r"pip3? install ", text)[1:]:
+        command = re.match(r"(?:\\\n|[^`\n#&|;>])*", part)[0]  # type: ignore[index] # it matches everything
         words = iter(command.replace("\\\n", " ").split())
         for word in words:
             if WITH_VALUE.fullmatch(word):
@@ -159,6 +182,7 @@ def test_no_command_installs_an_unregistered_name() -> None:
         ("pip install 'beam-pcc[gcp]'", False),
         ("pip install --quiet beam_pcc", False),
         ("python -m pip install -r x.txt beam-pcc", False),
+        ("pip install '.[gcp]', or pip install 'beam-pcc[gcp]'", False),
         ("pip install '.[gcp]'", True),
         ("pip install 'FILE.whl[gcp]' with the wheel", True),
         ("pip install dist/beam_pcc-0.1.0-py3-none-any.whl", True),
@@ -167,6 +191,29 @@ def test_no_command_installs_an_unregistered_name() -> None:
 )
 def test_unregistered_name_in_a_command_is_found(command: str, allowed: bool) -> None:
     assert all(map(may_be_installed, installed(command))) is allowed
+
+
+def test_error_of_a_missing_package_says_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from beam_pcc.kubernetes.cluster_api import Cluster
+
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(ConfigurationError) as raised:
+        Cluster()
+
+    text = str(raised.value)
+    assert text.startswith("submit needs the extra kubernetes, which is not installed (")
+    assert list(installed(text)) == [".[kubernetes]", "FILE.whl[kubernetes]"]
+
+
+def test_error_of_a_missing_package_names_an_extra() -> None:
+    named = {
+        word
+        for file in (ROOT / "beam_pcc").rglob("*.py")
+        for word in re.findall(r'\b(?:missing_)?extra\(\s*"(\w+)"', file.read_text())
+    }
+
+    assert named == {"gcp", "kubernetes", "export", "text", "signing"}
+    assert named <= set(EXTRAS)
 
 
 def test_licence_is_the_whole_of_apache_2() -> None:
