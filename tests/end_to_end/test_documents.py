@@ -69,7 +69,7 @@ def test_bigquery_is_tried_without_google_by_hand(tmp_path: Path, registry: Path
     (tmp_path / "local/emulators").mkdir(parents=True)
     (tmp_path / "local/emulators/venv").symlink_to(emulators.python().parent.parent, target_is_directory=True)
     shutil.copytree(registry, tmp_path / "local/models")
-    start = block("docs/bigquery.md", "tests.emulators.running").splitlines()[-1]
+    start = block("docs/bigquery.md", "local/emulators/data").splitlines()[-1]
     tried = without(block("docs/bigquery.md", "bq://pcc-test.pcc"), "./run_local.sh", "docker compose")
     queries = [
         part.replace("bq://my-project.pcc", "bq://pcc-test.pcc")
@@ -77,7 +77,7 @@ def test_bigquery_is_tried_without_google_by_hand(tmp_path: Path, registry: Path
         for part in re.findall(r'(beam-pcc tables query --warehouse bq://my-project.pcc "[^"]*")', document.read_text())
     ]
     with in_another_shell(tmp_path, start, lines=6) as exports:
-        assert all(line.startswith("export ") for line in exports.splitlines())
+        assert exports.count("export ") == 6
         seeded = shell(tmp_path, f"{exports}\n.venv/bin/python docker/emulators/seed.py")
         printed = shell(tmp_path, f"{exports}\n{tried}")
         found = [shell(tmp_path, f"{exports}\n{query}") for query in queries]
