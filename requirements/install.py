@@ -95,19 +95,19 @@ def install(lists: Iterable[str], record: Record) -> None:
     """Install what of the lists is not in the record, then the project itself if it changed."""
     folder = ROOT / "requirements"
     locked = {name: pins((folder / f"{name}.txt").read_text()) for name in ("pip", *dict.fromkeys(lists))}
-    outdated = [name for name in locked if missing(locked[name], record.pins)]
-    packages = {pin.name for name in outdated if name != "pip" for pin in locked[name]}
+    lacking = {name: missing(wanted, record.pins) for name, wanted in locked.items()}
+    packages = {pin.name for name, lacked in lacking.items() if name != "pip" for pin in lacked}
     if packages:
         sys.stderr.write(f"installing {len(packages)} locked packages (about a minute the first time)\n")
         sys.stderr.flush()
     # pip comes first: an older one takes a locked package with an extra for one without a version.
-    for name in outdated:
-        if not missing(locked[name], record.pins):
-            continue  # came with the list before it
-        record.pins = without_other_versions(record.pins, locked[name])
+    for name, wanted in locked.items():
+        if not missing(wanted, record.pins):  # installed, or came with the list before it
+            continue
+        record.pins = without_other_versions(record.pins, wanted)
         record.write()  # before pip begins: it may fail half way
         pip_install("--require-hashes", "--requirement", f"requirements/{name}.txt")
-        record.pins |= locked[name]
+        record.pins |= wanted
         record.write()
     digest = project_digest()
     if record.project != digest:
