@@ -54,7 +54,7 @@ RUN python -m venv /opt/venv && \
         --requirement requirements/pip.txt && \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes \
         --requirement requirements/image.txt
-COPY pyproject.toml setup.py README.md ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY beam_pcc beam_pcc
 RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . && \
     /opt/venv/bin/python -m compileall -q /opt/venv/lib

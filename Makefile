@@ -60,6 +60,6 @@ lock: ## raise the locked versions (needs uv)
 clean:
 	rm -rf $(VENV) .emulators .linters .encoders build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(STAMP): requirements/dev.txt pyproject.toml setup.py requirements/venv.sh
+$(STAMP): requirements/dev.txt pyproject.toml setup.py requirements/venv.sh requirements/install.py
 	PYTHON=$(PYTHON) requirements/venv.sh dev
 	@touch $@

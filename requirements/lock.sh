@@ -17,8 +17,14 @@ lock pyproject.toml requirements/build.in --extra text --extra export --constrai
 # score from text.
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra signing \
     --constraints requirements/text.txt --output-file requirements/image.txt
+# Of these the list of one extra each, for an installation that needs no other.
+for extra in kubernetes signing; do
+    lock pyproject.toml requirements/build.in --extra "$extra" --constraints requirements/image.txt \
+        --output-file "requirements/$extra.txt"
+done
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra export --extra openvino --extra signing \
     --extra dev --constraints requirements/image.txt --output-file requirements/dev.txt
+lock pyproject.toml requirements/build.in --extra openvino --constraints requirements/dev.txt --output-file requirements/openvino.txt
 rm requirements/build.in
 # What installs the lists: the pip that comes with an older Python takes a locked package with an extra for one without a version.
 echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \

@@ -11,6 +11,7 @@ import pytest
 from beam_pcc.cases import schemas
 from beam_pcc.cli import main as cli
 from beam_pcc.config import settings
+from tests.documented import DOCUMENTS
 
 ROOT = Path(__file__).parent.parent
 CONTRACTS = (ROOT / "docs/contracts.md").read_text()
@@ -99,10 +100,18 @@ def test_every_line_in_troubleshooting_is_one_that_the_code_can_say() -> None:
     assert len(list(quoted())) > 100
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/README.md"]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+def anchors(document: Path) -> set[str]:
+    """What its headings may be linked by: GitHub drops punctuation and joins words with hyphens."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", document.read_text()):
+        file = document.parent / target if target else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
 
 
 def test_the_readme_shows_the_summary_as_it_is() -> None:

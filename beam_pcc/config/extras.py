@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from beam_pcc.errors import ConfigurationError
+from beam_pcc.errors import missing_extra
 
 
 @contextlib.contextmanager
@@ -14,6 +14,4 @@ def extra(name: str, who: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigurationError(
-            f"{who} needs a package that is not installed ({error.name}): pip install 'beam-pcc[{name}]'"
-        ) from None
+        raise missing_extra(name, who, error) from None

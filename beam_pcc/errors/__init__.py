@@ -76,3 +76,11 @@ def error_line(message: object) -> str:
 def _cut(text: str, limit: int) -> str:
     kept = limit - 3
     return text if len(text) <= limit else f"{text[: kept - kept // 4].rstrip()} … {text[-(kept // 4) :].lstrip()}"
+
+
+def missing_extra(extra: str, who: str, error: ImportError) -> ConfigurationError:
+    """The error of an optional package (an extra of pyproject.toml) that is not installed. `who` needs it."""
+    return ConfigurationError(
+        f"{who} needs the extra {extra}, which is not installed ({one_line(error, 80)}): "
+        f"run pip install '.[{extra}]' in a checkout, or pip install 'FILE.whl[{extra}]' with the wheel"
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.errors import ConfigurationError, missing_extra, one_line
 
 RETRY_TIMEOUT = 300.0  # seconds to ask again for, where nobody says otherwise
 # Domain-scoped projects hold a colon and a dot: example.com:project.
@@ -26,9 +26,7 @@ def gcp_extra(flag: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigurationError(
-            f"{flag} needs Google's clients ({one_line(error, 80)}): pip install 'beam-pcc[gcp]'"
-        ) from None
+        raise missing_extra("gcp", flag, error) from None
 
 
 def _parts(pattern: re.Pattern[str], text: str, otherwise: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-from beam_pcc.errors import ConfigurationError, LostSightError, PccError, one_line
+from beam_pcc.errors import ConfigurationError, LostSightError, PccError, missing_extra, one_line
 from beam_pcc.errors.foreign import explain, is_transient
 from beam_pcc.errors.retrying import retry
 from beam_pcc.kubernetes.deployment import Resource
@@ -54,8 +54,8 @@ class Cluster:
     def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
         try:
             import kubernetes
-        except ImportError:
-            raise ConfigurationError("submit needs the Kubernetes client: pip install 'beam-pcc[kubernetes]'") from None
+        except ImportError as error:
+            raise missing_extra("kubernetes", "submit", error) from None
         configuration = kubernetes.client.Configuration()
         try:
             self.inside = context is None and _NAMESPACE_FILE.exists()

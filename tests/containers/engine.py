@@ -216,6 +216,7 @@ def _context() -> Iterator[Path]:
         "pyproject.toml",
         "setup.py",
         "README.md",
+        "LICENSE",
         "tests/emulators",
     ):
         path = ROOT / name

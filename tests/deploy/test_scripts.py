@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import checkout
 from tests.deploy.fakes import Deployment
 from tests.inputs import loaded_by_help
 from tests.manifests import tools
@@ -25,18 +26,10 @@ def scripted(deployment: Deployment) -> Deployment:
     """With the script and an environment in place."""
     folder = deployment.folder
     (folder / "requirements").mkdir()
-    for name in (SCRIPT, "requirements/venv.sh", "requirements/deploy.txt", "pyproject.toml"):
+    lists = [f"requirements/{name}" for name in ("venv.sh", "install.py", "deploy.txt", "pip.txt")]
+    for name in (SCRIPT, *lists, "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
-    environment = folder / ".venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    (packages,) = environment.glob("lib/python3*/site-packages")
-    (packages / "packages.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    program = environment / "bin/beam-pcc"
-    program.write_text(
-        f"#!{environment}/bin/python\nimport sys\nfrom beam_pcc.cli.main import entry\nsys.exit(entry())\n"
-    )
-    program.chmod(0o755)
-    (environment / ".installed-run").touch()
+    checkout.environment(folder, "deploy")
     return deployment
 
 
@@ -116,11 +109,11 @@ def test_script_keeps_words_whole(scripted: Deployment) -> None:
 def test_script_makes_its_environment(scripted: Deployment) -> None:
     """The packages are there already, by a path to those of this environment: nothing is downloaded."""
     folder = scripted.folder
-    (folder / ".venv/.installed-run").unlink()
+    (folder / ".venv/installed.json").unlink()
     (folder / ".venv/bin/beam-pcc").unlink()
     (folder / "beam_pcc").unlink()
     shutil.copytree(ROOT / "beam_pcc", folder / "beam_pcc", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "README.md", "requirements/pip.txt"):
+    for name in ("setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     first = scripted.call("status", "--dry-run", program=(f"./{SCRIPT}",))
     again = scripted.call("status", "--dry-run", program=(f"./{SCRIPT}",))
@@ -137,7 +130,7 @@ def test_list_is_locked_and_part_of_every_other() -> None:
 
     deploy = locked("deploy")
     assert set(deploy) == {"pyyaml", "setuptools"}
-    for name in ("run", "gcp", "text", "dev"):
+    for name in ("run", "gcp", "text", "kubernetes", "signing", "dev"):
         assert deploy.items() <= locked(name).items(), name
     text = (ROOT / "requirements/deploy.txt").read_text()
     assert text.count("--hash=sha256:") > 2
@@ -184,9 +177,9 @@ def test_powershell_script_does_what_the_other_does() -> None:
     assert "exit $LASTEXITCODE" in powershell.splitlines()[-1]
     assert "BEAM_PCC_CALLED_AS=./deploy-to-eks.sh" in bash
     assert "$env:BEAM_PCC_CALLED_AS = './deploy-to-eks.ps1'" in powershell
-    for flag in re.findall(
-        r"--(?:require-hashes|no-deps|no-build-isolation|editable)", (ROOT / "requirements/venv.sh").read_text()
-    ):
-        assert flag in powershell
+    assert "requirements/install.py deploy" in powershell.replace(
+        '"$top/requirements/install.py"', "requirements/install.py"
+    )
+    assert '.venv/bin/python requirements/install.py "$@"' in (ROOT / "requirements/venv.sh").read_text()
     for word in ("kubectl", "helm", "docker", "aws"):
         assert f"{word} " not in bash + powershell  # no logic of its own

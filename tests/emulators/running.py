@@ -169,7 +169,9 @@ def _credentials(path: Path, token_uri: str) -> Path:
     return path
 
 
-if __name__ == "__main__":  # by hand: running.py EMULATORS_PYTHON FOLDER, then paste what it prints into a shell
+if (
+    __name__ == "__main__"
+):  # by hand: python -m tests.emulators.running EMULATORS_PYTHON FOLDER, then paste what it prints into a shell
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as Ctrl-C: the emulators end too
     with running(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute()) as emulators:
         for name, value in emulators.environment.items():

@@ -2,41 +2,28 @@
 
 import os
 import re
-import shutil
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-from tests.encoders import environment
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.checkout import bare_environment, copy, environment
+from tests.encoders import environment as encoders
 
 pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    copy_to(tmp_path)
-    (tmp_path / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
+    copy(tmp_path)
+    environment(tmp_path, "run", "text")
     return tmp_path
 
 
-def copy_to(tmp_path: Path) -> None:
-    for name in ("run_local.sh", "README.md", "pyproject.toml", "setup.py", "requirements", "beam_pcc", "data"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, tmp_path / name)
-
-
 def run_local(checkout: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
-    environment = {k: v for k, v in os.environ.items() if k not in ("PARTITION_DATE", "DRY_RUN")}
+    variables = {k: v for k, v in os.environ.items() if k not in ("PARTITION_DATE", "DRY_RUN")}
     return subprocess.run(
-        [checkout / "run_local.sh", *flags], capture_output=True, text=True, timeout=400, env=environment, check=False
+        [checkout / "run_local.sh", *flags], capture_output=True, text=True, timeout=400, env=variables, check=False
     )
 
 
@@ -57,9 +44,9 @@ def test_the_newcomers_run_trains_scores_publishes_and_can_be_run_again(checkout
 
 @pytest.mark.xdist_group("encoders")
 def test_the_newcomers_run_of_text_trains_on_the_messages_and_scores_others(checkout: Path) -> None:
-    environment.require()
+    encoders.require()
     (checkout / "local").mkdir()
-    (checkout / "local/minilm").symlink_to(environment.CACHE / "minilm", target_is_directory=True)  # fetched already
+    (checkout / "local/minilm").symlink_to(encoders.CACHE / "minilm", target_is_directory=True)  # fetched already
     ended = run_local(checkout, "--text", "--partition", "20261120")
 
     assert ended.returncode == 0, ended.stderr
@@ -88,10 +75,8 @@ def said_right(checkout: Path) -> tuple[int, int]:
 
 def test_the_first_installation_says_one_line_and_no_warnings(tmp_path: Path) -> None:
     """The packages are there already, by a path to those of this environment: nothing is downloaded."""
-    copy_to(tmp_path)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
-    (packages,) = (tmp_path / ".venv").glob("lib/python3*/site-packages")
-    (packages / "packages.pth").write_text(sysconfig.get_path("purelib"))
+    copy(tmp_path)
+    bare_environment(tmp_path)
 
     ended = subprocess.run(
         [tmp_path / "requirements/venv.sh", "run"], capture_output=True, text=True, timeout=120, check=False

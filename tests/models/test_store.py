@@ -38,7 +38,7 @@ def test_a_bucket_without_googles_clients_says_what_to_install(monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "beam_pcc.storage.bucket", raising=False)
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.delattr("google.cloud.storage", raising=False)
-    with pytest.raises(ConfigurationError, match=r"^--models needs Google's clients .*pip install 'beam-pcc\[gcp\]'$"):
+    with pytest.raises(ConfigurationError, match=r"^--models needs the extra gcp, .*pip install '\.\[gcp\]'"):
         open_store("gs://bucket/models")
 
 
