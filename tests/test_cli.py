@@ -11,7 +11,9 @@ from tests.inputs import loaded_by_help
 
 
 def test_help_imports_nothing_heavy() -> None:
-    said, loaded = loaded_by_help("run", "apache_beam", "sklearn", "duckdb", "skops")
+    said, loaded = loaded_by_help(
+        "run", "apache_beam", "sklearn", "scipy", "duckdb", "skops", "jinja2", "prometheus_client"
+    )
 
     assert "--partition" in said
     assert loaded == []
