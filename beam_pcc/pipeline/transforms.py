@@ -64,9 +64,8 @@ class ValidateCases(beam.PTransform):
         if self._featurizer is None:
             return checked
         made = found.texts | Featurize(self._featurizer)
-        return Split(
-            *((one, other) | beam.Flatten(name) for name, one, other in zip(Split._fields, checked, made, strict=True))
-        )
+        both = zip(Split._fields, checked, made, strict=True)
+        return Split(*((one, other) | f"All {name}" >> beam.Flatten() for name, one, other in both))
 
 
 class Featurize(beam.PTransform):
