@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.dev
 
-.PHONY: help test check format lint types unit end-to-end emulators linters encoders flink-install image bench lock clean
+.PHONY: help test check format lint types unit end-to-end emulators linters encoders flink-install image bench reference lock clean
 
 help: ## these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ types: $(STAMP)
 
 bench: $(STAMP) ## the figures of benchmarks/README.md, about 15 minutes
 	$(BIN)/python benchmarks/run.py
+
+reference: $(STAMP) ## write the settings of a run into docs/contracts.md
+	$(BIN)/python -m beam_pcc.config.reference docs/contracts.md
 
 lock: ## raise the locked versions (needs uv)
 	requirements/lock.sh

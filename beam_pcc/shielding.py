@@ -6,12 +6,14 @@ A runner logs what a step raises, with its words, and Flink keeps it: so foreign
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from beam_pcc.errors import PccError, RunError, foreign_words
+from beam_pcc.errors import PccError, RunError
+from beam_pcc.errors.foreign import foreign_words
 
 _METHODS = ("setup", "start_bundle", "process", "finish_bundle", "teardown")
 T = TypeVar("T", bound=Callable[..., Any])
@@ -31,12 +33,8 @@ def shielded(step: T) -> T:
 def _wrapped(function: Callable[..., Any], step: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
-        try:
+        with _without_content(step):
             result = function(*arguments, **named)
-        except PccError:
-            raise
-        except Exception as error:
-            raise _without_content(error, step) from None
         return _each(result, step) if isinstance(result, types.GeneratorType) else result
 
     call.is_shielded = True  # type: ignore[attr-defined]
@@ -44,13 +42,17 @@ def _wrapped(function: Callable[..., Any], step: str) -> Callable[..., Any]:
 
 
 def _each(results: Iterator[Any], step: str) -> Iterator[Any]:
-    try:
+    with _without_content(step):
         yield from results
+
+
+@contextlib.contextmanager
+def _without_content(step: str) -> Iterator[None]:
+    try:
+        yield
     except PccError:
         raise
     except Exception as error:
-        raise _without_content(error, step) from None
-
-
-def _without_content(error: Exception, step: str) -> RunError:
-    return RunError(f"the step {step} failed ({foreign_words(error)}); run again, and if it fails again, report it")
+        raise RunError(
+            f"the step {step} failed ({foreign_words(error)}); run again, and if it fails again, report it"
+        ) from None

@@ -1,6 +1,6 @@
 """Texts per second of each encoder against sentence-transformers' default call: same texts, same threads, in turns.
 
-usage: encoders.py [--texts N] [--repeat N] [--threads N] [--output benchmarks/README.md]
+usage: encoders.py [--texts N] [--repeat N] [--threads N] [--output benchmarks]
 
 Needs `make encoders`. The reference runs in its own environment; each side is a process of its own that has loaded its
 model and computed once before it is measured, and waits while another one computes.
@@ -11,15 +11,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import results
+from results import Figure
 
 ROOT = Path(__file__).parent.parent
 BARS = {"onnx": 2.5, "openvino": 3.5}
+LIBRARIES = ("onnxruntime", "openvino", "tokenizers", "numpy")
 
 
 def texts(number: int) -> list[str]:
@@ -89,7 +94,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=500)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, help="as in run.py")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--encoder", help=argparse.SUPPRESS)
     flags = parser.parse_args()
@@ -110,44 +115,39 @@ def main() -> None:
             seconds[name].append(once(process))
     for process in running.values():
         process.kill()
-    lines = table(seconds, flags, precision(), load, given)
-    print("\n".join(lines))
-    if flags.output:
-        text = flags.output.read_text(encoding="utf-8")
-        block = "<!-- encoders: begin -->\n" + "\n".join(lines) + "\n<!-- encoders: end -->"
-        pattern = r"<!-- encoders: begin -->.*?<!-- encoders: end -->"
-        flags.output.write_text(re.sub(pattern, lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
+    measured = results.conditions(
+        flags.repeat,
+        load,
+        LIBRARIES,
+        threads=flags.threads,
+        texts=len(given),
+        mean_characters=round(sum(map(len, given)) / len(given)),
+    )
+    with tempfile.TemporaryDirectory() as aside:
+        output = flags.output or Path(aside)
+        output.mkdir(parents=True, exist_ok=True)
+        results.write(output, "encoders", list(figures(seconds, len(given), precision())), measured)
+        print(f"\n{results.table(output)}")
+    if flags.output and (flags.output / "README.md").exists():
+        results.update(flags.output / "README.md")
 
 
-def table(
-    seconds: dict[str, list[float]], flags: argparse.Namespace, precision: str, load: float, given: list[str]
-) -> list[str]:
-    lines = [
-        "| encoder | texts/s (median) | ratio to the reference: min, median, max | bar | met |",
-        "|---|---|---|---|---|",
-    ]
-    names = {"reference": "sentence-transformers, default call", "openvino": f"openvino ({precision})"}
-    for name, took in seconds.items():
-        rate = flags.texts / statistics.median(took)
-        if name == "reference":
-            lines.append(f"| {names[name]} | {rate:.0f} | 1 | - | - |")
-            continue
-        ratios = sorted(peer / own for peer, own in zip(seconds["reference"], took, strict=True))
-        middle = statistics.median(ratios)
-        bar = BARS[name] if name != "openvino" or precision == "bf16" else None
-        met = "-" if bar is None else "yes" if middle >= bar else "**no**"
-        spread = f"{ratios[0]:.2f}, {middle:.2f}, {ratios[-1]:.2f}"
-        lines.append(f"| {names.get(name, name)} | {rate:.0f} | {spread} | {f'>= {bar:g}' if bar else '-'} | {met} |")
-    mean = sum(map(len, given)) / len(given)
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
-    lines += [
-        "",
-        f"Measured {now} UTC, {flags.repeat} times in turns, {flags.threads} threads each, {flags.texts} messages of "
-        f"{mean:.0f} characters on average; {cpu[1] if cpu else '?'}, {os.cpu_count()} cores, load {load:.1f} at the "
-        "start.",
-    ]
-    return lines
+def figures(seconds: dict[str, list[float]], number: int, precision: str) -> Iterator[Figure]:
+    """A figure for each of our encoders, from the seconds of each repetition."""
+    reference = seconds["reference"]
+    for name, bar in BARS.items():
+        ratios = [peer / own for peer, own in zip(reference, seconds[name], strict=True)]
+        has_bar = name != "openvino" or precision == "bf16"
+        shown = f"openvino ({precision})" if name == "openvino" else name
+        yield Figure(
+            f"encoder {shown} against sentence-transformers, default call",
+            f"{number / statistics.median(seconds[name]):,.0f} texts/s",
+            f"{number / statistics.median(reference):,.0f} texts/s",
+            ratios,
+            f">= {bar:g}" if has_bar else "none",
+            statistics.median(ratios) >= bar if has_bar else None,
+            {f"{name}, seconds": seconds[name], "reference, seconds": reference},
+        )
 
 
 if __name__ == "__main__":

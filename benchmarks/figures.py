@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 import one_run
 import peers
-from measuring import Bench, Figure, marginal, new, quotients, rate, turns
+from measuring import Bench, marginal, new, quotients, rate, turns
+from results import Figure
 
 import data
 from beam_pcc.pipeline.options import beam_options
@@ -53,6 +54,7 @@ def _end_to_end(bench: Bench, rows: int, *, clean: bool, two_workers: bool = Fal
         ratios,
         "none" if bar is None else f">= {bar}",
         None if bar is None else statistics.median(ratios) >= bar,
+        {f"ours, seconds of {n:,} rows": our_seconds, f"the bare loop, seconds of {n:,} rows": peer_seconds},
     )
 
 
@@ -119,4 +121,10 @@ def _dicts(bench: Bench, name: str, *, floats: bool) -> Figure:
         ratios,
         ">= 10",
         statistics.median(ratios) >= 10,
+        {
+            f"{side}, seconds of {rows:,} rows": seconds
+            for (side, rows), seconds in zip(
+                [*(("ours", n) for n in ours_sizes), *(("one dict per row", n) for n in peer_sizes)], took, strict=True
+            )
+        },
     )

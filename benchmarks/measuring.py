@@ -1,4 +1,4 @@
-"""How a figure is measured: whose turn it is, what is compared, and what stands in a line of the table."""
+"""How a figure is measured: whose turn it is, and what is compared."""
 
 from __future__ import annotations
 
@@ -12,18 +12,6 @@ from pathlib import Path
 
 import data
 from beam_pcc.models.registry import Registry
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table. `ratios` has one value per repetition; `bar` is a phrase, `met` None without one."""
-
-    name: str
-    ours: str
-    peer: str
-    ratios: Sequence[float]
-    bar: str = "none"
-    met: bool | None = None
 
 
 @dataclass(frozen=True)

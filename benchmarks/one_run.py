@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import data
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 from beam_pcc.models.registry import Registry
 from beam_pcc.pipeline.options import beam_options
 from beam_pcc.pipeline.run import run
@@ -25,8 +25,10 @@ from beam_pcc.publishing.publish import Outcome
 def publish(source: Path, models: Path, work: Path, beam_arguments: Sequence[str] = ()) -> Outcome:
     """Run `source` into a new warehouse in `work`, with the options that the command line would use."""
     shutil.rmtree(work, ignore_errors=True)
-    settings = RunSettings(data.DAY, f"{source}/*.parquet", str(work / "pcc.duckdb"), str(models))
-    outcome = run(settings, beam_options(list(beam_arguments)))
+    config = RunConfig.of(
+        data.DAY, source=f"{source}/*.parquet", warehouse=str(work / "pcc.duckdb"), models=str(models)
+    )
+    outcome = run(config, beam_options(list(beam_arguments)))
     if outcome.exit_code:
         raise RuntimeError(f"the run was not published: {outcome.monitoring['error_message']}")
     return outcome

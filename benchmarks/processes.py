@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import one_run
-from measuring import Bench, Figure, quotients, turns
+from measuring import Bench, quotients, turns
+from results import Figure
 
 import data
 
@@ -45,6 +46,7 @@ def growth(bench: Bench) -> Iterator[Figure]:
         [min([exponent, *each]), exponent, max([exponent, *each])],
         "<= 1.05",
         exponent <= 1.05,
+        {f"seconds of {rows:,} rows": each for rows, each in zip(sizes, seconds, strict=True)},
     )
     ratios = quotients(peaks[2], peaks[1])
     yield Figure(
@@ -54,6 +56,7 @@ def growth(bench: Bench) -> Iterator[Figure]:
         ratios,
         "<= 1.3",
         statistics.median(ratios) <= 1.3,
+        {f"peak bytes at {rows:,} rows": each for rows, each in zip(sizes, peaks, strict=True)},
     )
 
 
@@ -83,4 +86,5 @@ def command_line(bench: Bench) -> Iterator[Figure]:
         quotients(ours, peer),
         "ours < 0.6 s",
         wall < 0.6,
+        {"beam-pcc --help, seconds": ours, "python -c pass, seconds": peer},
     )

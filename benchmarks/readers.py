@@ -13,7 +13,8 @@ from pathlib import Path
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measuring import Bench, Figure, marginal, quotients, turns
+from measuring import Bench, marginal, quotients, turns
+from results import Figure
 
 import data
 from beam_pcc.config.settings import ReadMethod
@@ -63,6 +64,11 @@ def readers(bench: Bench) -> Iterator[Figure]:
                 ratios,
                 ">= 10",
                 statistics.median(ratios) >= 10,
+                {
+                    f"{name}, seconds of {rows:,} rows": seconds[name, table]
+                    for name in ("arrow", peer)
+                    for rows, table in zip(SIZES, tables, strict=True)
+                },
             )
 
 

@@ -1,4 +1,4 @@
-"""Measures beam_pcc against its peers on this machine and prints a table; benchmarks/README.md says what it means.
+"""Measures beam_pcc against its peers on this machine: raw values as JSON, and a table that README.md explains.
 
 It reports and never fails for being slow: a busy machine must not break a build.
 """
@@ -6,27 +6,26 @@ It reports and never fails for being slow: a busy machine must not break a build
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import os
-import platform
 import shutil
-import statistics
+import tempfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import figures
 import one_run
 import processes
 import readers
+import results
 import sklearn  # noqa: F401 - loads the BLAS that is reported
 import threadpoolctl
-from measuring import Bench, Figure
+from measuring import Bench
+from results import Figure
 
 import flink
 from beam_pcc.pipeline.options import beam_options
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "help": processes.command_line,
@@ -37,7 +36,6 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "readers": readers.readers,
     "flink": flink.flink,
 }
-HEAD = ["| figure | ours | peer | ratio: min, median, max | bar | met |", "|---|---|---|---|---|---|"]
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")
 
 
@@ -52,72 +50,40 @@ def main() -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        help="a Markdown file: its table between the markers is made anew, or with --only these lines of it",
+        help="a folder: each benchmark is written there as JSON, and the table of its README.md, if it has one, anew",
     )
     flags = parser.parse_args()
     one_run.quiet()
     load = os.getloadavg()[0]  # before it is ours
     bench = Bench(flags.cache.absolute(), flags.repeat, sorted(flags.rows))
-    try:
-        found = [figure for name in flags.only or FIGURES for figure in FIGURES[name](bench)]
-    finally:
-        for folder in (bench.work, bench.peer_work):
-            shutil.rmtree(folder, ignore_errors=True)
-    lines, note = [_line(figure) for figure in found], _machine(flags.repeat, load)
-    print("\n" + "\n".join([*HEAD, *lines, "", note]))
-    if flags.output:
-        _write(flags.output, lines, note, only=bool(flags.only))
+    with tempfile.TemporaryDirectory() as aside:
+        output = flags.output or Path(aside)
+        output.mkdir(parents=True, exist_ok=True)
+        try:
+            for name in flags.only or FIGURES:
+                figures = list(FIGURES[name](bench))
+                if figures:  # none where a program that it needs is missing
+                    results.write(output, name, figures, _conditions(flags.repeat, load))
+        finally:
+            for folder in (bench.work, bench.peer_work):
+                shutil.rmtree(folder, ignore_errors=True)
+        print(f"\n{results.table(output)}")
+    if flags.output and (flags.output / "README.md").exists():
+        results.update(flags.output / "README.md")
 
 
-def _line(f: Figure) -> str:
-    ratio = ", ".join(f"{r:.2f}" for r in (min(f.ratios), statistics.median(f.ratios), max(f.ratios)))
-    met = "-" if f.met is None else "yes" if f.met else "**no**"
-    return f"| {f.name} | {f.ours} | {f.peer} | {ratio} | {f.bar} | {met} |"
-
-
-def _machine(repeat: int, load: float) -> str:
-    """What it was measured on; asked when the runs are over, so that a limit they set on BLAS shows."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+def _conditions(repetitions: int, load: float) -> dict[str, Any]:
+    """Asked when the runs are over, so that a limit they set on BLAS shows."""
     blas = max((p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"), default=1)
     options = beam_options([]).get_all_options()
-    workers = options["direct_num_workers"] or os.cpu_count()
-    return (
-        f"Measured {dt.datetime.now(dt.timezone.utc):%Y-%m-%d %H:%M} UTC, median of {repeat}; {_cpu()}, "
-        f"{os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f} at the start; "
-        f"Python {platform.python_version()}, {libraries}. "
-        f"Ours: {workers} Beam workers ({options['direct_running_mode']}), BLAS threads {blas}; "
-        "the bare loop: one thread, BLAS threads 1; one dict per row: as ours, in the same process."
+    return results.conditions(
+        repetitions,
+        load,
+        LIBRARIES,
+        beam_workers=options["direct_num_workers"] or os.cpu_count(),
+        beam_running_mode=options["direct_running_mode"],
+        blas_threads=blas,
     )
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _write(file: Path, lines: list[str], note: str, *, only: bool) -> None:
-    """Put the lines into the file's table; with `only` the others stay, and the note says which ones it is of."""
-    before, begin, rest = file.read_text().partition(BEGIN)
-    old, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{file} has no {BEGIN} ... {END}; the table above was not written")
-    notes = [note]
-    if only:
-        made = {_name(line): line for line in lines}
-        kept = [line for line in old.splitlines() if line.startswith("| ") and line not in HEAD]
-        known = {_name(line) for line in kept}
-        lines = [made.get(_name(line), line) for line in kept] + [made[name] for name in made if name not in known]
-        starts = [f"{name}: " for name in made]
-        notes = [n for n in old.splitlines() if n and n[0] != "|" and not n.startswith(tuple(starts))]
-        notes += [start + note for start in starts]
-    table = "\n".join([*HEAD, *lines]) + "\n\n" + "\n\n".join(notes)
-    file.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
-
-
-def _name(line: str) -> str:
-    return line.split("|")[1].strip()
 
 
 if __name__ == "__main__":

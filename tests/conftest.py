@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import settings
 
-from beam_pcc.errors import SourceError, from_runner
+from beam_pcc.errors import SourceError
+from beam_pcc.errors.foreign import from_runner
 from beam_pcc.pipeline import coders
 from beam_pcc.pipeline.options import beam_options
 from beam_pcc.sources import synthetic
@@ -83,14 +84,22 @@ def error_of(read_all: ReadAll) -> Callable[[Path], str]:
 
 
 _PARTS = {"launcher", "browser", "attempt"}  # a server, a browser, a process that is made to suffer
+# One worker of pytest-xdist runs all tests of such a folder: what they need is started once.
+_GROUPS = {"tests/end_to_end/bigquery/": "emulators", "tests/end_to_end/flink/": "flink"}
 
 
 @pytest.hookimpl(tryfirst=True)  # -m and pytest-xdist read the marks in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that starts such a part is left to `make test`."""
+    """Mark what starts a part or needs one of a group: `make check` leaves it out."""
     for item in items:
-        if _PARTS & set(getattr(item, "fixturenames", ())):
+        group = next((name for folder, name in _GROUPS.items() if item.nodeid.startswith(folder)), None)
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
+        if group or _PARTS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.end_to_end)
+        if group == "emulators":  # Google's and Beam's clients leave their sockets to the garbage collector
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

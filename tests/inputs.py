@@ -1,6 +1,9 @@
 """Input rows as sources hold them: sound ones, but for what a test makes of them."""
 
 import datetime as dt
+import json
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import pyarrow as pa
 
 from beam_pcc.cases import schemas
 from beam_pcc.cases.validation import validate
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 
 DIM = schemas.VECTOR_DIM
 TIME = dt.datetime(2026, 11, 20, 10, tzinfo=dt.timezone.utc)
@@ -54,6 +57,18 @@ def not_utf8(kind: pa.DataType, values: list[bytes]) -> pa.Array:
     return pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary()).view(kind)
 
 
-def settings(source: str, day: dt.date = DAY, **more: Any) -> RunSettings:
+def settings(source: str, day: dt.date = DAY, **more: Any) -> RunConfig:
     """The settings of a run that reads `source`."""
-    return RunSettings(day, source, "pcc.duckdb", "models", **more)
+    return RunConfig.of(day, source=source, warehouse="pcc.duckdb", models="models", **more)
+
+
+def loaded_by_help(command: str, *heavy: str, also: str = "") -> tuple[str, list[str]]:
+    """What `beam-pcc COMMAND --help` prints in a process of its own, and which of these packages it has loaded."""
+    code = (
+        "import json, sys\nfrom beam_pcc.cli import main as cli\n"
+        f"try: cli.main([{command!r}, '--help'])\n"
+        f"except SystemExit: pass\n{also}\n"
+        f"print(json.dumps(sorted({set(heavy)!r} & set(sys.modules))), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return ended.stdout, json.loads(ended.stderr)

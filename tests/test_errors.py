@@ -17,9 +17,9 @@ from beam_pcc.errors import (
     RunError,
     SourceError,
     WarehouseError,
-    from_runner,
     one_line,
 )
+from beam_pcc.errors.foreign import foreign_words, from_runner
 from beam_pcc.pipeline.options import beam_options
 
 MODES = {
@@ -163,13 +163,13 @@ def test_an_error_keeps_its_words_on_the_way_from_a_worker() -> None:
     ],
 )
 def test_foreign_words_are_told_only_if_they_quote_no_row(error: Exception, words: str) -> None:
-    assert errors.foreign_words(error) == words
+    assert foreign_words(error) == words
 
 
 def test_of_a_foreign_error_the_place_in_our_code_is_told() -> None:
     with pytest.raises(TypeError) as raised:
         errors.one_line(None, "x")  # type: ignore[arg-type]
-    assert re.fullmatch(r"TypeError in errors\.py line \d+", errors.foreign_words(raised.value))
+    assert re.fullmatch(r"TypeError in errors/__init__\.py line \d+", foreign_words(raised.value))
 
 
 @given(st.text(), st.text())

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beam_pcc.evaluation import comparison
 from beam_pcc.evaluation import metrics as evaluation
+from beam_pcc.evaluation.comparison import Difference
 
 
 def scored(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -50,13 +52,6 @@ def test_the_threshold_is_the_lowest_that_keeps_the_precision(rows: list[tuple[b
     assert evaluation.threshold_for(truth, probability, wanted) == (min(good) if good else None)
 
 
-def test_calibration_counts_every_row() -> None:
-    truth, probability = scored(500)
-    found = evaluation.calibration(truth, probability)
-    assert sum(rows for _, _, rows in found) == 500
-    assert all(0 <= said <= 1 and 0 <= was <= 1 for said, was, _ in found)
-
-
 def test_a_precision_that_is_never_reached_has_no_threshold() -> None:
     assert evaluation.threshold_for(np.array([False, True]), np.array([0.9, 0.1]), 0.9) is None
 
@@ -67,10 +62,30 @@ def test_a_threshold_between_certain_scores_is_halfway() -> None:
     assert evaluation.threshold_for(truth[:2], np.array([1.0, 1.0]), 0.95) == 0.5
 
 
-@pytest.mark.parametrize("rows", [2, 50])
-def test_recall_grows_along_the_curve(rows: int) -> None:
-    truth, probability = scored(rows, seed=3)
-    truth[0] = True
-    recalls = [recall for recall, _ in evaluation.precision_recall(truth, probability)]
-    assert recalls == sorted(recalls)
-    assert recalls[-1] == 1.0
+def test_a_threshold_of_zero_is_not_chosen() -> None:
+    assert evaluation.threshold_for(np.array([True, True]), np.array([0.0, 0.0]), 0.5) is None
+
+
+def test_the_interval_of_a_perfect_share_has_a_width() -> None:
+    truth = np.array([True, False] * 10)
+    low, high = evaluation.intervals(truth, truth.astype(float), 0.5)["precision"]
+    assert (round(low, 3), high) == (0.722, 1.0)  # Wilson, 10 of 10
+
+
+def test_of_no_positive_row_the_precision_is_unknown() -> None:
+    found = evaluation.intervals(np.array([True, False] * 10), np.full(20, 0.1), 0.5)
+    assert found["precision"] == (0.0, 1.0)
+    assert found["recall"][0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p_value"),
+    [(0, 0, 1.0), (1, 9, 2 * 11 / 2**10), (9, 1, 2 * 11 / 2**10), (5, 5, 1.0), (0, 6, 2 / 2**6)],
+)
+def test_p_value_is_that_of_mcnemars_exact_test(first: int, second: int, p_value: float) -> None:
+    assert Difference(first + second, first, second).p_value == pytest.approx(p_value)
+
+
+@pytest.mark.parametrize(("precision", "recall", "f1"), [(0.5, 1.0, 2 / 3), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
+def test_f1_is_the_harmonic_mean(precision: float, recall: float, f1: float) -> None:
+    assert comparison.f1({"precision": precision, "recall": recall}) == pytest.approx(f1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.errors import ModelError
 from beam_pcc.features import featurizer as features
 from beam_pcc.features import tfidf
@@ -105,7 +105,7 @@ def test_a_text_that_a_library_chokes_on_is_set_apart_and_its_words_are_not_told
     assert cases.column("case_id").to_pylist() == [f"c{i}" for i in range(10) if i != 5]
     np.testing.assert_allclose(schemas.vectors_of(cases), featurizer.vectors(TEXTS[:9]), atol=2e-6)
     (row,) = rejected.to_pylist()
-    assert (row["case_id"], row["reason"]) == ("c5", schemas.MODEL_ERROR)
+    assert (row["case_id"], row["reason"]) == ("c5", faults.MODEL_ERROR.code)
     assert row["detail"] == "the text could not be made a vector (RuntimeError)"
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.models.postprocess import postprocess
 from beam_pcc.models.scoring import Scores
 from tests.inputs import TIME, cases
@@ -122,8 +122,8 @@ def test_a_case_that_the_model_cannot_score_is_rejected_with_the_kind_of_error()
     assert column(predictions, "case_id") == ["c0", "c2"]
     assert column(predictions, "confidence") == [0.9, 0.8]
     assert [tuple(row.values()) for row in rejected] == [
-        ("c1", schemas.MODEL_ERROR, "the model raised ValueError"),
-        ("c3", schemas.MODEL_ERROR, "the model raised ValueError"),
+        ("c1", faults.MODEL_ERROR.code, "the model raised ValueError"),
+        ("c3", faults.MODEL_ERROR.code, "the model raised ValueError"),
     ]
 
 

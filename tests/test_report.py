@@ -17,8 +17,10 @@ import pytest
 
 from beam_pcc.cases import schemas
 from beam_pcc.cli import main as cli
+from beam_pcc.reporting import charts
 from beam_pcc.reporting.report import report
 
+TEMPLATES = Path(charts.__file__).parent / "templates"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -153,6 +155,18 @@ def test_what_a_row_says_is_text_and_no_markup() -> None:
     said = report([run_row(3, notes="<img src=x onerror=alert(1)>", model_version='"><script>')], "a<b>.duckdb")
     assert "<img" not in said
     assert "<script" not in said
+
+
+def test_only_charts_are_markup_in_the_template() -> None:
+    """Whatever else the template shows is escaped: nothing but our own SVG is marked as safe."""
+    template = (TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
+    assert re.findall(r"[\w.]+(?=\s*\|\s*safe)", template) == ["scores.svg", "trend.svg"]
+    assert "autoescape" not in template.partition("#}")[2]
+
+
+def test_the_words_of_a_chart_are_escaped() -> None:
+    chart = charts.Chart(charts.share_axis("<b>"), charts.share_axis('"&'), "</svg><script>")
+    assert set(re.findall(r"</?(\w+)", chart.svg())) == {"svg", "title", "style", "line", "text"}
 
 
 TEXTS = {

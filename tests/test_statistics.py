@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.cases import schemas
-from beam_pcc.cases.validation import rejected
+from beam_pcc.cases import faults
+from beam_pcc.cases.faults import rejected
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.models.postprocess import postprocess
 from beam_pcc.models.scoring import Scores
@@ -27,7 +27,10 @@ from tests.inputs import TIME, cases
 counts = st.integers(0, 10**9)
 histograms = st.lists(counts, min_size=SCORE_BINS, max_size=SCORE_BINS).map(tuple)
 stats = st.builds(
-    RunStats, counts, st.dictionaries(st.sampled_from(schemas.REASONS), st.integers(1, 10**9)).map(Counter), histograms
+    RunStats,
+    counts,
+    st.dictionaries(st.sampled_from([fault.code for fault in faults.FAULTS]), st.integers(1, 10**9)).map(Counter),
+    histograms,
 )
 filled = histograms.filter(sum)
 
@@ -75,10 +78,10 @@ def test_the_sum_of_nothing_is_zero() -> None:
 
 
 def test_reasons_counts_the_rows_of_each_reason() -> None:
-    names = [schemas.NON_FINITE, schemas.MODEL_ERROR, schemas.NON_FINITE]
+    names = [faults.NON_FINITE.code, faults.MODEL_ERROR.code, faults.NON_FINITE.code]
     batch = rejected(pa.array(["a", None, "b"]), names, [""] * 3)
 
-    assert reasons(batch) == {schemas.NON_FINITE: 2, schemas.MODEL_ERROR: 1}
+    assert reasons(batch) == {faults.NON_FINITE.code: 2, faults.MODEL_ERROR.code: 1}
     assert reasons(batch.slice(3)) == {}
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.text_validation import validate_texts
 from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import SourceError
@@ -45,21 +45,25 @@ def test_what_a_person_would_not_see_is_no_text() -> None:
     texts, _, rejected = validate_texts(rows([None, *NOT_VISIBLE, "x"]), "text")
 
     assert texts.num_rows == 1
-    assert set(reasons(rejected).values()) == {schemas.EMPTY_TEXT}
+    assert set(reasons(rejected).values()) == {faults.EMPTY_TEXT.code}
 
 
 def test_a_text_that_is_not_utf8_is_rejected() -> None:
     texts, _, rejected = validate_texts(rows(not_utf8(pa.string(), [b"fine", b"\xff\xfe", b"\xed\xa0\x80"])), "text")
 
     assert texts.column("text").to_pylist() == ["fine"]
-    assert reasons(rejected) == {"c1": schemas.EMPTY_TEXT, "c2": schemas.EMPTY_TEXT}
+    assert reasons(rejected) == {"c1": faults.EMPTY_TEXT.code, "c2": faults.EMPTY_TEXT.code}
 
 
 def test_of_several_faults_the_first_is_told() -> None:
     ids, times = pa.array([None, "b", "c", "d"]), pa.array([None, None, None, TIME], TIMES)
     texts, _, rejected = validate_texts(rows([None, None, "x", "x"], case_id=ids, timestamp=times), "text")
 
-    assert reasons(rejected) == {None: schemas.MISSING_CASE_ID, "b": schemas.EMPTY_TEXT, "c": schemas.BAD_TIMESTAMP}
+    assert reasons(rejected) == {
+        None: faults.MISSING_CASE_ID.code,
+        "b": faults.EMPTY_TEXT.code,
+        "c": faults.BAD_TIMESTAMP.code,
+    }
     assert texts.num_rows == 1
 
 
@@ -70,7 +74,7 @@ def test_a_vector_counts_where_there_is_no_text() -> None:
     assert texts.column("case_id").to_pylist() == ["c0"]
     assert cases.column("case_id").to_pylist() == ["c2"]
     np.testing.assert_array_equal(schemas.vectors_of(cases)[0], VECTOR.astype(np.float32))
-    assert reasons(rejected) == {"c1": schemas.EMPTY_TEXT, "c3": schemas.WRONG_DIMENSION}
+    assert reasons(rejected) == {"c1": faults.EMPTY_TEXT.code, "c3": faults.WRONG_DIMENSION.code}
 
 
 @given(st.lists(st.one_of(st.none(), any_text), max_size=6))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.validation import validate
 from tests.inputs import BYTES, DIM, LISTS, TIME, VECTOR, not_utf8, rows, vectors
 
@@ -64,12 +64,12 @@ def test_a_slice_of_sound_rows_only_gives_these_rows(kind: pa.DataType) -> None:
 
 @pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
 def test_a_null_vector_of_any_type_is_missing(kind: pa.DataType) -> None:
-    assert reasons(rows(vector=vectors([VECTOR, None], kind))) == [schemas.MISSING_VECTOR]
+    assert reasons(rows(vector=vectors([VECTOR, None], kind))) == [faults.MISSING_VECTOR.code]
 
 
 @pytest.mark.parametrize("empty", [pa.array([[]], pa.list_(pa.float64())), pa.array([b""])], ids=["list", "bytes"])
 def test_an_empty_vector_is_missing(empty: pa.Array) -> None:
-    assert reasons(rows(vector=empty)) == [schemas.MISSING_VECTOR]
+    assert reasons(rows(vector=empty)) == [faults.MISSING_VECTOR.code]
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float64()), pa.large_list(pa.float32()), pa.binary()], ids=str)
@@ -77,20 +77,20 @@ def test_an_empty_vector_is_missing(empty: pa.Array) -> None:
 def test_a_vector_of_another_length_has_the_wrong_dimension(kind: pa.DataType, length: int) -> None:
     batch = rows(vector=vectors([np.ones(length)], kind))
 
-    assert reasons(batch) == [schemas.WRONG_DIMENSION]
+    assert reasons(batch) == [faults.WRONG_DIMENSION.code]
     assert f"{length} values" in only_detail(batch)
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32(), 3), pa.binary(12)], ids=str)
 def test_a_column_of_another_fixed_length_has_the_wrong_dimension(kind: pa.DataType) -> None:
     column = pa.array([[1.0, 2.0, 3.0]], kind) if pa.types.is_fixed_size_list(kind) else pa.array([b"x" * 12], kind)
-    assert reasons(rows(vector=column)) == [schemas.WRONG_DIMENSION]
+    assert reasons(rows(vector=column)) == [faults.WRONG_DIMENSION.code]
 
 
 def test_bytes_that_are_not_whole_floats_are_not_said_to_have_584_values() -> None:
     batch = rows(vector=pa.array([b"x" * (DIM * 4 + 1)]))
 
-    assert reasons(batch) == [schemas.WRONG_DIMENSION]
+    assert reasons(batch) == [faults.WRONG_DIMENSION.code]
     assert not only_detail(batch).startswith(f"{DIM} values")
 
 
@@ -100,7 +100,7 @@ def test_a_value_that_is_not_finite_as_float32_is_named_by_its_position(value: f
     vector[[7, 400]] = value
     batch = rows(vector=[vector])
 
-    assert reasons(batch) == [schemas.NON_FINITE]
+    assert reasons(batch) == [faults.NON_FINITE.code]
     assert only_detail(batch).startswith("2 values")
     assert only_detail(batch).endswith("position 7")
 
@@ -108,7 +108,7 @@ def test_a_value_that_is_not_finite_as_float32_is_named_by_its_position(value: f
 @pytest.mark.parametrize("kind", LISTS, ids=str)
 def test_a_null_within_a_vector_is_not_finite(kind: pa.DataType) -> None:
     holed = pa.array([[None, *VECTOR.tolist()[1:]]], pa.list_(pa.float32())).cast(kind)
-    assert reasons(rows(vector=holed)) == [schemas.NON_FINITE]
+    assert reasons(rows(vector=holed)) == [faults.NON_FINITE.code]
 
 
 def test_the_largest_float32_is_finite() -> None:
@@ -118,7 +118,7 @@ def test_the_largest_float32_is_finite() -> None:
 
 @pytest.mark.parametrize("case_id", [None, "", "  ", "\t\n", "\u00a0"])
 def test_a_blank_case_id_is_missing(case_id: str | None) -> None:
-    assert reasons(rows(case_id=pa.array([case_id, "c1"], pa.string()))) == [schemas.MISSING_CASE_ID]
+    assert reasons(rows(case_id=pa.array([case_id, "c1"], pa.string()))) == [faults.MISSING_CASE_ID.code]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
@@ -127,7 +127,7 @@ def test_a_case_id_that_is_not_utf8_is_missing(kind: pa.DataType) -> None:
 
     assert cases.column("case_id").to_pylist() == ["café", "c2"]
     assert rejected.to_pylist()[0]["case_id"] is None
-    assert rejected.to_pylist()[0]["reason"] == schemas.MISSING_CASE_ID
+    assert rejected.to_pylist()[0]["reason"] == faults.MISSING_CASE_ID.code
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint64()], ids=str)
@@ -135,19 +135,19 @@ def test_an_integer_case_id_becomes_text(kind: pa.DataType) -> None:
     cases, rejected = validate(rows(case_id=pa.array([7, None, 120], kind)))
 
     assert cases.column("case_id").to_pylist() == ["7", "120"]
-    assert rejected.column("reason").to_pylist() == [schemas.MISSING_CASE_ID]
+    assert rejected.column("reason").to_pylist() == [faults.MISSING_CASE_ID.code]
 
 
 BAD_VECTORS = {
-    schemas.MISSING_VECTOR: None,
-    schemas.WRONG_DIMENSION: VECTOR[1:],
-    schemas.NON_FINITE: VECTOR * np.nan,
+    faults.MISSING_VECTOR.code: None,
+    faults.WRONG_DIMENSION.code: VECTOR[1:],
+    faults.NON_FINITE.code: VECTOR * np.nan,
 }
 
 
 @pytest.mark.parametrize("vector", BAD_VECTORS.values(), ids=BAD_VECTORS.keys())
 def test_a_missing_id_comes_before_any_other_fault(vector: Any) -> None:
-    assert reasons(rows(case_id=[" "], vector=[vector], timestamp=["soon"])) == [schemas.MISSING_CASE_ID]
+    assert reasons(rows(case_id=[" "], vector=[vector], timestamp=["soon"])) == [faults.MISSING_CASE_ID.code]
 
 
 @pytest.mark.parametrize("reason", BAD_VECTORS)
@@ -156,7 +156,7 @@ def test_a_fault_of_the_vector_comes_before_a_bad_timestamp(reason: str) -> None
 
 
 def test_a_wrong_dimension_comes_before_values_that_are_not_finite() -> None:
-    assert reasons(rows(vector=[np.full(3, np.nan)])) == [schemas.WRONG_DIMENSION]
+    assert reasons(rows(vector=[np.full(3, np.nan)])) == [faults.WRONG_DIMENSION.code]
 
 
 @pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
@@ -169,21 +169,21 @@ def test_no_rows_give_no_rows(kind: pa.DataType) -> None:
 
 
 SECRET = "SECRET"
-IDS = {f"{SECRET}-7": None, None: schemas.MISSING_CASE_ID, " \t": schemas.MISSING_CASE_ID}
+IDS = {f"{SECRET}-7": None, None: faults.MISSING_CASE_ID.code, " \t": faults.MISSING_CASE_ID.code}
 VECTORS = {
     "sound": None,
-    "null": schemas.MISSING_VECTOR,
-    "empty": schemas.MISSING_VECTOR,
-    "short": schemas.WRONG_DIMENSION,
-    "long": schemas.WRONG_DIMENSION,
-    "nan": schemas.NON_FINITE,
-    "huge": schemas.NON_FINITE,
+    "null": faults.MISSING_VECTOR.code,
+    "empty": faults.MISSING_VECTOR.code,
+    "short": faults.WRONG_DIMENSION.code,
+    "long": faults.WRONG_DIMENSION.code,
+    "nan": faults.NON_FINITE.code,
+    "huge": faults.NON_FINITE.code,
 }
 TIMES = {
     "2026-11-20": None,
     "2026-11-20T10:00-08:00": None,
-    f"{SECRET} soon": schemas.BAD_TIMESTAMP,
-    None: schemas.BAD_TIMESTAMP,
+    f"{SECRET} soon": faults.BAD_TIMESTAMP.code,
+    None: faults.BAD_TIMESTAMP.code,
 }
 INSTANTS = {"2026-11-20": TIME.replace(hour=0), "2026-11-20T10:00-08:00": TIME.replace(hour=18)}
 

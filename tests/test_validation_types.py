@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.validation import check_input, validate
 from beam_pcc.errors import SourceError
 from tests.inputs import BYTES, LISTS, TIME, not_utf8, rows
@@ -15,7 +15,7 @@ from tests.inputs import BYTES, LISTS, TIME, not_utf8, rows
 def times(column: Any) -> list[dt.datetime | None]:
     """What validation makes of each timestamp; None where it rejects it."""
     cases, rejected = validate(rows(timestamp=column))
-    assert set(rejected.column("reason").to_pylist()) <= {schemas.BAD_TIMESTAMP}
+    assert set(rejected.column("reason").to_pylist()) <= {faults.BAD_TIMESTAMP.code}
     ids, found = cases.column("case_id").to_pylist(), cases.column("timestamp").to_pylist()
     by_id = dict(zip(ids, found, strict=True))
     return [by_id.get(f"c{i}") for i in range(len(column))]

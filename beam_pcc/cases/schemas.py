@@ -22,25 +22,6 @@ PC = "PC"
 NOT_PC = "NOT_PC"
 SUBTYPE_PREFIX = "PC/"
 
-MISSING_CASE_ID = "missing_case_id"
-DUPLICATE_CASE_ID = "duplicate_case_id"
-MISSING_VECTOR = "missing_vector"
-WRONG_DIMENSION = "wrong_dimension"
-NON_FINITE = "non_finite"
-BAD_TIMESTAMP = "bad_timestamp"
-EMPTY_TEXT = "empty_text"
-MODEL_ERROR = "model_error"
-REASONS = (
-    MISSING_CASE_ID,
-    DUPLICATE_CASE_ID,
-    MISSING_VECTOR,
-    WRONG_DIMENSION,
-    NON_FINITE,
-    BAD_TIMESTAMP,
-    EMPTY_TEXT,
-    MODEL_ERROR,
-)
-
 Vectors = npt.NDArray[np.float32]
 """Shape (n, 584), C order."""
 

@@ -9,28 +9,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
+from beam_pcc.cases.faults import Mask, TextColumn
 from beam_pcc.cases.validation import (
     as_text,
     case_ids,
-    rejected,
     timestamps,
     validate,
 )
 
 _VISIBLE = r"[^\pC\pZ\s]"  # a character that is neither a control, a format character, nor a space
-_DETAILS = {
-    schemas.MISSING_CASE_ID: "case_id is null, blank or not UTF-8",
-    schemas.EMPTY_TEXT: "the text is null, without a visible character, or not UTF-8",
-    schemas.BAD_TIMESTAMP: "timestamp is null or not an ISO 8601 time",
-}
 
 
 def validate_texts(rows: pa.RecordBatch, text_column: str) -> tuple[pa.RecordBatch, pa.RecordBatch, pa.RecordBatch]:
     """Split input rows into TEXTS, CASES (rows that have a vector and no message) and STAGED_REJECTED.
 
-    Every row comes out exactly once. A row with several faults gets the first in this order: missing_case_id,
-    empty_text, bad_timestamp; one without a message but with a vector is judged as `validate` judges it.
+    Every row comes out exactly once, a row with several faults with the first of them (`faults.FAULTS`). A row without
+    a message but with a vector is judged as `validate` judges it.
 
     Args:
         rows: case_id, timestamp and `text_column`, and embedding_vector if the source has it, in any type that
@@ -58,37 +53,28 @@ def validate_texts(rows: pa.RecordBatch, text_column: str) -> tuple[pa.RecordBat
     return texts, cases, more if refused is None else _joined(refused, more)
 
 
-def has_visible(text: pa.Array) -> np.ndarray:
+def has_visible(text: pa.Array) -> Mask:
     """Whether each string has a character that a person would see; of a null, no."""
-    found: np.ndarray = pc.fill_null(pc.match_substring_regex(text, _VISIBLE), False).to_numpy(zero_copy_only=False)
+    found: Mask = pc.fill_null(pc.match_substring_regex(text, _VISIBLE), False).to_numpy(zero_copy_only=False)
     return found
 
 
-def _has_values(vectors: pa.Array) -> np.ndarray:
+def _has_values(vectors: pa.Array) -> Mask:
     binary = pa.types.is_binary(vectors.type) or pa.types.is_large_binary(vectors.type)
     binary = binary or pa.types.is_fixed_size_binary(vectors.type)
     lengths = pc.binary_length(vectors) if binary else pc.list_value_length(vectors)
-    found: np.ndarray = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False) > 0
+    found: Mask = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False) > 0
     return found
 
 
 def _texts(
-    case_id: pa.Array, text: pa.Array, timestamp: pa.Array, visible: np.ndarray
+    case_id: pa.Array, text: pa.Array, timestamp: pa.Array, visible: Mask
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    no_id = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(case_id), ""), True).to_numpy(zero_copy_only=False)
-    faults = (
-        (schemas.MISSING_CASE_ID, no_id),
-        (schemas.EMPTY_TEXT, ~visible),
-        (schemas.BAD_TIMESTAMP, timestamp.is_null().to_numpy(zero_copy_only=False)),
-    )
-    valid = ~np.logical_or.reduce([mask for _, mask in faults])
+    columns = {"case_id": case_id, "text": TextColumn(text, visible), "timestamp": timestamp}
+    valid, rejected = faults.split(columns)
     keep = pa.array(valid)
-    good = pa.RecordBatch.from_arrays(
-        [column.filter(keep) for column in (case_id, text, timestamp)], schema=schemas.TEXTS
-    )
-    bad = np.flatnonzero(~valid)
-    reasons = [next(reason for reason, mask in faults if mask[row]) for row in bad]
-    return good, rejected(case_id.take(pa.array(bad)), reasons, [_DETAILS[reason] for reason in reasons])
+    texts = [column.filter(keep) for column in (case_id, text, timestamp)]
+    return pa.RecordBatch.from_arrays(texts, schema=schemas.TEXTS), rejected
 
 
 def _joined(*batches: pa.RecordBatch) -> pa.RecordBatch:

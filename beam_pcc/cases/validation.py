@@ -5,17 +5,17 @@ Only rows that are already known to be bad are looked at one by one, to say what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
+from beam_pcc.cases.faults import Mask, VectorColumn
 from beam_pcc.errors import SourceError
 
-_Mask = npt.NDArray[np.bool_]
 _VECTOR_BYTES = schemas.VECTOR_DIM * 4  # float32
 _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds: the years 1 to 9999
 _ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)$"
@@ -66,9 +66,7 @@ def _name(kind: pa.DataType) -> str:
 def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Split input rows into CASES and STAGED_REJECTED.
 
-    Every row comes out exactly once. A row with several faults gets the first in this order: missing_case_id,
-    missing_vector, wrong_dimension, non_finite, bad_timestamp. (duplicate_case_id needs the whole partition: it is
-    found when the run's rows are together, in `beam_pcc.publishing.publish`.)
+    Every row comes out exactly once, a row with several faults with the first of them (`faults.FAULTS`).
 
     Args:
         rows: INPUT_COLUMNS in any type that `check_input` accepts; n rows.
@@ -78,58 +76,16 @@ def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """
     case_id = case_ids(rows.column("case_id"))
     timestamp = timestamps(rows.column("timestamp"))
-    vectors, lengths, has_shape = _vectors(rows.column("embedding_vector"))
-    finite = np.zeros(rows.num_rows, dtype=bool)
-    finite[has_shape] = np.isfinite(vectors).all(axis=1)
-
-    faults: Sequence[tuple[str, _Mask]] = (
-        (schemas.MISSING_CASE_ID, _numpy(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(case_id), ""), True))),
-        (schemas.MISSING_VECTOR, lengths <= 0),
-        (schemas.WRONG_DIMENSION, ~has_shape),
-        (schemas.NON_FINITE, ~finite),
-        (schemas.BAD_TIMESTAMP, _numpy(timestamp.is_null())),
-    )
-    valid = ~np.logical_or.reduce([mask for _, mask in faults])
-    keep = pa.array(valid)
-    kept = vectors if valid[has_shape].all() else vectors[valid[has_shape]]
-    good = [case_id, schemas.vector_column(kept), timestamp]
-    if not valid.all():
-        good = [case_id.filter(keep), good[1], timestamp.filter(keep)]
-    cases = pa.RecordBatch.from_arrays(good, schema=schemas.CASES)
-
-    bad = np.flatnonzero(~valid)
-    first = [next(reason for reason, mask in faults if mask[row]) for row in bad]
-    shaped_row = np.cumsum(has_shape) - 1
-    width = 4 if _is_bytes(rows.column("embedding_vector").type) else 1
-    details = [
-        _detail(reason, lengths[row] / width, vectors[shaped_row[row]] if has_shape[row] else None)
-        for row, reason in zip(bad, first, strict=True)
-    ]
-    return cases, rejected(case_id.take(pa.array(bad)), first, details)
-
-
-def rejected(case_ids: pa.Array, reasons: Sequence[str], details: Sequence[str]) -> pa.RecordBatch:
-    """A STAGED_REJECTED batch of k rows from k ids, reasons and details."""
-    columns = [case_ids, pa.array(reasons, pa.string()), pa.array(details, pa.string())]
-    return pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_REJECTED)
-
-
-def _detail(reason: str, length: float, vector: npt.NDArray[np.float32] | None) -> str:
-    if reason == schemas.WRONG_DIMENSION:
-        return f"{length:.10g} values, not {schemas.VECTOR_DIM}"
-    if reason == schemas.NON_FINITE and vector is not None:
-        at = np.flatnonzero(~np.isfinite(vector))
-        return f"{len(at)} values are null, NaN, infinite or beyond float32; the first at position {at[0]}"
-    return {
-        schemas.MISSING_CASE_ID: "case_id is null, blank or not UTF-8",
-        schemas.MISSING_VECTOR: "embedding_vector is null or empty",
-        schemas.BAD_TIMESTAMP: "timestamp is null, not an ISO 8601 time, or not of the years 1 to 9999",
-    }[reason]
-
-
-def _numpy(mask: pa.Array) -> _Mask:
-    array: _Mask = mask.to_numpy(zero_copy_only=False)
-    return array
+    vectors = _vectors(rows.column("embedding_vector"))
+    columns = {"case_id": case_id, "embedding_vector": vectors, "timestamp": timestamp}
+    valid, rejected = faults.split(columns)
+    if valid.all():
+        values = [case_id, schemas.vector_column(vectors.values), timestamp]
+    else:
+        keep, kept = pa.array(valid), valid[vectors.has_dimension]
+        kept_vectors = vectors.values if kept.all() else vectors.values[kept]
+        values = [case_id.filter(keep), schemas.vector_column(kept_vectors), timestamp.filter(keep)]
+    return pa.RecordBatch.from_arrays(values, schema=schemas.CASES), rejected
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -222,28 +178,24 @@ def _cast_what_fits(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.concat_arrays(parts)
 
 
-def _vectors(column: pa.Array) -> tuple[schemas.Vectors, npt.NDArray[np.int64], _Mask]:
-    """The (k, 584) float32 vectors of the k rows with 584 values, every row's number of values, which rows those k are.
-
-    A null value inside a vector, and one beyond float32, come out as not finite.
-    """
+def _vectors(column: pa.Array) -> VectorColumn:
     if _is_bytes(column.type):
         size = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        has_shape = size == _VECTOR_BYTES
-        return _from_bytes(_filter(column, has_shape)), size, has_shape
+        has_dimension = size == _VECTOR_BYTES
+        return VectorColumn(_from_bytes(_filter(column, has_dimension)), size / 4, has_dimension)
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    has_shape = lengths == schemas.VECTOR_DIM
+    has_dimension = lengths == schemas.VECTOR_DIM
     flat = column.flatten()
     if flat.null_count:
         flat = pc.fill_null(flat, float("nan"))
     with np.errstate(over="ignore", invalid="ignore"):
         values = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    if not has_shape.all():
-        values = _rows(values, lengths, has_shape)
-    return values.reshape(-1, schemas.VECTOR_DIM), lengths, has_shape
+    if not has_dimension.all():
+        values = _rows(values, lengths, has_dimension)
+    return VectorColumn(values.reshape(-1, schemas.VECTOR_DIM), lengths.astype(np.float64), has_dimension)
 
 
-def _rows(values: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], wanted: _Mask) -> npt.NDArray[np.float32]:
+def _rows(values: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], wanted: Mask) -> npt.NDArray[np.float32]:
     """The values of the wanted rows, run by run: to filter a list column in Arrow takes several times as long."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     changes = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
@@ -251,7 +203,7 @@ def _rows(values: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], wante
     return np.concatenate(runs) if runs else values[:0]
 
 
-def _filter(column: pa.Array, mask: _Mask) -> pa.Array:
+def _filter(column: pa.Array, mask: Mask) -> pa.Array:
     return column if mask.all() else column.filter(pa.array(mask))
 
 

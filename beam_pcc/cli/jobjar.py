@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from beam_pcc.cli.parser import Commands, command
-from beam_pcc.config import settings
-from beam_pcc.config.flags import add_partition_argument, add_run_arguments
+from beam_pcc.config.settings import RunConfig, add_partition_argument, add_run_arguments
 from beam_pcc.terminal import say
 
 
@@ -26,7 +25,7 @@ def add(commands: Commands) -> None:
 
 
 def _jobjar(flags: argparse.Namespace) -> int:
-    given = settings.RunSettings.from_flags(flags)
+    given = RunConfig.from_flags(flags)
     from beam_pcc.pipeline.options import job_jar_options
     from beam_pcc.pipeline.run import prepare_job
 

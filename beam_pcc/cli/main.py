@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -13,14 +12,8 @@ from collections.abc import Sequence
 from beam_pcc import __version__, terminal
 from beam_pcc.cli import deploy, interruption
 from beam_pcc.cli.parser import EXIT_CODES, Parser
-from beam_pcc.errors import (
-    EXIT_FAILED,
-    EXIT_USAGE,
-    ConfigurationError,
-    PccError,
-    foreign_words,
-    one_line,
-)
+from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
+from beam_pcc.errors.foreign import unexpected
 
 
 @terminal.guarded()
@@ -50,11 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             logging.exception("")
-        if isinstance(error, OSError) and error.filename is not None:
-            terminal.complain(f"beam-pcc: {error.filename}: {error.strerror}; check the path and the rights")
-            return EXIT_USAGE if error.errno == errno.ENAMETOOLONG else EXIT_FAILED
-        terminal.complain(f"beam-pcc: unexpected {foreign_words(error)}; see the trace with --debug")
-        code = EXIT_FAILED
+        ours = unexpected(error)
+        terminal.complain(f"beam-pcc: {ours}")
+        code = ours.exit_code
     return code
 
 

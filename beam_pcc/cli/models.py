@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from beam_pcc.cli.parser import Commands, called_as, command, group
-from beam_pcc.config import settings
-from beam_pcc.config.flags import add_signer_arguments, add_text_arguments
+from beam_pcc.config.settings import Action, add_encoder_arguments, add_signer_arguments, encoder_of, signer_of
 from beam_pcc.terminal import printable, say
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def add(commands: Commands) -> None:
     promote.add_argument("version", metavar="VERSION", help=_VERSION)
     promote.add_argument("--data", help="labelled rows on which it must not be worse than the current version")
     promote.add_argument("--force", action="store_true", help="promote it even if it is worse on --data")
-    add_text_arguments(promote)
+    add_encoder_arguments(promote)
     add_signer_arguments(promote)
     _command(models, "rollback", "make the version current that was so before", _rollback)
     shadow = _command(models, "shadow", "name the version that runs score with besides, or none", _shadow)
@@ -41,7 +40,7 @@ def add(commands: Commands) -> None:
     compare = _command(models, "compare", "measure two versions on the same labelled rows", _compare)
     compare.add_argument("versions", nargs=2, metavar="VERSION", help=_VERSION)
     compare.add_argument("--data", required=True, help="labelled rows that neither was trained on")
-    add_text_arguments(compare)
+    add_encoder_arguments(compare)
     sign = _command(models, "sign", "sign a version with sigstore's model-signing (needs the signing extra)", _sign)
     sign.add_argument("version", metavar="VERSION", help=_VERSION)
     sign.add_argument("--private_key", required=True, help="PEM file of an elliptic curve key")
@@ -49,7 +48,7 @@ def add(commands: Commands) -> None:
     sign.add_argument("--certificate_chain", nargs="+", default=[], help="PEM files from there to a root")
 
 
-def _command(models: Commands, name: str, text: str, action: settings.Action) -> argparse.ArgumentParser:
+def _command(models: Commands, name: str, text: str, action: Action) -> argparse.ArgumentParser:
     made = command(models, name, text, action)
     made.add_argument("--models", required=True, help=_REGISTRY)
     return made
@@ -58,7 +57,7 @@ def _command(models: Commands, name: str, text: str, action: settings.Action) ->
 def _registry(flags: argparse.Namespace) -> Registry:
     from beam_pcc.models.registry import Registry
 
-    return Registry(flags.models, settings.signer(flags))
+    return Registry(flags.models, signer_of(flags))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -103,13 +102,13 @@ def _verify(flags: argparse.Namespace) -> int:
     say(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
     say(f"  golden rows {rescored}")
-    if settings.signer(flags):
+    if signer_of(flags):
         say("  signature   good")
     return 0
 
 
 def _promote(flags: argparse.Namespace) -> int:
-    settings.require_text_settings(flags.text_column, flags.encoder_threads)
+    text = encoder_of(flags)
     from beam_pcc.evaluation import promotion
     from beam_pcc.features.featurizer import Runtime
     from beam_pcc.models.registry import ALIAS
@@ -119,8 +118,8 @@ def _promote(flags: argparse.Namespace) -> int:
     if registry.current() == version:
         say(f"current: {version} (already; nothing was changed)")
         return 0
-    runtime = Runtime(flags.encoder_backend, flags.encoder_threads)
-    on = promotion.Evaluation(flags.data, flags.text_column, flags.encoder, runtime) if flags.data else None
+    runtime = Runtime(text.backend, text.threads)
+    on = promotion.Evaluation(flags.data, text.text_column, text.address, runtime) if flags.data else None
     found = promotion.gates(registry, version, on)
     before = promotion.promote(registry, version, found, force=flags.force)
     say(f"current: {version} (was {before or 'none'})")
@@ -157,17 +156,17 @@ def _history(flags: argparse.Namespace) -> int:
 
 
 def _compare(flags: argparse.Namespace) -> int:
-    settings.require_text_settings(flags.text_column, flags.encoder_threads)
+    text = encoder_of(flags)
     from beam_pcc.evaluation import comparison
     from beam_pcc.evaluation.labelled import read_labelled
     from beam_pcc.features.featurizer import Runtime
 
     registry = _registry(flags)
     versions = [registry.find(version, "beam-pcc models compare") for version in flags.versions]
-    rows = read_labelled(flags.data, flags.text_column)
-    runtime = Runtime(flags.encoder_backend, flags.encoder_threads)
+    rows = read_labelled(flags.data, text.text_column)
+    runtime = Runtime(text.backend, text.threads)
     first, second = (
-        comparison.measure(registry, version, rows, encoder=flags.encoder, runtime=runtime) for version in versions
+        comparison.measure(registry, version, rows, encoder=text.address, runtime=runtime) for version in versions
     )
     table = [["", first.version, second.version, "difference"]]
     for name, value in first.metrics.items():

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from beam_pcc.cli.parser import Commands, command
-from beam_pcc.config import settings
+from beam_pcc.config.partitions import parse_partition
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.terminal import say
 
@@ -22,13 +22,14 @@ def add(commands: Commands) -> None:
 
 
 def _report(flags: argparse.Namespace) -> int:
+    from beam_pcc.config.settings import Publish
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.reporting.report import MAX_RUNS, report
 
     if not 1 <= flags.last <= MAX_RUNS:
         raise ConfigurationError(f"--last must be between 1 and {MAX_RUNS}")
-    partition = settings.parse_partition(flags.partition) if flags.partition else None
-    warehouse = open_warehouse(flags.warehouse)
+    partition = parse_partition(flags.partition) if flags.partition else None
+    warehouse = open_warehouse(Publish(flags.warehouse))
     warehouse.check()
     runs = warehouse.runs(flags.last, partition)
     if not runs:

@@ -6,8 +6,8 @@ import argparse
 
 from beam_pcc.cli import submit as kubernetes
 from beam_pcc.cli.parser import Commands, called_as, command
-from beam_pcc.config import settings
-from beam_pcc.config.flags import add_partition_argument, add_run_arguments
+from beam_pcc.config.partitions import parse_partition
+from beam_pcc.config.settings import RunConfig, add_partition_argument, add_run_arguments
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError
 from beam_pcc.gcp.names import SourceTable
 from beam_pcc.terminal import say
@@ -27,18 +27,18 @@ def add(commands: Commands) -> None:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    given = settings.RunSettings.from_flags(flags)
+    given = RunConfig.from_flags(flags)
     from beam_pcc.pipeline.options import beam_options
     from beam_pcc.pipeline.run import run
     from beam_pcc.reporting.summary import summary
 
     outcome = run(given, beam_options(flags.beam_arguments))
-    say(*summary(outcome, given.warehouse, called_as()).splitlines())
+    say(*summary(outcome, given.publish.warehouse, called_as()).splitlines())
     return outcome.exit_code
 
 
 def _backfill(flags: argparse.Namespace) -> int:
-    first, last = settings.parse_partition(flags.first), settings.parse_partition(flags.last)
+    first, last = parse_partition(flags.first), parse_partition(flags.last)
     from beam_pcc.pipeline.options import beam_options
     from beam_pcc.pipeline.run import backfill, days
     from beam_pcc.reporting.summary import day_line
@@ -46,8 +46,8 @@ def _backfill(flags: argparse.Namespace) -> int:
     dates = days(first, last)
     if flags.on_kubernetes:
         return kubernetes.backfill(flags, dates, lambda *ended: say(day_line(*ended), flush=True))
-    given = [settings.RunSettings.from_flags(flags, partition=day) for day in dates]
-    source = given[0].source
+    given = [RunConfig.from_flags(flags, partition=day) for day in dates]
+    source = given[0].source.address
     if source.startswith("bq://"):
         SourceTable.parse(source, first)  # a table tells the day by its name or by a column
     elif len(dates) > 1 and "{partition}" not in source and not source.startswith("sample://"):

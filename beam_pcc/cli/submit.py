@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from beam_pcc.cli import interruption
 from beam_pcc.cli.parser import Commands, called_as, command
-from beam_pcc.config import settings
-from beam_pcc.config.flags import add_partition_argument
+from beam_pcc.config.partitions import parse_partition
+from beam_pcc.config.settings import add_partition_argument, chosen_partition, launcher_job
 from beam_pcc.errors import (
     EXIT_FAILED,
     EXIT_LOST,
@@ -93,10 +93,7 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(flags: argparse.Namespace) -> int:
-    said = flags.partition or settings.default_partition()
-    if not said:
-        raise ConfigurationError("--partition is missing: say YYYYMMDD, today or yesterday")
-    partition = settings.parse_partition(said)
+    partition = parse_partition(chosen_partition(flags.partition))
     from beam_pcc.kubernetes import launcher, plan
 
     cluster = None if flags.dry_run and flags.manifests else _cluster(flags)
@@ -105,7 +102,7 @@ def _submit(flags: argparse.Namespace) -> int:
         if flags.manifests or cluster is None
         else plan.Manifests.of_cluster(cluster)
     )
-    planned = plan.plan(manifests, flags.beam_arguments, partition, keep=flags.keep, job=settings.launcher_job())
+    planned = plan.plan(manifests, flags.beam_arguments, partition, keep=flags.keep, job=launcher_job())
     if flags.dry_run or cluster is None:
         import yaml
 
@@ -128,7 +125,7 @@ def _submit(flags: argparse.Namespace) -> int:
             _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
         except KeyboardInterrupt:
             raise LostSightError(interruption.stopped_following(follow)) from None
-        say(*summary(outcome, planned.settings.warehouse, called_as()).splitlines(), flush=True)
+        say(*summary(outcome, planned.settings.publish.warehouse, called_as()).splitlines(), flush=True)
         figures.ended(outcome)
     return outcome.exit_code
 
@@ -146,7 +143,7 @@ def backfill(
         raise ConfigurationError("--parallel must be at least 1")
     cluster = _cluster(flags)
     manifests = plan.Manifests.of_cluster(cluster)
-    given, job = run_arguments_of(flags.arguments), settings.launcher_job()
+    given, job = run_arguments_of(flags.arguments), launcher_job()
     interruption.expect(EXIT_LOST, interruption.stopped_following("submit --partition YYYYMMDD --wait --attach"))
     for day in dates[:1]:
         plan.plan(manifests, given, day).with_model()  # what is wrong for one day is wrong for all: say it once

@@ -24,10 +24,11 @@ def add(commands: Commands) -> None:
 
 
 def _tables_create(flags: argparse.Namespace) -> int:
+    from beam_pcc.config.settings import Publish
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
-    warehouse = open_warehouse(flags.warehouse)
+    warehouse = open_warehouse(Publish(flags.warehouse))
     warehouse.check()
     with private_files():
         plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
@@ -39,9 +40,10 @@ def _tables_create(flags: argparse.Namespace) -> int:
 
 
 def _tables_query(flags: argparse.Namespace) -> int:
+    from beam_pcc.config.settings import Publish
     from beam_pcc.publishing.warehouse import open_warehouse
 
-    warehouse = open_warehouse(flags.warehouse)
+    warehouse = open_warehouse(Publish(flags.warehouse))
     warehouse.check()
     say(*warehouse.query(flags.sql).splitlines())
     return 0

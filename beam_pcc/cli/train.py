@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from beam_pcc.cli.parser import Commands, command
-from beam_pcc.config import settings
-from beam_pcc.config.flags import add_text_arguments
+from beam_pcc.config.partitions import parse_partition
+from beam_pcc.config.settings import add_encoder_arguments, encoder_of
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.private_files import private_files
 from beam_pcc.terminal import say
@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
     train.add_argument(
         "--min_precision", type=float, help="choose instead the lowest threshold that keeps this precision"
     )
-    add_text_arguments(train)
+    add_encoder_arguments(train)
 
     sample = command(commands, "sample", "write synthetic cases as Parquet", _sample)
     sample.add_argument("--rows", type=int, help="how many (default: 2000, or all messages)")
@@ -45,7 +45,7 @@ def _train(flags: argparse.Namespace) -> int:
         raise ConfigurationError("--threshold must be between 0 and 1")
     if flags.min_precision is not None and not 0 < flags.min_precision <= 1:
         raise ConfigurationError("--min_precision must be above 0 and at most 1")
-    settings.require_text_settings(flags.text_column, flags.encoder_threads)
+    text = encoder_of(flags)
     from beam_pcc.features.featurizer import Runtime
     from beam_pcc.training.train import Recipe, metrics_line, train
 
@@ -53,14 +53,14 @@ def _train(flags: argparse.Namespace) -> int:
         seed=flags.seed,
         threshold=flags.threshold,
         min_precision=flags.min_precision,
-        text_column=flags.text_column,
-        encoder=flags.encoder,
-        runtime=Runtime(flags.encoder_backend, flags.encoder_threads),
+        text_column=text.text_column,
+        encoder=text.address,
+        runtime=Runtime(text.backend, text.threads),
     )
     made = train(flags.data, flags.models, recipe)
     say(f"{made.version}: trained on {made.trained_on['rows']:,} rows, classes {', '.join(made.classes or ())}")
     if made.trained_on["dropped"]:
-        what = "a visible text" if flags.text_column else "a valid vector or time"
+        what = "a visible text" if text.text_column else "a valid vector or time"
         say(f"  left out {made.trained_on['dropped']:,} rows without {what}")
     for why, words in (("duplicates", "say again what another says"), ("contradicting", "contradict one another")):
         if made.trained_on[why]:
@@ -72,7 +72,7 @@ def _train(flags: argparse.Namespace) -> int:
 
 @private_files()
 def _sample(flags: argparse.Namespace) -> int:
-    day = settings.parse_partition(flags.partition)
+    day = parse_partition(flags.partition)
     if flags.rows is not None and flags.rows < 1:
         raise ConfigurationError("--rows must be at least 1")
     from beam_pcc.sources import synthetic

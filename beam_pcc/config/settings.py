@@ -1,7 +1,4 @@
-"""The settings of a run, validated, from flags (`beam_pcc.config.flags` declares them) and environment variables.
-
-Knows nothing of Beam, so that `--help` is quick; `beam_pcc.pipeline.options` hands the same flags to Beam.
-"""
+"""Every setting of a run, declared once, in groups: source, model, publish, encoder, limits. Knows nothing of Beam."""
 
 from __future__ import annotations
 
@@ -12,34 +9,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from beam_pcc.cases import schemas
+from beam_pcc.config.files import read_file
+from beam_pcc.config.options import Group, add_arguments, between, not_negative, option, options_of, resolve, unknown
 from beam_pcc.config.partitions import parse_partition as parse_partition
 from beam_pcc.config.run_ids import is_run_id
 from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.gcp.names import RETRY_TIMEOUT
 
-ENVIRONMENT = {
-    "PARTITION_DATE": "the partition, where --partition is not given",
-    "DRY_RUN": "true, 1 or yes: as --dry_run",
-    "BQ_SOURCE_TABLE": "project.dataset.table[_{partition}], where --source is not given",
-    "BQ_OUTPUT_TABLE": "project.dataset.table, where --output_table is not given",
-    "BQ_MONITORING_TABLE": "project.dataset.table, where --monitoring_table is not given",
-    "LAUNCHER_JOB": "uid of the Kubernetes Job that a launcher runs in, so that its next pod knows the run again",
-    "MODEL_PUBLIC_KEY": "PEM file of the key that signs versions, where --model_public_key is not given",
-}
 Action: TypeAlias = Callable[[argparse.Namespace], int]
 ReadMethod = Literal["direct", "export", "arrow"]
 Backend = Literal["onnx", "openvino"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
-_NAMES = {
-    "source": "BQ_SOURCE_TABLE",
-    "output_table": "BQ_OUTPUT_TABLE",
-    "monitoring_table": "BQ_MONITORING_TABLE",
-}
-_TRUE = {"1", "true", "yes", "on"}
-_FALSE = {"", "0", "false", "no", "off"}
 
 
 @dataclass(frozen=True)
@@ -55,109 +39,240 @@ class Signer:
     certificates: tuple[str, ...] = ()
 
 
-def default_partition(environment: Mapping[str, str] = os.environ) -> str | None:
-    """What PARTITION_DATE says, for where --partition is not given."""
-    return environment.get("PARTITION_DATE") or None
+def _is_column(name: str) -> str | None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", name):
+        return "is no name of a column"
+    return "has another meaning: name the column of messages" if name in schemas.INPUT_COLUMNS else None
 
 
-def launcher_job(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The Job that this launcher runs in, if it runs in one."""
-    return environment.get("LAUNCHER_JOB") or None
-
-
-def passed_on(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Of the environment, what a child process gets."""
-    return {name: environment[name] for name in names if name in environment}
-
-
-def signer(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Signer | None:
-    """Whose signature is asked for, if anybody's. Raises ConfigurationError if that is not clear."""
-    key = getattr(flags, "model_public_key", None)
-    certificates = tuple(getattr(flags, "model_certificates", None) or ())
-    if key and certificates:
-        raise ConfigurationError("--model_public_key and --model_certificates exclude each other: give one")
-    if not certificates and key is None:
-        key = environment.get("MODEL_PUBLIC_KEY")
-    if key is not None and not key.strip():  # a setting that got lost must not turn the check off
-        raise ConfigurationError(
-            "--model_public_key or MODEL_PUBLIC_KEY is empty: name the PEM file of the key, or remove the setting"
-        )
-    for file in (key, *certificates):
-        if file is not None and not Path(file).is_file():
-            raise ConfigurationError(f"the key or certificate {one_line(file, 120)} is not there; check the path")
-    return Signer(key, certificates) if key or certificates else None
-
-
-def require_text_settings(text_column: str | None, encoder_threads: int) -> None:
-    """Refuse what cannot be meant. Raises ConfigurationError."""
-    if text_column is not None:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", text_column):
-            raise ConfigurationError(f"--text_column {one_line(text_column, 60)} is no name of a column")
-        if text_column in schemas.INPUT_COLUMNS:
-            raise ConfigurationError(f"--text_column {text_column} has another meaning: name the column of messages")
-    if not 1 <= encoder_threads <= 256:
-        raise ConfigurationError("--encoder_threads must be between 1 and 256")
+def _is_digest(digest: str) -> str | None:
+    return None if re.fullmatch(r"[0-9a-fA-F]{64}", digest) else "must be 64 hexadecimal digits"
 
 
 @dataclass(frozen=True)
-class RunSettings:
-    """The settings of one run, validated. Raises ConfigurationError naming the flag and the mend."""
+class Source(Group):
+    """What is scored, and how it is read."""
 
-    partition: dt.date
-    source: str
-    warehouse: str
-    models: str
-    staging: str | None = None
-    model_version: str | None = None
-    force_latest: bool = False
-    model_sha256: str | None = None
-    dry_run: bool = False
-    replace_with_empty: bool = False
-    max_drop_rate: float = 0.10
-    max_psi: float = 0.25
-    review_band: float = 0.10
-    batch_rows: int = schemas.BATCH_ROWS
-    lock_timeout: float = 600.0
-    read_method: ReadMethod = READ_METHODS[0]
-    temp_dataset: str | None = None
-    output_table: str | None = None
-    monitoring_table: str | None = None
-    quarantine_table: str | None = None
-    retry_timeout: float = 300.0
-    text_column: str | None = None
-    encoder: str | None = None
-    encoder_backend: Backend = BACKENDS[0]
-    encoder_threads: int = 2
-    shadow_version: str | None = None
-    signer: Signer | None = None
-    run_id: str | None = None
+    title = "what to score"
+
+    address: str = option(
+        "",
+        flag="source",
+        help="sample://ROWS | a path or glob of .parquet or .jsonl, {partition} allowed | "
+        "bq://PROJECT.DATASET.TABLE_{partition} | bq://PROJECT.DATASET.TABLE?partition_column=COLUMN",
+        environment="BQ_SOURCE_TABLE",
+    )
+    read_method: ReadMethod = option(
+        READ_METHODS[0],
+        help="of BigQuery. direct and export: Beam's ReadFromBigQuery; arrow: the Storage Read API's batches, faster",
+        choices=READ_METHODS,
+    )
+    batch_rows: int = option(schemas.BATCH_ROWS, help="rows of one batch at most", check=between(1, 100_000))
+
+
+@dataclass(frozen=True)
+class Model(Group):
+    """Which model scores, and whose signature it must have."""
+
+    title = "which model (signatures need the signing extra)"
+
+    registry: str = option("", flag="models", help="the model registry: a folder of versions, or gs://BUCKET/FOLDER")
+    version: str | None = option(
+        flag="model_version",
+        help="exactly this version, such as v20261120_020000",
+        usual="current.json's, else the day's first, else the latest",
+    )
+    force_latest: bool = option(False, help="the newest version, whatever current.json and the day's first say")
+    sha256: str | None = option(
+        flag="model_sha256", help="refuse any model file but the one with this SHA-256 digest", check=_is_digest
+    )
+    shadow: str | None = option(
+        flag="shadow_version",
+        help="score each case with this version too, and report how far the two differ; none for none",
+        usual="current.json's",
+    )
+    public_key: str | None = option(
+        flag="model_public_key",
+        help="PEM file of a public key: refuse a version that it did not sign",
+        environment="MODEL_PUBLIC_KEY",
+        empty_counts=True,  # a setting that got lost must not turn the check off
+    )
+    certificates: tuple[str, ...] = option(
+        (),
+        flag="model_certificates",
+        help="PEM files of trusted certificates: refuse a version that was not signed by one that leads to them",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("source", "warehouse", "models"):
-            if not getattr(self, name):
-                raise ConfigurationError(f"--{name} is missing: say it, or see beam-pcc run --help")
-        if self.model_version and self.force_latest:
+        super().__post_init__()
+        if self.version and self.force_latest:
             raise ConfigurationError("--model_version and --force_latest exclude each other: give one")
-        if self.model_sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", self.model_sha256):
-            raise ConfigurationError("--model_sha256 must be 64 hexadecimal digits")
-        if self.run_id is not None and not is_run_id(self.run_id, self.partition):
+        if self.public_key and self.certificates:
+            raise ConfigurationError("--model_public_key and --model_certificates exclude each other: give one")
+        if self.public_key is not None and not self.public_key.strip():
             raise ConfigurationError(
-                f"--run_id {one_line(self.run_id, 60)} is none of partition {self.partition:%Y%m%d}: write "
+                "--model_public_key or MODEL_PUBLIC_KEY is empty: name the PEM file of the key, or remove the setting"
+            )
+        for file in (self.public_key, *self.certificates):
+            if file is not None and not Path(file).is_file():
+                raise ConfigurationError(f"the key or certificate {one_line(file, 120)} is not there; check the path")
+
+    @property
+    def signer(self) -> Signer | None:
+        """Whose signature is asked for, if anybody's."""
+        return Signer(self.public_key, self.certificates) if self.public_key or self.certificates else None
+
+
+@dataclass(frozen=True)
+class Publish(Group):
+    """Where the results go, and what is done about what is there."""
+
+    title = "where to put it"
+
+    warehouse: str = option("", help="where the tables are: PATH.duckdb | bq://PROJECT.DATASET")
+    staging: str | None = option(
+        help="folder for the run's staged files; BigQuery needs gs://BUCKET/FOLDER",
+        usual="beside a .duckdb file, NAME.duckdb.staging",
+    )
+    temp_dataset: str | None = option(
+        help="PROJECT.DATASET in BigQuery for staging tables, for the query of an export, and for the project that a "
+        "read session is billed to",
+        usual="the warehouse's, else the source's",
+    )
+    output_table: str | None = option(
+        help="PROJECT.DATASET.TABLE instead of the warehouse's pcc_inference_output", environment="BQ_OUTPUT_TABLE"
+    )
+    monitoring_table: str | None = option(help="the same for pcc_monitoring_logs", environment="BQ_MONITORING_TABLE")
+    quarantine_table: str | None = option(help="the same for pcc_quarantine")
+    run_id: str | None = option(
+        help="the run's own id, PARTITION-TIME-RANDOM, for who starts it and looks for its row later", usual="a new one"
+    )
+    dry_run: bool = option(False, help="do all but publish; no row is written anywhere", environment="DRY_RUN")
+    replace_with_empty: bool = option(
+        False, help="an empty partition deletes what was published for it (else it stays)"
+    )
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """Tables that are elsewhere: name in `schemas.TABLES` -> project.dataset.table."""
+        given = {
+            "pcc_inference_output": self.output_table,
+            "pcc_monitoring_logs": self.monitoring_table,
+            "pcc_quarantine": self.quarantine_table,
+        }
+        return {name: table for name, table in given.items() if table}
+
+
+@dataclass(frozen=True)
+class Encoder(Group):
+    """How vectors are made of messages, if they are."""
+
+    title = "text instead of vectors (needs the text extra)"
+
+    text_column: str | None = option(help="make the vectors of the messages in this column", check=_is_column)
+    address: str | None = option(
+        flag="encoder",
+        help="folder of the encoder, a path or gs://BUCKET/FOLDER",
+        usual="the one in MODELS/encoders that the model names",
+    )
+    backend: Backend = option(
+        BACKENDS[0],
+        flag="encoder_backend",
+        help="what computes it: onnx, or openvino (in bf16 where the CPU has it)",
+        choices=BACKENDS,
+    )
+    threads: int = option(
+        2, flag="encoder_threads", help="threads that it may use in each worker process", check=between(1, 256)
+    )
+
+
+@dataclass(frozen=True)
+class Limits(Group):
+    """What a run may not exceed."""
+
+    title = "limits"
+
+    max_drop_rate: float = option(
+        0.10, help="refuse to publish above this share of rejected rows", check=between(0.0, 1.0)
+    )
+    max_psi: float = option(
+        0.25, help="warn above this drift of the scores from the model's baseline", check=between(0.0, 1e9)
+    )
+    review_band: float = option(
+        0.10, help="mark a case for review when its probability is nearer to the threshold", check=between(0.0, 0.5)
+    )
+    lock_timeout: float = option(
+        600.0, help="seconds to wait for a warehouse file that another process holds", check=not_negative
+    )
+    retry_timeout: float = option(
+        RETRY_TIMEOUT,
+        help="seconds to try again for when Google is unwell or a transaction is in the way",
+        check=not_negative,
+    )
+
+
+GROUPS: tuple[type[Group], ...] = (Source, Model, Publish, Encoder, Limits)
+PARTITION_VARIABLE, JOB_VARIABLE = "PARTITION_DATE", "LAUNCHER_JOB"
+
+
+def environment_variables() -> dict[str, str]:
+    """Each variable that is read, and for what."""
+    declared = {
+        one.environment: f"as --{one.flag}, where that is not given"
+        for group in GROUPS
+        for one in options_of(group)
+        if one.environment
+    }
+    return {
+        PARTITION_VARIABLE: "as --partition, where that is not given",
+        JOB_VARIABLE: "uid of the Kubernetes Job that a launcher runs in, so that its next pod knows the run again",
+        **declared,
+    }
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of one run, validated. `RunConfig.of` makes one of the names that the command line has."""
+
+    partition: dt.date
+    source: Source
+    model: Model
+    publish: Publish
+    encoder: Encoder = Encoder()
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        for flag, value in (
+            ("source", self.source.address),
+            ("warehouse", self.publish.warehouse),
+            ("models", self.model.registry),
+        ):
+            if not value:
+                raise ConfigurationError(f"--{flag} is missing: say it, or see beam-pcc run --help")
+        run_id = self.publish.run_id
+        if run_id is not None and not is_run_id(run_id, self.partition):
+            raise ConfigurationError(
+                f"--run_id {one_line(run_id, 60)} is none of partition {self.partition:%Y%m%d}: write "
                 "YYYYMMDD-YYYYMMDDTHHMMSSZ-XXXXXXXX, the X hexadecimal"
             )
-        for name, low, high in (
-            ("max_drop_rate", 0.0, 1.0),
-            ("review_band", 0.0, 0.5),
-            ("max_psi", 0.0, 1e9),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise ConfigurationError(f"--{name} must be between {low:g} and {high:g}")
-        if not 1 <= self.batch_rows <= 100_000:
-            raise ConfigurationError("--batch_rows must be between 1 and 100000")
-        require_text_settings(self.text_column, self.encoder_threads)
-        for name in ("lock_timeout", "retry_timeout"):
-            if not getattr(self, name) >= 0:
-                raise ConfigurationError(f"--{name} must not be negative")
+
+    @classmethod
+    def of(cls, partition: dt.date | str, **options: Any) -> RunConfig:
+        """The settings of one run from Python: the names and meanings of the flags of `beam-pcc run`.
+
+        Args:
+            partition: A day, or YYYYMMDD, `today`, `yesterday` (UTC).
+            options: `source`, `warehouse` and `models`, and any other, such as `max_drop_rate=0.2`.
+
+        Raises:
+            ConfigurationError: A name is unknown, or a value cannot be meant.
+        """
+        known = {one.flag for group in GROUPS for one in options_of(group)}
+        for name in options:
+            if name not in known:
+                raise ConfigurationError(unknown(name, known))
+        day = partition if isinstance(partition, dt.date) else parse_partition(partition)
+        return cls(day, *(resolve(group, options) for group in GROUPS))  # type: ignore[arg-type] # in the fields' order
 
     @classmethod
     def from_flags(
@@ -166,20 +281,90 @@ class RunSettings:
         *,
         partition: dt.date | None = None,
         environment: Mapping[str, str] = os.environ,
-    ) -> RunSettings:
-        """Join parsed flags with the environment; a flag wins. `partition` is a backfill's own day."""
+    ) -> RunConfig:
+        """Join parsed flags, the environment and the file of --config, in this order; the first that says it wins.
+
+        Args:
+            flags: As `add_run_arguments` declared them.
+            partition: A backfill's own day.
+            environment: Variables.
+
+        Raises:
+            ConfigurationError: A value cannot be meant, or one is missing.
+        """
+        given = dict(vars(flags))
+        file = read_file(given["config"], GROUPS) if given.get("config") else {}
         if partition is None:
-            said = getattr(flags, "partition", None) or environment.get("PARTITION_DATE")
-            if not said:
-                raise ConfigurationError("--partition is missing: say YYYYMMDD, today or yesterday")
-            partition = parse_partition(said)
-        dry = environment.get("DRY_RUN", "").strip().lower()
-        if dry not in _TRUE | _FALSE:
-            raise ConfigurationError(f"DRY_RUN is '{dry}': use true or false")
-        values = {name: getattr(flags, name) for name in cls.__dataclass_fields__ if hasattr(flags, name)}
-        for name, variable in _NAMES.items():
-            values[name] = values.get(name) or environment.get(variable)
-        if values["source"] and "://" not in values["source"] and not getattr(flags, "source", None):
-            values["source"] = f"bq://{values['source']}"
-        values["signer"] = signer(flags, environment)
-        return cls(**{**values, "partition": partition, "dry_run": bool(flags.dry_run) or dry in _TRUE})
+            partition = parse_partition(chosen_partition(given.get("partition"), environment, file))
+        environment = _beside(given, environment)
+        groups = (resolve(group, given, environment=environment, file=file) for group in GROUPS)
+        return cls(partition, *groups)  # type: ignore[arg-type] # in the fields' order
+
+
+def _beside(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment as it is read beside these flags."""
+    found = dict(environment)
+    table = found.get("BQ_SOURCE_TABLE", "").strip()
+    if table and "://" not in table:  # the seed system wrote it without
+        found["BQ_SOURCE_TABLE"] = f"bq://{table}"
+    if given.get("model_certificates"):  # who asks for certificates does not ask for the environment's key
+        found.pop("MODEL_PUBLIC_KEY", None)
+    return found
+
+
+def chosen_partition(
+    said: str | None, environment: Mapping[str, str] = os.environ, file: Mapping[str, Any] | None = None
+) -> str:
+    """The partition as a person wrote it, wherever. Raises ConfigurationError if nobody did."""
+    found = said or environment.get(PARTITION_VARIABLE) or (file or {}).get("partition")
+    if not found:
+        raise ConfigurationError("--partition is missing: say YYYYMMDD, today or yesterday")
+    return str(found)
+
+
+def launcher_job(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The Job that this launcher runs in, if it runs in one."""
+    return environment.get(JOB_VARIABLE) or None
+
+
+def passed_on(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Of the environment, what a child process gets."""
+    return {name: environment[name] for name in names if name in environment}
+
+
+def add_partition_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the one day of `run`."""
+    parser.add_argument(
+        "--partition",
+        help=f"the day to score: YYYYMMDD, today or yesterday, UTC (default: {PARTITION_VARIABLE})",
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare every flag of a run (and of a backfill, which runs each day with them)."""
+    parser.add_argument(
+        "--config", metavar="FILE.toml", help="settings from a file, by the names of these flags; a flag wins"
+    )
+    add_arguments(parser, *GROUPS)
+
+
+def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what text needs, for commands that read labelled rows."""
+    add_arguments(parser, Encoder)
+
+
+def add_signer_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare whose signature a version must have, for commands that load one."""
+    signed = {"model_public_key", "model_certificates"}
+    add_arguments(parser, Model, but={one.flag for one in options_of(Model)} - signed)
+
+
+def encoder_of(flags: argparse.Namespace) -> Encoder:
+    """What `add_encoder_arguments` declared, validated."""
+    return resolve(Encoder, vars(flags))
+
+
+def signer_of(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Signer | None:
+    """What `add_signer_arguments` declared, if anything was said. Raises ConfigurationError if that is not clear."""
+    given = {name: getattr(flags, name, None) for name in ("model_public_key", "model_certificates")}
+    return resolve(Model, given, environment=_beside(given, environment)).signer

@@ -5,7 +5,7 @@ The rows must be ones that neither was trained on; that is for the caller to kno
 
 from __future__ import annotations
 
-import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,8 +47,10 @@ class Difference:
     @property
     def p_value(self) -> float:
         """Of the exact McNemar test: how likely so uneven a split is, were both as good."""
-        rows, fewer = self.first_right + self.second_right, min(self.first_right, self.second_right)
-        return min(1.0, 2 * sum(math.comb(rows, k) for k in range(fewer + 1)) / 2**rows) if rows else 1.0
+        from scipy.stats import binomtest
+
+        rows = self.first_right + self.second_right
+        return float(binomtest(self.first_right, rows).pvalue) if rows else 1.0
 
 
 def measure(
@@ -57,12 +59,15 @@ def measure(
     """Score labelled rows with a version, and measure it against their labels.
 
     Raises:
-        ConfigurationError: The rows are all of one class.
+        ConfigurationError: There are too few rows of a class.
         ModelError: The version cannot be used, or was not trained on text and the rows are texts.
     """
     truth = rows.labels != schemas.NOT_PC
-    if truth.all() or not truth.any():
-        raise ConfigurationError("--data must hold rows of PC and of NOT_PC to measure a model on")
+    if min(truth.sum(), (~truth).sum()) < evaluation.MIN_ROWS_OF_CLASS:
+        raise ConfigurationError(
+            "--data must hold rows of PC and of NOT_PC to measure a model on, "
+            f"at least {evaluation.MIN_ROWS_OF_CLASS} of each"
+        )
     checked, model = registry.load(version)
     vectors = rows.vectors if rows.texts is None else _vectors(registry, checked, rows.texts, encoder, runtime)
     found = scoring.score(model, vectors).probabilities
@@ -103,8 +108,7 @@ def differences(first: Measured, second: Measured, rows: Labelled) -> Difference
 
 def f1(metrics: dict[str, float]) -> float:
     """Harmonic mean of precision and recall."""
-    both = metrics["precision"] + metrics["recall"]
-    return 2 * metrics["precision"] * metrics["recall"] / both if both else 0.0
+    return statistics.harmonic_mean((metrics["precision"], metrics["recall"]))
 
 
 def worse(candidate: dict[str, float], current: dict[str, float]) -> list[str]:

@@ -13,38 +13,82 @@ from beam_pcc.models.scoring import Floats
 Truth = npt.NDArray[np.bool_]
 METRICS = ("roc_auc", "pr_auc", "brier", "precision", "recall")
 RESAMPLES = 200
-_INTERVAL = (2.5, 97.5)  # percentiles: a 95 % interval
+CONFIDENCE = 0.95
+MIN_ROWS_OF_CLASS = 2
+"""Of PC and of NOT_PC: the bootstrap cannot resample a single row."""
+_BATCH = 10  # resamples in memory at once
 
 
 def metrics(truth: Truth, probability: Floats, threshold: float) -> dict[str, float]:
-    """ROC-AUC, PR-AUC (average precision), Brier score, and precision and recall at the threshold."""
+    """ROC-AUC, PR-AUC (average precision), Brier score, and precision and recall at the threshold.
+
+    Precision is 0 where no row reaches the threshold.
+    """
     from sklearn import metrics as sk
 
-    said = probability >= threshold
-    measured = {
-        "roc_auc": sk.roc_auc_score(truth, probability),
-        "pr_auc": sk.average_precision_score(truth, probability),
-        "brier": float(np.mean((probability - truth) ** 2)),
-        "precision": _share(truth & said, said),
-        "recall": _share(truth & said, truth),
-    }
-    return {name: round(float(value), 6) for name, value in measured.items()}
+    positive = probability >= threshold
+    values = (
+        *_ranking(truth, probability),
+        sk.precision_score(truth, positive, zero_division=0),
+        sk.recall_score(truth, positive, zero_division=0),
+    )
+    return {name: round(float(value), 6) for name, value in zip(METRICS, values, strict=True)}
+
+
+def _ranking(truth: Truth, probability: Floats) -> tuple[float, float, float]:
+    """The metrics that need no threshold: ROC-AUC, PR-AUC, Brier score."""
+    from sklearn import metrics as sk
+
+    return (
+        sk.roc_auc_score(truth, probability),
+        sk.average_precision_score(truth, probability),
+        sk.brier_score_loss(truth, probability),
+    )
 
 
 def intervals(truth: Truth, probability: Floats, threshold: float, *, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % intervals of the metrics by the bootstrap (Efron): percentiles over resamples of the rows.
+    """95 % intervals of the metrics.
 
-    A resample keeps the number of each class, so that each metric is defined in all.
+    ROC-AUC, PR-AUC and Brier score: percentiles of the bootstrap (Efron), which resamples each class by itself, so that
+    every resample has both. Precision and recall are shares of rows: Wilson's interval, which also has a width where
+    the share is 0 or 1.
+
+    Args:
+        truth: At least MIN_ROWS_OF_CLASS rows of each class.
+        probability: P(PC) of the same rows.
+        threshold: Of P(PC) at which a case is PC.
+        seed: Of the resamples.
     """
-    rng = np.random.default_rng(seed)
-    classes = [np.flatnonzero(truth), np.flatnonzero(~truth)]
-    found: dict[str, list[float]] = {name: [] for name in METRICS}
-    for _ in range(RESAMPLES):
-        rows = np.concatenate([rng.choice(of_class, len(of_class)) for of_class in classes])
-        for name, value in metrics(truth[rows], probability[rows], threshold).items():
-            found[name].append(value)
-    ends = {name: np.percentile(values, _INTERVAL) for name, values in found.items()}
-    return {name: (round(float(low), 6), round(float(high), 6)) for name, (low, high) in ends.items()}
+    from scipy import stats
+
+    def statistic(of_pc: Floats, of_not_pc: Floats) -> tuple[float, float, float]:
+        labels = np.repeat([True, False], [len(of_pc), len(of_not_pc)])
+        return _ranking(labels, np.concatenate([of_pc, of_not_pc]))
+
+    low, high = stats.bootstrap(
+        (probability[truth], probability[~truth]),
+        statistic,
+        n_resamples=RESAMPLES,
+        batch=_BATCH,
+        vectorized=False,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    positive = probability >= threshold
+    hits = int((truth & positive).sum())
+    bounds = [*zip(low, high, strict=True), _wilson(hits, int(positive.sum())), _wilson(hits, int(truth.sum()))]
+    return {name: (round(float(a), 6), round(float(b), 6)) for name, (a, b) in zip(METRICS, bounds, strict=True)}
+
+
+def _wilson(hits: int, rows: int) -> tuple[float, float]:
+    """The interval of a share of rows; of no rows nothing is known."""
+    from scipy import stats
+
+    if not rows:
+        return 0.0, 1.0
+    low, high = stats.binomtest(hits, rows).proportion_ci(CONFIDENCE, method="wilson")
+    return low, high
 
 
 def threshold_for(truth: Truth, probability: Floats, precision: float) -> float | None:
@@ -53,37 +97,16 @@ def threshold_for(truth: Truth, probability: Floats, precision: float) -> float 
     Args:
         truth: Of rows that the model was not fitted on.
         probability: P(PC) of the same rows.
-        precision: Between 0 and 1.
+        precision: Above 0, at most 1.
     """
-    order = np.argsort(-probability, kind="stable")
-    ranked, right = probability[order], np.cumsum(truth[order])
-    reached = right / np.arange(1, len(order) + 1) >= precision
-    last_of_score = np.append(ranked[:-1] != ranked[1:], True)  # a threshold takes all rows of one score, or none
-    fit = np.flatnonzero(reached & last_of_score & (ranked > 0))
-    if not len(fit):
+    from sklearn.metrics import precision_recall_curve
+
+    if not truth.any():
         return None
-    score, lower = np.append(ranked, 0.0)[fit[-1] :][:2]
-    # A threshold is below 1: where all that are taken score 1, it is halfway to the next score.
+    precisions, _, thresholds = precision_recall_curve(truth, probability)  # thresholds ascend
+    usable = np.flatnonzero((precisions[:-1] >= precision) & (thresholds > 0))
+    if not len(usable):
+        return None
+    lower, score = np.insert(thresholds, 0, 0.0)[usable[0] :][:2]
+    # A threshold is below 1: where all rows that reach it score 1, it is halfway to the next score.
     return float(score if score < 1 else (score + lower) / 2)
-
-
-def calibration(truth: Truth, probability: Floats, bins: int = 10) -> list[tuple[float, float, int]]:
-    """For each bin of P(PC) that has rows: mean P(PC), share of PC, number of rows."""
-    place = np.minimum((probability * bins).astype(int), bins - 1)
-    found = []
-    for number in range(bins):
-        rows = place == number
-        if rows.any():
-            found.append((float(probability[rows].mean()), float(truth[rows].mean()), int(rows.sum())))
-    return found
-
-
-def precision_recall(truth: Truth, probability: Floats) -> list[tuple[float, float]]:
-    """(recall, precision) at each rank, from the most certain row on."""
-    order = np.argsort(-probability, kind="stable")
-    right = np.cumsum(truth[order])
-    return list(zip((right / max(1, right[-1])).tolist(), (right / np.arange(1, len(order) + 1)).tolist(), strict=True))
-
-
-def _share(part: Truth, whole: Truth) -> float:
-    return float(part.sum() / whole.sum()) if whole.any() else 0.0

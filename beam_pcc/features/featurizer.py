@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_pcc.cases import schemas
-from beam_pcc.cases.validation import rejected
+from beam_pcc.cases import faults, schemas
 from beam_pcc.config.settings import Backend
 from beam_pcc.errors import PccError, one_line
 from beam_pcc.features.encoders.base import Embeddings
@@ -127,7 +126,7 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
         cases = cases.append_column(schemas.SHADOW_VECTOR, schemas.vector_column(shadow))
     failed = sorted(errors)
     ids = texts.column("case_id").take(pa.array(failed, pa.int64()))
-    return cases, rejected(ids, [schemas.MODEL_ERROR] * len(failed), [errors[row] for row in failed])
+    return cases, faults.rejected(ids, [faults.MODEL_ERROR.code] * len(failed), [errors[row] for row in failed])
 
 
 def embed_each(featurizer: Featurizer, texts: Sequence[str]) -> tuple[Embeddings, dict[int, str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from beam_pcc.errors import PccError, RunError, from_runner
+from beam_pcc.errors import PccError, RunError
+from beam_pcc.errors.foreign import from_runner
 from beam_pcc.flink.rest import last_cause
 
 _KNOWN = (

@@ -1,7 +1,7 @@
 """A Flink cluster's REST API, as far as a run needs it: submit a job, watch it, cancel it.
 
-One retry policy: what may be asked twice (all but the start of a job and an upload) is asked again, for `patience`
-seconds, after a broken or silent connection, an answer that is not JSON, 429 or 5xx.
+What may be asked twice (all but the start of a job and an upload) is asked again for `patience` seconds after a
+transient error: a broken or silent connection, an answer that is not JSON, 408, 429 or 5xx.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import requests
 from apache_beam.metrics.execution import MetricResult
@@ -20,11 +20,11 @@ from apache_beam.runners.portability.portable_runner import PortableMetrics
 from google.protobuf import json_format
 
 from beam_pcc.errors import ConfigurationError, RunError, one_line
+from beam_pcc.errors.retrying import retry
 
 ENDED = {"FINISHED", "FAILED", "CANCELED"}
 PATIENCE = 60.0  # seconds without an answer, of a JobManager that may be coming back
 _SECONDS = 30.0  # for one call
-_PAUSE = 1.0  # seconds before a call is made again
 _SESSION_ENTRY = "beampcc.SessionJob"  # in our bundle: finds the pipeline in the uploaded jar
 _UBER_ENTRY = "org.apache.beam.runners.flink.FlinkPipelineRunner"  # Beam's own: finds it beside itself
 _METRICS = "__metricscontainers"  # the accumulator in which Beam's runner keeps a job's metrics
@@ -150,34 +150,28 @@ class FlinkCluster:
         return self._call("GET", path, patience=patience)
 
     def _call(self, method: str, path: str, *, patience: float | None = None, **more: Any) -> Mapping[str, Any]:
-        again = 0.0 if method == "POST" else self._patience if patience is None else patience
-        deadline = time.monotonic() + again
-        while True:
-            try:
-                return self._call_once(method, path, **more)
-            except _NoAnswerError:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise
-                time.sleep(min(_PAUSE, left))
-
-    def _call_once(self, method: str, path: str, **more: Any) -> Mapping[str, Any]:
+        patience = self._patience if patience is None else patience
+        deadline = time.monotonic() + (0.0 if method == "POST" else patience)
         try:
-            answer = self._http.request(method, f"{self.address}{path}", timeout=self._seconds, **more)
-            parsed: Mapping[str, Any] = answer.json() if answer.ok and answer.text else {}
-        except (requests.RequestException, ValueError) as error:
+            return retry(lambda: self._call_once(method, path, **more), lambda: deadline - time.monotonic())
+        except requests.HTTPError as error:
+            answer = cast(requests.Response, error.response)
+            if answer.status_code == requests.codes.not_found and "/jobs/" in path:
+                raise RunError(
+                    f"the Flink at {self.address} does not know the job any more: its JobManager started anew; run "
+                    "again"
+                ) from None
+            raise RunError(f"the Flink at {self.address} refused: {_cause(answer.text)}") from None
+        except requests.RequestException as error:
             raise _NoAnswerError(
                 f"the Flink at {self.address} does not answer ({type(error).__name__}); look at its JobManager, and "
                 "run again"
             ) from None
-        if answer.status_code == requests.codes.not_found and "/jobs/" in path:
-            raise RunError(
-                f"the Flink at {self.address} does not know the job any more: its JobManager started anew; run again"
-            )
-        if not answer.ok:
-            transient = answer.status_code == requests.codes.too_many_requests or answer.status_code >= 500
-            kind = _NoAnswerError if transient and method != "POST" else RunError
-            raise kind(f"the Flink at {self.address} refused: {_cause(answer.text)}")
+
+    def _call_once(self, method: str, path: str, **more: Any) -> Mapping[str, Any]:
+        answer = self._http.request(method, f"{self.address}{path}", timeout=self._seconds, **more)
+        answer.raise_for_status()
+        parsed: Mapping[str, Any] = answer.json() if answer.text else {}
         return parsed
 
 

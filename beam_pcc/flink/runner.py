@@ -25,6 +25,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beam_pcc.cases.schemas import COUNTERS
 from beam_pcc.errors import ConfigurationError, RunError
+from beam_pcc.errors.foreign import logged
 from beam_pcc.flink.explain import explain
 from beam_pcc.flink.jar import write_job_jar
 from beam_pcc.flink.options import check_master
@@ -163,14 +164,12 @@ class SessionResult(PipelineResult):
         return state
 
     def _progress(self) -> str:
-        try:
+        with logged(_log.debug, "no progress"):  # figures are for the person who waits; the job does not need them
             counted = counters(self._cluster.metrics(self._job, patience=0.0), COUNTERS)
-        except Exception as error:  # figures are for the person who waits; the job does not depend on them
-            _log.debug("no progress: %s", error)
-            return "its figures cannot be read just now"
-        rejected = sum(n for name, n in counted.items() if name.startswith("rows_rejected_"))
-        read, scored = counted.get("rows_read", 0), counted.get("rows_scored", 0)
-        return f"{read:,} rows read, {scored:,} scored, {rejected:,} rejected"
+            rejected = sum(n for name, n in counted.items() if name.startswith("rows_rejected_"))
+            read, scored = counted.get("rows_read", 0), counted.get("rows_scored", 0)
+            return f"{read:,} rows read, {scored:,} scored, {rejected:,} rejected"
+        return "its figures cannot be read just now"
 
     def _stop(self) -> None:
         """Cancel the job if it still runs, and wait for its end a moment, so that it does not publish afterwards."""

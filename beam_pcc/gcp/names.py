@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from beam_pcc.errors import ConfigurationError, missing_extra, one_line
 
+RETRY_TIMEOUT = 300.0  # seconds to ask again for, where nobody says otherwise
 # Domain-scoped projects hold a colon and a dot: example.com:project.
 _PROJECT = r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{1,61}"
 _DATASET_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})", re.ASCII)
@@ -28,6 +29,13 @@ def gcp_extra(flag: str) -> Iterator[None]:
         raise missing_extra("gcp", flag, error) from None
 
 
+def _parts(pattern: re.Pattern[str], text: str, otherwise: str) -> tuple[str, ...]:
+    match = pattern.fullmatch(text.removeprefix(_SCHEME))
+    if not match:
+        raise ConfigurationError(otherwise)
+    return match.groups()
+
+
 class DatasetId(NamedTuple):
     """A dataset: project and name."""
 
@@ -40,10 +48,7 @@ class DatasetId(NamedTuple):
     @classmethod
     def parse(cls, text: str, flag: str) -> DatasetId:
         """Read `project.dataset`, with or without bq://. Raises ConfigurationError naming `flag`."""
-        match = _DATASET_ADDRESS.fullmatch(text.removeprefix(_SCHEME))
-        if not match:
-            raise ConfigurationError(f"{flag} {one_line(text, 80)} is no dataset: write project.dataset")
-        return cls(match[1], match[2])
+        return cls(*_parts(_DATASET_ADDRESS, text, f"{flag} {one_line(text, 80)} is no dataset: write project.dataset"))
 
     def table(self, name: str) -> TableId:
         """A table of this dataset."""
@@ -63,10 +68,9 @@ class TableId(NamedTuple):
     @classmethod
     def parse(cls, text: str, flag: str) -> TableId:
         """Read `project.dataset.table`, with or without bq://. Raises ConfigurationError naming `flag`."""
-        match = _TABLE_ADDRESS.fullmatch(text.removeprefix(_SCHEME))
-        if not match:
-            raise ConfigurationError(f"{flag} {one_line(text, 80)} is no table: write project.dataset.table")
-        return cls(match[1], match[2], match[3])
+        return cls(
+            *_parts(_TABLE_ADDRESS, text, f"{flag} {one_line(text, 80)} is no table: write project.dataset.table")
+        )
 
     @property
     def home(self) -> DatasetId:

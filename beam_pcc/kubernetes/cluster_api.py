@@ -1,20 +1,22 @@
 """The Kubernetes API, as far as the launcher needs it: FlinkDeployments of a namespace, their pods, events, ConfigMaps.
 
 Works in a cluster (the pod's service account) and outside (kubeconfig). Every failure is one line. A transient one
-(429, 5xx, a broken or silent connection) is tried again until `PATIENCE` is over; then sight of the run is lost.
+(408, 429, 5xx, a broken or silent connection) is tried again until `PATIENCE` is over; then sight of the run is lost.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
 from beam_pcc.errors import ConfigurationError, LostSightError, PccError, missing_extra, one_line
+from beam_pcc.errors.foreign import explain, is_transient
+from beam_pcc.errors.retrying import retry
 from beam_pcc.kubernetes.deployment import Resource
 from beam_pcc.terminal import logger
 
@@ -182,14 +184,11 @@ class Cluster:
                     yield event["object"]
                 elif event["type"] == "DELETED":
                     return
-        except self._error as error:
-            if error.status == 410:
+        except Exception as error:  # a broken connection has many names; asking anew tells whether it is worse
+            if isinstance(error, self._error) and error.status == HTTPStatus.GONE:
                 raise ExpiredError from None
             _log.debug("the watch ended: %s", error)
             time.sleep(min(max(1.0, _retry_after(error)), _SECONDS))
-        except Exception as error:  # a broken connection has many names; asking anew tells whether it is worse
-            _log.debug("the watch broke: %s", error)
-            time.sleep(1)
         finally:
             watch.stop()
 
@@ -251,40 +250,52 @@ class Cluster:
 
         All requests together have `PATIENCE` seconds without a good answer; this one gives up after `patience` seconds.
         """
-        began, pause = time.monotonic(), 0.5
-        while True:
-            deadline = (began if self._silent_since is None else self._silent_since) + PATIENCE
-            if patience is not None:
-                deadline = min(deadline, began + patience)
-            try:
-                answer = call(max(0.1, min(_SECONDS, deadline - time.monotonic())))
-                self._silent_since = None
-                return answer
-            except self._error as error:
-                if error.status not in (408, 429) and error.status < 500:
-                    self._silent_since = None
-                    if error.status == 404 and missing_is_none:
-                        return None
-                    _raise_what_stays(error, what, self.namespace)
-                said, wait = f"{error.status} {error.reason}", _retry_after(error)
-            except Exception as error:  # urllib3's, for connections
-                said, wait = one_line(error, 160), 0.0
+        began = time.monotonic()
+
+        def seconds_left() -> float:
+            silent_since = began if self._silent_since is None else self._silent_since
+            ends = silent_since + PATIENCE
+            return (ends if patience is None else min(ends, began + patience)) - time.monotonic()
+
+        def once() -> _Answer:
             if self._silent_since is None:
                 self._silent_since = began
-                deadline = min(deadline, began + PATIENCE)
-            if time.monotonic() + max(pause, wait) > deadline:
-                raise LostSightError(
-                    f"the Kubernetes API at {self.server} did not answer well for {PATIENCE:g} s ({said}); a run that "
-                    "was created goes on: look at the cluster, then follow it with submit --wait --attach"
-                ) from None
-            time.sleep(max(pause, wait))
-            pause = min(pause * 2, 10.0)
+            answer = call(max(0.1, min(_SECONDS, seconds_left())))
+            self._silent_since = None
+            return answer
+
+        try:
+            return retry(
+                once, seconds_left, may_retry=lambda error: not self._is_answer(error), asked_pause=_retry_after
+            )
+        except Exception as error:
+            if not self._is_answer(error):
+                raise self._lost_sight(error) from None
+            self._silent_since = None
+            status = getattr(error, "status", 0)
+            if status == HTTPStatus.NOT_FOUND and missing_is_none:
+                return None
+            if status == HTTPStatus.CONFLICT and "AlreadyExists" in str(getattr(error, "body", "")):
+                raise AlreadyExistsError(f"{what} is in namespace {self.namespace} already") from None
+            ours = explain(error, f"{what} in namespace {self.namespace}", ConfigurationError)
+            raise ours or error from None
+
+    def _is_answer(self, error: BaseException) -> bool:
+        """Whether the API server refused for good; whatever else a request raises is worth another try."""
+        return isinstance(error, self._error) and not is_transient(error)
+
+    def _lost_sight(self, error: Exception) -> LostSightError:
+        words = f"{error.status} {error.reason}" if isinstance(error, self._error) else one_line(error, 160)
+        return LostSightError(
+            f"the Kubernetes API at {self.server} did not answer well for {PATIENCE:g} s ({words}); a run that was "
+            "created goes on: look at the cluster, then follow it with submit --wait --attach"
+        )
 
 
 def _retry_after(error: Any) -> float:
     """Seconds that the API server asks to wait; 0 if it does not say."""
-    said = str((error.headers or {}).get("Retry-After") or "")
-    return float(said) if said.isdecimal() else 0.0
+    seconds = str((getattr(error, "headers", None) or {}).get("Retry-After") or "")
+    return float(seconds) if seconds.isdecimal() else 0.0
 
 
 def _is_of(event: Mapping[str, Any], deployment: Resource, pods: Sequence[Resource]) -> bool:
@@ -318,22 +329,3 @@ def _when(text: str | None) -> dt.datetime:
     if not text:
         return dt.datetime.min.replace(tzinfo=dt.timezone.utc)
     return dt.datetime.fromisoformat(text.replace("Z", "+00:00")).replace(microsecond=0)
-
-
-def _raise_what_stays(error: Any, what: str, namespace: str) -> None:
-    """Errors of the API server that trying again does not mend."""
-    said = ""
-    with contextlib.suppress(Exception):
-        said = json.loads(error.body)["message"]
-    said = one_line(said or error.reason)
-    if error.status == 409 and "AlreadyExists" in str(error.body or ""):
-        raise AlreadyExistsError(said) from None
-    if error.status in (401, 403):
-        raise ConfigurationError(
-            f"Kubernetes refused {what} in namespace {namespace} ({said}); see docs/eks-deployment.md"
-        ) from None
-    if error.status == 404:
-        raise ConfigurationError(
-            f"{what} is not in namespace {namespace} ({said}); run deploy-to-eks.sh check, then deploy"
-        ) from None
-    raise ConfigurationError(f"Kubernetes did not take {what}: {said}") from None

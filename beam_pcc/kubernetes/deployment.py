@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pcc.config.flags import add_run_arguments
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig, add_run_arguments
 from beam_pcc.errors import ConfigurationError
 
 Resource = dict[str, Any]
@@ -81,7 +80,7 @@ def run_arguments(config: Mapping[str, str], given: Sequence[str] = ()) -> list[
     return [*found, *given]
 
 
-def run_settings(arguments: Sequence[str], partition: dt.date) -> tuple[RunSettings, list[str]]:
+def run_settings(arguments: Sequence[str], partition: dt.date) -> tuple[RunConfig, list[str]]:
     """The settings that these flags mean, and the flags that are Beam's. Raises ConfigurationError as `run` does."""
     parser = argparse.ArgumentParser(prog="beam-pcc run", allow_abbrev=False, exit_on_error=False)
     add_run_arguments(parser)
@@ -89,7 +88,7 @@ def run_settings(arguments: Sequence[str], partition: dt.date) -> tuple[RunSetti
         flags, rest = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
         raise ConfigurationError(f"{error}; see beam-pcc run --help") from None
-    return RunSettings.from_flags(flags, partition=partition, environment={}), rest
+    return RunConfig.from_flags(flags, partition=partition, environment={}), rest
 
 
 def render(

@@ -14,9 +14,9 @@ from beam_pcc.errors import (
     LostSightError,
     PccError,
     RunError,
-    from_runner,
     one_line,
 )
+from beam_pcc.errors.foreign import from_runner
 from beam_pcc.flink.explain import explain
 from beam_pcc.flink.rest import FlinkCluster, Progress, failure, progress
 from beam_pcc.kubernetes.cluster_api import Cluster, ExpiredError

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from beam_pcc.config.run_ids import started_at
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import (
     ConfigurationError,
     LostSightError,
@@ -19,6 +19,7 @@ from beam_pcc.errors import (
     RunError,
     one_line,
 )
+from beam_pcc.errors.foreign import logged
 from beam_pcc.kubernetes.cluster_api import AlreadyExistsError, Cluster
 from beam_pcc.kubernetes.deployment import Resource, Submission
 from beam_pcc.kubernetes.follow import Ended, follow, is_finished, job_state
@@ -101,11 +102,10 @@ def _tell_found(name: str, there: Resource, before: Submission) -> None:
 
 def _mark(planned: Planned) -> None:
     """Leave the run's staging folder, by which `_lost_run` knows it should its FlinkDeployment be deleted."""
-    warehouse = _warehouse(planned.settings)
-    try:
-        StagingArea(warehouse.staging(planned.settings.staging), planned.submission.run_id).begin()
-    except Exception as error:  # the job makes the folder too, and says what is wrong
-        _log.debug("the staging folder of %s: %s", planned.submission.run_id, error)
+    warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
+    with logged(_log.debug, "the staging folder of %s", planned.submission.run_id):
+        # The job makes the folder too, and says what is wrong.
+        StagingArea(warehouse.staging(planned.settings.publish.staging), planned.submission.run_id).begin()
 
 
 def _lost_run(planned: Planned) -> Submission | None:
@@ -115,15 +115,13 @@ def _lost_run(planned: Planned) -> Submission | None:
     day again leaves what once leaves.
     """
     partition = planned.settings.partition
-    if planned.job is None and planned.settings.run_id is None:
+    if planned.job is None and planned.settings.publish.run_id is None:
         return None
-    try:
-        warehouse = _warehouse(planned.settings)
-        run_ids = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
-        run_ids |= staged_runs(warehouse.staging(planned.settings.staging))
-    except Exception as error:
-        _log.warning("whether this launcher's run was there before cannot be seen: %s", one_line(error))
-        return None
+    run_ids: set[str] = set()
+    with logged(_log.warning, "whether this launcher's run was there before cannot be seen"):
+        warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
+        published = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
+        run_ids = published | staged_runs(warehouse.staging(planned.settings.publish.staging))
     own = sorted(run_id for run_id in run_ids if planned.is_own(run_id))
     if not own:
         return None
@@ -150,7 +148,7 @@ def _wait_until_gone(cluster: Cluster, name: str) -> None:
         )
 
 
-def finish(cluster: Cluster, settings: RunSettings, submission: Submission, ended: Ended) -> Outcome:
+def finish(cluster: Cluster, settings: RunConfig, submission: Submission, ended: Ended) -> Outcome:
     """Tell how a run ended, from its monitoring row; where it left none, write the failed one. May be done again.
 
     A run that was given up is removed first, so that it cannot publish after it was called failed.
@@ -164,8 +162,8 @@ def finish(cluster: Cluster, settings: RunSettings, submission: Submission, ende
             remove(cluster, submission.name)
         except PccError as error:
             raise LostSightError(f"the run {submission.run_id} was given up, but may go on: {error}") from None
-    warehouse = _warehouse(settings)
-    area = StagingArea(warehouse.staging(settings.staging), submission.run_id)
+    warehouse = open_warehouse(settings.publish, settings.limits)
+    area = StagingArea(warehouse.staging(settings.publish.staging), submission.run_id)
     try:
         outcome = read_outcome(area) or _published(warehouse, submission)
     except ConfigurationError:
@@ -183,38 +181,22 @@ def finish(cluster: Cluster, settings: RunSettings, submission: Submission, ende
             raise RunError(str(outcome.monitoring["error_message"]))
         return outcome
     finally:
-        if not settings.dry_run:  # it leaves no row: its outcome stays here for a launcher that asks again
+        if not settings.publish.dry_run:  # it leaves no row: its outcome stays here for a launcher that asks again
             area.remove()
 
 
-def _record(warehouse: Warehouse, settings: RunSettings, submission: Submission, failure: PccError) -> None:
+def _record(warehouse: Warehouse, settings: RunConfig, submission: Submission, failure: PccError) -> None:
     """Write the failed row. That it cannot be written must not hide why the run failed."""
-    if settings.dry_run:
+    if settings.publish.dry_run:
         return
     identity = Run(submission.run_id, submission.partition, submission.at)
-    try:
+    with logged(_log.warning, "the monitoring row of %s could not be written", submission.run_id):
         warehouse.record(monitoring_row(identity, "failed", error=str(failure)))
-    except Exception as error:
-        _log.warning("the monitoring row of %s could not be written: %s", submission.run_id, error)
 
 
 def _published(warehouse: Warehouse, submission: Submission) -> Outcome | None:
     row: dict[str, Any] | None = warehouse.monitoring(submission.run_id)
     return None if row is None else Outcome(row, refused=str(row["error_message"] or "").startswith("audits refused"))
-
-
-def _warehouse(settings: RunSettings) -> Warehouse:
-    return open_warehouse(
-        settings.warehouse,
-        lock_timeout=settings.lock_timeout,
-        retry_timeout=settings.retry_timeout,
-        temp_dataset=settings.temp_dataset,
-        names={
-            "pcc_inference_output": settings.output_table,
-            "pcc_monitoring_logs": settings.monitoring_table,
-            "pcc_quarantine": settings.quarantine_table,
-        },
-    )
 
 
 def run(
@@ -249,11 +231,9 @@ def prune(cluster: Cluster, keep: int) -> None:
 
     That it fails must not hide how a run ended.
     """
-    try:
+    with logged(_log.warning, "finished FlinkDeployments stay"):
         made = [(one, found) for one in cluster.deployments() if (found := Submission.of(one))]
         finished = sorted((found.at, found.name) for one, found in made if is_finished(one))
         for _, name in finished[: max(0, len(finished) - keep)]:
             cluster.delete(name)
             _log.info("%s: removed, %d finished ones stay", name, keep)
-    except Exception as error:
-        _log.warning("finished FlinkDeployments stay: %s", error)

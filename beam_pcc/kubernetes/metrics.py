@@ -1,4 +1,4 @@
-"""Figures of the run that a launcher follows, for Prometheus: a tiny server that lives as long as the launcher.
+"""Figures of the run that a launcher follows, for Prometheus: its client's server, as long as the launcher lives.
 
 The published figures come from the monitoring row, so they are those of the tables; Flink's own metrics are attempted
 values.
@@ -9,14 +9,19 @@ from __future__ import annotations
 import calendar
 import contextlib
 import datetime as dt
-import http.server
-import threading
 import time
 from collections.abc import Callable, Iterator
+from wsgiref.simple_server import WSGIServer
 
+from beam_pcc.config.extras import extra
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, LostSightError, PccError
 from beam_pcc.publishing.publish import Outcome
 from beam_pcc.terminal import logger
+
+with extra("kubernetes", "submit --wait"):
+    from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.registry import Collector
 
 _log = logger(__name__)
 _HELP = {
@@ -41,11 +46,14 @@ _COLUMNS = {
 }
 
 
-class RunFigures:
-    """The figures of one run, updated by the launcher and read by the server."""
+class RunFigures(Collector):
+    """The figures of one run, updated by the launcher and read by the server.
+
+    A collector of its own and no set of gauges: a scrape sees all figures of one moment, and none before its time.
+    """
 
     def __init__(self, partition: dt.date) -> None:
-        self._labels = f'{{partition="{partition:%Y%m%d}"}}'
+        self._partition = f"{partition:%Y%m%d}"
         self._values: dict[str, float] = {
             "pcc_run_active": 1,
             "pcc_run_started_timestamp_seconds": round(time.time()),
@@ -73,12 +81,22 @@ class RunFigures:
         """Of the run, as far as it is known."""
         return int(self._values.get("pcc_run_exit_code", EXIT_FAILED))
 
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The figures that are known by now."""
+        for name, value in self._values.items():
+            gauge = GaugeMetricFamily(name, _HELP[name], labels=["partition"])
+            gauge.add_metric([self._partition], value)
+            yield gauge
+
+    def registry(self) -> CollectorRegistry:
+        """These figures and nothing else: none of Python's own."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return registry
+
     def text(self) -> str:
         """In Prometheus' text format."""
-        lines = []
-        for name, value in self._values.items():
-            lines += [f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge", f"{name}{self._labels} {value:.15g}"]
-        return "\n".join(lines) + "\n"
+        return generate_latest(self.registry()).decode()
 
 
 @contextlib.contextmanager
@@ -99,10 +117,10 @@ def serving(
         known: Is told exit code and error before the lingering, for who is stopped meanwhile.
 
     Raises:
-        ConfigurationError: The port is taken.
+        ConfigurationError: The port is taken, or none.
     """
     figures = RunFigures(partition)
-    server = _server(port, figures) if port is not None else None
+    server = _start(port, figures) if port is not None else None
     words: str | None = None
     try:
         yield figures
@@ -127,22 +145,10 @@ def serving(
             server.server_close()
 
 
-def _server(port: int, figures: RunFigures) -> http.server.ThreadingHTTPServer:
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = figures.text().encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-            """Silence: each scrape would be a line."""
-
+def _start(port: int, figures: RunFigures) -> WSGIServer:
     try:
-        server = http.server.ThreadingHTTPServer(("", port), Answer)
-    except OSError as error:
-        raise ConfigurationError(f"--metrics_port {port} cannot be served: {error.strerror}") from None
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+        server, _ = start_http_server(port, registry=figures.registry())
+    except (OSError, OverflowError) as error:  # OverflowError: a number that is no port
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"--metrics_port {port} cannot be served: {reason}") from None
     return server

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from beam_pcc.config.run_ids import is_of_job, new_run_id
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.kubernetes import deployment as rendering
 from beam_pcc.kubernetes.cluster_api import Cluster
@@ -27,8 +27,8 @@ from beam_pcc.kubernetes.deployment import (
 )
 from beam_pcc.kubernetes.follow import Patience
 from beam_pcc.models.registry import Registry
+from beam_pcc.pipeline.launch import choose_versions
 from beam_pcc.pipeline.options import job_jar_options
-from beam_pcc.pipeline.run import choose_versions
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Planned:
         job: The Kubernetes Job that this launcher runs in, if it does.
     """
 
-    settings: RunSettings
+    settings: RunConfig
     submission: Submission
     manifests: Manifests
     arguments: tuple[str, ...]
@@ -106,11 +106,11 @@ class Planned:
             PccError: The registry cannot be read, or has no such version.
         """
         settings = self.settings
-        registry = Registry(settings.models, settings.signer)
+        registry = Registry(settings.model.registry, settings.model.signer)
         version, shadow = choose_versions(registry, settings)
-        digest, pinned = registry.metadata(version).sha256, (settings.model_sha256 or "").lower()
+        digest, pinned = registry.metadata(version).sha256, (settings.model.sha256 or "").lower()
         if digest is None or (pinned and pinned != digest.lower()):
-            digest = registry.load(version, sha256=settings.model_sha256)[0].file.sha256
+            digest = registry.load(version, sha256=settings.model.sha256)[0].file.sha256
         arguments = [a for a in self.arguments if a != "--force_latest"]
         fixed = [f"--model_version={version}", f"--model_sha256={digest}", f"--shadow_version={shadow or 'none'}"]
         return dataclasses.replace(self, arguments=(*arguments, *fixed))
@@ -118,7 +118,9 @@ class Planned:
     def is_own(self, run_id: str) -> bool:
         """Whether an earlier attempt at this very command started that run: the same Job, or the same --run_id."""
         partition = self.settings.partition
-        return run_id == self.settings.run_id or (self.job is not None and is_of_job(run_id, partition, self.job))
+        return run_id == self.settings.publish.run_id or (
+            self.job is not None and is_of_job(run_id, partition, self.job)
+        )
 
 
 def plan(
@@ -141,13 +143,13 @@ def plan(
     settings, of_beam = rendering.run_settings(arguments, partition)
     job_jar_options(of_beam, "job.jar")  # what is wrong with Beam's flags is told here, and not first in the cluster
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
-    run_id = settings.run_id or new_run_id(partition, now, job)
+    run_id = settings.publish.run_id or new_run_id(partition, now, job)
     submission = Submission(run_id, partition, _who(), now)
     patience = Patience(
         start=rendering.number(config, "launcher.start_timeout"),
         whole=rendering.number(config, "launcher.timeout"),
         stall=rendering.number(config, "launcher.stall_timeout", usual=600.0),
-        publishing=settings.lock_timeout + settings.retry_timeout,
+        publishing=settings.limits.lock_timeout + settings.limits.retry_timeout,
     )
     kept = rendering.whole(config, "launcher.keep", least=0) if keep is None else keep
     rendering.render(manifests.template, config, arguments, submission)  # what is wrong with the template is told now

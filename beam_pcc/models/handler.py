@@ -13,7 +13,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_pcc.cases import schemas
 from beam_pcc.models import scoring
-from beam_pcc.models.registry import ModelVersion
+from beam_pcc.models.loading import ModelVersion
 from beam_pcc.shielding import shielded
 
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from beam_pcc.cases import schemas
-from beam_pcc.cases.validation import rejected
+from beam_pcc.cases import faults, schemas
 from beam_pcc.models.scoring import Scores, needs_review, privacy_classes, privacy_probability
 
 REVIEW = "review"
@@ -69,8 +68,8 @@ def postprocess(
         timestamp,
     ]
     predictions = pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_PREDICTIONS)
-    reasons = [schemas.MODEL_ERROR] * len(failed)
-    not_scored = rejected(
+    reasons = [faults.MODEL_ERROR.code] * len(failed)
+    not_scored = faults.rejected(
         cases.column("case_id").take(pa.array(failed, pa.int64())),
         reasons,
         [_without_words(scores.errors[r]) for r in failed],

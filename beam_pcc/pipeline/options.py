@@ -1,6 +1,6 @@
 """Beam's own options of a run: what is left of the command line when ours are taken.
 
-Ours are in `beam_pcc.config.flags`, which knows nothing of Beam; so `--help` is quick and a worker needs none of them.
+Ours are in `beam_pcc.config`, which knows nothing of Beam; so `--help` is quick and a worker needs none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import redirect_stderr
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
-from beam_pcc.config.flags import add_partition_argument, add_run_arguments
+from beam_pcc.config.settings import add_partition_argument, add_run_arguments
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.flink.options import fill_in  # declares the options of Flink's side, too
 

@@ -11,29 +11,25 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TypeAlias
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from beam_pcc.config.run_ids import new_run_id, started_at
-from beam_pcc.config.settings import RunSettings
-from beam_pcc.errors import ConfigurationError, PccError, RunError, from_runner
-from beam_pcc.features.featurizer import TextMode
-from beam_pcc.models.registry import ModelVersion, Registry
+from beam_pcc.config.settings import Limits, RunConfig
+from beam_pcc.errors import ConfigurationError, PccError, RunError
+from beam_pcc.errors.foreign import from_runner
 from beam_pcc.pipeline import graph
-from beam_pcc.pipeline.text_mode import text_mode
+from beam_pcc.pipeline.launch import Launch, LaunchPlan
+from beam_pcc.pipeline.options import beam_options
 from beam_pcc.private_files import private_files
-from beam_pcc.publishing.publish import Outcome, Rules, monitoring_row, read_outcome
-from beam_pcc.publishing.staging import StagingArea, heal
+from beam_pcc.publishing.publish import Outcome, monitoring_row, read_outcome
+from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.warehouse import open_warehouse
-from beam_pcc.publishing.warehouse.base import Run, Warehouse, prepare_tables
-from beam_pcc.sources import read_cases
+from beam_pcc.publishing.warehouse.base import Run, Warehouse
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 _PATIENCE_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
-_Models: TypeAlias = "tuple[ModelVersion, ModelVersion | None]"  # the run's, and the one in its shadow
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -51,11 +47,11 @@ def _signals_put_back() -> Iterator[None]:
 
 @_signals_put_back()
 @private_files()
-def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
+def run(config: RunConfig, options: PipelineOptions) -> Outcome:
     """Score and publish one partition.
 
     Args:
-        settings: What to score, with which model, to where, by which rules.
+        config: What to score, with which model, to where, within which limits.
         options: Beam's own options: the runner and what it needs.
 
     Returns:
@@ -64,31 +60,47 @@ def run(settings: RunSettings, options: PipelineOptions) -> Outcome:
     Raises:
         PccError: It failed. The monitoring row says so too, if the warehouse can be written (and it was no dry run).
     """
-    identity, warehouse, area = _start(settings)
-    warehouse.check()
+    launch = Launch.of(config)
+    launch.warehouse.check()
     try:
         with _stoppable():
-            identity, models, text, read = _check(settings, identity, warehouse, area)
-            return _execute(_wire(settings, options, warehouse, identity, area, models, text, read), area)
+            launch = plan = launch.plan()
+            return _execute(_pipeline(plan, options), plan.area)
     except BaseException as error:
         failure = _explain(error)
+        warehouse = launch.warehouse
         if isinstance(error, Stopped):  # who stops a run does not wait for long
-            patience = min(settings.lock_timeout, _PATIENCE_WHEN_STOPPED)
-            warehouse = _warehouse(settings, patience)
-        if not settings.dry_run and not _record(warehouse, identity, failure):
-            failure = RunError(f"stopped after partition {settings.partition:%Y%m%d} was published: {failure}")
+            warehouse = open_warehouse(config.publish, _impatient(config.limits))
+        if not config.publish.dry_run and not _record(warehouse, launch.run, failure):
+            failure = RunError(f"stopped after partition {config.partition:%Y%m%d} was published: {failure}")
         if failure is error:
             raise
         raise failure from error
     finally:
-        area.remove()
+        launch.area.remove()
 
 
-def prepare_job(settings: RunSettings, options: PipelineOptions) -> str:
+def run_partition(config: RunConfig, *beam_arguments: str) -> Outcome:
+    """Score and publish one partition: `beam-pcc run` from Python.
+
+    Args:
+        config: The settings of the run.
+        beam_arguments: Flags of Beam's own, such as "--runner=FlinkRunner"; without any, it runs in this process.
+
+    Returns:
+        How it ended: published, empty, or refused by the audits. Its `exit_code` is that of the command.
+
+    Raises:
+        PccError: It failed; ConfigurationError before any work started.
+    """
+    return run(config, beam_options(beam_arguments))
+
+
+def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
     """Check everything that `run` checks, make missing tables, and hand the job to a runner that does not run it.
 
     Args:
-        settings: Of the run.
+        config: Of the run.
         options: Beam's options, with a runner that only writes the job down (`options.job_jar_options`).
 
     Returns:
@@ -97,112 +109,28 @@ def prepare_job(settings: RunSettings, options: PipelineOptions) -> str:
     Raises:
         PccError: As from `run`; but no monitoring row is written, as nothing ran.
     """
-    identity, warehouse, area = _start(settings)
-    warehouse.check()
+    launch = Launch.of(config)
+    launch.warehouse.check()
     try:
         with private_files():  # and not the job itself: it holds no case, and Flink may be another user
-            identity, models, text, read = _check(settings, identity, warehouse, area)
-        _wire(settings, options, warehouse, identity, area, models, text, read).run().wait_until_finish()
+            plan = launch.plan()
+        _pipeline(plan, options).run().wait_until_finish()
     except BaseException as error:
-        area.remove()
+        launch.area.remove()
         raise from_runner(error) if isinstance(error, Exception) else error from error
-    return identity.run_id
+    return launch.run.run_id
 
 
-def _start(settings: RunSettings) -> tuple[Run, Warehouse, StagingArea]:
-    now = dt.datetime.now(dt.timezone.utc)
-    run_id = settings.run_id or new_run_id(settings.partition, now)
-    # An id that was given tells the start too, so a JobManager that makes its job again makes the same one.
-    identity = Run(run_id, settings.partition, started_at(run_id) or now)
-    warehouse = _warehouse(settings, settings.lock_timeout)
-    return identity, warehouse, StagingArea(warehouse.staging(settings.staging), identity.run_id)
+def _impatient(limits: Limits) -> Limits:
+    lock = min(limits.lock_timeout, _PATIENCE_WHEN_STOPPED)
+    return dataclasses.replace(limits, lock_timeout=lock, retry_timeout=min(lock, limits.retry_timeout))
 
 
-def _check(
-    settings: RunSettings, identity: Run, warehouse: Warehouse, area: StagingArea
-) -> tuple[Run, _Models, TextMode | None, beam.PTransform]:
-    """What must be in order before a worker starts: staging, the source, the models, the tables."""
-    area.begin()
-    for run_id in heal(area.root, min(identity.started_at, dt.datetime.now(dt.timezone.utc))):
-        _log.info("removed what the dead run %s had staged", run_id)
-    read = read_cases(settings, area.join("export"))
-    models = _models(settings)
-    model, shadow = models
-    text = text_mode(settings, model.metadata, shadow.metadata if shadow else None)
-    identity = dataclasses.replace(
-        identity,
-        model_version=model.name,
-        embedding_model=model.metadata.embedding_model,
-        model_sha256=model.file.sha256,
-        shadow_version=shadow.name if shadow else None,
-    )
-    prepare_tables(warehouse, dry_run=settings.dry_run)
-    return identity, models, text, read
-
-
-def _warehouse(settings: RunSettings, patience: float) -> Warehouse:
-    return open_warehouse(
-        settings.warehouse,
-        lock_timeout=patience,
-        retry_timeout=min(patience, settings.retry_timeout),
-        temp_dataset=settings.temp_dataset,
-        names={
-            "pcc_inference_output": settings.output_table,
-            "pcc_monitoring_logs": settings.monitoring_table,
-            "pcc_quarantine": settings.quarantine_table,
-        },
-    )
-
-
-def _models(settings: RunSettings) -> _Models:
-    """The model of the run, and the one that scores in its shadow; both loaded and checked."""
-    registry = Registry(settings.models, settings.signer)
-    version, shadow = choose_versions(registry, settings)
-    checked = registry.check(version, sha256=settings.model_sha256)
-    return checked, registry.check(shadow) if shadow else None
-
-
-def choose_versions(registry: Registry, settings: RunSettings) -> tuple[str, str | None]:
-    """The version that a run uses, and the one in its shadow, if any. Raises ModelError."""
-    version = registry.resolve(settings.model_version, force_latest=settings.force_latest)
-    shadow = settings.shadow_version or registry.shadow()
-    if shadow in (None, "none", version):
-        return version, None
-    return version, registry.find(shadow, "--shadow_version" if settings.shadow_version else "current.json")
-
-
-def _wire(
-    settings: RunSettings,
-    options: PipelineOptions,
-    warehouse: Warehouse,
-    identity: Run,
-    area: StagingArea,
-    models: _Models,
-    text: TextMode | None,
-    read: beam.PTransform,
-) -> beam.Pipeline:
+def _pipeline(plan: LaunchPlan, options: PipelineOptions) -> beam.Pipeline:
     named = options.view_as(GoogleCloudOptions)
-    named.job_name = named.job_name or f"pcc-{identity.run_id.lower()}"
+    named.job_name = named.job_name or f"pcc-{plan.run.run_id.lower()}"
     pipeline = beam.Pipeline(options=options)
-    model, shadow = models
-    graph.build(
-        pipeline,
-        read=read,
-        text=text,
-        model=model,
-        shadow=shadow,
-        review_band=settings.review_band,
-        warehouse=warehouse,
-        run=identity,
-        area=area,
-        rules=Rules(
-            max_drop_rate=settings.max_drop_rate,
-            max_psi=settings.max_psi,
-            replace_with_empty=settings.replace_with_empty,
-            dry_run=settings.dry_run,
-            baseline=model.metadata.baseline,
-        ),
-    )
+    graph.build(pipeline, plan)
     return pipeline
 
 
@@ -280,19 +208,19 @@ def days(first: dt.date, last: dt.date) -> list[dt.date]:
 
 
 def backfill(
-    settings: list[RunSettings],
+    days: list[RunConfig],
     options: Callable[[], PipelineOptions],
     tell: Callable[[dt.date, Outcome | PccError], None],
 ) -> bool:
     """Run each day in order, going on after one that failed; True if all were published or empty.
 
     Args:
-        settings: Of each day.
+        days: The settings of each.
         options: Makes Beam's options of one run.
         tell: Is told how each day ended, when it ended.
     """
     good = True
-    for day in settings:
+    for day in days:
         try:
             outcome: Outcome | PccError = run(day, options())
         except PccError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ModelError
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
@@ -11,7 +11,7 @@ from beam_pcc.features.featurizer import Features, Featurizer, Runtime, TextMode
 from beam_pcc.models.metadata import ModelMetadata
 
 
-def text_mode(settings: RunSettings, model: ModelMetadata, shadow: ModelMetadata | None = None) -> TextMode | None:
+def text_mode(config: RunConfig, model: ModelMetadata, shadow: ModelMetadata | None = None) -> TextMode | None:
     """How a run makes its vectors; None if it reads them.
 
     The encoder is loaded here, so that a run that could not be does not start.
@@ -20,17 +20,17 @@ def text_mode(settings: RunSettings, model: ModelMetadata, shadow: ModelMetadata
         ModelError: A model was not trained on text, or its encoder is not there.
         ConfigurationError: The runtime of the encoder is not installed.
     """
-    if settings.text_column is None:
+    if config.encoder.text_column is None:
         return None
     own, others = _features(model), _features(shadow) if shadow else None
     second = None
     if others is not None and others != own:
-        second = _featurizer(settings, others, explicit=others.encoder_sha256 == own.encoder_sha256)
-    featurizer = _featurizer(settings, own, shadow=second)
+        second = _featurizer(config, others, explicit=others.encoder_sha256 == own.encoder_sha256)
+    featurizer = _featurizer(config, own, shadow=second)
     for one in (featurizer, second):
         if one is not None:
             open_encoder(one.encoder, one.runtime.backend, one.runtime.threads)
-    return TextMode(settings.text_column, featurizer)
+    return TextMode(config.encoder.text_column, featurizer)
 
 
 def _features(model: ModelMetadata) -> Features:
@@ -43,9 +43,9 @@ def _features(model: ModelMetadata) -> Features:
 
 
 def _featurizer(
-    settings: RunSettings, features: Features, *, explicit: bool = True, shadow: Featurizer | None = None
+    config: RunConfig, features: Features, *, explicit: bool = True, shadow: Featurizer | None = None
 ) -> Featurizer:
-    given = settings.encoder if explicit else None
-    address = given or package.address_of(settings.models, features.encoder_sha256)
+    given = config.encoder.address if explicit else None
+    address = given or package.address_of(config.model.registry, features.encoder_sha256)
     ref = EncoderRef(package.absolute(address), features.encoder_sha256)
-    return Featurizer(ref, features, Runtime(settings.encoder_backend, settings.encoder_threads), shadow)
+    return Featurizer(ref, features, Runtime(config.encoder.backend, config.encoder.threads), shadow)

@@ -1,4 +1,4 @@
-"""The DoFns between reading and staging: each maps a pure function of a neighbouring module and counts what it did."""
+"""The steps of the graph, as PTransforms. Their DoFns map pure functions of other packages, and count what they did."""
 
 from __future__ import annotations
 
@@ -6,26 +6,154 @@ import datetime as dt
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
-from apache_beam.ml.inference.base import PredictionResult
+from apache_beam.ml.inference.base import PredictionResult, RunInference
 from apache_beam.pvalue import TaggedOutput
 
 from beam_pcc.cases import drift, schemas
 from beam_pcc.cases.text_validation import validate_texts
 from beam_pcc.cases.validation import validate
 from beam_pcc.features.featurizer import Featurizer, featurize
+from beam_pcc.models.handler import PccModelHandler
 from beam_pcc.models.postprocess import postprocess
-from beam_pcc.publishing import statistics
-from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.models.registry import ModelVersion
+from beam_pcc.pipeline.shadow import CompareShadow
+from beam_pcc.publishing import publish, statistics
+from beam_pcc.publishing.publish import Outcome, Rules
+from beam_pcc.publishing.staging import StagingArea
+from beam_pcc.publishing.statistics import RunStats, SumStats
+from beam_pcc.publishing.warehouse.base import Run, StagedFile, Warehouse
 from beam_pcc.shielding import shielded
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 _PROGRESS_SECONDS = 10.0
+
+
+class Split(NamedTuple):
+    """What comes of a step: rows that go on and rows that are rejected, as RecordBatches, and the sums of both."""
+
+    rows: beam.PCollection[pa.RecordBatch]
+    rejected: beam.PCollection[pa.RecordBatch]
+    stats: beam.PCollection[RunStats]
+
+
+class ValidateCases(beam.PTransform):
+    """Rows of a source -> CASES. Of messages it makes TEXTS, which `Featurize` makes CASES of.
+
+    Args:
+        text_column: The column of messages; None if the source has vectors.
+        featurizer: Makes the vectors of the messages.
+    """
+
+    def __init__(self, text_column: str | None = None, featurizer: Featurizer | None = None) -> None:
+        self._text_column = text_column
+        self._featurizer = featurizer
+
+    def expand(self, rows: beam.PCollection[pa.RecordBatch]) -> Split:
+        """One pass over the rows; a second over those that are texts."""
+        found = rows | "Check" >> beam.ParDo(_Validate(self._text_column)).with_output_types(
+            pa.RecordBatch
+        ).with_outputs("rejected", "stats", "texts", main="cases")
+        checked = Split(found.cases, found.rejected, found.stats)
+        if self._featurizer is None:
+            return checked
+        made = found.texts | Featurize(self._featurizer)
+        return Split(
+            *((one, other) | beam.Flatten(name) for name, one, other in zip(Split._fields, checked, made, strict=True))
+        )
+
+
+class Featurize(beam.PTransform):
+    """TEXTS -> CASES, with the vectors of the messages. Nothing after it knows a message."""
+
+    def __init__(self, featurizer: Featurizer) -> None:
+        self._featurizer = featurizer
+
+    def expand(self, texts: beam.PCollection[pa.RecordBatch]) -> Split:
+        """The encoder is loaded by the worker that meets the first text."""
+        made = texts | "Embed" >> beam.ParDo(_Featurize(self._featurizer)).with_output_types(
+            pa.RecordBatch
+        ).with_outputs("rejected", "stats", main="cases")
+        return Split(made.cases, made.rejected, made.stats)
+
+
+class Score(beam.PTransform):
+    """CASES -> STAGED_PREDICTIONS: Beam's RunInference with our handler, then labels; the rest is rejected.
+
+    Args:
+        model: Of the run.
+        shadow: A second version that scores the same cases; only sums come of it.
+        review_band: Distance to the threshold below which a case is marked.
+    """
+
+    def __init__(self, model: ModelVersion, shadow: ModelVersion | None, review_band: float) -> None:
+        self._model = model
+        self._shadow = shadow
+        self._review_band = review_band
+
+    def expand(self, cases: beam.PCollection[pa.RecordBatch]) -> Split:
+        """One element is one batch."""
+        classes, threshold = self._model.classes, self._model.metadata.threshold
+        scores = cases | RunInference(PccModelHandler(self._model, self._review_band)).with_output_types(
+            PredictionResult
+        )
+        label = _Label(classes, threshold, self._review_band)
+        found = scores | "Postprocess" >> beam.ParDo(label).with_output_types(pa.RecordBatch).with_outputs(
+            "rejected", "stats", main="predictions"
+        )
+        stats = found.stats
+        if self._shadow is not None:
+            compare = CompareShadow(self._shadow, classes, threshold)
+            compared = scores | "Shadow" >> beam.ParDo(compare).with_output_types(RunStats)
+            stats = (stats, compared) | "WithShadow" >> beam.Flatten()
+        return Split(found.predictions, found.rejected, stats)
+
+
+class Stage(beam.PTransform):
+    """Predictions and rejected rows -> the list of the files that they were written to, one for each bundle."""
+
+    def __init__(self, area: StagingArea) -> None:
+        self._area = area
+
+    def expand(
+        self, rows: tuple[beam.PCollection[pa.RecordBatch], beam.PCollection[pa.RecordBatch]]
+    ) -> beam.PCollection[list[StagedFile]]:
+        """Only files that were closed are in the list: what a dead attempt wrote is never loaded."""
+        predictions, rejected = rows
+        files = (
+            predictions
+            | "Predictions"
+            >> beam.ParDo(publish.StageRows(self._area, "predictions", schemas.STAGED_PREDICTIONS)).with_output_types(
+                StagedFile
+            ),
+            rejected
+            | "Rejected"
+            >> beam.ParDo(publish.StageRows(self._area, "rejected", schemas.STAGED_REJECTED)).with_output_types(
+                StagedFile
+            ),
+        )
+        return files | beam.Flatten() | beam.combiners.ToList()
+
+
+class Publish(beam.PTransform):
+    """The staged files and the sums of the run -> one Outcome: load, audit, and publish or refuse."""
+
+    def __init__(self, warehouse: Warehouse, run: Run, area: StagingArea, rules: Rules) -> None:
+        self._publish = publish.Publish(warehouse, run, area, rules)
+
+    def expand(
+        self, staged: tuple[beam.PCollection[list[StagedFile]], beam.PCollection[RunStats]]
+    ) -> beam.PCollection[Outcome]:
+        """Runs once: there is one list of files, and one sum."""
+        files, stats = staged
+        total = stats | "Sum" >> beam.CombineGlobally(SumStats())
+        return files | "LoadAuditPublish" >> beam.ParDo(self._publish, beam.pvalue.AsSingleton(total))
 
 
 def count(name: str, n: int) -> None:
@@ -42,7 +170,7 @@ def _rejects(rejected: pa.RecordBatch) -> Counter[str]:
 
 
 @shielded
-class Validate(beam.DoFn):
+class _Validate(beam.DoFn):
     """Input rows -> CASES; tags `rejected` (STAGED_REJECTED), `stats` (RunStats) and, of messages, `texts` (TEXTS)."""
 
     def __init__(self, text_column: str | None = None) -> None:
@@ -68,7 +196,7 @@ class Validate(beam.DoFn):
 
 
 @shielded
-class Featurize(beam.DoFn):
+class _Featurize(beam.DoFn):
     """TEXTS -> CASES; tags `rejected` (texts that no vector could be made of) and `stats`."""
 
     def __init__(self, featurizer: Featurizer) -> None:
@@ -86,7 +214,7 @@ class Featurize(beam.DoFn):
 
 
 @shielded
-class Label(beam.DoFn):
+class _Label(beam.DoFn):
     """PredictionResult -> STAGED_PREDICTIONS; tags `rejected` (rows the model cannot score) and `stats`."""
 
     def __init__(self, classes: Sequence[str], threshold: float, review_band: float) -> None:

@@ -24,8 +24,9 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pcc import errors
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.drift import shifts
+from beam_pcc.config.settings import Limits
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
 from beam_pcc.publishing.staging import StagingArea
@@ -46,8 +47,8 @@ Status = Literal["success", "failed", "empty"]
 class Rules:
     """What makes a run fit to publish, and how."""
 
-    max_drop_rate: float = 0.10
-    max_psi: float = 0.25
+    max_drop_rate: float = Limits.max_drop_rate
+    max_psi: float = Limits.max_psi
     replace_with_empty: bool = False
     dry_run: bool = False
     baseline: Baseline | None = None
@@ -246,7 +247,7 @@ class Publish(beam.DoFn):
         self._run = run
         self._area = area
         self._rules = rules
-        self._duplicates = Metrics.counter("pcc", f"rows_rejected_{schemas.DUPLICATE_CASE_ID}")
+        self._duplicates = Metrics.counter("pcc", f"rows_rejected_{faults.DUPLICATE_CASE_ID.code}")
 
     def setup(self) -> None:
         """As of `StageRows`: the DuckDB file, and what it puts aside, hold cases."""
@@ -261,7 +262,7 @@ class Publish(beam.DoFn):
             pa.default_memory_pool().release_unused()
             outcome = publish_run(self._warehouse, self._run, files, stats, self._rules)
             reasons = json.loads(outcome.monitoring["reject_reasons"])
-            self._duplicates.inc(reasons.get(schemas.DUPLICATE_CASE_ID, 0))
+            self._duplicates.inc(reasons.get(faults.DUPLICATE_CASE_ID.code, 0))
             self._area.finish(outcome.to_json().encode())
         yield outcome
 

@@ -1,11 +1,16 @@
-"""The model card that lies beside each version: Markdown, and three plots of the hold-out as SVG. Text only."""
+"""The model card that lies beside each version: Markdown, and three plots of the hold-out as SVG.
+
+The Markdown is made by templates/model_card.md.j2. What comes from data or a file name is text in it: see `text`.
+"""
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.models.metadata import SCORE_BINS, ModelMetadata
@@ -44,76 +49,27 @@ def _scores(truth: evaluation.Truth, probability: Floats, threshold: float) -> s
 
 
 def _calibration(truth: evaluation.Truth, probability: Floats) -> str:
+    from sklearn.calibration import calibration_curve
+
     chart = charts.Chart(charts.share_axis("mean P(PC)"), charts.share_axis("share of PC"), "Calibration")
     chart.mark((0, 0), (1, 1))
-    chart.line([(said, was) for said, was, _ in evaluation.calibration(truth, probability)], "a", dots=True)
+    share, mean = calibration_curve(truth, probability, n_bins=SCORE_BINS)
+    chart.line(list(zip(mean.tolist(), share.tolist(), strict=True)), "a", dots=True)
     return chart.svg()
 
 
 def _precision_recall(truth: evaluation.Truth, probability: Floats) -> str:
+    from sklearn.metrics import precision_recall_curve
+
     chart = charts.Chart(charts.share_axis("recall"), charts.share_axis("precision"), "Precision against recall")
-    chart.line(evaluation.precision_recall(truth, probability), "a")
+    precision, recall, _ = precision_recall_curve(truth, probability, drop_intermediate=True)
+    chart.line(list(zip(recall[::-1].tolist(), precision[::-1].tolist(), strict=True)), "a")
     return chart.svg()
 
 
 def card(about: ModelMetadata) -> str:
-    """The card of one version."""
-    on = about.trained_on
-    lines = [
-        f"# Model card: {text(about.version)}",
-        "",
-        "Says of a customer-support case whether it is a privacy case or not. `PC`: the customer asks to see, delete,",
-        "correct or move the data held about them, objects to its use, or complains of its handling; else `NOT_PC`.",
-        f"A calibrated logistic regression on {about.feature_count} values ({text(about.embedding_model)}).",
-        "",
-        f"- trained at {text(about.trained_at)}, on {on['rows']:,} rows of {code(on['data'])}, of them "
-        f"{on['holdout']:,} held out; left out: {on['dropped']:,} unfit, {on['duplicates']:,} duplicates, "
-        f"{on['contradicting']:,} that contradict one another",
-        f"- threshold of P(PC): {about.threshold:.3f}{_why(about)}",
-        f"- SHA-256 of the model file: {code(about.sha256)}",
-    ]
-    if about.features is not None:
-        terms = about.features.tfidf
-        lines.append(
-            f"- reads text: encoder {code(about.features.encoder_sha256[:16])}, {len(terms.terms)} TF-IDF terms "
-            f"({text(terms.analyzer)}, {terms.ngrams[0]} to {terms.ngrams[1]})"
-        )
-    lines += [
-        "- " + ", ".join(f"{text(name)} {text(version)}" for name, version in about.libraries.items()),
-        "",
-        "## Hold-out",
-        "",
-    ]
-    lines += [
-        "PC against NOT_PC, by a model that learnt from the other rows only (this version then learnt from all, in the",
-        "same way); 95 % intervals by bootstrap.",
-        "",
-        "| metric | value | interval |",
-        "|---|---|---|",
-    ]
-    for name, value in about.metrics.items():
-        low, high = about.intervals[name]
-        lines.append(f"| {text(_NAMES.get(name, name))} | {value:.3f} | {low:.3f} to {high:.3f} |")
-    lines += [
-        "",
-        "| label | rows |",
-        "|---|---|",
-        *(f"| {text(label)} | {n:,} |" for label, n in on["labels"].items()),
-        "",
-    ]
-    lines += [
-        "![Scores of the hold-out: blue PC, yellow NOT_PC, dashed the threshold](scores.svg)",
-        "![Calibration: dashed is ideal](calibration.svg)",
-        "![Precision against recall](precision_recall.svg)",
-        "",
-        "## What to bear in mind",
-        "",
-        "The figures are of rows from the same set that it was trained on. Cases that are written otherwise (another",
-        "language, channel or time) may be told worse: watch drift and the review share, and compare on your own",
-        "labelled cases (`beam-pcc models compare`). It helps people who handle privacy requests; it does not judge.",
-        "",
-    ]
-    return "\n".join(lines)
+    """The card of one version, Markdown."""
+    return _template().render(about=about, data=about.trained_on, names=_NAMES)
 
 
 _MARKUP = re.compile(
@@ -130,15 +86,34 @@ def text(value: object) -> str:
     return _MARKUP.sub(lambda found: html.escape(found[0]) if found[0] in _ENTITIES else f"\\{found[0]}", line)
 
 
+class _Markdown(str):
+    """What is Markdown already, so that the template does not escape it."""
+
+
 def code(value: object) -> str:
     """Any value as a code span; the marks of the span itself cannot be in it."""
-    return f"`{_cut(printable(value), 80).replace('`', chr(39)).strip() or ' '}`"
+    return _Markdown(f"`{_cut(printable(value), 80).replace('`', chr(39)).strip() or ' '}`")
+
+
+def _escaped(value: object) -> str:
+    return value if isinstance(value, _Markdown) else text(value)
+
+
+@functools.cache
+def _template() -> Template:
+    """The template of the card; it escapes every value for Markdown, as autoescape does for HTML."""
+    environment = Environment(
+        loader=PackageLoader("beam_pcc.reporting"),
+        autoescape=False,  # noqa: S701 - Markdown: `finalize` escapes
+        finalize=_escaped,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["code"] = code
+    return environment.get_template("model_card.md.j2")
 
 
 def _cut(line: str, limit: int) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
-def _why(about: ModelMetadata) -> str:
-    wanted = about.trained_on["settings"]["min_precision"]
-    return "" if wanted is None else f", the lowest that keeps a precision of {wanted:g} on held-out folds"

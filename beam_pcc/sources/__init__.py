@@ -3,60 +3,72 @@
 from __future__ import annotations
 
 import apache_beam as beam
+import pyarrow as pa
 
-from beam_pcc.config.settings import RunSettings
+from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, gcp_extra
 
 
-def read_cases(settings: RunSettings, staging: str) -> beam.PTransform:
-    """The transform that reads the run's source: a sample, files, or a BigQuery table.
+class ReadCases(beam.PTransform):
+    """Reads a run's source: a sample, files, or a BigQuery table.
 
-    What can be known before a worker starts is checked here.
+    What can be known before a worker starts is checked when it is made.
 
     Args:
-        settings: The run's source, partition and how to read.
+        config: The run's source, partition and how to read.
         staging: A folder for files of the read itself (BigQuery's exports).
 
     Raises:
         ConfigurationError: The source is of no known kind, or is not there.
     """
+
+    def __init__(self, config: RunConfig, staging: str) -> None:
+        self._read = _reader(config, staging)
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
+        """The partition's rows, in batches."""
+        return begin | self._read
+
+
+def _reader(config: RunConfig, staging: str) -> beam.PTransform:
     from beam_pcc.sources.files import ReadFiles
     from beam_pcc.sources.sample import ReadSample
 
-    source = settings.source
+    source, batch_rows, text_column = config.source.address, config.source.batch_rows, config.encoder.text_column
     if source.startswith("sample://"):
-        if settings.text_column is not None:
+        if text_column is not None:
             raise ConfigurationError(
                 f"--source {source} has vectors and no texts: leave --text_column out, or name files or a table"
             )
-        return ReadSample(source, settings.partition, settings.batch_rows)
+        return ReadSample(source, config.partition, batch_rows)
     if source.startswith("bq://"):
-        return _bigquery(settings, staging)
-    pattern = source.replace("{partition}", f"{settings.partition:%Y%m%d}")
-    return ReadFiles(pattern, settings.batch_rows, settings.text_column)
+        return _bigquery(config, staging)
+    pattern = source.replace("{partition}", f"{config.partition:%Y%m%d}")
+    return ReadFiles(pattern, batch_rows, text_column)
 
 
-def _bigquery(settings: RunSettings, staging: str) -> beam.PTransform:
+def _bigquery(config: RunConfig, staging: str) -> beam.PTransform:
     with gcp_extra("--source"):
         from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
-    if settings.read_method == "export" and not staging.startswith("gs://"):
+    method, retry_timeout = config.source.read_method, config.limits.retry_timeout
+    if method == "export" and not staging.startswith("gs://"):
         raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
     part = find_part(
-        settings.source, settings.partition, retry_timeout=settings.retry_timeout, text_column=settings.text_column
+        config.source.address, config.partition, retry_timeout=retry_timeout, text_column=config.encoder.text_column
     )
     temp = part.table.home
-    for given, flag in ((settings.temp_dataset, "--temp_dataset"), (settings.warehouse, "--warehouse")):
+    for given, flag in ((config.publish.temp_dataset, "--temp_dataset"), (config.publish.warehouse, "--warehouse")):
         if given and (flag == "--temp_dataset" or given.startswith("bq://")):
             temp = DatasetId.parse(given, flag)
             break
-    if settings.read_method == "export":
-        check_export(part, temp, retry_timeout=settings.retry_timeout)
+    if method == "export":
+        check_export(part, temp, retry_timeout=retry_timeout)
     return ReadTable(
         part,
-        settings.read_method,
+        method,
         temp_dataset=temp,
         staging=staging,
-        batch_rows=settings.batch_rows,
-        retry_timeout=settings.retry_timeout,
+        batch_rows=config.source.batch_rows,
+        retry_timeout=retry_timeout,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import glob
 import io
 import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_pcc.cases import schemas
 from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
 
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
@@ -63,11 +66,12 @@ class _Part(NamedTuple):
 
 def _match(pattern: str) -> list[str]:
     try:
-        found = (
-            [pattern] if _is_file(pattern) else sorted(f.path for f in FileSystems.match([pattern])[0].metadata_list)
-        )
-    except Exception as error:  # a filesystem raises what it likes
-        raise ConfigurationError(f"--source {pattern} cannot be listed: {one_line(error, 160)}") from None
+        with explained(f"--source {pattern} cannot be listed", ConfigurationError):
+            found = [pattern] if _is_file(pattern) else _listed(pattern)
+    except ValueError as error:  # Beam's, of an address of no known filesystem
+        raise ConfigurationError(
+            f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
+        ) from None
     if not found:
         raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
     for file in found:
@@ -76,6 +80,10 @@ def _match(pattern: str) -> list[str]:
                 f"--source {file} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
             )
     return found
+
+
+def _listed(pattern: str) -> list[str]:
+    return sorted(file.path for file in FileSystems.match([pattern])[0].metadata_list)
 
 
 def _is_file(path: str) -> bool:
@@ -87,20 +95,12 @@ def _is_parquet(file: str) -> bool:
     return file.endswith(".parquet")
 
 
-@contextlib.contextmanager
-def _explained(file: str, kind: str) -> Iterator[None]:
+def _explained(file: str, file_format: str) -> AbstractContextManager[None]:
     """Say which file it was, whatever its reader raises."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise SourceError(f"{file} is gone since the run started; run again") from None
-    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
-        raise SourceError(
-            f"{file} cannot be read as {kind} ({reason(error, kind)}); it may be cut off: write it again"
-        ) from None
+    return explained(file, SourceError, file_format=file_format, words=functools.partial(reason, kind=file_format))
 
 
-def reason(error: Exception, kind: str) -> str:
+def reason(error: BaseException, kind: str) -> str:
     """What a reader's error says of the file, without what it quotes of a row.
 
     Parquet's speak of the file's own structure. JSON's quote values and keys, so only their place is taken.

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 
 CHUNK_ROWS = 2_000
 CLASS_SHARES = {
@@ -27,16 +27,16 @@ CLASS_SHARES = {
 }
 BROKEN_EVERY = 250
 BROKEN_AT = {
-    11: schemas.MISSING_CASE_ID,
-    23: schemas.DUPLICATE_CASE_ID,
-    37: schemas.MISSING_VECTOR,
-    41: schemas.WRONG_DIMENSION,
-    53: schemas.NON_FINITE,
-    67: schemas.BAD_TIMESTAMP,
+    11: faults.MISSING_CASE_ID.code,
+    23: faults.DUPLICATE_CASE_ID.code,
+    37: faults.MISSING_VECTOR.code,
+    41: faults.WRONG_DIMENSION.code,
+    53: faults.NON_FINITE.code,
+    67: faults.BAD_TIMESTAMP.code,
 }
 """Row i of a sample is broken in this way if i % BROKEN_EVERY is the key: 6 rows in 250, 2.4 %."""
 BROKEN_MESSAGES_EVERY = 150
-BROKEN_MESSAGES_AT = {17: schemas.EMPTY_TEXT, 67: schemas.MISSING_CASE_ID, 117: schemas.BAD_TIMESTAMP}
+BROKEN_MESSAGES_AT = {17: faults.EMPTY_TEXT.code, 67: faults.MISSING_CASE_ID.code, 117: faults.BAD_TIMESTAMP.code}
 """Row i of a partition of messages is broken in this way if i % BROKEN_MESSAGES_EVERY is the key: 2 %."""
 _MESSAGES_OF_GROUP = 500  # row groups are what workers share; a text takes long
 MODEL_ERROR_EVERY = 20_000
@@ -104,9 +104,9 @@ def write_messages(messages: Path, output: Path, partition: dt.date, rows: int |
     index = np.arange(len(texts) if rows is None else rows)
     where = {reason: np.flatnonzero(index % BROKEN_MESSAGES_EVERY == at) for at, reason in BROKEN_MESSAGES_AT.items()}
     columns = {
-        "case_id": _null(pa.array([f"message-{i:06d}" for i in index]), where[schemas.MISSING_CASE_ID]),
-        "text": _null(pa.array([texts[i % len(texts)] for i in index]), where[schemas.EMPTY_TEXT]),
-        "timestamp": _null(pa.array([f"{partition}T12:00:00Z"] * len(index)), where[schemas.BAD_TIMESTAMP]),
+        "case_id": _null(pa.array([f"message-{i:06d}" for i in index]), where[faults.MISSING_CASE_ID.code]),
+        "text": _null(pa.array([texts[i % len(texts)] for i in index]), where[faults.EMPTY_TEXT.code]),
+        "timestamp": _null(pa.array([f"{partition}T12:00:00Z"] * len(index)), where[faults.BAD_TIMESTAMP.code]),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), output, row_group_size=_MESSAGES_OF_GROUP)
@@ -140,23 +140,23 @@ def _broken(index: npt.NDArray[np.int64], ids: pa.Array, vectors: schemas.Vector
     """Break the rows of BROKEN_AT, each in its way."""
     where = {reason: np.flatnonzero(index % BROKEN_EVERY == at) for at, reason in BROKEN_AT.items()}
     values = vectors.astype(np.float64)
-    values[where[schemas.NON_FINITE], 5] = np.nan
+    values[where[faults.NON_FINITE.code], 5] = np.nan
     # Finite as float32, but beyond it as soon as a model scales it.
     values[index % MODEL_ERROR_EVERY == MODEL_ERROR_AT] = 3e38
 
     lengths = np.full(len(index), schemas.VECTOR_DIM)
-    lengths[where[schemas.WRONG_DIMENSION]] -= 1
-    lengths[where[schemas.MISSING_VECTOR]] = 0
+    lengths[where[faults.WRONG_DIMENSION.code]] -= 1
+    lengths[where[faults.MISSING_VECTOR.code]] = 0
     present = np.arange(schemas.VECTOR_DIM) < lengths[:, None]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     embedding = pa.ListArray.from_arrays(offsets, pa.array(values[present]))
 
-    duplicates = where[schemas.DUPLICATE_CASE_ID]
+    duplicates = where[faults.DUPLICATE_CASE_ID.code]
     rows = np.arange(len(index))
     rows[duplicates] -= 1
     ids = ids.take(pa.array(rows))
-    ids = _null(ids, where[schemas.MISSING_CASE_ID])
-    times = _null(times, where[schemas.BAD_TIMESTAMP])
+    ids = _null(ids, where[faults.MISSING_CASE_ID.code])
+    times = _null(times, where[faults.BAD_TIMESTAMP.code])
     return pa.RecordBatch.from_arrays([ids, embedding, times], names=list(schemas.INPUT_COLUMNS))
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 from google.api_core.exceptions import NotFound, PreconditionFailed, RetryError
 from google.cloud import storage  # type: ignore[attr-defined] # it brings no types
-from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
-from beam_pcc.gcp.client import RETRY_TIMEOUT, explained
+from beam_pcc.gcp.client import RETRY_TIMEOUT, explained, paced
 from beam_pcc.storage.base import Content, require_size
 
 _ADDRESS = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*?))?/*")
@@ -34,7 +33,7 @@ class CloudStore:
         bucket, folder = match[1], (match[2] or "").strip("/")
         self.address = f"gs://{bucket}/{folder}".rstrip("/")
         self._prefix = f"{folder}/" if folder else ""
-        self._retry = DEFAULT_RETRY.with_timeout(RETRY_TIMEOUT)
+        self._retry = paced(DEFAULT_RETRY, RETRY_TIMEOUT)
         with _explained(self.address):
             client = storage.Client(project=None)  # files belong to buckets, none is asked for
         self._bucket: Any = client.bucket(bucket)
@@ -102,16 +101,11 @@ class CloudStore:
 @contextlib.contextmanager
 def _explained(where: str) -> Iterator[None]:
     """Turn what Google's clients raise into a ModelError."""
-    try:
-        with explained(where, ModelError):
-            try:
-                yield
-            except RetryError as error:
-                raise ModelError(
-                    f"{where}: Cloud Storage did not answer well for {RETRY_TIMEOUT:.0f} s "
-                    f"({one_line(error.cause or error, 120)}); run again later"
-                ) from None
-            except DataCorruption as error:
-                raise ModelError(f"{where} arrived damaged ({one_line(error, 120)}); run again") from None
-    except ConfigurationError as error:
-        raise ModelError(str(error)) from None
+    with explained(where, ModelError):
+        try:
+            yield
+        except RetryError as error:  # no flag says how long, as --retry_timeout does of a run
+            raise ModelError(
+                f"{where}: Cloud Storage did not answer well for {RETRY_TIMEOUT:.0f} s "
+                f"({one_line(error.cause or error, 120)}); run again later"
+            ) from None

@@ -59,6 +59,7 @@ def best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> Sha
     Best is the lowest Brier score of P(PC). One temperature for all classes keeps their order; a sigmoid for each class
     also corrects the share of PC, which matters where PC is rare.
     """
+    from sklearn.metrics import brier_score_loss
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     truth, classes = y != schemas.NOT_PC, np.unique(y).tolist()
@@ -66,7 +67,7 @@ def best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> Sha
     def brier(model: Any, folds: int) -> float:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
         found = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
-        return float(np.mean((scoring.privacy_probability(found, classes) - truth) ** 2))
+        return float(brier_score_loss(truth, scoring.privacy_probability(found, classes)))
 
     shapes = [Shape(scaled, c, "sigmoid") for c in (_SCALED if scaled else _PLAIN)]
     best = min(shapes, key=lambda shape: brier(_linear(shape, y), _FOLDS))

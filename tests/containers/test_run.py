@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,36 +85,36 @@ def declared_ports(resource: dict[str, Any]) -> set[int]:
     return {int(value) for name, value in settings.items() if name.endswith(".port")}
 
 
-def test_a_worker_that_is_killed_is_replaced(day: Day) -> None:
-    planned = day.plan("dev")
-    with day.deployed(planned.resource) as run:
-        run.start()
-        (worker, *_) = wait_until(lambda: python_workers(run), 180, "a Python worker", run.pods)
-        run.task_managers[0].execute(WORKERS, "python", "-c", f"import os; os.kill({worker}, 9)")
-        run.wait_for("FINISHED")
-    assert_published(day, planned.submission.run_id)
-
-
-def test_a_task_manager_that_is_killed_is_replaced(day: Day) -> None:
+@contextmanager
+def at_work(day: Day) -> Iterator[Deployment]:
+    """A run whose Python workers work. Whatever is done to it then, the day is published once."""
     planned = day.plan("dev")
     with day.deployed(planned.resource) as run:
         run.start()
         wait_until(lambda: python_workers(run), 180, "a Python worker", run.pods)
+        yield run
+    assert_published(day, planned.submission.run_id)
+
+
+def test_a_worker_that_is_killed_is_replaced(day: Day) -> None:
+    with at_work(day) as run:
+        worker = python_workers(run)[0]
+        run.task_managers[0].execute(WORKERS, "python", "-c", f"import os; os.kill({worker}, 9)")
+        run.wait_for("FINISHED")
+
+
+def test_a_task_manager_that_is_killed_is_replaced(day: Day) -> None:
+    with at_work(day) as run:
         run.task_managers[0].kill(FLINK)
         killed = wait_until(lambda: [ended for ended in run.ended if ended.container == FLINK], 60, "its end", run.pods)
         run.wait_for("FINISHED")
         assert killed[0].code == 137
-    assert_published(day, planned.submission.run_id)
 
 
 def test_a_job_manager_that_is_killed_runs_the_job_again(day: Day) -> None:
-    planned = day.plan("dev")
-    with day.deployed(planned.resource) as run:
-        run.start()
-        wait_until(lambda: python_workers(run), 180, "a Python worker", run.pods)
+    with at_work(day) as run:
         run.job_manager.kill(FLINK)
         wait_until(lambda: run.job() == "FINISHED" and run.ended, 240, "the second job", run.pods)
-    assert_published(day, planned.submission.run_id)
 
 
 @pytest.mark.parametrize("fault", ["boot cannot write", "boot is killed", "out of memory"])

@@ -124,14 +124,6 @@ def test_launcher_out_of_memory_is_a_failed_run(deployment: Deployment) -> None:
     assert "OOMKilled BackoffLimitExceeded" in ended.errors
 
 
-def test_deleted_job_ends_the_following(deployment: Deployment) -> None:
-    deployment.reply("get job ", "", 1, 'Error from server (NotFound): jobs.batch "x" not found')
-    ended = deployment.call(*RUN)
-
-    assert ended.code == 1
-    assert "was deleted while it was followed" in ended.errors
-
-
 def test_cluster_that_answers_again_is_followed_on(deployment: Deployment) -> None:
     deployment.reply("get job ", "", 1, "Unable to connect to the server", times=1)
     ended = deployment.call(*RUN)
@@ -223,20 +215,33 @@ def test_run_in_dev_is_in_its_namespace(deployment: Deployment) -> None:
     assert not any("pcc-system" in call for call in deployment.calls())
 
 
-def test_job_that_is_not_taken_says_why(deployment: Deployment) -> None:
-    deployment.reply("create --filename -", "", 1, "Error from server (Forbidden): exceeded quota: pcc-quota")
+@pytest.mark.parametrize(
+    ("command", "answer", "said"),
+    [
+        (
+            "create --filename -",
+            "Error from server (Forbidden): exceeded quota: pcc-quota",
+            "exceeded quota: pcc-quota",
+        ),
+        (
+            "create job",
+            'cronjobs.batch "pcc-daily" not found',
+            'cronjobs.batch "pcc-daily" not found; is it deployed?',
+        ),
+        (
+            "get job ",
+            'Error from server (NotFound): jobs.batch "x" not found',
+            "was deleted while it was followed",
+        ),
+    ],
+    ids=["not taken", "nothing deployed", "deleted"],
+)
+def test_a_run_that_cannot_be_says_why(deployment: Deployment, command: str, answer: str, said: str) -> None:
+    deployment.reply(command, "", 1, answer)
     ended = deployment.call(*RUN)
 
     assert ended.code == 1
-    assert "exceeded quota: pcc-quota" in ended.errors
-
-
-def test_run_where_nothing_is_deployed_says_so(deployment: Deployment) -> None:
-    deployment.reply("create job", "", 1, 'cronjobs.batch "pcc-daily" not found')
-    ended = deployment.call(*RUN)
-
-    assert ended.code == 1
-    assert 'cronjobs.batch "pcc-daily" not found; is it deployed?' in ended.errors
+    assert said in ended.errors
 
 
 @pytest.mark.parametrize(

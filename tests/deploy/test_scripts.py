@@ -10,6 +10,7 @@ import pytest
 
 from tests import checkout
 from tests.deploy.fakes import Deployment
+from tests.inputs import loaded_by_help
 from tests.manifests import tools
 from tests.manifests.tools import ROOT
 
@@ -137,18 +138,11 @@ def test_list_is_locked_and_part_of_every_other() -> None:
 
 
 def test_deploy_needs_no_library_of_a_run() -> None:
-    code = (
-        "import sys\nfrom beam_pcc.cli import main as cli\n"
-        "try: cli.main(['deploy', '--help'])\n"
-        "except SystemExit: pass\n"
-        "import beam_pcc.deploy.operations, beam_pcc.deploy.check\n"
-        "heavy = {'apache_beam', 'numpy', 'pyarrow', 'kubernetes', 'google.api_core'}\n"
-        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = ("apache_beam", "numpy", "pyarrow", "kubernetes", "google.api_core")
+    said, loaded = loaded_by_help("deploy", *heavy, also="import beam_pcc.deploy.operations, beam_pcc.deploy.check")
 
-    assert "render" in ended.stdout
-    assert ended.stderr.strip() == "[]"
+    assert "render" in said
+    assert loaded == []
 
 
 def test_other_commands_say_what_the_small_environment_lacks(tmp_path: Path) -> None:

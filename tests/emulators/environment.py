@@ -19,9 +19,13 @@ REQUIREMENTS = HERE / "requirements.txt"
 
 def python() -> Path:
     """The environment's Python; skips the test where Python 3.13 is missing, and fails it with CI=true."""
-    made = make()
+    return needed(make(), MISSING)
+
+
+def needed(made: Path | None, otherwise: str) -> Path:
+    """What was made; where it cannot be, the test is skipped in these words, and fails in CI."""
     if made is None:
-        pytest.fail(MISSING) if os.environ.get("CI") == "true" else pytest.skip(MISSING)
+        pytest.fail(otherwise) if os.environ.get("CI") == "true" else pytest.skip(otherwise)
     return made
 
 

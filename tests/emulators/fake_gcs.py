@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.emulators.environment import CACHE
+from tests.emulators.environment import CACHE, needed
 from tests.emulators.running import _process, _wait
 from tests.ports import free_ports
 
@@ -24,10 +22,7 @@ MISSING = "Go is not found, so the tests of two promoters on fake-gcs-server are
 
 def binary() -> Path:
     """The server's program; skips the test where Go is missing, and fails it with CI=true."""
-    made = make()
-    if made is None:
-        pytest.fail(MISSING) if os.environ.get("CI") == "true" else pytest.skip(MISSING)
-    return made
+    return needed(make(), MISSING)
 
 
 def make() -> Path | None:

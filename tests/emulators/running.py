@@ -14,12 +14,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.http_servers import Handler, serving
 from tests.ports import free_ports
 
 HERE = Path(__file__).parent
@@ -137,24 +137,15 @@ def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.1)
 
 
-class _Token(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = json.dumps({"access_token": "of-the-tests", "expires_in": 3600, "token_type": "Bearer"}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
+class _Token(Handler):
+    def serve(self, method: str) -> None:
+        self.send(200, {"access_token": "of-the-tests", "expires_in": 3600, "token_type": "Bearer"})
 
 
 @contextmanager
 def _token_server(host: str) -> Iterator[str]:
-    with ThreadingHTTPServer((host, 0), _Token) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{host}:{server.server_port}/token"
-        server.shutdown()
+    with serving(_Token, host=host) as address:
+        yield f"{address}/token"
 
 
 def _credentials(path: Path, token_uri: str) -> Path:

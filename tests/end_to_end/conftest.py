@@ -10,11 +10,22 @@ from typing import Any
 import duckdb
 import pytest
 
+from beam_pcc.cases import faults
 from beam_pcc.cli import main as cli
 from beam_pcc.sources import synthetic
 from beam_pcc.training.train import train
 from tests.encoders import environment
 
+# Of the 2,000 rows of the synthetic sample.
+BROKEN = {
+    faults.MISSING_CASE_ID.code: 8,
+    faults.DUPLICATE_CASE_ID.code: 8,
+    faults.MISSING_VECTOR.code: 8,
+    faults.WRONG_DIMENSION.code: 8,
+    faults.NON_FINITE.code: 8,
+    faults.BAD_TIMESTAMP.code: 8,
+    faults.MODEL_ERROR.code: 1,
+}
 DAY = "20261120"
 DATE = dt.date(2026, 11, 20)
 

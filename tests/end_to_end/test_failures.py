@@ -133,40 +133,41 @@ def test_a_model_that_changes_between_launch_and_work_is_refused(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker reads the file again: what it loads must be what was checked."""
-    from beam_pcc.pipeline import run as running
+    from beam_pcc.pipeline import launch
 
     models = workspace.folder / "models"
     shutil.copytree(workspace.models, models)
     model = next(models.iterdir()) / "model.joblib"
-    checked = running._models
+    checked = launch.load_models
 
     def swap_after(settings: object) -> object:
         versions = checked(settings)
         model.write_bytes(model.read_bytes() + b"x")
         return versions
 
-    monkeypatch.setattr(running, "_models", swap_after)
+    monkeypatch.setattr(launch, "load_models", swap_after)
     ended = workspace.run("sample://100", "--models", models)
 
     assert_failed(workspace, ended, 2, str(model), "digest")
 
 
-def test_a_table_with_a_column_of_another_type(workspace: Workspace) -> None:
+def refused_after(workspace: Workspace, change: str) -> str:
+    """What a run says of tables that were made, and then changed."""
     workspace.call("tables", "create", "--warehouse", workspace.warehouse)
-    workspace.query("ALTER TABLE pcc_inference_output ALTER COLUMN confidence TYPE VARCHAR")
+    workspace.query(f"ALTER TABLE pcc_inference_output {change}")
     ended = workspace.run()
-
     assert ended.code == 2
-    assert "pcc_inference_output.confidence is VARCHAR, not DOUBLE" in one_line(ended)
+    return one_line(ended)
+
+
+def test_a_table_with_a_column_of_another_type(workspace: Workspace) -> None:
+    said = refused_after(workspace, "ALTER COLUMN confidence TYPE VARCHAR")
+    assert "pcc_inference_output.confidence is VARCHAR, not DOUBLE" in said
 
 
 def test_a_table_that_lacks_a_column(workspace: Workspace) -> None:
-    workspace.call("tables", "create", "--warehouse", workspace.warehouse)
-    workspace.query("ALTER TABLE pcc_inference_output DROP COLUMN prediction_notes")
-    ended = workspace.run()
-
-    assert ended.code == 2
-    assert "pcc_inference_output lacks prediction_notes" in one_line(ended)
+    said = refused_after(workspace, "DROP COLUMN prediction_notes")
+    assert "pcc_inference_output lacks prediction_notes" in said
     mended = workspace.call("tables", "create", "--warehouse", workspace.warehouse, "--add_columns")
     assert "added pcc_inference_output.prediction_notes" in mended.out
     assert workspace.run().code == 0

@@ -538,7 +538,7 @@ def test_a_registry_and_a_report_are_as_the_umask_says(tmp_path: Path, labelled:
 
 def test_every_step_of_ours_is_shielded(models: Path, text_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A DoFn or a mapped function that is added later is found here, in both modes."""
-    from beam_pcc.config.settings import RunSettings
+    from beam_pcc.config.settings import RunConfig
     from beam_pcc.pipeline import run as running
     from beam_pcc.pipeline.options import beam_options
     from tests.end_to_end.conftest import DATE
@@ -567,8 +567,13 @@ def test_every_step_of_ours_is_shielded(models: Path, text_models: Path, monkeyp
         for source in ("sample://10", str(folder / "cases.parquet")):
             if column and source.startswith("sample"):
                 continue
-            settings = RunSettings(
-                DATE, source, str(folder / "w.duckdb"), str(registry), text_column=column, dry_run=True
+            settings = RunConfig.of(
+                DATE,
+                source=source,
+                warehouse=str(folder / "w.duckdb"),
+                models=str(registry),
+                text_column=column,
+                dry_run=True,
             )
             with pytest.raises(Exception, match="looked at"):
                 running.run(settings, beam_options([]))

@@ -10,20 +10,11 @@ import pytest
 
 from beam_pcc.cases import schemas
 from beam_pcc.sources import synthetic
-from tests.end_to_end.conftest import DATE, DAY, Workspace
+from tests.end_to_end.conftest import BROKEN, DATE, DAY, Workspace
 
 pytestmark = pytest.mark.end_to_end
 
 THREADS = ("--direct_running_mode", "multi_threading")
-BROKEN = {
-    schemas.MISSING_CASE_ID: 8,
-    schemas.DUPLICATE_CASE_ID: 8,
-    schemas.MISSING_VECTOR: 8,
-    schemas.WRONG_DIMENSION: 8,
-    schemas.NON_FINITE: 8,
-    schemas.BAD_TIMESTAMP: 8,
-    schemas.MODEL_ERROR: 1,
-}
 
 
 def good_rows(n: int) -> pa.Table:

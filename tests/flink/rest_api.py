@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests import http_servers
+from tests.http_servers import Handler
 
 JOB = "0" * 32
 CUT, SILENT, NO_JSON = 0, -1, -2
@@ -77,26 +78,10 @@ class Flink:
         }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     flink: Flink
-    protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self._serve("GET")
-
-    def do_POST(self) -> None:
-        self._serve("POST")
-
-    def do_PATCH(self) -> None:
-        self._serve("PATCH")
-
-    def do_DELETE(self) -> None:
-        self._serve("DELETE")
-
-    def _serve(self, method: str) -> None:
+    def serve(self, method: str) -> None:
         path = self.path.partition("?")[0].removeprefix("/")
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.flink.requests.append(f"{method} {path}")
@@ -109,16 +94,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, method: str, path: str, status: int) -> None:
         if status == NO_JSON:
-            self._send(200, "<html>a proxy</html>")
+            self.send(200, "<html>a proxy</html>")
         elif status in (CUT, SILENT):
             if status == SILENT:
                 self.flink.over.wait(30)
             elif method != "GET":  # it arrived, and the answer was lost
                 self._act(method, path)
-            self.connection.close()
-            self.close_connection = True
+            self.cut()
         else:
-            self._send(status, json.dumps({"errors": ["on purpose"]}))
+            self.send(status, {"errors": ["on purpose"]})
 
     def _act(self, method: str, path: str) -> dict[str, Any] | None:
         if method == "PATCH":
@@ -133,27 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: str, path: str) -> None:
         found = self.flink.paths().get(path) if method == "GET" else self._act(method, path)
-        self._send(404 if found is None else 200, json.dumps({"errors": ["not found"]} if found is None else found))
-
-    def _send(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
+        self.send(404 if found is None else 200, {"errors": ["not found"]} if found is None else found)
 
 
-@contextmanager
-def serving(flink: Flink) -> Iterator[str]:
+def serving(flink: Flink) -> AbstractContextManager[str]:
     """Its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"flink": flink}))
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients of these tests break off
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        flink.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return http_servers.serving(type("_Handler", (_Handler,), {"flink": flink}), flink.over)

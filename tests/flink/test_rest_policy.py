@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from beam_pcc.errors import ConfigurationError, RunError
-from beam_pcc.flink import rest, runner
+from beam_pcc.errors import ConfigurationError, RunError, retrying
+from beam_pcc.errors.retrying import Pauses
+from beam_pcc.flink import runner
 from beam_pcc.flink.rest import FlinkCluster, Slots
 from beam_pcc.flink.runner import SessionResult
 from tests.flink.rest_api import CUT, JOB, NO_JSON, SILENT, Flink, serving
@@ -20,7 +21,7 @@ NO_SLOTS = "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableExc
 
 @pytest.fixture
 def flink(monkeypatch: pytest.MonkeyPatch) -> Flink:
-    monkeypatch.setattr(rest, "_PAUSE", 0.01)
+    monkeypatch.setattr(retrying, "PAUSES", Pauses(0.01, 0.01))
     monkeypatch.setattr(runner, "_PAUSE", 0.01)
     monkeypatch.setattr(runner, "_TELL_EVERY", 0.0)
     return Flink(counters={"rows_read": 5, "rows_scored": 4, "rows_rejected_missing_vector": 1})

@@ -17,11 +17,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.http_servers import Handler, serving
 
 NAMESPACE = "pcc-system"
 FLINK = f"/apis/flink.apache.org/v1beta1/namespaces/{NAMESPACE}/flinkdeployments"
@@ -176,23 +177,10 @@ def _status(code: int, reason: str, message: str) -> Resource:
     }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     state: Kubernetes
-    protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self._serve("GET")
-
-    def do_POST(self) -> None:
-        self._serve("POST")
-
-    def do_DELETE(self) -> None:
-        self._serve("DELETE")
-
-    def _serve(self, method: str) -> None:
+    def serve(self, method: str) -> None:
         url = urllib.parse.urlsplit(self.path)
         query = {name: values[-1] for name, values in urllib.parse.parse_qs(url.query).items()}
         length = int(self.headers.get("Content-Length") or 0)
@@ -205,15 +193,15 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.status in (CUT, SILENT):
                 if fault.status == SILENT:
                     self.state.over.wait(60)
-                self.connection.close()
-                self.close_connection = True
+                self.cut()
                 return
-            self._send(fault.status, _status(fault.status, fault.reason, fault.message), fault.retry_after)
+            later = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            self.send(fault.status, _status(fault.status, fault.reason, fault.message), later)
             return
         if query.get("watch"):
             self._stream(query)
             return
-        self._send(*self._answer_of(method, url.path, query, body))
+        self.send(*self._answer_of(method, url.path, query, body))
 
     def _fault(self, request: str) -> Fault | None:
         for fault in self.state.faults:
@@ -264,16 +252,6 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def _send(self, code: int, body: Resource, retry_after: int | None = None) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        if retry_after is not None:
-            self.send_header("Retry-After", str(retry_after))
-        self.end_headers()
-        self.wfile.write(data)
-
 
 def _list(kind: str, items: list[Resource], version: int) -> Resource:
     return {"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": str(version)}, "items": items}
@@ -282,26 +260,14 @@ def _list(kind: str, items: list[Resource], version: int) -> Resource:
 @contextmanager
 def running(state: Kubernetes, kubeconfig: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve `state` on a free port of this machine; `kubeconfig` is written to lead there."""
-    handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer((host, 0), handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients of these tests break off
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    address = f"http://{host}:{server.server_port}"
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "fake",
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
-        "clusters": [{"name": "fake", "cluster": {"server": address}}],
-        "users": [{"name": "fake", "user": {}}],
-    }
-    kubeconfig.write_text(yaml.safe_dump(config))
-    try:
+    with serving(type("_Handler", (_Handler,), {"state": state}), state.over, host) as address:
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "fake",
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+            "clusters": [{"name": "fake", "cluster": {"server": address}}],
+            "users": [{"name": "fake", "user": {}}],
+        }
+        kubeconfig.write_text(yaml.safe_dump(config))
         yield address
-    finally:
-        state.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()

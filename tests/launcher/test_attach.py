@@ -192,13 +192,13 @@ def test_an_unreadable_outcome_is_not_a_failed_run(in_job: Launcher, monkeypatch
 
 
 def test_the_job_jar_of_a_lost_run_is_made_again_with_one_start(in_job: Launcher, tmp_path: Path) -> None:
-    from beam_pcc.config.settings import RunSettings
-    from beam_pcc.pipeline.run import _start
+    from beam_pcc.config.settings import RunConfig
+    from beam_pcc.pipeline.launch import Launch
 
     run_id = lose(in_job)
-    settings = RunSettings(DAY, "sample://1", str(tmp_path / "pcc.duckdb"), "m", run_id=run_id)
-    identity, _, _ = _start(settings)
-    assert identity.started_at == in_job.started(run_id)
+    warehouse = str(tmp_path / "pcc.duckdb")
+    config = RunConfig.of(DAY, source="sample://1", warehouse=warehouse, models="m", run_id=run_id)
+    assert Launch.of(config).run.started_at == in_job.started(run_id)
 
 
 def test_a_given_run_id_of_long_ago_is_waited_for(launcher: Launcher) -> None:

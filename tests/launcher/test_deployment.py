@@ -78,14 +78,18 @@ def test_the_command_line_wins_over_the_config() -> None:
     base = {"run.source": "sample://1", "run.warehouse": "w.duckdb", "run.models": "m", "run.force_latest": "true"}
     arguments = run_arguments(base, ["--source", "sample://2", "--direct_num_workers=1"])
     settings, rest = run_settings(arguments, DAY)
-    assert (settings.source, settings.force_latest, rest) == ("sample://2", True, ["--direct_num_workers=1"])
+    assert (settings.source.address, settings.model.force_latest, rest) == (
+        "sample://2",
+        True,
+        ["--direct_num_workers=1"],
+    )
 
 
 def test_the_environment_of_the_launcher_does_not_reach_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BQ_OUTPUT_TABLE", "a.b.c")
     monkeypatch.setenv("DRY_RUN", "true")
     settings, _ = run_settings(["--source=sample://1", "--warehouse=w.duckdb", "--models=m"], DAY)
-    assert (settings.output_table, settings.dry_run) == (None, False)
+    assert (settings.publish.output_table, settings.publish.dry_run) == (None, False)
 
 
 @pytest.mark.parametrize(

@@ -324,13 +324,14 @@ def test_the_figures_of_a_run_can_be_scraped_after_its_end(launcher: Launcher) -
 
     scrape()
     assert launcher.submit("--wait", "--metrics_port=0", "--metrics_linger=1") == 0
-    values = dict(line.rsplit(" ", 1) for line in found[0].splitlines() if not line.startswith("#"))
-    assert values['pcc_run_exit_code{partition="20261120"}'] == "0"
-    assert values['pcc_run_cases{partition="20261120"}'] == "98"
-    assert values['pcc_run_drift_psi{partition="20261120"}'] == "0.31"
-    assert values['pcc_run_active{partition="20261120"}'] == "0"
-    assert values['pcc_run_partition_timestamp_seconds{partition="20261120"}'] == "1795132800"
+    lines = (line.rsplit(" ", 1) for line in found[0].splitlines() if not line.startswith("#"))
+    values = {name: float(value) for name, value in lines}
+    assert values['pcc_run_exit_code{partition="20261120"}'] == 0
+    assert values['pcc_run_cases{partition="20261120"}'] == 98
+    assert values['pcc_run_drift_psi{partition="20261120"}'] == 0.31
+    assert values['pcc_run_active{partition="20261120"}'] == 0
+    assert values['pcc_run_partition_timestamp_seconds{partition="20261120"}'] == 1795132800
     started, ended = (
-        float(values[f'pcc_run_{when}_timestamp_seconds{{partition="20261120"}}']) for when in ("started", "ended")
+        values[f'pcc_run_{when}_timestamp_seconds{{partition="20261120"}}'] for when in ("started", "ended")
     )
     assert started <= ended <= time.time() + 1

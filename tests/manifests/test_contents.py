@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
+from beam_pcc.config.options import options_of
+from beam_pcc.config.settings import GROUPS
 from tests.manifests import rendered
 from tests.manifests.rendered import NAMESPACES, OVERLAYS, quantity, total
 from tests.manifests.tools import ROOT
@@ -345,3 +347,10 @@ def test_the_session_cluster_has_no_job_and_takes_them() -> None:
 @every_overlay
 def test_a_run_takes_no_submissions(overlay: str) -> None:
     assert rendered.run(overlay)["spec"]["flinkConfiguration"]["web.submit.enable"] == "false"
+
+
+@every_overlay
+def test_every_setting_of_the_config_map_is_one_of_a_run(overlay: str) -> None:
+    said = rendered.one(overlay, "ConfigMap", "pcc-config")["data"]
+    known = {f"run.{one.flag}" for group in GROUPS for one in options_of(group)}
+    assert {name for name in said if name.startswith("run.")} <= known

@@ -325,29 +325,15 @@ def packed_array_of_objects(canary: Path) -> bytes:
     return zlib.compress(array_of_objects(canary))
 
 
-@attack(fires=True)
-def packed_zlib(canary: Path) -> bytes:
-    return zlib.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_gzip(canary: Path) -> bytes:
-    return gzip.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_bz2(canary: Path) -> bytes:
-    return bz2.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_xz(canary: Path) -> bytes:
-    return lzma.compress(os_system(canary))
-
-
-@attack(fires=True)
-def packed_lzma(canary: Path) -> bytes:
-    return lzma.compress(os_system(canary), format=lzma.FORMAT_ALONE)
+for packing, pack in {
+    "zlib": zlib.compress,
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "lzma": functools.partial(lzma.compress, format=lzma.FORMAT_ALONE),
+}.items():
+    PICKLES[f"packed_{packing}"] = lambda canary, pack=pack: pack(os_system(canary))
+    FIRES.add(f"packed_{packing}")
 
 
 @attack()
@@ -564,29 +550,19 @@ def spoil(**fields: int) -> Callable[[Any], None]:
     return change
 
 
-@attack()
-def forest_cycle(canary: Path) -> bytes:
-    return as_joblib(spoiled(forest(), spoil(left_child=0, right_child=0)))
-
-
-@attack()
-def forest_child_out_of_range(canary: Path) -> bytes:
-    return as_joblib(spoiled(forest(), spoil(left_child=2**40)))
-
-
-@attack()
-def forest_half_a_leaf(canary: Path) -> bytes:
-    return as_joblib(spoiled(forest(), spoil(right_child=-1)))
-
-
-@attack()
-def forest_feature_out_of_range(canary: Path) -> bytes:
-    return as_joblib(spoiled(forest(), spoil(feature=584)))
-
-
-@attack()
-def forest_feature_negative(canary: Path) -> bytes:
-    return as_joblib(spoiled(forest(), spoil(feature=-(2**40))))
+# Trees whose nodes lead nowhere, in circles, or out of the array.
+for spoilt, (tree_model, nodes) in {
+    "forest_cycle": (forest, {"left_child": 0, "right_child": 0}),
+    "forest_child_out_of_range": (forest, {"left_child": 2**40}),
+    "forest_half_a_leaf": (forest, {"right_child": -1}),
+    "forest_feature_out_of_range": (forest, {"feature": 584}),
+    "forest_feature_negative": (forest, {"feature": -(2**40)}),
+    "boosted_cycle": (boosted, {"left": 0, "right": 0}),
+    "boosted_child_out_of_range": (boosted, {"right": 2**31}),
+    "boosted_feature_out_of_range": (boosted, {"feature_idx": 2**40}),
+    "boosted_category": (boosted, {"is_categorical": 1, "bitset_idx": 2**31}),
+}.items():
+    PICKLES[spoilt] = lambda canary, made=tree_model, nodes=nodes: as_joblib(spoiled(made(), spoil(**nodes)))
 
 
 @attack()
@@ -642,26 +618,6 @@ def tree_of_fewer_nodes_than_it_has(canary: Path) -> bytes:
 def tree_with_two_states(canary: Path) -> bytes:
     """The second would be copied into the memory of the first, whatever its size."""
     return program(tree(1, 1))
-
-
-@attack()
-def boosted_cycle(canary: Path) -> bytes:
-    return as_joblib(spoiled(boosted(), spoil(left=0, right=0)))
-
-
-@attack()
-def boosted_child_out_of_range(canary: Path) -> bytes:
-    return as_joblib(spoiled(boosted(), spoil(right=2**31)))
-
-
-@attack()
-def boosted_feature_out_of_range(canary: Path) -> bytes:
-    return as_joblib(spoiled(boosted(), spoil(feature_idx=2**40)))
-
-
-@attack()
-def boosted_category(canary: Path) -> bytes:
-    return as_joblib(spoiled(boosted(), spoil(is_categorical=1, bitset_idx=2**31)))
 
 
 @attack()

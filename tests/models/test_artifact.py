@@ -27,8 +27,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from beam_pcc.errors import ModelError
 from beam_pcc.models import artifact
+from tests.models.refusals import refusal
 
 WHERE = "models/v20261120_060000/model.file"
 ROWS = 60
@@ -105,13 +105,7 @@ def load(data: bytes, file_format: str, **options: Any) -> Any:
 
 
 def error_of(call: Any, *arguments: Any, **options: Any) -> str:
-    with pytest.raises(ModelError) as caught:
-        call(*arguments, **options)
-    said = str(caught.value)
-    assert said.startswith(f"{WHERE} ")
-    assert said.isprintable()
-    assert len(said) < 400
-    return said
+    return refusal(f"{WHERE} ", call, *arguments, **options)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from beam_pcc.errors import ModelError
 from beam_pcc.models import documents
 from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.registry import Registry
+from tests.models.refusals import refusal
 
 VERSION = "v20261120_020000"
 WHERE = "models/v20261120_020000/metadata.json"
@@ -28,13 +29,7 @@ def read(data: bytes) -> ModelMetadata:
 
 
 def error_of(data: bytes) -> str:
-    with pytest.raises(ModelError) as refused:
-        read(data)
-    message = str(refused.value)
-    assert message.startswith(f"{WHERE} is not a model's metadata.json: ")
-    assert message.isprintable()
-    assert len(message) < 400
-    return message
+    return refusal(f"{WHERE} is not a model's metadata.json: ", read, data)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from beam_pcc.cli import main as cli
@@ -235,12 +236,14 @@ def test_two_versions_are_compared_on_the_same_rows(
     assert "McNemar p = " in said
 
 
-def test_rows_of_one_class_measure_nothing(models: Path, evaluation: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("positive", [0, 1])
+def test_rows_of_one_class_measure_nothing(models: Path, evaluation: Path, positive: int) -> None:
     from beam_pcc.evaluation import comparison
     from beam_pcc.evaluation.labelled import read_labelled
 
     rows = read_labelled(str(evaluation))
-    only = rows.take((rows.labels == "NOT_PC").nonzero()[0])
+    negative = rows.labels == "NOT_PC"
+    only = rows.take(np.concatenate([negative.nonzero()[0], (~negative).nonzero()[0][:positive]]))
     with pytest.raises(ConfigurationError, match="must hold rows of PC and of NOT_PC"):
         comparison.measure(Registry(str(models)), FIRST, only)
 

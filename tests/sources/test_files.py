@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError, SourceError
-from beam_pcc.sources import read_cases, synthetic
+from beam_pcc.sources import ReadCases, synthetic
 from beam_pcc.sources.files import ReadFiles
 from tests.inputs import TIME, VECTOR, rows, settings, vectors
 
@@ -73,7 +73,7 @@ def test_the_partition_stands_in_the_path(tmp_path: Path, read_all: ReadAll) -> 
     write_parquet(tmp_path / "cases_20261120.parquet", case_rows(2))
     write_parquet(tmp_path / "cases_20261121.parquet", case_rows(3, first=2))
 
-    assert ids(read_all(read_cases(settings(f"{tmp_path}/cases_{{partition}}.parquet", DAY), "staging"))) == [
+    assert ids(read_all(ReadCases(settings(f"{tmp_path}/cases_{{partition}}.parquet", DAY), "staging"))) == [
         "c000",
         "c001",
     ]
@@ -144,7 +144,7 @@ def test_a_file_that_vanished_after_the_start_is_an_error_that_names_it(tmp_path
 
 def test_a_source_that_matches_nothing_is_refused_before_the_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^--source .*20261120\.parquet matches no file; check the path"):
-        read_cases(settings(f"{tmp_path}/{{partition}}.parquet", DAY), "staging")
+        ReadCases(settings(f"{tmp_path}/{{partition}}.parquet", DAY), "staging")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet.tmp"])
@@ -173,7 +173,7 @@ def test_vectors_reach_validation_in_their_type(tmp_path: Path, read_all: ReadAl
 
     cases, rejected = validate(batch)
     np.testing.assert_array_equal(schemas.vectors_of(cases), np.array([VECTOR, -VECTOR], np.float32))
-    assert rejected.column("reason").to_pylist() == [schemas.MISSING_VECTOR]
+    assert rejected.column("reason").to_pylist() == [faults.MISSING_VECTOR.code]
 
 
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
@@ -188,6 +188,6 @@ def test_vectors_of_fixed_size_are_read_and_the_null_ones_are_left_to_validation
 
     cases, rejected = validate(batch)
     np.testing.assert_array_equal(schemas.vectors_of(cases), np.array([VECTOR, -VECTOR], np.float32))
-    assert rejected.column("reason").to_pylist() == [schemas.MISSING_VECTOR]
+    assert rejected.column("reason").to_pylist() == [faults.MISSING_VECTOR.code]
     assert rejected.column("case_id").to_pylist() == ["c1"]
     assert cases.column("timestamp").to_pylist() == [TIME, TIME]

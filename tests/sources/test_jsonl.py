@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults
 from beam_pcc.cases.validation import validate
 from beam_pcc.sources.files import ReadFiles
 from tests.inputs import VECTOR
@@ -69,7 +69,7 @@ def test_a_jsonl_row_without_a_field_is_left_to_validation(tmp_path: Path, read_
 
     (batch,) = read_all(ReadFiles(str(tmp_path / "a.jsonl"), 100))
 
-    assert validate(batch)[1].column("reason").to_pylist() == [schemas.MISSING_VECTOR] * 2
+    assert validate(batch)[1].column("reason").to_pylist() == [faults.MISSING_VECTOR.code] * 2
 
 
 def test_jsonl_values_that_are_null_at_first_do_not_tell_the_type(tmp_path: Path, read_all: ReadAll) -> None:
@@ -93,7 +93,7 @@ def test_jsonl_of_nothing_but_nulls_is_left_to_validation(tmp_path: Path, read_a
 
     (batch,) = read_all(ReadFiles(str(tmp_path / "a.jsonl"), 100))
 
-    assert validate(batch)[1].column("reason").to_pylist() == [schemas.MISSING_CASE_ID] * 3
+    assert validate(batch)[1].column("reason").to_pylist() == [faults.MISSING_CASE_ID.code] * 3
 
 
 def test_jsonl_may_have_blank_lines_and_no_last_newline(tmp_path: Path, read_all: ReadAll) -> None:

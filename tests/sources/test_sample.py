@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.sources import read_cases, synthetic
+from beam_pcc.sources import ReadCases, synthetic
 from tests.inputs import settings
 
 DAY = dt.date(2026, 11, 20)
@@ -19,7 +19,7 @@ ReadAll = Callable[..., list[pa.RecordBatch]]
 
 def sample(read_all: ReadAll, source: str, *, day: dt.date = DAY, batch_rows: int = 2_000) -> list[str]:
     """The rows in an order of their own, each as text: a NaN is not equal to itself."""
-    batches = read_all(read_cases(settings(source, day, batch_rows=batch_rows), "staging"))
+    batches = read_all(ReadCases(settings(source, day, batch_rows=batch_rows), "staging"))
     assert all(0 < batch.num_rows <= batch_rows for batch in batches)
     return sorted(str(row) for batch in batches for row in batch.to_pylist())
 
@@ -58,12 +58,12 @@ def test_a_sample_has_as_many_rows_as_asked_for(read_all: ReadAll, rows: int) ->
 def test_a_known_share_of_the_rows_is_broken_in_each_way(read_all: ReadAll) -> None:
     found: Counter[str] = Counter()
     ids: Counter[str] = Counter()
-    for batch in read_all(read_cases(settings("sample://2500", DAY, batch_rows=400), "staging")):
+    for batch in read_all(ReadCases(settings("sample://2500", DAY, batch_rows=400), "staging")):
         cases, rejected = validate(batch)
         found.update(rejected.column("reason").to_pylist())
         ids.update(cases.column("case_id").to_pylist())
 
-    by_validation = set(synthetic.BROKEN_AT.values()) - {schemas.DUPLICATE_CASE_ID}
+    by_validation = set(synthetic.BROKEN_AT.values()) - {faults.DUPLICATE_CASE_ID.code}
     assert found == dict.fromkeys(by_validation, 10)
     assert Counter(ids.values())[2] == 10  # the duplicates: one more row for each of ten ids
 
@@ -71,4 +71,4 @@ def test_a_known_share_of_the_rows_is_broken_in_each_way(read_all: ReadAll) -> N
 @pytest.mark.parametrize("source", ["sample://", "sample://ten", "sample://-1", "sample://10?seed=x", "sample://1e3"])
 def test_a_sample_of_no_number_is_refused_before_the_run(source: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^--source sample://.*: write sample://ROWS, such as sample://2000$"):
-        read_cases(settings(source, DAY), "staging")
+        ReadCases(settings(source, DAY), "staging")

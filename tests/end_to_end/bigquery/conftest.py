@@ -28,18 +28,6 @@ from tests.emulators.running import BUCKET, PROJECT, Emulators, running
 from tests.end_to_end.conftest import DATE, DAY, Ended
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker of pytest-xdist runs all tests of this folder: emulators are started once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.end_to_end)
-            item.add_marker(pytest.mark.xdist_group("emulators"))
-            # Google's and Beam's clients leave their sockets to the garbage collector.
-            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-
-
 @pytest.fixture(scope="session")
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
     """Both emulators; Google's clients of this process, and of those it starts, talk to them."""
@@ -77,24 +65,12 @@ class Cloud:
     name: str = field(default_factory=lambda: f"t{uuid4().hex[:10]}")
 
     def __post_init__(self) -> None:
+        self.source = f"{PROJECT}.{self.name}_source"
+        self.output = f"{PROJECT}.{self.name}_output"
+        self.staging = f"gs://{BUCKET}/{self.name}"
+        self.sharded = f"bq://{self.source}.redacted_snapshot_{{partition}}"
         for dataset in (self.source, self.output):
             self.client.create_dataset(dataset)
-
-    @property
-    def source(self) -> str:
-        return f"{PROJECT}.{self.name}_source"
-
-    @property
-    def output(self) -> str:
-        return f"{PROJECT}.{self.name}_output"
-
-    @property
-    def staging(self) -> str:
-        return f"gs://{BUCKET}/{self.name}"
-
-    @property
-    def sharded(self) -> str:
-        return f"bq://{self.source}.redacted_snapshot_{{partition}}"
 
     def seed(self, rows: pa.Table, table: str = f"redacted_snapshot_{DAY}", schema: Any = SCHEMA) -> str:
         """Make a source table of these rows."""

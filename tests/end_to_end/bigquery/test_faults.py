@@ -16,7 +16,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery
 
 from beam_pcc.cli import main as cli
-from beam_pcc.gcp import client as gcp
+from beam_pcc.errors import retrying
+from beam_pcc.errors.retrying import Pauses
 from beam_pcc.publishing import publish
 from tests.emulators import faults
 from tests.emulators.faults import ABORTED, ReadProxy, RestProxy
@@ -34,8 +35,8 @@ PUBLISH = "BEGIN TRANSACTION"  # in the body of the publishing query's insert
 @pytest.fixture
 def proxy(cloud: Cloud, emulators: Emulators, monkeypatch: pytest.MonkeyPatch) -> Iterator[RestProxy]:
     """What the runs of this test talk to; the test's own client goes straight to the emulator."""
-    # Google's pauses before it tries again are of up to a minute; here they are as good when short.
-    monkeypatch.setattr(gcp, "DEFAULT_RETRY", gcp.DEFAULT_RETRY.with_delay(initial=0.05, maximum=0.2))
+    # The pauses before a call is made again are of up to ten seconds; here they are as good when short.
+    monkeypatch.setattr(retrying, "PAUSES", Pauses(0.05, 0.2))
     with RestProxy(emulators.rest) as started:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", started.address)
         yield started
@@ -312,10 +313,7 @@ def test_a_publish_that_cannot_be_asked_for_any_longer_is_not_called_failed_if_i
 
 def test_a_transaction_in_the_way_for_too_long_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("POST", INSERT, ABORTED, body=PUBLISH, times=1_000)
-
-    ended = ready.run(*ARROW, "--retry_timeout", 3)
-
-    assert_failed(ready, ended, 1, "publishing to bq://", "concurrent update", "--retry_timeout")
+    assert_failed(ready, ready.run(*ARROW, "--retry_timeout", 3), 1, "publishing to bq://", "concurrent update")
 
 
 def test_a_publish_that_was_done_though_nobody_heard_is_not_called_failed(

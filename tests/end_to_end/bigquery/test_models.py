@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -28,6 +26,7 @@ from tests.emulators import fake_gcs
 from tests.emulators.running import BUCKET
 from tests.end_to_end.bigquery.conftest import Cloud, sample
 from tests.end_to_end.conftest import DAY, Workspace
+from tests.http_servers import Handler, serving
 
 OLD, NEW, THIRD = "v20250101_020000", "v20250102_020000", "v20250103_020000"
 LIMIT = 1_000
@@ -270,29 +269,20 @@ def test_a_server_that_does_not_answer_is_one_line(workspace: Workspace, monkeyp
     assert line.startswith("beam-pcc: gs://bucket/models: Cloud Storage did not answer well for 1 s (")
 
 
-class Denial(BaseHTTPRequestHandler):
+class Denial(Handler):
     """Answers as Cloud Storage does to somebody without the right."""
 
-    def do_GET(self) -> None:
+    def serve(self, method: str) -> None:
         said = "tests@pcc.iam.gserviceaccount.com does not have storage.objects.list access"
-        body = json.dumps({"error": {"code": 403, "message": said, "errors": [{"reason": "forbidden"}]}}).encode()
-        self.send_response(403)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
+        self.send(403, {"error": {"code": 403, "message": said, "errors": [{"reason": "forbidden"}]}})
 
 
 def test_without_the_right_to_read_the_bucket_one_line_says_so(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Denial) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    with serving(Denial) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
         ended = workspace.call("models", "list", "--models", "gs://bucket/models")
-        server.shutdown()
 
     assert ended.code == 2
     (line,) = ended.err.splitlines()

@@ -9,7 +9,7 @@ import pytest
 from google.cloud import bigquery
 
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.sources import read_cases
+from beam_pcc.sources import ReadCases
 from tests.conftest import ReadAll
 from tests.emulators.faults import ReadProxy
 from tests.emulators.running import Emulators
@@ -20,7 +20,7 @@ from tests.inputs import settings
 
 def rows(read_all: ReadAll, cloud: Cloud, method: str) -> tuple[list[str], list[pa.RecordBatch]]:
     """Each row as text (a NaN is not equal to itself), in an order of their own, and the batches they came in."""
-    read = read_cases(settings(cloud.sharded, DATE, read_method=method, batch_rows=400), f"{cloud.staging}/export")
+    read = ReadCases(settings(cloud.sharded, DATE, read_method=method, batch_rows=400), f"{cloud.staging}/export")
     batches = read_all(read)
     return sorted(str(row) for batch in batches for row in batch.to_pylist()), batches
 
@@ -65,7 +65,7 @@ def test_a_column_of_the_wrong_type_is_refused_before_the_run(cloud: Cloud) -> N
     cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "STRING"), SCHEMA[2]])
 
     with pytest.raises(ConfigurationError, match="column embedding_vector is string, not a list of 584 floats"):
-        read_cases(settings(cloud.sharded, DATE), cloud.staging)
+        ReadCases(settings(cloud.sharded, DATE), cloud.staging)
 
 
 def test_an_export_into_another_location_is_refused_before_the_run(cloud: Cloud) -> None:
@@ -76,4 +76,4 @@ def test_an_export_into_another_location_is_refused_before_the_run(cloud: Cloud)
     given = settings(cloud.sharded, DATE, read_method="export", temp_dataset=f"{cloud.source}_abroad")
 
     with pytest.raises(ConfigurationError, match=r"_abroad is in europe-west3, and the source table .* in US; name a"):
-        read_cases(given, cloud.staging)
+        ReadCases(given, cloud.staging)

@@ -11,20 +11,9 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery, storage
 
-from beam_pcc.cases import schemas
 from beam_pcc.models.scoring import GOLDEN_TOLERANCE
 from tests.end_to_end.bigquery.conftest import SCHEMA, TABLES, Cloud, sample
-from tests.end_to_end.conftest import DATE, DAY
-
-BROKEN = {
-    schemas.MISSING_CASE_ID: 8,
-    schemas.DUPLICATE_CASE_ID: 8,
-    schemas.MISSING_VECTOR: 8,
-    schemas.WRONG_DIMENSION: 8,
-    schemas.NON_FINITE: 8,
-    schemas.BAD_TIMESTAMP: 8,
-    schemas.MODEL_ERROR: 1,
-}
+from tests.end_to_end.conftest import BROKEN, DATE, DAY
 
 
 @pytest.mark.parametrize("method", ["direct", "export", "arrow"])

@@ -32,21 +32,15 @@ def failed_row(workspace: Workspace) -> str:
     return str(row["error_message"])
 
 
-def test_a_python_worker_that_is_killed_is_replaced(workspace: Workspace, cluster: Cluster) -> None:
+@pytest.mark.parametrize("victim", ["a Python worker", "the TaskManager"])
+def test_what_is_killed_is_replaced_and_the_job_goes_on(workspace: Workspace, cluster: Cluster, victim: str) -> None:
     with started(workspace, cluster) as process:
         wait_for(lambda: cluster.counter("rows_scored"))
-        os.kill(wait_for(cluster.python_workers)[0], signal.SIGKILL)
-        _, err = process.communicate(timeout=180)
-
-    assert process.returncode == 0, err
-    assert_published_once(workspace)
-
-
-def test_a_task_manager_that_is_replaced_takes_the_job_up_again(workspace: Workspace, cluster: Cluster) -> None:
-    with started(workspace, cluster) as process:
-        wait_for(lambda: cluster.counter("rows_scored"))
-        cluster.kill("taskmanager")
-        cluster.up()
+        if victim == "a Python worker":
+            os.kill(wait_for(cluster.python_workers)[0], signal.SIGKILL)
+        else:
+            cluster.kill("taskmanager")
+            cluster.up()
         _, err = process.communicate(timeout=180)
 
     assert process.returncode == 0, err

@@ -13,10 +13,9 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 
 from beam_pcc.errors import WarehouseError
-from beam_pcc.gcp.client import explained, retry
+from beam_pcc.errors.foreign import TRANSIENT_REASONS
+from beam_pcc.gcp.client import explained, retry, retry_when
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
-
-_TRANSIENT = {"backendError", "internalError", "rateLimitExceeded", "jobBackendError", "jobInternalError"}
 
 
 class Jobs:
@@ -41,7 +40,7 @@ class Jobs:
     def do(self, what: str, job_id: str, start: Callable[[str], Any]) -> Any:
         """Run a job to its end, or find it ended or running; try again with the next id when it failed in passing."""
         ids = (f"{job_id}_{attempt}" for attempt in itertools.count())
-        again = Retry(_passes, initial=0.5, maximum=20.0, multiplier=2.0, timeout=self._retry_timeout)
+        again = retry_when(_may_run_again, self._retry_timeout)
 
         def once() -> Any:
             this = next(ids)
@@ -76,9 +75,9 @@ class Jobs:
         )
 
 
-def _passes(error: BaseException) -> bool:
-    """Whether a job that failed so may well succeed when done again: Google was unwell, or somebody else in the way."""
+def _may_run_again(error: BaseException) -> bool:
+    """Whether a job that failed so may succeed when it is run again: a transient error, or a concurrent transaction."""
     if not isinstance(error, exceptions.GoogleAPICallError):
         return False
     reasons = {e.get("reason") for e in error.errors or () if isinstance(e, dict)}
-    return bool(reasons & _TRANSIENT) or "concurrent update" in str(error) or "aborted" in str(error).lower()
+    return bool(reasons & TRANSIENT_REASONS) or "concurrent update" in str(error) or "aborted" in str(error).lower()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from beam_pcc.cases import schemas
+from beam_pcc.cases import faults, schemas
 
 OUTPUT, MONITORING, QUARANTINE = schemas.TABLES
 # The tables require a filter on their partitions; a run's rows may be days old, so this one takes in all that are kept.
@@ -26,7 +26,7 @@ _REJECTED = f"""
     UNION ALL
     SELECT
         case_id,
-        '{schemas.DUPLICATE_CASE_ID}' AS reason,
+        '{faults.DUPLICATE_CASE_ID.code}' AS reason,
         CONCAT('one of ', CAST(copies AS STRING), ' rows with this case_id; the latest is kept') AS detail
     FROM ({_RANKED}) WHERE place > 1
 """

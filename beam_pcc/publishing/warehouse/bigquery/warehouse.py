@@ -19,8 +19,10 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 
 from beam_pcc.cases import schemas
+from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
-from beam_pcc.gcp.client import RETRY_TIMEOUT, client, explained, retry
+from beam_pcc.errors.foreign import logged
+from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
 from beam_pcc.publishing.warehouse.base import (
     Run,
@@ -55,7 +57,7 @@ class BigQueryWarehouse:
         *,
         names: Mapping[str, TableId] | None = None,
         temp_dataset: DatasetId | None = None,
-        retry_timeout: float = RETRY_TIMEOUT,
+        retry_timeout: float = Limits.retry_timeout,
     ) -> None:
         self.address = address
         self.dataset = DatasetId.parse(address, "--warehouse")
@@ -158,10 +160,8 @@ class BigQueryWarehouse:
             self._load(run, kind, staged[kind], tables.fields(schema), uris)
         yield _BigQueryStagedRun(self, run, staged)
         for table in staged.values():
-            try:
+            with logged(_log.warning, "staging table %s stays until it expires", table):
                 self._client.delete_table(str(table), not_found_ok=True, retry=self._retry)
-            except Exception as error:  # it expires anyway
-                _log.warning("staging table %s stays until it expires: %s", table, one_line(error, 120))
 
     def _load(
         self, run: Run, kind: StagedKind, target: TableId, fields: list[bigquery.SchemaField], uris: list[str]

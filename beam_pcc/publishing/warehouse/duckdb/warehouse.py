@@ -17,7 +17,9 @@ import duckdb
 import pyarrow as pa
 
 from beam_pcc.cases import schemas
+from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.errors.foreign import explained, is_transient
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.terminal import logger
@@ -41,7 +43,6 @@ _READ_ONLY: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
 }
 # Errors whose words are about the file or the machine. Those of others quote the values that they stumbled on.
-_WITHOUT_VALUES = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException, duckdb.PermissionException)
 
 
 class DuckDBWarehouse:
@@ -52,7 +53,7 @@ class DuckDBWarehouse:
         lock_timeout: Seconds to wait while another process holds the file.
     """
 
-    def __init__(self, address: str, *, lock_timeout: float = 600.0) -> None:
+    def __init__(self, address: str, *, lock_timeout: float = Limits.lock_timeout) -> None:
         self.address = str(Path(address).absolute())
         self._lock_timeout = lock_timeout
 
@@ -153,14 +154,13 @@ class DuckDBWarehouse:
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        with _ONE_AT_A_TIME, contextlib.closing(self._wait_for_file(read_only)) as connection:
-            try:
-                connection.execute("SET TimeZone = 'UTC'")
-                yield connection
-            except duckdb.Error as error:
-                raise WarehouseError(
-                    f"{self.address}: {_words(error)}; nothing of this step was written, run again"
-                ) from None
+        with (
+            _ONE_AT_A_TIME,
+            contextlib.closing(self._wait_for_file(read_only)) as connection,
+            explained(self.address, WarehouseError),
+        ):
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
 
     def _wait_for_file(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         """Open the file; DuckDB lets one process at a time write it, so wait for the other."""
@@ -176,7 +176,7 @@ class DuckDBWarehouse:
             try:
                 return duckdb.connect(self.address, read_only, _READ_ONLY if read_only else _CONFIG)
             except duckdb.Error as error:
-                if "set lock" not in str(error):
+                if not is_transient(error):
                     raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
                 if time.monotonic() > deadline:
                     raise WarehouseError(
@@ -241,10 +241,6 @@ def _load(connection: duckdb.DuckDBPyConnection, kind: str, schema: pa.Schema, f
             f"INSERT INTO staged_{kind} SELECT {columns} FROM read_parquet(?)",  # noqa: S608 - own names
             [uris],
         )
-
-
-def _words(error: duckdb.Error) -> str:
-    return one_line(error) if isinstance(error, _WITHOUT_VALUES) else f"DuckDB raised {type(error).__name__}"
 
 
 def _has_monitoring(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.config.flags import add_partition_argument, add_run_arguments
-from beam_pcc.config.settings import RunSettings, parse_partition
+from beam_pcc.config.partitions import parse_partition
+from beam_pcc.config.settings import RunConfig, add_partition_argument, add_run_arguments
 from beam_pcc.errors import ConfigurationError
 
 DAY = dt.date(2026, 11, 20)
@@ -24,12 +24,12 @@ def flags(*arguments: str) -> argparse.Namespace:
     return parser.parse_args([*NEEDED, *arguments])
 
 
-def read(*arguments: str, environment: Mapping[str, str] | None = None, **more: Any) -> RunSettings:
-    return RunSettings.from_flags(flags(*arguments), environment=environment or {}, **more)
+def read(*arguments: str, environment: Mapping[str, str] | None = None, **more: Any) -> RunConfig:
+    return RunConfig.from_flags(flags(*arguments), environment=environment or {}, **more)
 
 
-def valid(**changed: Any) -> RunSettings:
-    return RunSettings(**{"partition": DAY, "source": "s", "warehouse": "w", "models": "m"} | changed)
+def valid(**changed: Any) -> RunConfig:
+    return RunConfig.of(DAY, **{"source": "s", "warehouse": "w", "models": "m"} | changed)
 
 
 @given(st.dates())
@@ -87,7 +87,9 @@ def test_a_partition_of_several_lines_is_refused_in_one() -> None:
 
 
 def test_flags_that_are_not_given_have_the_defaults_of_the_settings() -> None:
-    assert read("--partition", "20261120") == RunSettings(DAY, "sample://10", "w.duckdb", "models")
+    assert read("--partition", "20261120") == RunConfig.of(
+        DAY, source="sample://10", warehouse="w.duckdb", models="models"
+    )
 
 
 def test_every_flag_reaches_its_setting() -> None:
@@ -105,13 +107,12 @@ def test_every_flag_reaches_its_setting() -> None:
 
     found = read("--partition", "20261120", "--dry_run", "--replace_with_empty", *arguments)
 
-    assert found == RunSettings(
-        DAY, "sample://10", "w.duckdb", "models", dry_run=True, replace_with_empty=True, **given_flags
-    )
+    needed = {"source": "sample://10", "warehouse": "w.duckdb", "models": "models"}
+    assert found == RunConfig.of(DAY, **needed, dry_run=True, replace_with_empty=True, **given_flags)
 
 
 def test_force_latest_reaches_its_setting() -> None:
-    assert read("--partition", "20261120", "--force_latest").force_latest
+    assert read("--partition", "20261120", "--force_latest").model.force_latest
 
 
 def test_the_partition_may_come_from_the_environment() -> None:
@@ -142,11 +143,11 @@ def test_a_run_without_a_partition_is_refused(environment: dict[str, str]) -> No
     [("true", True), ("1", True), (" YES ", True), ("on", True), ("", False), ("0", False), ("False", False)],
 )
 def test_dry_run_of_the_environment(text: str, dry: bool) -> None:
-    assert read("--partition", "20261120", environment={"DRY_RUN": text}).dry_run is dry
+    assert read("--partition", "20261120", environment={"DRY_RUN": text}).publish.dry_run is dry
 
 
 def test_the_dry_run_flag_wins_over_the_environment() -> None:
-    assert read("--partition", "20261120", "--dry_run", environment={"DRY_RUN": "false"}).dry_run
+    assert read("--partition", "20261120", "--dry_run", environment={"DRY_RUN": "false"}).publish.dry_run
 
 
 def test_a_dry_run_of_the_environment_that_is_neither_is_refused_and_not_taken_for_no() -> None:
@@ -173,7 +174,7 @@ def test_a_digest_of_the_wrong_form_is_refused(digest: str) -> None:
 
 
 def test_a_digest_may_be_written_in_capitals() -> None:
-    assert valid(model_sha256="AB" * 32).model_sha256 == "AB" * 32
+    assert valid(model_sha256="AB" * 32).model.sha256 == "AB" * 32
 
 
 NAN = float("nan")
@@ -206,4 +207,6 @@ def test_a_number_out_of_its_range_is_refused_with_the_range(name: str, value: f
     [("max_drop_rate", 0.0), ("max_drop_rate", 1.0), ("review_band", 0.5), ("batch_rows", 1), ("lock_timeout", 0.0)],
 )
 def test_the_ends_of_a_range_are_in_it(name: str, value: float) -> None:
-    assert getattr(valid(**{name: value}), name) == value
+    made = valid(**{name: value})
+    group = made.source if name == "batch_rows" else made.limits
+    assert getattr(group, name) == value

@@ -1,0 +1,144 @@
+"""From a version's folder to a model that was checked: its metadata, its one model file, its digest, its golden rows.
+
+Bytes are read once and hashed; those bytes are checked in a process of their own (`checking`), and a worker loads no
+others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
+
+from beam_pcc.cases import schemas
+from beam_pcc.errors import ModelError
+from beam_pcc.models import artifact, checking, documents, scoring
+from beam_pcc.models.metadata import ModelMetadata
+from beam_pcc.models.signing import Snapshot
+from beam_pcc.models.versions import MODEL_FILES
+from beam_pcc.storage import open_store
+from beam_pcc.storage.base import Content, Store
+from beam_pcc.terminal import logger
+
+_log = logger(__name__)
+METADATA = "metadata.json"
+FileFormat = Literal["joblib", "skops"]
+Files: TypeAlias = Store | Snapshot
+"""Where a version is read from: the registry itself, or a snapshot whose signature covers what is read."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """Where a version's model file is, and the digest that its bytes must have.
+
+    Small and picklable: it is what a worker gets, who then reads and checks the same bytes as the launcher did.
+    """
+
+    path: str
+    file_format: FileFormat
+    sha256: str
+
+    def load(self) -> Any:
+        """Read the bytes once, check the digest, load those bytes through the allow-list. Raises ModelError."""
+        folder, _, name = self.path.rpartition("/")
+        data = _content(open_store(folder), name).data
+        return artifact.load(data, file_format=self.file_format, where=self.path, pins={"the launcher": self.sha256})
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version that was loaded and checked: its file, its metadata, and its classes in the model's order."""
+
+    file: ModelFile
+    metadata: ModelMetadata
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The version, such as v20261120_020000."""
+        return self.metadata.version
+
+
+class CheckedBytes(NamedTuple):
+    """A checked version, how it scores its golden rows (None if it has none), and the bytes of its file."""
+
+    version: ModelVersion
+    golden_scores: scoring.Floats | None
+    data: bytes
+
+    def load(self) -> Any:
+        """Load the same bytes into this process."""
+        file = self.version.file
+        return artifact.load(self.data, file_format=file.file_format, where=file.path, pins={"the check": file.sha256})
+
+
+def read_metadata(files: Files, version: str) -> ModelMetadata:
+    """metadata.json of a version; the defaults, with a warning, where it has none."""
+    path = files.path(f"{version}/{METADATA}")
+    content = files.read(f"{version}/{METADATA}", documents.MAX_BYTES)
+    if content is None:
+        _log.warning("%s is missing: going on with the defaults (threshold 0.5, no drift baseline)", path)
+        return ModelMetadata(version)
+    return ModelMetadata.from_json(content.data, version=version, where=path)
+
+
+def check(files: Files, version: str, sha256: str | None = None) -> CheckedBytes:
+    """Load and check a version in a process of its own.
+
+    Args:
+        files: Of the registry.
+        version: A version that exists.
+        sha256: The digest that the caller insists on, besides the one in metadata.json.
+
+    Raises:
+        ModelError: The version cannot be trusted or used.
+    """
+    metadata = read_metadata(files, version)
+    name, file_format = _model_file(files, version)
+    path, data = files.path(name), _content(files, name).data
+    digest = artifact.require_digest(data, {"--model_sha256": sha256, METADATA: metadata.sha256}, where=path)
+    if metadata.feature_count != schemas.VECTOR_DIM:
+        raise ModelError(
+            f"{path} expects {metadata.feature_count} features as {METADATA} says, but a case has "
+            f"{schemas.VECTOR_DIM}; use another version"
+        )
+    checked = checking.check(
+        data,
+        file_format=file_format,
+        where=path,
+        sha256=digest,
+        classes=metadata.classes,
+        vectors=metadata.golden.vectors if metadata.golden else None,
+    )
+    model = ModelVersion(ModelFile(path, file_format, digest), metadata, checked.classes)
+    return CheckedBytes(model, checked.probabilities, data)
+
+
+def verify(files: Files, version: str, sha256: str | None = None) -> ModelVersion:
+    """`check`, and require that the model scores its golden rows as when it was trained, if it has some."""
+    checked = check(files, version, sha256)
+    golden, scores = checked.version.metadata.golden, checked.golden_scores
+    if golden is not None:
+        difference = 1.0 if scores is None else scoring.difference(scores, golden.probabilities)
+        if difference > scoring.GOLDEN_TOLERANCE:
+            raise ModelError(
+                f"{checked.version.file.path} scores its golden rows otherwise than when it was trained "
+                f"(largest difference {difference:.3g}); do not use it, train again"
+            )
+    return checked.version
+
+
+def _model_file(files: Files, version: str) -> tuple[str, FileFormat]:
+    """The name of the one model file of a version, below the registry, and its format."""
+    names = files.files(version)
+    present = [name for name in MODEL_FILES if name in names]
+    if len(present) != 1:
+        state = "both model.joblib and model.skops" if present else "neither model.joblib nor model.skops"
+        raise ModelError(f"{files.path(version)} holds {state}; a version has exactly one of them")
+    return f"{version}/{present[0]}", cast(FileFormat, present[0].partition(".")[2])
+
+
+def _content(files: Files, name: str) -> Content:
+    content = files.read(name, artifact.MAX_MODEL_BYTES)
+    if content is None:
+        raise ModelError(f"{files.path(name)} cannot be read: it is not there; check the path and the rights")
+    return content

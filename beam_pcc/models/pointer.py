@@ -1,0 +1,73 @@
+"""The file current.json: which version is current and which one shadows it. Each change of it is logged (`history`).
+
+A change replaces the very file that was read, so that of two people who change it at once one is refused.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any, NamedTuple
+
+from beam_pcc.errors import ModelError, one_line
+from beam_pcc.models import documents, history
+from beam_pcc.storage.base import Store
+
+ALIAS = "current.json"
+
+
+class Pointer(NamedTuple):
+    """The content of current.json, and the generation of the file. All defaults if there is no such file."""
+
+    version: str | None = None
+    shadow: str | None = None
+    change: history.Entry | None = None
+    generation: int = 0
+
+
+def read(store: Store) -> Pointer:
+    """Read current.json. Raises ModelError if it is not what this package writes."""
+    content = store.read(ALIAS, documents.MAX_BYTES)
+    if content is None:
+        return Pointer()
+    try:
+        document = documents.parse(content.data)
+        documents.POINTER(document, "")
+    except ValueError as error:
+        raise ModelError(
+            f'{store.path(ALIAS)} is not {{"version": "v..."}}: {one_line(error, 120)}; mend or remove it'
+        ) from None
+    return Pointer(document["version"], document.get("shadow"), document.get("change"), content.generation)
+
+
+def complete_log(store: Store, pointer: Pointer) -> None:
+    """Add the pointer's own entry to the log, in case its writer died before that."""
+    if pointer.change is not None and "id" in pointer.change:
+        history.append(store, pointer.change)
+
+
+def replace(store: Store, pointer: Pointer, version: str, shadow: str | None, action: str, **details: Any) -> None:
+    """Replace current.json as it was read, and add the change to the log.
+
+    Args:
+        store: The registry's files.
+        pointer: As it was read.
+        version: The current version from now on.
+        shadow: The shadow from now on, if any.
+        action: The name of the change in the log: promote, rollback or shadow.
+        details: More for the log; what is None is left out.
+
+    Raises:
+        ModelError: Somebody else changed current.json since `pointer` was read, or the log is full or broken.
+    """
+    complete_log(store, pointer)
+    history.require_room(store)
+    at = dt.datetime.now(dt.timezone.utc).isoformat()
+    entry = history.new_entry(action, version, pointer.version, at, shadow=shadow, **details)
+    document = {"version": version, "promoted_at": at, **({"shadow": shadow} if shadow else {}), "change": entry}
+    if not store.replace(ALIAS, (json.dumps(document) + "\n").encode(), pointer.generation):
+        now = read(store).version or "removed"
+        raise ModelError(
+            f"{store.path(ALIAS)} was changed by somebody else meanwhile (now {now}): look, and promote again"
+        )
+    history.append(store, entry)

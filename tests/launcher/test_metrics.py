@@ -1,0 +1,85 @@
+"""The figures that a launcher serves for Prometheus."""
+
+import datetime as dt
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from beam_pcc.errors import ConfigurationError, RunError
+from beam_pcc.kubernetes.metrics import _HELP, serving
+
+DAY = dt.date(2026, 11, 20)
+AT_START = {"pcc_run_active", "pcc_run_started_timestamp_seconds", "pcc_run_partition_timestamp_seconds"}
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def scraped(port: int) -> dict[str, tuple[dict[str, str], float]]:
+    """Name to labels and value."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    assert all((family.type, len(family.samples)) == ("gauge", 1) for family in families)
+    return {one.name: (one.labels, one.value) for family in families for one in family.samples}
+
+
+def test_a_running_launcher_serves_what_it_knows(port: int) -> None:
+    with serving(port, 0.0, DAY):
+        values = scraped(port)
+
+    assert set(values) == AT_START
+    assert values["pcc_run_active"] == ({"partition": "20261120"}, 1)
+
+
+def test_a_failed_run_is_told_while_it_lingers(port: int) -> None:
+    values: dict[str, tuple[dict[str, str], float]] = {}
+
+    def known(exit_code: int, _: str | None) -> None:
+        values.update(scraped(port))
+
+    with pytest.raises(RunError), serving(port, 0.01, DAY, known):
+        raise RunError("a disk is full")
+
+    assert set(values) == {*AT_START, "pcc_run_exit_code", "pcc_run_ended_timestamp_seconds"}
+    assert set(values) <= set(_HELP)
+    assert (values["pcc_run_exit_code"][1], values["pcc_run_active"][1]) == (1, 0)
+
+
+def test_the_server_ends_with_the_launcher(port: int) -> None:
+    with serving(port, 0.0, DAY):
+        pass
+    with pytest.raises(urllib.error.URLError):
+        scraped(port)
+
+
+@pytest.mark.parametrize("chosen", [lambda taken: taken, lambda _: 99_999, lambda _: -1], ids=["taken", "large", "-1"])
+def test_a_port_that_cannot_be_served_is_one_line(chosen: Callable[[int], int]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = chosen(taken.getsockname()[1])
+        with (
+            pytest.raises(ConfigurationError, match=f"--metrics_port {port} cannot be served"),
+            serving(port, 0.0, DAY),
+        ):
+            pytest.fail("served")
+
+
+def test_a_missing_client_names_the_extra() -> None:
+    code = (
+        "import sys\nsys.modules['prometheus_client'] = None\nfrom beam_pcc.errors import ConfigurationError\n"
+        "try: import beam_pcc.kubernetes.metrics\n"
+        "except ConfigurationError as error: print(error)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "beam-pcc[kubernetes]" in ended.stdout

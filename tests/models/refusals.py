@@ -1,0 +1,21 @@
+"""What a person reads of a model that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from beam_pcc.errors import ModelError
+
+
+def refusal(start: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+    """The one line that the call is refused with, which begins like that."""
+    with pytest.raises(ModelError) as refused:
+        call(*arguments, **options)
+    said = str(refused.value)
+    assert said.startswith(start)
+    assert said.isprintable()
+    assert len(said) < 400
+    return said
