@@ -129,6 +129,8 @@ def test_an_error_of_ours_passes_as_it_is() -> None:
 QUOTING: list[Callable[[str], Exception]] = [
     lambda text: google.BadRequest(f"Could not parse '{text}' as INT64"),
     lambda text: google.InvalidArgument(f"Bad int64 value: {text}"),
+    lambda text: google.InternalServerError(f"Could not convert value {text}"),
+    lambda text: OSError(f"Could not decode {text}"),
     lambda text: duckdb.ConversionException(f"Could not convert string '{text}' to INT32"),
     lambda text: duckdb.ConstraintException(f"Duplicate key {text}"),
     lambda text: pa.ArrowInvalid(f"JSON parse error: Invalid value {text}"),
@@ -189,11 +191,13 @@ def test_what_may_pass_is_transient(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        *(http_error(status) for status in (400, 401, 403, 404, 409)),
+        *(http_error(status) for status in (400, 401, 403, 404, 409, 501)),
         *(api_error(status) for status in (401, 403, 404, 409, 422)),
         google.BadRequest("x"),
         google.Forbidden("x"),
         google.NotFound("x"),
+        google.MethodNotImplemented("x"),
+        google.DataLoss("x"),
         auth.RefreshError("x"),
         duckdb.IOException("disk full"),
         FileNotFoundError(2, "x"),

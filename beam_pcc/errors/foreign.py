@@ -35,7 +35,7 @@ _QUOTA_REASONS = frozenset({"quotaExceeded", "rateLimitExceeded"})
 
 def is_transient_status(status: int) -> bool:
     """Whether a request that got this HTTP status may succeed when it is sent again."""
-    return status in (408, 429) or status >= 500
+    return status in (408, 429) or (status >= 500 and status != 501)
 
 
 def _always(_: BaseException) -> bool:
@@ -54,7 +54,7 @@ def _message(error: BaseException) -> str:
     return one_line(error, 200) or _type_name(error)
 
 
-def _google(error: BaseException) -> str:
+def _sifted(error: BaseException) -> str:
     """The message without the address that was called; of a value that did not fit, only the error's type."""
     cause = getattr(error, "cause", None) or error  # of a RetryError, the last error
     message = getattr(cause, "message", None) or str(cause)
@@ -65,7 +65,7 @@ def _google(error: BaseException) -> str:
     return _type_name(cause)
 
 
-# What Google says of a row that it cannot take quotes the row: "Could not parse 'words of a case' as INT64".
+# What a service says of a row that it cannot take quotes the row: "Could not parse 'words of a case' as INT64".
 _QUOTES_A_ROW = re.compile(r"\b(pars|convert|cast|decod|malformed|bad \w+ value|invalid \w+ value|row )", re.IGNORECASE)
 
 
@@ -149,14 +149,14 @@ TABLE = (
         ConfigurationError,
         _message,
     ),
-    Foreign("google.auth.exceptions.TransportError", words=_message, transient=True),
-    Foreign("google.auth.exceptions.GoogleAuthError", words=_message),
-    Foreign(f"{_GOOGLE}.Forbidden", _QUOTA, None, _google, when=_is_quota),
+    Foreign("google.auth.exceptions.TransportError", words=_sifted, transient=True),
+    Foreign("google.auth.exceptions.GoogleAuthError", words=_sifted),
+    Foreign(f"{_GOOGLE}.Forbidden", _QUOTA, None, _sifted, when=_is_quota),
     Foreign(
-        f"{_GOOGLE}.Forbidden", "{where}: no permission ({words}); see docs/permissions.md", ConfigurationError, _google
+        f"{_GOOGLE}.Forbidden", "{where}: no permission ({words}); see docs/permissions.md", ConfigurationError, _sifted
     ),
     Foreign(  # BigQuery says so too of what is nowhere
-        f"{_GOOGLE}.NotFound", _ONE_LOCATION, ConfigurationError, _google, when=_names("in location")
+        f"{_GOOGLE}.NotFound", _ONE_LOCATION, ConfigurationError, _sifted, when=_names("in location")
     ),
     Foreign(f"{_GOOGLE}.NotFound", "{where} is not there; check its name, or make it", ConfigurationError),
     Foreign(
@@ -164,12 +164,13 @@ TABLE = (
         "{where}: Google did not answer well for as long as it was asked ({words}); run again later, or wait longer "
         "with --retry_timeout",
         None,
-        _google,
+        _sifted,
     ),
-    Foreign(f"{_GOOGLE}.TooManyRequests", _QUOTA, None, _google, transient=True),
-    Foreign(f"{_GOOGLE}.BadRequest", _ONE_LOCATION, ConfigurationError, _google, when=_names("different locations")),
-    Foreign(f"{_GOOGLE}.ServerError", words=_google, transient=True),
-    Foreign(f"{_GOOGLE}.GoogleAPIError", words=_google),
+    Foreign(f"{_GOOGLE}.TooManyRequests", _QUOTA, None, _sifted, transient=True),
+    Foreign(f"{_GOOGLE}.BadRequest", _ONE_LOCATION, ConfigurationError, _sifted, when=_names("different locations")),
+    *(Foreign(f"{_GOOGLE}.{name}", words=_sifted) for name in ("MethodNotImplemented", "DataLoss")),
+    Foreign(f"{_GOOGLE}.ServerError", words=_sifted, transient=True),
+    Foreign(f"{_GOOGLE}.GoogleAPIError", words=_sifted),
     Foreign(
         "google.resumable_media.common.DataCorruption",
         "{where} arrived damaged ({words}); run again",
@@ -206,13 +207,13 @@ TABLE = (
     Foreign("pyarrow.lib.ArrowException", _UNREADABLE, of_file=True),
     *(Foreign(name, _UNREADABLE, of_file=True) for name in ("OSError", "ValueError", "EOFError")),
     # HTTP and the system.
-    Foreign("requests.exceptions.HTTPError", words=_message, transient=True, when=_has_transient_status),
-    Foreign("requests.exceptions.HTTPError", words=_message),
-    Foreign("requests.exceptions.RequestException", words=_message, transient=True),
-    Foreign("urllib3.exceptions.HTTPError", words=_message, transient=True),
-    Foreign("ConnectionError", words=_message, transient=True),
-    Foreign("TimeoutError", words=_message, transient=True),
-    Foreign("OSError", words=_message),
+    Foreign("requests.exceptions.HTTPError", words=_sifted, transient=True, when=_has_transient_status),
+    Foreign("requests.exceptions.HTTPError", words=_sifted),
+    Foreign("requests.exceptions.RequestException", words=_sifted, transient=True),
+    Foreign("urllib3.exceptions.HTTPError", words=_sifted, transient=True),
+    Foreign("ConnectionError", words=_sifted, transient=True),
+    Foreign("TimeoutError", words=_sifted, transient=True),
+    Foreign("OSError", words=_sifted),
 )
 _ROWS: dict[str, list[Foreign]] = {}
 for _row in TABLE:
@@ -345,7 +346,7 @@ def foreign_words(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, OSError) and error.errno in errno.errorcode:
         return f"{name}: {one_line(error.strerror, 120)}"
-    if _quotes_no_row(_name(type(error))):
+    if _quotes_no_row(_name(type(error)), str(error)):
         return f"{name}: {one_line(error, 160)}"
     places = [
         f"{'/'.join(parts[len(parts) - parts[::-1].index(_PACKAGE) :])} line {frame.lineno}"
@@ -358,9 +359,9 @@ def foreign_words(error: BaseException) -> str:
 _PACKAGE = "beam_pcc"
 
 
-def _quotes_no_row(name: str) -> bool:
-    """Whether the messages of exceptions of this fully qualified name quote no value, wherever they come up."""
-    if name.endswith(_QUOTE_ROWS):
+def _quotes_no_row(name: str, message: str) -> bool:
+    """Whether this message, of an exception of this fully qualified name that came up anywhere, quotes no value."""
+    if name.endswith(_QUOTE_ROWS) or _QUOTES_A_ROW.search(message):
         return False
     return _public(name) in _QUOTE_NO_ROW or name.startswith(_PACKAGES_QUOTE_NO_ROW)
 
@@ -389,7 +390,7 @@ def from_runner(error: BaseException) -> PccError:
     lines = _LAST_LINE.findall(text)
     last = lines[-1] if lines else f"{_name(type(error))}: {text}"
     name, _, message = re.sub(r" \[while running .*$", "", last).partition(": ")
-    if not _quotes_no_row(name) or (not lines and "Traceback" in text):
+    if not _quotes_no_row(name, message) or (not lines and "Traceback" in text):
         message = ""
     return RunError(
         f"the run stopped: {one_line(f'{name}: {message}' if message else name)}; see the whole trace with --debug"
