@@ -32,7 +32,8 @@ from beam_pcc.errors import (
     WarehouseError,
     foreign,
 )
-from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, foreign_words, is_transient, logged, unexpected
+from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, is_transient
+from beam_pcc.errors.messages import foreign_words, logged, unexpected
 
 TROUBLESHOOTING = " ".join((Path(__file__).parent.parent / "docs/troubleshooting.md").read_text().split())
 
@@ -59,7 +60,7 @@ def test_a_row_names_an_exception_as_its_library_does(row: Foreign) -> None:
     kind = getattr(importlib.import_module(module or "builtins"), name)
 
     assert issubclass(kind, Exception)
-    assert foreign._name(kind) == row.name
+    assert foreign.qualified_name(kind) == row.name
 
 
 @pytest.mark.parametrize("line", sorted({row.line for row in TABLE}))

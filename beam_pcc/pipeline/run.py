@@ -19,7 +19,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from beam_pcc.config.run_ids import new_run_id, started_at
 from beam_pcc.config.settings import RunSettings
 from beam_pcc.errors import ConfigurationError, PccError, RunError
-from beam_pcc.errors.foreign import from_runner
+from beam_pcc.errors.messages import from_runner
 from beam_pcc.features.featurizer import TextMode
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.pipeline import graph
