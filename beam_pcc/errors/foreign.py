@@ -37,7 +37,7 @@ def _always(_: BaseException) -> bool:
     return True
 
 
-def _names(words: str) -> Callable[[BaseException], bool]:
+def _mentions(words: str) -> Callable[[BaseException], bool]:
     return lambda error: words in str(error)
 
 
@@ -49,7 +49,7 @@ def _message(error: BaseException) -> str:
     return one_line(error, 200) or _type_name(error)
 
 
-def _sifted(error: BaseException) -> str:
+def _safe_message(error: BaseException) -> str:
     """The message without the address that was called; of a value that did not fit, only the error's type."""
     cause = getattr(error, "cause", None) or error  # of a RetryError, the last error
     message = getattr(cause, "message", None) or str(cause)
@@ -144,14 +144,17 @@ TABLE = (
         ConfigurationError,
         _message,
     ),
-    Foreign("google.auth.exceptions.TransportError", words=_sifted, transient=True),
-    Foreign("google.auth.exceptions.GoogleAuthError", words=_sifted),
-    Foreign(f"{_GOOGLE}.Forbidden", _QUOTA, None, _sifted, when=_is_quota),
+    Foreign("google.auth.exceptions.TransportError", words=_safe_message, transient=True),
+    Foreign("google.auth.exceptions.GoogleAuthError", words=_safe_message),
+    Foreign(f"{_GOOGLE}.Forbidden", _QUOTA, None, _safe_message, when=_is_quota),
     Foreign(
-        f"{_GOOGLE}.Forbidden", "{where}: no permission ({words}); see docs/permissions.md", ConfigurationError, _sifted
+        f"{_GOOGLE}.Forbidden",
+        "{where}: no permission ({words}); see docs/permissions.md",
+        ConfigurationError,
+        _safe_message,
     ),
     Foreign(  # BigQuery says so too of what is nowhere
-        f"{_GOOGLE}.NotFound", _ONE_LOCATION, ConfigurationError, _sifted, when=_names("in location")
+        f"{_GOOGLE}.NotFound", _ONE_LOCATION, ConfigurationError, _safe_message, when=_mentions("in location")
     ),
     Foreign(f"{_GOOGLE}.NotFound", "{where} is not there; check its name, or make it", ConfigurationError),
     Foreign(
@@ -159,13 +162,15 @@ TABLE = (
         "{where}: Google did not answer well for as long as it was asked ({words}); run again later, or wait longer "
         "with --retry_timeout",
         None,
-        _sifted,
+        _safe_message,
     ),
-    Foreign(f"{_GOOGLE}.TooManyRequests", _QUOTA, None, _sifted, transient=True),
-    Foreign(f"{_GOOGLE}.BadRequest", _ONE_LOCATION, ConfigurationError, _sifted, when=_names("different locations")),
-    *(Foreign(f"{_GOOGLE}.{name}", words=_sifted) for name in ("MethodNotImplemented", "DataLoss")),
-    Foreign(f"{_GOOGLE}.ServerError", words=_sifted, transient=True),
-    Foreign(f"{_GOOGLE}.GoogleAPIError", words=_sifted),
+    Foreign(f"{_GOOGLE}.TooManyRequests", _QUOTA, None, _safe_message, transient=True),
+    Foreign(
+        f"{_GOOGLE}.BadRequest", _ONE_LOCATION, ConfigurationError, _safe_message, when=_mentions("different locations")
+    ),
+    *(Foreign(f"{_GOOGLE}.{name}", words=_safe_message) for name in ("MethodNotImplemented", "DataLoss")),
+    Foreign(f"{_GOOGLE}.ServerError", words=_safe_message, transient=True),
+    Foreign(f"{_GOOGLE}.GoogleAPIError", words=_safe_message),
     Foreign(
         "google.resumable_media.common.DataCorruption",
         "{where} arrived damaged ({words}); run again",
@@ -194,7 +199,7 @@ TABLE = (
         ConfigurationError,
         _kubernetes,
     ),
-    Foreign("duckdb.IOException", _NOT_WRITTEN, WarehouseError, _message, transient=True, when=_names("set lock")),
+    Foreign("duckdb.IOException", _NOT_WRITTEN, WarehouseError, _message, transient=True, when=_mentions("set lock")),
     *(Foreign(f"duckdb.{name}", _NOT_WRITTEN, WarehouseError, _message) for name in OF_DUCKDB_FILE),
     Foreign("duckdb.Error", _NOT_WRITTEN, WarehouseError, _duckdb),
     # Files and their parsers, whose messages quote rows: who reads a file says what may be told.
@@ -202,13 +207,13 @@ TABLE = (
     Foreign("pyarrow.lib.ArrowException", _UNREADABLE, of_file=True),
     *(Foreign(name, _UNREADABLE, of_file=True) for name in ("OSError", "ValueError", "EOFError")),
     # HTTP and the system.
-    Foreign("requests.exceptions.HTTPError", words=_sifted, transient=True, when=_has_transient_status),
-    Foreign("requests.exceptions.HTTPError", words=_sifted),
-    Foreign("requests.exceptions.RequestException", words=_sifted, transient=True),
-    Foreign("urllib3.exceptions.HTTPError", words=_sifted, transient=True),
-    Foreign("ConnectionError", words=_sifted, transient=True),
-    Foreign("TimeoutError", words=_sifted, transient=True),
-    Foreign("OSError", words=_sifted),
+    Foreign("requests.exceptions.HTTPError", words=_safe_message, transient=True, when=_has_transient_status),
+    Foreign("requests.exceptions.HTTPError", words=_safe_message),
+    Foreign("requests.exceptions.RequestException", words=_safe_message, transient=True),
+    Foreign("urllib3.exceptions.HTTPError", words=_safe_message, transient=True),
+    Foreign("ConnectionError", words=_safe_message, transient=True),
+    Foreign("TimeoutError", words=_safe_message, transient=True),
+    Foreign("OSError", words=_safe_message),
 )
 _ROWS: dict[str, list[Foreign]] = {}
 for _row in TABLE:
