@@ -117,7 +117,7 @@ def test_a_narrower_error_of_the_caller_is_kept() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), ValueError("x"), AssertionError("x")])
-def test_an_exception_that_the_table_does_not_know_passes(error: Exception) -> None:
+def test_unknown_exception_passes(error: Exception) -> None:
     with pytest.raises(type(error)), explained("here", RunError):
         raise error
 
@@ -157,7 +157,7 @@ def test_what_duckdb_says_of_its_file_is_told(tmp_path: Path) -> None:
     assert "not a valid DuckDB database file" in foreign_words(raised.value)
 
 
-def test_a_file_that_is_being_read_is_told_with_its_format() -> None:
+def test_file_that_is_read_is_named_with_its_format() -> None:
     with pytest.raises(pa.ArrowInvalid) as raised:
         pyarrow.json.read_json(pa.BufferReader(b'{"a": 1'))
     said = str(explain(raised.value, "day.jsonl", SourceError, file_format="JSONL", words=lambda _: "cut off"))
@@ -185,7 +185,7 @@ def test_a_file_that_is_being_read_is_told_with_its_format() -> None:
     ],
     ids=repr,
 )
-def test_what_may_pass_is_transient(error: Exception) -> None:
+def test_transient_exception_is_transient(error: Exception) -> None:
     assert is_transient(error)
 
 
@@ -207,7 +207,7 @@ def test_what_may_pass_is_transient(error: Exception) -> None:
     ],
     ids=repr,
 )
-def test_what_stays_wrong_is_not_transient(error: Exception) -> None:
+def test_permanent_exception_is_not_transient(error: Exception) -> None:
     assert not is_transient(error)
 
 
@@ -219,11 +219,11 @@ def test_what_stays_wrong_is_not_transient(error: Exception) -> None:
         (ZeroDivisionError("a secret"), 1, "unexpected ZeroDivisionError; see the trace with --debug"),
     ],
 )
-def test_what_nobody_explained_is_one_line(error: Exception, code: int, words: str) -> None:
+def test_unexplained_exception_is_one_line(error: Exception, code: int, words: str) -> None:
     assert (unexpected(error).exit_code, str(unexpected(error))) == (code, words)
 
 
-def test_what_is_only_logged_ends_nothing_and_quotes_no_row(caplog: pytest.LogCaptureFixture) -> None:
+def test_logged_failure_ends_nothing_and_quotes_no_row(caplog: pytest.LogCaptureFixture) -> None:
     with logged(logging.getLogger("beam_pcc").warning, "the row of %s stays", "a run"):
         raise duckdb.ConversionException("Could not convert 'a secret'")
     with logged(logging.getLogger("beam_pcc").warning, "the row stays"):

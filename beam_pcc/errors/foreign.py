@@ -81,7 +81,7 @@ def _duckdb(error: BaseException) -> str:
 def _kubernetes(error: BaseException) -> str:
     """The message of the API server's answer, else the HTTP reason."""
     body: Any = None
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
         body = json.loads(getattr(error, "body", None) or "null")
     message = body.get("message") if isinstance(body, dict) else None
     return one_line(message or getattr(error, "reason", None) or _type_name(error))
