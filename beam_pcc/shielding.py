@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from beam_pcc.errors import PccError, RunError
-from beam_pcc.errors.foreign import foreign_words
+from beam_pcc.errors.messages import foreign_words
 
 _METHODS = ("setup", "start_bundle", "process", "finish_bundle", "teardown")
 T = TypeVar("T", bound=Callable[..., Any])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from beam_pcc.errors import SourceError
-from beam_pcc.errors.foreign import from_runner
+from beam_pcc.errors.messages import from_runner
 from beam_pcc.pipeline import coders
 from beam_pcc.pipeline.options import beam_options
 from beam_pcc.sources import synthetic

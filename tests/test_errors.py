@@ -19,7 +19,7 @@ from beam_pcc.errors import (
     WarehouseError,
     one_line,
 )
-from beam_pcc.errors.foreign import foreign_words, from_runner
+from beam_pcc.errors.messages import foreign_words, from_runner
 from beam_pcc.pipeline.options import beam_options
 
 MODES = {

@@ -66,6 +66,6 @@ def test_a_row_with_several_faults_gets_the_first(codes: set[str]) -> None:
     assert valid.tolist() == [not chosen]
 
 
-def test_a_fault_of_a_column_that_is_not_there_is_not_looked_for() -> None:
+def test_fault_of_a_missing_column_is_ignored() -> None:
     columns = {name: column for name, column in SOUND.items() if name != "embedding_vector"}
     assert faults.split(columns)[0].tolist() == [True]

@@ -32,7 +32,8 @@ from beam_pcc.errors import (
     WarehouseError,
     foreign,
 )
-from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, foreign_words, is_transient, logged, unexpected
+from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, is_transient
+from beam_pcc.errors.messages import foreign_words, logged, unexpected
 
 TROUBLESHOOTING = " ".join((Path(__file__).parent.parent / "docs/troubleshooting.md").read_text().split())
 
@@ -59,7 +60,7 @@ def test_a_row_names_an_exception_as_its_library_does(row: Foreign) -> None:
     kind = getattr(importlib.import_module(module or "builtins"), name)
 
     assert issubclass(kind, Exception)
-    assert foreign._name(kind) == row.name
+    assert foreign.qualified_name(kind) == row.name
 
 
 @pytest.mark.parametrize("line", sorted({row.line for row in TABLE}))
@@ -116,7 +117,7 @@ def test_a_narrower_error_of_the_caller_is_kept() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), ValueError("x"), AssertionError("x")])
-def test_an_exception_that_the_table_does_not_know_passes(error: Exception) -> None:
+def test_unknown_exception_passes(error: Exception) -> None:
     with pytest.raises(type(error)), explained("here", RunError):
         raise error
 
@@ -129,6 +130,8 @@ def test_an_error_of_ours_passes_as_it_is() -> None:
 QUOTING: list[Callable[[str], Exception]] = [
     lambda text: google.BadRequest(f"Could not parse '{text}' as INT64"),
     lambda text: google.InvalidArgument(f"Bad int64 value: {text}"),
+    lambda text: google.InternalServerError(f"Could not convert value {text}"),
+    lambda text: OSError(f"Could not decode {text}"),
     lambda text: duckdb.ConversionException(f"Could not convert string '{text}' to INT32"),
     lambda text: duckdb.ConstraintException(f"Duplicate key {text}"),
     lambda text: pa.ArrowInvalid(f"JSON parse error: Invalid value {text}"),
@@ -154,7 +157,7 @@ def test_what_duckdb_says_of_its_file_is_told(tmp_path: Path) -> None:
     assert "not a valid DuckDB database file" in foreign_words(raised.value)
 
 
-def test_a_file_that_is_being_read_is_told_with_its_format() -> None:
+def test_file_that_is_read_is_named_with_its_format() -> None:
     with pytest.raises(pa.ArrowInvalid) as raised:
         pyarrow.json.read_json(pa.BufferReader(b'{"a": 1'))
     said = str(explain(raised.value, "day.jsonl", SourceError, file_format="JSONL", words=lambda _: "cut off"))
@@ -182,18 +185,20 @@ def test_a_file_that_is_being_read_is_told_with_its_format() -> None:
     ],
     ids=repr,
 )
-def test_what_may_pass_is_transient(error: Exception) -> None:
+def test_transient_exception_is_transient(error: Exception) -> None:
     assert is_transient(error)
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        *(http_error(status) for status in (400, 401, 403, 404, 409)),
+        *(http_error(status) for status in (400, 401, 403, 404, 409, 501)),
         *(api_error(status) for status in (401, 403, 404, 409, 422)),
         google.BadRequest("x"),
         google.Forbidden("x"),
         google.NotFound("x"),
+        google.MethodNotImplemented("x"),
+        google.DataLoss("x"),
         auth.RefreshError("x"),
         duckdb.IOException("disk full"),
         FileNotFoundError(2, "x"),
@@ -202,7 +207,7 @@ def test_what_may_pass_is_transient(error: Exception) -> None:
     ],
     ids=repr,
 )
-def test_what_stays_wrong_is_not_transient(error: Exception) -> None:
+def test_permanent_exception_is_not_transient(error: Exception) -> None:
     assert not is_transient(error)
 
 
@@ -214,11 +219,11 @@ def test_what_stays_wrong_is_not_transient(error: Exception) -> None:
         (ZeroDivisionError("a secret"), 1, "unexpected ZeroDivisionError; see the trace with --debug"),
     ],
 )
-def test_what_nobody_explained_is_one_line(error: Exception, code: int, words: str) -> None:
+def test_unexplained_exception_is_one_line(error: Exception, code: int, words: str) -> None:
     assert (unexpected(error).exit_code, str(unexpected(error))) == (code, words)
 
 
-def test_what_is_only_logged_ends_nothing_and_quotes_no_row(caplog: pytest.LogCaptureFixture) -> None:
+def test_logged_failure_ends_nothing_and_quotes_no_row(caplog: pytest.LogCaptureFixture) -> None:
     with logged(logging.getLogger("beam_pcc").warning, "the row of %s stays", "a run"):
         raise duckdb.ConversionException("Could not convert 'a secret'")
     with logged(logging.getLogger("beam_pcc").warning, "the row stays"):

@@ -40,7 +40,7 @@ class Call:
         return "answer"
 
 
-def test_a_transient_error_is_tried_again_until_there_is_an_answer(clock: Clock) -> None:
+def test_transient_error_is_retried_until_an_answer(clock: Clock) -> None:
     call = Call(ConnectionResetError(), 3)
 
     assert retry(call, lambda: 60 - clock.now) == "answer"
@@ -54,7 +54,7 @@ def test_pauses_double_up_to_the_longest(clock: Clock) -> None:
         assert longest / 2 <= pause <= longest
 
 
-def test_an_error_that_stays_is_raised_at_once(clock: Clock) -> None:
+def test_permanent_error_is_raised_at_once(clock: Clock) -> None:
     call = Call(RunError("refused"), 9)
     with pytest.raises(RunError, match="refused"):
         retry(call, lambda: 60 - clock.now)
@@ -77,12 +77,12 @@ def test_a_call_that_may_not_wait_is_made_once(clock: Clock) -> None:
     assert call.calls == 1
 
 
-def test_a_pause_that_the_server_asks_for_is_kept(clock: Clock) -> None:
+def test_asked_pause_is_kept(clock: Clock) -> None:
     retry(Call(TimeoutError(), 1), lambda: 60 - clock.now, asked_pause=lambda _: 30.0)
     assert clock.pauses == [30.0]
 
 
-def test_an_asked_pause_beyond_the_time_left_is_not_begun(clock: Clock) -> None:
+def test_asked_pause_beyond_the_time_left_is_not_begun(clock: Clock) -> None:
     with pytest.raises(TimeoutError):
         retry(Call(TimeoutError(), 1), lambda: 60 - clock.now, asked_pause=lambda _: 61.0)
     assert clock.pauses == []

@@ -13,7 +13,7 @@ from beam_pcc import __version__, terminal
 from beam_pcc.cli import deploy, interruption
 from beam_pcc.cli.parser import EXIT_CODES, Parser
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
-from beam_pcc.errors.foreign import unexpected
+from beam_pcc.errors.messages import unexpected
 
 
 @terminal.guarded()

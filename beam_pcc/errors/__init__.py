@@ -9,7 +9,7 @@ PccError
  └─ LostSightError       exit 4: the launcher cannot follow a run that may go on
 
 A refused audit is a result, not an exception (exit 3, see `beam_pcc.publishing.publish`). What the exceptions of other
-libraries become is in `foreign`, and for how long a call is tried again in `retrying`.
+libraries become is in `foreign`, what is told of the rest in `messages`, and how a call is made again in `retrying`.
 """
 
 from __future__ import annotations

@@ -1,27 +1,22 @@
 """The exceptions of other libraries: which of our errors each becomes, what may be told of it, and if it is transient.
 
-`TABLE` is the one place that says so. It knows exceptions by name, so that no library is imported for it. To map
-another exception, add a row, and its line to docs/troubleshooting.md.
+For code that knows what it asked a library for; `messages` is for the rest. `TABLE` is the one place that says so. It
+knows exceptions by name, so that no library is imported for it. To map another exception, add a row, and its line to
+docs/troubleshooting.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import re
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from beam_pcc.errors import (
     ConfigurationError,
-    ModelError,
     PccError,
-    RunError,
-    SourceError,
     WarehouseError,
     one_line,
 )
@@ -35,14 +30,14 @@ _QUOTA_REASONS = frozenset({"quotaExceeded", "rateLimitExceeded"})
 
 def is_transient_status(status: int) -> bool:
     """Whether a request that got this HTTP status may succeed when it is sent again."""
-    return status in (408, 429) or status >= 500
+    return status in (408, 429) or (status >= 500 and status != 501)
 
 
 def _always(_: BaseException) -> bool:
     return True
 
 
-def _names(words: str) -> Callable[[BaseException], bool]:
+def _mentions(words: str) -> Callable[[BaseException], bool]:
     return lambda error: words in str(error)
 
 
@@ -54,19 +49,19 @@ def _message(error: BaseException) -> str:
     return one_line(error, 200) or _type_name(error)
 
 
-def _google(error: BaseException) -> str:
+def _safe_message(error: BaseException) -> str:
     """The message without the address that was called; of a value that did not fit, only the error's type."""
     cause = getattr(error, "cause", None) or error  # of a RetryError, the last error
     message = getattr(cause, "message", None) or str(cause)
     for line in str(message).splitlines():
         words = line.partition("prettyPrint=false: ")[2] or line
         if words.strip():
-            return _type_name(cause) if _QUOTES_A_ROW.search(words) else one_line(words, 200)
+            return _type_name(cause) if QUOTES_A_ROW.search(words) else one_line(words, 200)
     return _type_name(cause)
 
 
-# What Google says of a row that it cannot take quotes the row: "Could not parse 'words of a case' as INT64".
-_QUOTES_A_ROW = re.compile(r"\b(pars|convert|cast|decod|malformed|bad \w+ value|invalid \w+ value|row )", re.IGNORECASE)
+# What a service says of a row that it cannot take quotes the row: "Could not parse 'words of a case' as INT64".
+QUOTES_A_ROW = re.compile(r"\b(pars|convert|cast|decod|malformed|bad \w+ value|invalid \w+ value|row )", re.IGNORECASE)
 
 
 def google_reason(error: BaseException) -> str | None:
@@ -86,7 +81,7 @@ def _duckdb(error: BaseException) -> str:
 def _kubernetes(error: BaseException) -> str:
     """The message of the API server's answer, else the HTTP reason."""
     body: Any = None
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
         body = json.loads(getattr(error, "body", None) or "null")
     message = body.get("message") if isinstance(body, dict) else None
     return one_line(message or getattr(error, "reason", None) or _type_name(error))
@@ -133,7 +128,7 @@ _ONE_LOCATION = "{where}: {words}; check the name, and that the datasets and the
 _UNREADABLE = "{where} cannot be read as {file_format} ({words}); it may be cut off: write it again"
 _NOT_WRITTEN = "{where}: {words}; nothing of this step was written, run again"
 # Of DuckDB's many exceptions these speak of files, memory and tables, the others of values.
-_OF_DUCKDB_FILE = ("IOException", "OutOfMemoryException", "PermissionException", "CatalogException")
+OF_DUCKDB_FILE = ("IOException", "OutOfMemoryException", "PermissionException", "CatalogException")
 
 TABLE = (
     # Google: credentials, then what the services answer.
@@ -149,14 +144,17 @@ TABLE = (
         ConfigurationError,
         _message,
     ),
-    Foreign("google.auth.exceptions.TransportError", words=_message, transient=True),
-    Foreign("google.auth.exceptions.GoogleAuthError", words=_message),
-    Foreign(f"{_GOOGLE}.Forbidden", _QUOTA, None, _google, when=_is_quota),
+    Foreign("google.auth.exceptions.TransportError", words=_safe_message, transient=True),
+    Foreign("google.auth.exceptions.GoogleAuthError", words=_safe_message),
+    Foreign(f"{_GOOGLE}.Forbidden", _QUOTA, None, _safe_message, when=_is_quota),
     Foreign(
-        f"{_GOOGLE}.Forbidden", "{where}: no permission ({words}); see docs/permissions.md", ConfigurationError, _google
+        f"{_GOOGLE}.Forbidden",
+        "{where}: no permission ({words}); see docs/permissions.md",
+        ConfigurationError,
+        _safe_message,
     ),
     Foreign(  # BigQuery says so too of what is nowhere
-        f"{_GOOGLE}.NotFound", _ONE_LOCATION, ConfigurationError, _google, when=_names("in location")
+        f"{_GOOGLE}.NotFound", _ONE_LOCATION, ConfigurationError, _safe_message, when=_mentions("in location")
     ),
     Foreign(f"{_GOOGLE}.NotFound", "{where} is not there; check its name, or make it", ConfigurationError),
     Foreign(
@@ -164,12 +162,15 @@ TABLE = (
         "{where}: Google did not answer well for as long as it was asked ({words}); run again later, or wait longer "
         "with --retry_timeout",
         None,
-        _google,
+        _safe_message,
     ),
-    Foreign(f"{_GOOGLE}.TooManyRequests", _QUOTA, None, _google, transient=True),
-    Foreign(f"{_GOOGLE}.BadRequest", _ONE_LOCATION, ConfigurationError, _google, when=_names("different locations")),
-    Foreign(f"{_GOOGLE}.ServerError", words=_google, transient=True),
-    Foreign(f"{_GOOGLE}.GoogleAPIError", words=_google),
+    Foreign(f"{_GOOGLE}.TooManyRequests", _QUOTA, None, _safe_message, transient=True),
+    Foreign(
+        f"{_GOOGLE}.BadRequest", _ONE_LOCATION, ConfigurationError, _safe_message, when=_mentions("different locations")
+    ),
+    *(Foreign(f"{_GOOGLE}.{name}", words=_safe_message) for name in ("MethodNotImplemented", "DataLoss")),
+    Foreign(f"{_GOOGLE}.ServerError", words=_safe_message, transient=True),
+    Foreign(f"{_GOOGLE}.GoogleAPIError", words=_safe_message),
     Foreign(
         "google.resumable_media.common.DataCorruption",
         "{where} arrived damaged ({words}); run again",
@@ -198,54 +199,43 @@ TABLE = (
         ConfigurationError,
         _kubernetes,
     ),
-    Foreign("duckdb.IOException", _NOT_WRITTEN, WarehouseError, _message, transient=True, when=_names("set lock")),
-    *(Foreign(f"duckdb.{name}", _NOT_WRITTEN, WarehouseError, _message) for name in _OF_DUCKDB_FILE),
+    Foreign("duckdb.IOException", _NOT_WRITTEN, WarehouseError, _message, transient=True, when=_mentions("set lock")),
+    *(Foreign(f"duckdb.{name}", _NOT_WRITTEN, WarehouseError, _message) for name in OF_DUCKDB_FILE),
     Foreign("duckdb.Error", _NOT_WRITTEN, WarehouseError, _duckdb),
     # Files and their parsers, whose messages quote rows: who reads a file says what may be told.
     Foreign("FileNotFoundError", "{where} is gone since the run started; run again", of_file=True),
     Foreign("pyarrow.lib.ArrowException", _UNREADABLE, of_file=True),
     *(Foreign(name, _UNREADABLE, of_file=True) for name in ("OSError", "ValueError", "EOFError")),
     # HTTP and the system.
-    Foreign("requests.exceptions.HTTPError", words=_message, transient=True, when=_has_transient_status),
-    Foreign("requests.exceptions.HTTPError", words=_message),
-    Foreign("requests.exceptions.RequestException", words=_message, transient=True),
-    Foreign("urllib3.exceptions.HTTPError", words=_message, transient=True),
-    Foreign("ConnectionError", words=_message, transient=True),
-    Foreign("TimeoutError", words=_message, transient=True),
-    Foreign("OSError", words=_message),
+    Foreign("requests.exceptions.HTTPError", words=_safe_message, transient=True, when=_has_transient_status),
+    Foreign("requests.exceptions.HTTPError", words=_safe_message),
+    Foreign("requests.exceptions.RequestException", words=_safe_message, transient=True),
+    Foreign("urllib3.exceptions.HTTPError", words=_safe_message, transient=True),
+    Foreign("ConnectionError", words=_safe_message, transient=True),
+    Foreign("TimeoutError", words=_safe_message, transient=True),
+    Foreign("OSError", words=_safe_message),
 )
 _ROWS: dict[str, list[Foreign]] = {}
 for _row in TABLE:
     _ROWS.setdefault(_row.name, []).append(_row)
 
-_QUOTE_NO_ROW = {
-    *(f"duckdb.{name}" for name in _OF_DUCKDB_FILE),
-    *("MemoryError", "RuntimeError", "TimeoutError", "EOFError", "ImportError", "ModuleNotFoundError"),
-    *("OSError", "FileNotFoundError", "FileExistsError", "PermissionError", "IsADirectoryError", "NotADirectoryError"),
-    *("ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError"),
-}
-"""Exceptions whose message tells of the machine or of a service, wherever they come up. Subclasses are not meant."""
-_PACKAGES_QUOTE_NO_ROW = (
-    *("java.", "org.apache.", "apache_beam.", "google.api_core.", "google.auth.", "grpc.", "requests.", "urllib3."),
-    "beam_pcc.",
-)
-_QUOTE_ROWS = ("BadRequest", "InvalidArgument", "NumberFormatException", "ParseException", "DateTimeParseException")
-
 
 def _row_of(error: BaseException, *, of_file: bool = False) -> Foreign | None:
     for kind in type(error).__mro__:
-        for row in _ROWS.get(_name(kind), ()):
+        for row in _ROWS.get(qualified_name(kind), ()):
             if (of_file or not row.of_file) and row.when(error):
                 return row
     return None
 
 
-def _name(kind: type) -> str:
-    """The name of a class as its library documents it."""
-    return _public(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")
+def qualified_name(kind: type) -> str:
+    """The full name of a class, as its library documents it and as rows have it."""
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return documented_name(name)
 
 
-def _public(name: str) -> str:
+def documented_name(name: str) -> str:
+    """The documented form of a full name that Python wrote: DuckDB's classes are of a private module."""
     return name.removeprefix("_") if name.startswith("_duckdb.") else name
 
 
@@ -298,99 +288,3 @@ def explained(
         if ours is None:
             raise
         raise ours from None
-
-
-def logged(log: Callable[..., None], message: str, *arguments: object) -> _Logged:
-    """Around what must not end a run or hide why it failed: its own failure is a line in the log.
-
-    Args:
-        log: A method of a logger, such as `warning`.
-        message: The line, without the error.
-        arguments: What the placeholders in it stand for.
-    """
-    return _Logged(log, message, arguments)
-
-
-@dataclass(frozen=True)
-class _Logged:
-    log: Callable[..., None]
-    message: str
-    arguments: tuple[object, ...]
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        words = error if isinstance(error, PccError) else foreign_words(error)
-        self.log(f"{self.message}: %s", *self.arguments, words)
-        return True
-
-
-def unexpected(error: BaseException) -> PccError:
-    """The last resort of the command line, for what no other place explained."""
-    if isinstance(error, OSError) and error.filename is not None:
-        ours = ConfigurationError if error.errno == errno.ENAMETOOLONG else RunError
-        return ours(f"{error.filename}: {error.strerror}; check the path and the rights")
-    return RunError(f"unexpected {foreign_words(error)}; see the trace with --debug")
-
-
-def foreign_words(error: BaseException) -> str:
-    """What may be told of a foreign error that came up anywhere: its message only if that cannot quote a row.
-
-    A parser, a converter or a model puts what it stumbled on into its error; a disk, a network and Google do not.
-    Of the others this tells the type, and where in this package it came up.
-    """
-    name = type(error).__name__
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
-        return f"{name}: {one_line(error.strerror, 120)}"
-    if _quotes_no_row(_name(type(error))):
-        return f"{name}: {one_line(error, 160)}"
-    places = [
-        f"{'/'.join(parts[len(parts) - parts[::-1].index(_PACKAGE) :])} line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if _PACKAGE in (parts := Path(frame.filename).parts)
-    ]
-    return f"{name} in {places[-1]}" if places else name
-
-
-_PACKAGE = "beam_pcc"
-
-
-def _quotes_no_row(name: str) -> bool:
-    """Whether the messages of exceptions of this fully qualified name quote no value, wherever they come up."""
-    if name.endswith(_QUOTE_ROWS):
-        return False
-    return _public(name) in _QUOTE_NO_ROW or name.startswith(_PACKAGES_QUOTE_NO_ROW)
-
-
-_OURS: dict[str, type[PccError]] = {
-    kind.__name__: kind for kind in (PccError, ConfigurationError, ModelError, RunError, SourceError, WarehouseError)
-}
-_IN_TRACE = re.compile(r"^(?:RuntimeError: )?beam_pcc\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
-_STEP = re.compile(r" \[while running '[^']*'\]$")  # what Beam adds to an exception's words
-_LAST_LINE = re.compile(r"^(\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$", re.MULTILINE)
-
-
-def from_runner(error: BaseException) -> PccError:
-    """Turn what a Beam runner raised back into the error that a worker meant.
-
-    Workers hand errors over as the text of a traceback; a `PccError` in it is rebuilt with its own words. Of anything
-    else only the exception's own last line is kept, as a `RunError`.
-    """
-    if isinstance(error, PccError):
-        message = _STEP.sub("", str(error))
-        return error if message == str(error) else type(error)(message)
-    text = str(error)
-    for name, message in reversed(_IN_TRACE.findall(text)):
-        if name in _OURS:
-            return _OURS[name](message)
-    lines = _LAST_LINE.findall(text)
-    last = lines[-1] if lines else f"{_name(type(error))}: {text}"
-    name, _, message = re.sub(r" \[while running .*$", "", last).partition(": ")
-    if not _quotes_no_row(name) or (not lines and "Traceback" in text):
-        message = ""
-    return RunError(
-        f"the run stopped: {one_line(f'{name}: {message}' if message else name)}; see the whole trace with --debug"
-    )

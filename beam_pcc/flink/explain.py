@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from beam_pcc.errors import PccError, RunError
-from beam_pcc.errors.foreign import from_runner
+from beam_pcc.errors.messages import from_runner
 from beam_pcc.flink.rest import last_cause
 
 _KNOWN = (

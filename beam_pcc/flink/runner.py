@@ -25,7 +25,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beam_pcc.cases.schemas import COUNTERS
 from beam_pcc.errors import ConfigurationError, RunError
-from beam_pcc.errors.foreign import logged
+from beam_pcc.errors.messages import logged
 from beam_pcc.flink.explain import explain
 from beam_pcc.flink.jar import write_job_jar
 from beam_pcc.flink.options import check_master

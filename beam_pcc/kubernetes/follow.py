@@ -16,7 +16,7 @@ from beam_pcc.errors import (
     RunError,
     one_line,
 )
-from beam_pcc.errors.foreign import from_runner
+from beam_pcc.errors.messages import from_runner
 from beam_pcc.flink.explain import explain
 from beam_pcc.flink.rest import FlinkCluster, Progress, failure, progress
 from beam_pcc.kubernetes.cluster_api import Cluster, ExpiredError

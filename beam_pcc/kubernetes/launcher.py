@@ -19,7 +19,7 @@ from beam_pcc.errors import (
     RunError,
     one_line,
 )
-from beam_pcc.errors.foreign import logged
+from beam_pcc.errors.messages import logged
 from beam_pcc.kubernetes.cluster_api import AlreadyExistsError, Cluster
 from beam_pcc.kubernetes.deployment import Resource, Submission
 from beam_pcc.kubernetes.follow import Ended, follow, is_finished, job_state
@@ -103,9 +103,10 @@ def _tell_found(name: str, there: Resource, before: Submission) -> None:
 def _mark(planned: Planned) -> None:
     """Leave the run's staging folder, by which `_lost_run` knows it should its FlinkDeployment be deleted."""
     warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
-    with logged(_log.debug, "the staging folder of %s", planned.submission.run_id):
-        # The job makes the folder too, and says what is wrong.
+    try:
         StagingArea(warehouse.staging(planned.settings.publish.staging), planned.submission.run_id).begin()
+    except Exception as error:  # the job makes the folder too, and says what is wrong
+        _log.debug("the staging folder of %s: %s", planned.submission.run_id, error)
 
 
 def _lost_run(planned: Planned) -> Submission | None:
@@ -117,11 +118,13 @@ def _lost_run(planned: Planned) -> Submission | None:
     partition = planned.settings.partition
     if planned.job is None and planned.settings.publish.run_id is None:
         return None
-    run_ids: set[str] = set()
-    with logged(_log.warning, "whether this launcher's run was there before cannot be seen"):
+    try:
         warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
-        published = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
-        run_ids = published | staged_runs(warehouse.staging(planned.settings.publish.staging))
+        run_ids = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
+        run_ids |= staged_runs(warehouse.staging(planned.settings.publish.staging))
+    except Exception as error:
+        _log.warning("whether this launcher's run was there before cannot be seen: %s", one_line(error))
+        return None
     own = sorted(run_id for run_id in run_ids if planned.is_own(run_id))
     if not own:
         return None

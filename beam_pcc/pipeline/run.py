@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from beam_pcc.config.settings import Limits, RunConfig
 from beam_pcc.errors import ConfigurationError, PccError, RunError
-from beam_pcc.errors.foreign import from_runner
+from beam_pcc.errors.messages import from_runner
 from beam_pcc.pipeline import graph
 from beam_pcc.pipeline.launch import Launch, LaunchPlan
 from beam_pcc.pipeline.options import beam_options

@@ -21,7 +21,7 @@ from google.cloud import bigquery
 from beam_pcc.cases import schemas
 from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
-from beam_pcc.errors.foreign import logged
+from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
 from beam_pcc.publishing.warehouse.base import (

@@ -162,13 +162,18 @@ class DuckDBWarehouse:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
 
+    def _not_opened(self, error: Exception) -> WarehouseError:
+        return WarehouseError(
+            f"{self.address} cannot be opened: {one_line(error)}; check the path and the rights, or restore the file"
+        )
+
     def _wait_for_file(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         """Open the file; DuckDB lets one process at a time write it, so wait for the other."""
         try:
             if not read_only:
                 Path(self.address).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
+            raise self._not_opened(error) from None
         deadline = time.monotonic() + self._lock_timeout
         pause = 0.05
         told = False
@@ -177,7 +182,7 @@ class DuckDBWarehouse:
                 return duckdb.connect(self.address, read_only, _READ_ONLY if read_only else _CONFIG)
             except duckdb.Error as error:
                 if not is_transient(error):
-                    raise WarehouseError(f"{self.address} cannot be opened: {one_line(error)}") from None
+                    raise self._not_opened(error) from None
                 if time.monotonic() > deadline:
                     raise WarehouseError(
                         f"{self.address} is held by another process for more than {self._lock_timeout:g} s; "
