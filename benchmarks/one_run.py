@@ -28,7 +28,7 @@ def publish(source: Path, models: Path, work: Path, beam_arguments: Sequence[str
     settings = RunSettings(data.DAY, f"{source}/*.parquet", str(work / "pcc.duckdb"), str(models))
     outcome = run(settings, beam_options(list(beam_arguments)))
     if outcome.exit_code:
-        raise RuntimeError(f"the run was not published: {outcome.monitoring['error_message']}")
+        raise RuntimeError(f"the run was not published: {outcome.monitoring.error_message}")
     return outcome
 
 
