@@ -3,12 +3,14 @@
 import dataclasses
 import datetime as dt
 import json
+import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.cases import schemas
@@ -19,6 +21,7 @@ from beam_pcc.publishing.publish import Outcome
 from beam_pcc.publishing.statistics import RunStats
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
+from beam_pcc.reporting.report import _OUTCOMES
 
 UTC = dt.timezone.utc
 RUN = Run("20261120-20261121T020001Z-0a1b2c3d", dt.date(2026, 11, 20), dt.datetime(2026, 11, 21, 2, tzinfo=UTC))
@@ -81,11 +84,13 @@ def test_a_column_that_may_be_null_is_null_unless_given() -> None:
         assert (field.default is None) == column.nullable, field.name
 
 
+@settings(max_examples=40)
 @given(rows)
 def test_a_row_comes_back_from_the_table(row: MonitoringRow) -> None:
     assert MonitoringRow.from_stored(row.to_stored()) == row
 
 
+@settings(max_examples=40)
 @given(rows, st.booleans())
 def test_an_outcome_comes_back_from_its_file(row: MonitoringRow, dry_run: bool) -> None:
     outcome = Outcome(row, dry_run)
@@ -101,6 +106,29 @@ def test_any_stored_value_fits_or_is_named_in_one_line(changed: dict[str, Any]) 
         name, _, words = str(error).partition(" is ")
         assert name in changed
         assert words.isprintable()
+
+
+MISFITS = [
+    ("run_id", None, "null"),
+    ("run_id", 7, "not a text"),
+    ("status", "paused", "none of success, empty, refused, failed"),
+    ("total_cases", -1, "not a count"),
+    ("total_cases", True, "not a count"),
+    ("drift_psi", math.nan, "not a finite number"),
+    ("drift_psi", "0.1", "not a finite number"),
+    ("partition_date", "2026-11-20", "not a date"),
+    ("runtime_ts", dt.datetime(2026, 11, 20), "not a time with a zone"),
+    ("reject_reasons", "[" * 10_000, "not JSON"),
+    ("reject_reasons", "[]", "not a JSON object"),
+    ("reject_reasons", '{"empty_text": -1}', "not a count"),
+    ("score_histogram", "{}", "not a JSON array"),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "words"), MISFITS)
+def test_a_value_that_does_not_fit_its_column_is_named(column: str, value: object, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{column} is {words}$"):
+        MonitoringRow.from_stored(audited().to_stored() | {column: value})
 
 
 @given(st.binary() | st.recursive(anything, st.lists).map(repr).map(str.encode))
@@ -157,9 +185,17 @@ def test_an_outcome_of_an_earlier_version_is_read() -> None:
     assert Outcome.from_json(json.dumps(older).encode()).refused
 
 
-def test_a_row_comes_back_from_duckdb(tmp_path: Any) -> None:
+def test_a_row_comes_back_from_duckdb(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(str(tmp_path / "pcc.duckdb"))
     row = dataclasses.replace(audited(), drift_psi=0.25, baseline_histogram=(1, 2), notes="drift")
     assert warehouse.record(row)
     assert warehouse.monitoring(RUN.run_id) == row
     assert warehouse.monitoring("another") is None
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_status_is_in_the_contracts_and_the_report(status: Status) -> None:
+    contracts = (Path(__file__).parent.parent / "docs/contracts.md").read_text()
+    (line,) = [line for line in contracts.splitlines() if line.startswith("| status |")]
+    assert f"`{status}`" in line
+    assert status in _OUTCOMES

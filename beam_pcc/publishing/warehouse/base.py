@@ -136,6 +136,10 @@ class Warehouse(Protocol):
         """Compare the tables with what this version writes. Changes nothing."""
         ...
 
+    def table_sql(self, plan: TablePlan) -> list[str]:
+        """The statements that do what `apply_tables` does, for who makes tables with other tools."""
+        ...
+
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the plan's missing tables and columns."""
         ...

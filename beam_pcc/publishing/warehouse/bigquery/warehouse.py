@@ -125,6 +125,20 @@ class BigQueryWarehouse:
             plan += tables.compare(name, self._table(self.tables[name]), schema)
         return plan if self._table(self.lock) else plan + TablePlan(create=[LOCK])
 
+    def table_sql(self, plan: TablePlan) -> list[str]:
+        """The statements that make the plan's missing tables and columns."""
+        made = [
+            sql.filled(sql.MAKE_LOCK, {"lock": self.lock}) + ";"
+            if name == LOCK
+            else tables.create_statement(self.tables[name], schemas.TABLES[name])
+            for name in plan.create
+        ]
+        return made + [
+            tables.add_statement(self.tables[name], schemas.TABLES[name].field(column))
+            for name, added in plan.add.items()
+            for column in added
+        ]
+
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the missing tables and columns."""
         for name in plan.create:

@@ -81,6 +81,10 @@ class DuckDBWarehouse:
         with self._connect() as connection:
             return tables.plan(connection)
 
+    def table_sql(self, plan: TablePlan) -> list[str]:
+        """The statements that make the plan's missing tables and columns."""
+        return tables.statements(plan)
+
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the missing tables and columns."""
         with self._connect() as connection:
