@@ -30,7 +30,7 @@ def publish(source: Path, models: Path, work: Path, beam_arguments: Sequence[str
     )
     outcome = run(config, beam_options(list(beam_arguments)))
     if outcome.exit_code:
-        raise RuntimeError(f"the run was not published: {outcome.monitoring['error_message']}")
+        raise RuntimeError(f"the run was not published: {outcome.monitoring.error_message}")
     return outcome
 
 

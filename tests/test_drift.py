@@ -1,5 +1,6 @@
 """How vectors lie against the baseline: sums that add up, shifts that tell one kind of change from another."""
 
+import datetime as dt
 import json
 
 import numpy as np
@@ -10,8 +11,12 @@ from hypothesis import strategies as st
 from beam_pcc.cases import drift, schemas
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.pipeline.shadow import compare
-from beam_pcc.publishing.publish import score_figures
+from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.statistics import RunStats, ShadowStats, psi
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures
+
+RUN = Run("r", dt.date(2026, 11, 20), dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc))
+SHIFTS = [f"{block}_{what}_shift" for block in schemas.BLOCKS for what in ("norm", "mean")]
 
 
 def some(rows: int, seed: int = 0) -> schemas.Vectors:
@@ -87,20 +92,21 @@ def test_a_baseline_comes_back_from_json() -> None:
 
 def test_a_baseline_of_an_older_version_tells_no_shift() -> None:
     old = Baseline.from_json({"score_histogram": [1] * 10})
-    figures = score_figures(RunStats(vectors=drift.sums(some(5))), old)
-    assert json.loads(figures["baseline_histogram"]) == [1] * 10
-    assert not any(name.endswith("_shift") for name in figures)
+    row = audited_row(RUN, StagedFigures(), RunStats(vectors=drift.sums(some(5))), old, ())
+    assert row.baseline_histogram == (1,) * 10
+    assert [getattr(row, name) for name in SHIFTS] == [None] * 4
 
 
 def test_the_monitoring_row_gets_every_figure() -> None:
     stats = RunStats(10, score_histogram=(1,) * 10, vectors=drift.sums(some(10)), shadow=ShadowStats(8, 2))
-    figures = score_figures(stats, baseline())
+    row = audited_row(RUN, StagedFigures(), stats, baseline(), ())
 
-    assert figures.keys() <= set(schemas.MONITORING.names)
-    assert figures["shadow_flip_rate"] == 0.25
-    assert {name for name in figures if name.endswith("_shift")} == {
-        f"{block}_{what}_shift" for block in schemas.BLOCKS for what in ("norm", "mean")
-    }
+    assert row.shadow_flip_rate == 0.25
+    assert row.score_histogram == (1,) * 10
+    shifts = drift.shifts(baseline().blocks, stats.vectors)
+    assert [getattr(row, name) for name in SHIFTS] == [
+        value for block in schemas.BLOCKS for value in (shifts[block].norm, shifts[block].mean)
+    ]
 
 
 def test_a_shadow_is_compared_case_by_case() -> None:

@@ -62,7 +62,7 @@ def run_row(day: int, **more: Any) -> dict[str, Any]:
 
 REFUSED = run_row(
     25,
-    status="failed",
+    status="refused",
     error_message="audits refused to publish: 14.2% of the rows rejected, more than 10.0% (empty_text 2,790)",
     notes="drift: PSI 0.311 is above 0.25",
     drift_psi=0.311,
@@ -134,6 +134,15 @@ def test_a_refused_run_says_why() -> None:
     said = words([REFUSED])
     assert "14.2% of the rows rejected" in said
     assert "PSI 0.311 is above 0.25" in said
+
+
+def test_a_refused_run_of_an_earlier_version_is_shown_as_refused() -> None:
+    assert "Refused by the audits" in words([REFUSED | {"status": "failed", "error_message": "x"}])
+
+
+def test_a_failed_run_is_not_refused_by_its_words() -> None:
+    uncounted = dict.fromkeys(("total_cases", "passed_validation", "dropped_cases"), 0)
+    assert "Refused by the audits" not in words([REFUSED | uncounted | {"status": "failed"}])
 
 
 def test_a_run_that_failed_early_is_shown() -> None:

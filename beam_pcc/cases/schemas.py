@@ -5,9 +5,14 @@ Knows nothing of Beam, of a model or of a warehouse.
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from beam_pcc.cases.monitoring_row import Counts, Histogram, Status
+from beam_pcc.cases.monitoring_row import columns as monitoring_columns
 
 EMBEDDING_DIM = 384  # all-MiniLM-L6-v2
 TFIDF_DIM = 200
@@ -74,9 +79,20 @@ STAGED_REJECTED = pa.schema(
     ]
 )
 
-_RUN_ID = _column("run_id", pa.string(), "The run that wrote the row")
-_PARTITION_DATE = _column("partition_date", pa.date32(), "Day of the data")
-_INGESTION_TIME = _column("ingestion_time", _UTC, "When the row was published (the day of the run)")
+_ARROW = {
+    str: pa.string(),
+    Status: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    dt.date: pa.date32(),
+    dt.datetime: _UTC,
+    Counts: pa.string(),
+    Histogram: pa.string(),
+}
+MONITORING = pa.schema(
+    [_column(c.name, _ARROW[c.type], c.description, nullable=c.nullable) for c in monitoring_columns()]
+)
+_RUN_ID, _PARTITION_DATE, _INGESTION_TIME = map(MONITORING.field, ("run_id", "partition_date", "ingestion_time"))
 
 
 def _staged(schema: pa.Schema, *names: str) -> list[pa.Field]:
@@ -92,39 +108,6 @@ OUTPUT = pa.schema(
         _INGESTION_TIME,
         _PARTITION_DATE,
         _RUN_ID,
-    ]
-)
-
-MONITORING = pa.schema(
-    [
-        _RUN_ID,
-        _column("model_version", pa.string(), "Version of the model; null if the run failed first", nullable=True),
-        _column("embedding_model", pa.string(), "What made the vectors that the model expects", nullable=True),
-        _PARTITION_DATE,
-        _column("runtime_ts", _UTC, "When the run started"),
-        _column("status", pa.string(), "success, failed or empty"),
-        _column("total_cases", pa.int64(), "Rows read"),
-        _column("passed_validation", pa.int64(), "Rows scored and fit to publish"),
-        _column("dropped_cases", pa.int64(), "Rows rejected, for any reason"),
-        _column("notes", pa.string(), "Warnings, such as drift", nullable=True),
-        _INGESTION_TIME,
-        _column("processing_duration_seconds", pa.float64(), "From the start of the run to this row"),
-        _column("error_message", pa.string(), "Why the run failed or was refused, in one line", nullable=True),
-        _column("positive_cases", pa.int64(), "Rows labelled PC"),
-        _column("review_cases", pa.int64(), "Rows within the review band"),
-        _column("drift_psi", pa.float64(), "PSI of the scores against the model's baseline", nullable=True),
-        _column("reject_reasons", pa.string(), "JSON object: reason code to number of rows"),
-        _column("model_sha256", pa.string(), "Digest of the model file that scored", nullable=True),
-        _column("score_histogram", pa.string(), "JSON array: cases by P(PC), in 10 equal bins", nullable=True),
-        _column("baseline_histogram", pa.string(), "JSON array: the same of the training hold-out", nullable=True),
-        *(
-            _column(f"{block}_{what}_shift", pa.float64(), f"{text} of the {block} block", nullable=True)
-            for block in BLOCKS
-            for what, text in (("norm", "Mean norm less the baseline's,"), ("mean", "Distance of means, in spreads,"))
-        ),
-        _column("shadow_version", pa.string(), "Version that scored in the shadow", nullable=True),
-        _column("shadow_flip_rate", pa.float64(), "Share of cases that it labels otherwise", nullable=True),
-        _column("shadow_psi", pa.float64(), "PSI of its scores against the model's own", nullable=True),
     ]
 )
 

@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
     tables = group(commands, "tables", "the tables of a warehouse")
     create = command(tables, "create", "make the tables that are missing", _tables_create)
     create.add_argument("--warehouse", required=True, help=_WAREHOUSE)
-    create.add_argument("--dry_run", action="store_true", help="say what would be made, and make nothing")
+    create.add_argument("--dry_run", action="store_true", help="say what would be made, with the SQL; make nothing")
     create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
     query = command(tables, "query", "run one query and print the result", _tables_query)
     query.add_argument("--warehouse", required=True, help=_WAREHOUSE)
@@ -36,6 +36,9 @@ def _tables_create(flags: argparse.Namespace) -> int:
     made, added = ("would make", "would add") if flags.dry_run else ("made", "added")
     changes = [f"{verb} {', '.join(names)}" for verb, names in ((made, plan.create), (added, columns)) if names]
     say(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
+    if flags.dry_run:
+        for statement in warehouse.table_sql(plan):
+            say("", *statement.splitlines())
     return 0
 
 

@@ -8,7 +8,7 @@ staging folder or in the monitoring table, and the next one goes on from there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from beam_pcc.config.run_ids import started_at
 from beam_pcc.config.settings import RunConfig
@@ -24,7 +24,8 @@ from beam_pcc.kubernetes.cluster_api import AlreadyExistsError, Cluster
 from beam_pcc.kubernetes.deployment import Resource, Submission
 from beam_pcc.kubernetes.follow import Ended, follow, is_finished, job_state
 from beam_pcc.kubernetes.plan import Planned
-from beam_pcc.publishing.publish import Outcome, monitoring_row, read_outcome
+from beam_pcc.publishing.monitoring import failed_row
+from beam_pcc.publishing.publish import Outcome, read_outcome
 from beam_pcc.publishing.staging import StagingArea, staged_runs
 from beam_pcc.publishing.warehouse import open_warehouse
 from beam_pcc.publishing.warehouse.base import Run, Warehouse
@@ -180,8 +181,8 @@ def finish(cluster: Cluster, settings: RunConfig, submission: Submission, ended:
             failure = kind(f"{reason} (run {submission.run_id})")
             _record(warehouse, settings, submission, failure)
             raise failure
-        if outcome.monitoring["status"] == "failed" and not outcome.refused:  # as an earlier launcher wrote it
-            raise RunError(str(outcome.monitoring["error_message"]))
+        if outcome.monitoring.status == "failed":  # as an earlier launcher wrote it
+            raise RunError(outcome.monitoring.error_message)
         return outcome
     finally:
         if not settings.publish.dry_run:  # it leaves no row: its outcome stays here for a launcher that asks again
@@ -194,12 +195,12 @@ def _record(warehouse: Warehouse, settings: RunConfig, submission: Submission, f
         return
     identity = Run(submission.run_id, submission.partition, submission.at)
     with logged(_log.warning, "the monitoring row of %s could not be written", submission.run_id):
-        warehouse.record(monitoring_row(identity, "failed", error=str(failure)))
+        warehouse.record(failed_row(identity, failure))
 
 
 def _published(warehouse: Warehouse, submission: Submission) -> Outcome | None:
-    row: dict[str, Any] | None = warehouse.monitoring(submission.run_id)
-    return None if row is None else Outcome(row, refused=str(row["error_message"] or "").startswith("audits refused"))
+    row = warehouse.monitoring(submission.run_id)
+    return None if row is None else Outcome(row)
 
 
 def run(

@@ -63,7 +63,8 @@ class RunFigures(Collector):
     def ended(self, outcome: Outcome) -> None:
         """Take the figures of the monitoring row."""
         row = outcome.monitoring
-        found = {name: row[column] for name, column in _COLUMNS.items() if row[column] is not None}
+        values = {name: getattr(row, column) for name, column in _COLUMNS.items()}
+        found = {name: value for name, value in values.items() if value is not None}
         self._values = {**self._values, **found}
         self.failed(outcome.exit_code)
 

@@ -22,7 +22,8 @@ from beam_pcc.pipeline import graph
 from beam_pcc.pipeline.launch import Launch, LaunchPlan
 from beam_pcc.pipeline.options import beam_options
 from beam_pcc.private_files import private_files
-from beam_pcc.publishing.publish import Outcome, monitoring_row, read_outcome
+from beam_pcc.publishing.monitoring import failed_row
+from beam_pcc.publishing.publish import Outcome, read_outcome
 from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.warehouse import open_warehouse
 from beam_pcc.publishing.warehouse.base import Run, Warehouse
@@ -157,7 +158,7 @@ def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
     That the row cannot be written must not hide why the run failed.
     """
     try:
-        return warehouse.record(monitoring_row(identity, "failed", error=str(failure)))
+        return warehouse.record(failed_row(identity, failure))
     except Exception as error:  # the failure itself is reported anyway
         _log.warning("the monitoring row of %s could not be written: %s", identity.run_id, error)
         return True

@@ -7,11 +7,9 @@ a result (exit code 3), not an exception: a runner must not try it again.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 from uuid import uuid4
 
 import apache_beam as beam
@@ -24,13 +22,14 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pcc import errors
-from beam_pcc.cases import faults, schemas
-from beam_pcc.cases.drift import shifts
+from beam_pcc.cases import faults
+from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.config.settings import Limits
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
+from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.staging import StagingArea
-from beam_pcc.publishing.statistics import RunStats, psi
+from beam_pcc.publishing.statistics import RunStats
 from beam_pcc.publishing.warehouse.base import (
     Run,
     StagedFigures,
@@ -39,8 +38,6 @@ from beam_pcc.publishing.warehouse.base import (
     Warehouse,
 )
 from beam_pcc.shielding import shielded
-
-Status = Literal["success", "failed", "empty"]
 
 
 @dataclass(frozen=True)
@@ -56,93 +53,40 @@ class Rules:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its monitoring row, whether that was only tried (`dry_run`), and whether audits refused it."""
+    """How a run ended: its monitoring row, and whether that was only tried (`dry_run`)."""
 
-    monitoring: dict[str, Any]
-    refused: bool = False
+    monitoring: MonitoringRow
     dry_run: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the audits refused to publish."""
+        return self.monitoring.status == "refused"
 
     @property
     def exit_code(self) -> int:
         """0 published or empty, 1 failed, 3 refused by the audits."""
-        if self.refused:
-            return errors.EXIT_REFUSED
-        return errors.EXIT_FAILED if self.monitoring["status"] == "failed" else errors.EXIT_PUBLISHED
+        return _EXIT_CODES[self.monitoring.status]
 
     def to_json(self) -> str:
         """For the file that the launcher reads."""
-        return json.dumps(dataclasses.asdict(self), default=lambda value: value.isoformat())
+        return json.dumps({"monitoring": self.monitoring.to_json(), "dry_run": self.dry_run})
 
     @classmethod
     def from_json(cls, text: bytes) -> Outcome:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`, also of an earlier version's. Raises ValueError."""
         values = json.loads(text)
-        row = values["monitoring"]
-        row["partition_date"] = dt.date.fromisoformat(row["partition_date"])
-        for name in ("runtime_ts", "ingestion_time"):
-            row[name] = dt.datetime.fromisoformat(row[name])
-        return cls(**values)
+        if not isinstance(values, dict) or not isinstance(values.get("dry_run"), bool):
+            raise ValueError("not the outcome of a run")
+        return cls(MonitoringRow.from_json(values.get("monitoring")), values["dry_run"])
 
 
-def monitoring_row(
-    run: Run,
-    status: Status,
-    *,
-    figures: StagedFigures | None = None,
-    rows_read: int = 0,
-    notes: str | None = None,
-    error: str | None = None,
-    drift_psi: float | None = None,
-    figures_of_scores: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The row of `pcc_monitoring_logs` for a run that ends now."""
-    figures = figures or StagedFigures()
-    now = dt.datetime.now(dt.timezone.utc)
-    return {
-        "run_id": run.run_id,
-        "model_version": run.model_version,
-        "embedding_model": run.embedding_model,
-        "partition_date": run.partition_date,
-        "runtime_ts": run.started_at,
-        "status": status,
-        "total_cases": rows_read,
-        "passed_validation": figures.predictions,
-        "dropped_cases": figures.rejected.total(),
-        "notes": notes,
-        "ingestion_time": now,
-        "processing_duration_seconds": (now - run.started_at).total_seconds(),
-        "error_message": error,
-        "positive_cases": figures.positive,
-        "review_cases": figures.review,
-        "drift_psi": drift_psi,
-        "reject_reasons": json.dumps(dict(sorted(figures.rejected.items()))),
-        "model_sha256": run.model_sha256,
-        **dict.fromkeys(_OF_SCORES),
-        **(figures_of_scores or {}),
-        "shadow_version": run.shadow_version,
-    }
-
-
-_OF_SCORES = (
-    "score_histogram",
-    "baseline_histogram",
-    *(f"{block}_{what}_shift" for block in schemas.BLOCKS for what in ("norm", "mean")),
-    "shadow_flip_rate",
-    "shadow_psi",
-)
-
-
-def score_figures(stats: RunStats, baseline: Baseline | None) -> dict[str, Any]:
-    """The monitoring columns that tell how a run's scores and vectors lie against the baseline and the shadow's."""
-    found: dict[str, Any] = {"score_histogram": json.dumps(stats.score_histogram)}
-    if baseline:
-        found["baseline_histogram"] = json.dumps(baseline.score_histogram)
-        for block, shift in shifts(baseline.blocks, stats.vectors).items():
-            found |= {f"{block}_norm_shift": shift.norm, f"{block}_mean_shift": shift.mean}
-    if stats.shadow.rows:
-        found["shadow_flip_rate"] = stats.shadow.flipped / stats.shadow.rows
-        found["shadow_psi"] = psi(stats.shadow.own_histogram, stats.shadow.histogram)
-    return found
+_EXIT_CODES: dict[Status, int] = {
+    "success": errors.EXIT_PUBLISHED,
+    "empty": errors.EXIT_PUBLISHED,
+    "refused": errors.EXIT_REFUSED,
+    "failed": errors.EXIT_FAILED,
+}
 
 
 def audit(figures: StagedFigures, rows_read: int, max_drop_rate: float) -> list[str]:
@@ -172,26 +116,13 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
     with warehouse.load(run, files) as staged:
         figures = staged.figures()
         violations = audit(figures, stats.rows_read, rules.max_drop_rate)
-        drift = psi(rules.baseline.score_histogram, stats.score_histogram) if rules.baseline else None
-        notes = None
-        if drift is not None and drift > rules.max_psi:
-            notes = f"drift: PSI {drift:.3f} is above {rules.max_psi:g}"
-        status: Status = "failed" if violations else "success" if stats.rows_read else "empty"
-        error = f"audits refused to publish: {'; '.join(violations)}" if violations else None
-        row = monitoring_row(
-            run,
-            status,
-            figures=figures,
-            rows_read=stats.rows_read,
-            notes=notes,
-            error=error,
-            drift_psi=drift,
-            figures_of_scores=score_figures(stats, rules.baseline),
-        )
+        row = audited_row(run, figures, stats, rules.baseline, violations)
+        if row.drift_psi is not None and row.drift_psi > rules.max_psi:
+            row = dataclasses.replace(row, notes=f"drift: PSI {row.drift_psi:.3f} is above {rules.max_psi:g}")
         if not rules.dry_run:
-            replaces = status == "success" or (status == "empty" and rules.replace_with_empty)
+            replaces = row.status == "success" or (row.status == "empty" and rules.replace_with_empty)
             (staged.publish if replaces else staged.withhold)(row)
-    return Outcome(row, refused=bool(violations), dry_run=rules.dry_run)
+    return Outcome(row, dry_run=rules.dry_run)
 
 
 @shielded
@@ -261,8 +192,7 @@ class Publish(beam.DoFn):
             # the peak of a million rows, and 494 MB so).
             pa.default_memory_pool().release_unused()
             outcome = publish_run(self._warehouse, self._run, files, stats, self._rules)
-            reasons = json.loads(outcome.monitoring["reject_reasons"])
-            self._duplicates.inc(reasons.get(faults.DUPLICATE_CASE_ID.code, 0))
+            self._duplicates.inc(outcome.monitoring.reject_reasons.get(faults.DUPLICATE_CASE_ID.code, 0))
             self._area.finish(outcome.to_json().encode())
         yield outcome
 

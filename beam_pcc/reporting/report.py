@@ -17,6 +17,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from beam_pcc.cases import schemas
+from beam_pcc.cases.monitoring_row import as_written_today
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.reporting import charts
 from beam_pcc.terminal import printable
@@ -25,7 +26,12 @@ Row = Mapping[str, Any]
 MAX_RUNS = 400
 _LONGEST_TEXT = 2_000
 _LARGEST, _SMALLEST = 1e12, 1e-12  # of a figure that is told from none
-_OUTCOMES = {"success": ("Published", "good"), "empty": ("Empty", "quiet"), "failed": ("Failed", "bad")}
+_OUTCOMES: dict[str, tuple[str, str]] = {
+    "success": ("Published", "good"),
+    "empty": ("Empty", "quiet"),
+    "refused": ("Refused by the audits", "bad"),
+    "failed": ("Failed", "bad"),
+}
 
 
 def report(runs: Sequence[Row], warehouse: str) -> str:
@@ -89,6 +95,7 @@ UNREADABLE = _Unreadable()
 
 def _readable(row: Row) -> dict[str, Any]:
     """Each column of a monitoring row: its value, None where it is null or not there, or UNREADABLE."""
+    row = as_written_today(row)
     return {field.name: _value(row.get(field.name), field) for field in schemas.MONITORING}
 
 
@@ -140,8 +147,6 @@ _JSON: dict[str, Callable[[object], Any]] = {
 
 
 def _outcome(row: Row) -> tuple[str, str]:
-    if row["status"] == "failed" and str(row["error_message"]).startswith("audits refused"):
-        return "Refused by the audits", "bad"
     if not isinstance(row["status"], str):
         return _or_dash(row["status"]), "quiet"
     return _OUTCOMES.get(row["status"], (row["status"][:40], "quiet"))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Mapping
-from typing import Any
 
+from beam_pcc.cases.monitoring_row import MonitoringRow
 from beam_pcc.errors import LostSightError, PccError
 from beam_pcc.publishing.publish import Outcome
 from beam_pcc.terminal import printable
@@ -15,28 +13,28 @@ from beam_pcc.terminal import printable
 def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     """The summary of one run, several lines; `command` is how the person calls beam-pcc."""
     row = outcome.monitoring
-    scored, positive = row["passed_validation"], row["positive_cases"]
-    reasons = json.loads(row["reject_reasons"])
-    drift = row["drift_psi"]
+    scored, positive = row.passed_validation, row.positive_cases
+    reasons = row.reject_reasons
+    drift = row.drift_psi
     lines = [
-        f"partition {row['partition_date']:%Y%m%d}: {_verdict(outcome)}",
+        f"partition {row.partition_date:%Y%m%d}: {_verdict(outcome)}",
         "",
-        f"  cases       {row['total_cases']:>9,}",
+        f"  cases       {row.total_cases:>9,}",
         f"  PC          {positive:>9,}{_share(positive, scored)}",
         f"  NOT_PC      {scored - positive:>9,}{_share(scored - positive, scored)}",
-        f"  review      {row['review_cases']:>9,}{_share(row['review_cases'], scored)}",
-        f"  rejected    {row['dropped_cases']:>9,}{_share(row['dropped_cases'], row['total_cases'])}",
+        f"  review      {row.review_cases:>9,}{_share(row.review_cases, scored)}",
+        f"  rejected    {row.dropped_cases:>9,}{_share(row.dropped_cases, row.total_cases)}",
         *(f"    {reason:<18} {n:>7,}" for reason, n in reasons.items()),
         "",
-        f"  model       {row['model_version']}  (sha256 {str(row['model_sha256'])[:12]})",
+        f"  model       {row.model_version}  (sha256 {str(row.model_sha256)[:12]})",
         f"  drift       {'no baseline' if drift is None else f'PSI {drift:.3f}'}",
-        f"  seconds     {row['processing_duration_seconds']:.1f}",
-        f"  run         {row['run_id']}",
+        f"  seconds     {row.processing_duration_seconds:.1f}",
+        f"  run         {row.run_id}",
     ]
-    if row["notes"]:
-        lines.append(f"  note        {row['notes']}")
-    if row["error_message"]:
-        lines.append(f"  refused     {row['error_message']}")
+    if row.notes:
+        lines.append(f"  note        {row.notes}")
+    if row.error_message:
+        lines.append(f"  refused     {row.error_message}")
     if not outcome.dry_run:
         lines += ["", *_where(warehouse, row, command)]
     return "\n".join(printable(line) for line in lines)
@@ -48,18 +46,18 @@ def _verdict(outcome: Outcome) -> str:
         return "REFUSED by the audits, what was published before stays"
     if outcome.dry_run:
         return "dry run, nothing published"
-    return "empty, nothing to publish" if row["status"] == "empty" else "published"
+    return "empty, nothing to publish" if row.status == "empty" else "published"
 
 
 def _share(part: int, whole: int) -> str:
     return f"  {part / whole:6.1%}" if whole else ""
 
 
-def _where(warehouse: str, row: Mapping[str, Any], command: str) -> list[str]:
+def _where(warehouse: str, row: MonitoringRow, command: str) -> list[str]:
     """Both conditions: one picks the rows, the other the partitions that BigQuery has to read (it insists on one)."""
     query = (
         "SELECT predicted_label, subtype_label, count(*) AS cases FROM pcc_inference_output "
-        f"WHERE partition_date = '{row['partition_date']}' AND ingestion_time >= '{row['runtime_ts']:%Y-%m-%d}' "
+        f"WHERE partition_date = '{row.partition_date}' AND ingestion_time >= '{row.runtime_ts:%Y-%m-%d}' "
         "GROUP BY 1, 2 ORDER BY 1, 2"
     )
     return [
@@ -79,9 +77,9 @@ def _day_line(day: dt.date, outcome: Outcome | PccError) -> str:
         return f"{day:%Y%m%d}  {state:<9}  {outcome}"
     row = outcome.monitoring
     if outcome.refused:
-        return f"{day:%Y%m%d}  refused    {row['error_message']}"
-    state = "dry run" if outcome.dry_run else "published" if row["status"] == "success" else row["status"]
+        return f"{day:%Y%m%d}  refused    {row.error_message}"
+    state = "dry run" if outcome.dry_run else "published" if row.status == "success" else row.status
     return (
-        f"{day:%Y%m%d}  {state:<9}  {row['total_cases']:,} cases, {row['positive_cases']:,} PC, "
-        f"{row['dropped_cases']:,} rejected, {row['processing_duration_seconds']:.1f} s"
+        f"{day:%Y%m%d}  {state:<9}  {row.total_cases:,} cases, {row.positive_cases:,} PC, "
+        f"{row.dropped_cases:,} rejected, {row.processing_duration_seconds:.1f} s"
     )

@@ -28,10 +28,10 @@ def test_counters_add_up_to_what_the_table_holds(tmp_path: Path, models: Path) -
 
     assert row is not None
     assert counters["batches"] == 2
-    assert counters["rows_read"] == row["total_cases"] == 4_000
+    assert counters["rows_read"] == row.total_cases == 4_000
     assert counters["rows_scored"] == counters["label_pc"] + counters["label_not_pc"]
-    assert counters["rows_scored"] == row["passed_validation"] + counters["rows_rejected_duplicate_case_id"]
+    assert counters["rows_scored"] == row.passed_validation + counters["rows_rejected_duplicate_case_id"]
     rejected = {name: n for name, n in counters.items() if name.startswith("rows_rejected_")}
-    assert sum(rejected.values()) == row["dropped_cases"]
+    assert sum(rejected.values()) == row.dropped_cases
     assert counters["rows_valid"] == counters["rows_scored"] + counters["rows_rejected_model_error"]
-    assert 0 < row["review_cases"] <= counters["review"]
+    assert 0 < row.review_cases <= counters["review"]

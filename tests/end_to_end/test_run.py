@@ -114,10 +114,10 @@ def test_audits_refuse_too_many_rejected_rows(workspace: Workspace) -> None:
     assert ended.code == 3
     assert "REFUSED" in ended.out
     assert workspace.published() == before
-    failed = workspace.monitoring()[-1]
-    assert failed["status"] == "failed"
-    assert "rejected" in failed["error_message"]
-    ((quarantined,),) = workspace.query("SELECT count(*) FROM pcc_quarantine WHERE run_id = ?", failed["run_id"])
+    refused = workspace.monitoring()[-1]
+    assert refused["status"] == "refused"
+    assert "rejected" in refused["error_message"]
+    ((quarantined,),) = workspace.query("SELECT count(*) FROM pcc_quarantine WHERE run_id = ?", refused["run_id"])
     assert quarantined == sum(BROKEN.values())
 
 

@@ -1,5 +1,6 @@
 """A fake API server with the ConfigMaps of the base, a DuckDB warehouse, and the command line on both."""
 
+import dataclasses
 import datetime as dt
 import functools
 import json
@@ -13,7 +14,8 @@ import pytest
 from beam_pcc.cli import main as cli
 from beam_pcc.config import run_ids
 from beam_pcc.kubernetes import follow, plan
-from beam_pcc.publishing.publish import monitoring_row
+from beam_pcc.publishing.monitoring import audited_row
+from beam_pcc.publishing.statistics import RunStats
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 from tests.launcher.fake_api import Kubernetes, running
@@ -79,13 +81,13 @@ class Launcher:
         assert found
         return found
 
-    def publish(self, name: str = NAME, *, error: str | None = None) -> None:
-        """Do what the job does at its end: leave the monitoring row."""
+    def publish(self, name: str = NAME, *violations: str) -> None:
+        """Do what the job does at its end: leave the monitoring row; with `violations` that of a refused run."""
         day = dt.datetime.strptime(name, "pcc-%Y%m%d").date()
         run = Run(self.run_id(name), day, dt.datetime.now(dt.timezone.utc), "v20261119_020000", "minilm", "f" * 64)
         figures = StagedFigures(predictions=98, distinct_case_ids=98, positive=12)
-        status = "failed" if error else "success"
-        self.warehouse.record(monitoring_row(run, status, figures=figures, rows_read=98, error=error, drift_psi=0.31))
+        row = audited_row(run, figures, RunStats(98), None, violations)
+        self.warehouse.record(dataclasses.replace(row, drift_psi=0.31))
 
     def finishes(self, name: str) -> None:
         """The life of a run that goes well."""

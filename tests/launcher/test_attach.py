@@ -5,12 +5,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from beam_pcc.config.run_ids import is_of_job
-from beam_pcc.publishing.publish import Outcome, monitoring_row
+from beam_pcc.errors import RunError
+from beam_pcc.publishing.monitoring import audited_row, failed_row
+from beam_pcc.publishing.publish import Outcome
 from beam_pcc.publishing.staging import StagingArea
-from beam_pcc.publishing.warehouse.base import Run
+from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures
 from tests.launcher.conftest import DAY, NAME, Launcher
 
 JOB = "5a0c7e1e-0000-4000-8000-000000000001"
@@ -56,10 +60,47 @@ def test_a_run_that_failed_meanwhile_gets_its_row(in_job: Launcher) -> None:
 
 def test_audits_that_refused_meanwhile_are_exit_code_3(in_job: Launcher) -> None:
     lose(in_job)
-    in_job.publish(error="audits refused to publish: 40.0% of the rows rejected")
+    in_job.publish(NAME, "40.0% of the rows rejected")
     in_job.kubernetes.job(NAME, "FINISHED")
 
     assert in_job.submit("--wait", "--attach") == 3
+
+
+def store(launcher: Launcher, **changed: Any) -> None:
+    """Leave a monitoring row, then change it as another program could."""
+    launcher.publish()
+    with duckdb.connect(launcher.warehouse.address) as connection:
+        values = ", ".join(f"{name} = ${name}" for name in changed)
+        connection.execute(f"UPDATE pcc_monitoring_logs SET {values}", changed)
+
+
+def test_a_refused_row_of_an_earlier_version_is_exit_code_3(in_job: Launcher) -> None:
+    lose(in_job)
+    store(in_job, status="failed", error_message="whatever it said")
+    in_job.kubernetes.job(NAME, "FINISHED")
+
+    assert in_job.submit("--wait", "--attach") == 3
+    assert "REFUSED" in in_job.said
+
+
+def test_a_failed_row_is_not_refused_by_its_words(in_job: Launcher) -> None:
+    run_id = lose(in_job)
+    failure = RunError("audits refused to publish: no, a disk is full")
+    in_job.warehouse.record(failed_row(Run(run_id, DAY, in_job.started(run_id)), failure))
+    in_job.kubernetes.job(NAME, "FAILED")
+
+    assert in_job.submit("--wait", "--attach") == 1
+    assert f"beam-pcc: {failure}" in in_job.errors
+
+
+def test_a_malformed_row_is_one_line_and_no_failure(in_job: Launcher) -> None:
+    run_id = lose(in_job)
+    store(in_job, status="paused")
+    in_job.kubernetes.job(NAME, "FINISHED")
+
+    assert in_job.submit("--wait", "--attach") == 4
+    said = f"in the row of run {run_id}, status is none of success, empty, refused, failed; correct or delete that row"
+    assert said in in_job.errors
 
 
 @pytest.mark.parametrize(("state", "code"), [("FINISHED", 0), ("FAILED", 1)])
@@ -81,7 +122,8 @@ def test_a_dry_run_tells_the_same_again_without_a_row(in_job: Launcher) -> None:
     assert in_job.submit("--attach") == 0
     in_job.kubernetes.config_maps["pcc-config"]["run.dry_run"] = "true"
     run_id = in_job.run_id()
-    outcome = Outcome(monitoring_row(Run(run_id, DAY, in_job.started(run_id)), "empty"), dry_run=True)
+    run = Run(run_id, DAY, in_job.started(run_id))
+    outcome = Outcome(audited_row(run, StagedFigures(), RunStats(), None, ()), dry_run=True)
     StagingArea(in_job.warehouse.staging(None), run_id).finish(outcome.to_json().encode())
     in_job.kubernetes.job(NAME, "FINISHED")
 

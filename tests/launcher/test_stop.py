@@ -113,10 +113,10 @@ def test_a_launcher_that_starts_ends_at_once(running: Launcher) -> None:
     assert not running.kubernetes.deployments
 
 
-@pytest.mark.parametrize(("error", "code"), [(None, 0), ("audits refused to publish: 40.0% of the rows rejected", 3)])
-def test_a_lingering_launcher_ends_with_the_runs_code(launcher: Launcher, error: str | None, code: int) -> None:
+@pytest.mark.parametrize(("violations", "code"), [([], 0), (["40.0% of the rows rejected"], 3)])
+def test_a_lingering_launcher_ends_with_the_runs_code(launcher: Launcher, violations: list[str], code: int) -> None:
     def ends(name: str) -> None:
-        launcher.publish(name, error=error)
+        launcher.publish(name, *violations)
         launcher.kubernetes.job(name, "FINISHED")
 
     launcher.kubernetes.on_create = ends

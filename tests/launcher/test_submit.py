@@ -77,12 +77,13 @@ def test_attach_follows_the_run_that_is_under_way(launcher: Launcher) -> None:
 
 def test_refused_audits_are_exit_code_3(launcher: Launcher) -> None:
     def refused(name: str) -> None:
-        launcher.publish(name, error="audits refused to publish: 40.0% of the rows rejected")
+        launcher.publish(name, "40.0% of the rows rejected")
         launcher.kubernetes.job(name, "FINISHED")
 
     launcher.kubernetes.on_create = refused
     assert launcher.submit("--wait") == 3
     assert "REFUSED" in launcher.said
+    assert only_row(launcher)["status"] == "refused"
 
 
 def test_a_failed_job_gets_its_failed_row_with_our_own_words(launcher: Launcher) -> None:

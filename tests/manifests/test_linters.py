@@ -1,5 +1,7 @@
 """Linters and unit tests of what is deployed (checkov, hadolint, zizmor, bandit, promtool, actionlint)."""
 
+import dataclasses
+import datetime as dt
 import json
 import re
 import subprocess
@@ -9,7 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.publish import Outcome
+from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures
 from tests.manifests import rendered, tools
 from tests.manifests.tools import ROOT
 
@@ -128,7 +133,9 @@ def test_the_figures_pass_promtools_own_check() -> None:
     from beam_pcc.kubernetes.metrics import _COLUMNS, _HELP, RunFigures
 
     figures = RunFigures(rendered.DAY)
-    figures.ended(Outcome({"status": "success", **dict.fromkeys(_COLUMNS.values(), 0.5)}))
+    run = Run("r", rendered.DAY, dt.datetime.now(dt.timezone.utc))
+    row = audited_row(run, StagedFigures(), RunStats(), None, ())
+    figures.ended(Outcome(dataclasses.replace(row, **dict.fromkeys(_COLUMNS.values(), 0.5))))
     text = figures.text()
     assert all(f"\n{name}{{" in text for name in _HELP)
     promtool = tools.needed("promtool")

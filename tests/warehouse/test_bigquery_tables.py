@@ -6,7 +6,7 @@ from google.cloud import bigquery
 from beam_pcc.cases import schemas
 from beam_pcc.gcp.names import TableId
 from beam_pcc.publishing.warehouse.base import TablePlan
-from beam_pcc.publishing.warehouse.bigquery.tables import compare, wanted, with_columns
+from beam_pcc.publishing.warehouse.bigquery.tables import add_statement, compare, create_statement, wanted, with_columns
 
 NAME = "pcc_quarantine"
 SCHEMA = schemas.TABLES[NAME]
@@ -87,3 +87,15 @@ def test_types_have_two_names() -> None:
         for f in made.schema
     ]
     assert compare("pcc_monitoring_logs", made, schema) == TablePlan()
+
+
+def test_the_sql_of_a_table_tells_all_that_the_table_has() -> None:
+    sql = create_statement(ID, SCHEMA)
+    assert "case_id STRING OPTIONS (description = 'Identifier of the case, where it has one')" in sql
+    assert "reason STRING NOT NULL OPTIONS (description = 'Reason code')" in sql
+    assert sql.endswith("OPTIONS (partition_expiration_days = 7, require_partition_filter = TRUE);")
+
+
+def test_a_quote_in_a_description_is_escaped() -> None:
+    sql = add_statement(ID, schemas.MONITORING.field("drift_psi"))
+    assert sql.endswith(r"drift_psi FLOAT64 OPTIONS (description = 'PSI of the scores against the model\'s baseline');")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from beam_pcc.errors import ConfigurationError
+from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
+from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 
 StagedKind = Literal["predictions", "rejected"]
 
@@ -82,6 +83,15 @@ def prepare_tables(warehouse: Warehouse, *, dry_run: bool = False, add_columns: 
     return plan
 
 
+def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
+    """The stored monitoring row of a run. Raises WarehouseError if a value does not fit its column."""
+    try:
+        return MonitoringRow.from_stored(stored)
+    except ValueError as error:
+        run_id = one_line(stored.get("run_id"), 80)
+        raise WarehouseError(f"{table}: in the row of run {run_id}, {error}; correct or delete that row") from None
+
+
 class StagedRun(Protocol):
     """A run's own staging tables, each case_id once among the predictions.
 
@@ -93,14 +103,14 @@ class StagedRun(Protocol):
         """Count, for the audits."""
         ...
 
-    def publish(self, monitoring: Mapping[str, Any]) -> None:
+    def publish(self, monitoring: MonitoringRow) -> None:
         """In ONE transaction: replace the partition's predictions and quarantine by this run's, add its monitoring row.
 
         Publishing the same run twice leaves what publishing it once leaves.
         """
         ...
 
-    def withhold(self, monitoring: Mapping[str, Any]) -> None:
+    def withhold(self, monitoring: MonitoringRow) -> None:
         """In ONE transaction: add the quarantine rows and the monitoring row; what was published stays."""
         ...
 
@@ -126,6 +136,10 @@ class Warehouse(Protocol):
         """Compare the tables with what this version writes. Changes nothing."""
         ...
 
+    def table_sql(self, plan: TablePlan) -> list[str]:
+        """The statements that do what `apply_tables` does, for who makes tables with other tools."""
+        ...
+
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the plan's missing tables and columns."""
         ...
@@ -134,16 +148,16 @@ class Warehouse(Protocol):
         """Load the files into the run's own staging tables, which are gone when the context ends."""
         ...
 
-    def record(self, monitoring: Mapping[str, Any]) -> bool:
+    def record(self, monitoring: MonitoringRow) -> bool:
         """Write the monitoring row of a run that published nothing; False if the run has one already, which stays."""
         ...
 
-    def monitoring(self, run_id: str) -> dict[str, Any] | None:
-        """The monitoring row of a run."""
+    def monitoring(self, run_id: str) -> MonitoringRow | None:
+        """The monitoring row of a run. Raises WarehouseError also for one that is not as a run writes it."""
         ...
 
-    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
-        """The newest monitoring rows, at most `last`, oldest first; of one partition, or of all."""
+    def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
+        """The newest monitoring rows as they are stored, at most `last`, oldest first; of one partition, or of all."""
         ...
 
     def query(self, sql: str) -> str:

@@ -142,7 +142,7 @@ def test_a_refused_run_keeps_what_was_published(cloud: Cloud) -> None:
     assert ended.code == 3
     assert cloud.published() == before
     last = cloud.monitoring()[-1]
-    assert last["status"] == "failed"
+    assert last["status"] == "refused"
     assert "rejected" in last["error_message"]
 
 

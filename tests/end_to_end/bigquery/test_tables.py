@@ -25,21 +25,36 @@ def columns(cloud: Cloud, name: str) -> dict[str, str]:
     return {field.name: field.field_type for field in cloud.client.get_table(f"{cloud.output}.{name}").schema}
 
 
-def documented(cloud: Cloud) -> list[str]:
-    """The SQL statements of docs/bigquery.md on the tables, for this test's dataset."""
-    text = (Path(__file__).parents[3] / "docs/bigquery.md").read_text().replace("my-project.pcc.", f"{cloud.output}.")
-    blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    return [sql for block in blocks for sql in re.split(r"(?<=;)\s*\n", block) if cloud.output in sql]
+def printed(cloud: Cloud, *more: str) -> list[str]:
+    """The SQL statements that a dry run prints."""
+    _, _, text = create(cloud, "--dry_run", *more)[1].partition("\n")
+    return [statement for statement in re.split(r"(?<=;)\n", text.strip() + "\n") if statement]
 
 
-def test_the_tables_and_the_view_of_the_documentation_work(cloud: Cloud) -> None:
-    *ddl, view = documented(cloud)
-    for sql in ddl:
-        cloud.query(sql)
+def test_the_sql_of_a_dry_run_makes_the_tables(cloud: Cloud) -> None:
+    statements = printed(cloud)
+    for statement in statements:
+        cloud.query(statement)
 
     assert create(cloud)[:2] == (0, f"bq://{cloud.output}: all tables are there\n")
-    options = [re.findall(r"OPTIONS \((partition_.*)\)", sql) for sql in ddl]  # the emulator forgets the first one
+    options = [
+        re.findall(r"OPTIONS \((partition_.*)\)", one) for one in statements
+    ]  # the emulator forgets the first one
     assert options == [["partition_expiration_days = 7, require_partition_filter = TRUE"]] * 3 + [[]]
+
+
+def test_the_sql_of_a_dry_run_adds_the_columns(cloud: Cloud) -> None:
+    create(cloud)
+    cloud.query(f"ALTER TABLE `{cloud.output}.pcc_quarantine` DROP COLUMN detail")
+    for statement in printed(cloud, "--add_columns"):
+        cloud.query(statement)
+
+    assert create(cloud)[:2] == (0, f"bq://{cloud.output}: all tables are there\n")
+
+
+def test_the_view_of_the_documentation_works(cloud: Cloud) -> None:
+    text = (Path(__file__).parents[3] / "docs/bigquery.md").read_text().replace("my-project.pcc.", f"{cloud.output}.")
+    (view,) = [sql for sql in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if cloud.output in sql]
 
     cloud.seed(sample(250))
     assert cloud.run("--read_method", "arrow").code == 0

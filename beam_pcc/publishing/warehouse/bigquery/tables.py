@@ -21,6 +21,7 @@ _TYPES = {
     pa.date32(): "DATE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMP",
 }
+_STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}  # their names in SQL
 _SAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # BigQuery knows types by two names
 
 
@@ -45,6 +46,27 @@ def wanted(table: TableId, schema: pa.Schema) -> bigquery.Table:
     )
     made.require_partition_filter = True
     return made
+
+
+def create_statement(table: TableId, schema: pa.Schema) -> str:
+    """The same table in SQL."""
+    columns = ",\n".join(f"  {_declaration(field)}" for field in fields(schema))
+    return (
+        f"CREATE TABLE `{table}` (\n{columns}\n)\nPARTITION BY DATE({PARTITIONED_BY})\n"
+        f"OPTIONS (partition_expiration_days = {EXPIRY_DAYS}, require_partition_filter = TRUE);"
+    )
+
+
+def add_statement(table: TableId, field: pa.Field) -> str:
+    """In SQL, one more column; one that is added later must be nullable."""
+    return f"ALTER TABLE `{table}` ADD COLUMN IF NOT EXISTS {_declaration(_field(field.with_nullable(True)))};"
+
+
+def _declaration(field: bigquery.SchemaField) -> str:
+    kind = _STANDARD.get(field.field_type, field.field_type)
+    required = " NOT NULL" if field.mode == "REQUIRED" else ""
+    description = field.description.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{field.name} {kind}{required} OPTIONS (description = '{description}')"
 
 
 def compare(name: str, present: bigquery.Table | None, schema: pa.Schema) -> TablePlan:
@@ -90,8 +112,7 @@ def with_columns(present: bigquery.Table, names: Iterable[str], schema: pa.Schem
 
 def parameters(row: Mapping[str, Any]) -> list[bigquery.ScalarQueryParameter]:
     """The values of a monitoring row, and so of everything that a run's rows have in common, as query parameters."""
-    kinds = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}
     return [
-        bigquery.ScalarQueryParameter(f.name, kinds.get(_TYPES[f.type], _TYPES[f.type]), row[f.name])
+        bigquery.ScalarQueryParameter(f.name, _STANDARD.get(_TYPES[f.type], _TYPES[f.type]), row[f.name])
         for f in schemas.MONITORING
     ]

@@ -19,6 +19,7 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 
 from beam_pcc.cases import schemas
+from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.messages import logged
@@ -30,6 +31,7 @@ from beam_pcc.publishing.warehouse.base import (
     StagedFile,
     StagedKind,
     TablePlan,
+    checked_row,
 )
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
 from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
@@ -125,6 +127,20 @@ class BigQueryWarehouse:
             plan += tables.compare(name, self._table(self.tables[name]), schema)
         return plan if self._table(self.lock) else plan + TablePlan(create=[LOCK])
 
+    def table_sql(self, plan: TablePlan) -> list[str]:
+        """The statements that make the plan's missing tables and columns."""
+        made = [
+            sql.filled(sql.MAKE_LOCK, {"lock": self.lock}) + ";"
+            if name == LOCK
+            else tables.create_statement(self.tables[name], schemas.TABLES[name])
+            for name in plan.create
+        ]
+        return made + [
+            tables.add_statement(self.tables[name], schemas.TABLES[name].field(column))
+            for name, added in plan.add.items()
+            for column in added
+        ]
+
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the missing tables and columns."""
         for name in plan.create:
@@ -185,25 +201,28 @@ class BigQueryWarehouse:
             ),
         )
 
-    def record(self, monitoring: Mapping[str, Any]) -> bool:
+    def record(self, monitoring: MonitoringRow) -> bool:
         """Write the monitoring row, unless the run has one. A first run may fail before the table was made."""
-        row = dict(monitoring)
         if self._table(self.tables[sql.MONITORING]) is None:
             self._make(sql.MONITORING)
         job = self.jobs.change(
-            f"table {self.tables[sql.MONITORING]}", f"pcc_{row['run_id']}_record", sql.RECORD, self.tables, row
+            f"table {self.tables[sql.MONITORING]}",
+            f"pcc_{monitoring.run_id}_record",
+            sql.RECORD,
+            self.tables,
+            monitoring.to_stored(),
         )
         return bool(job.num_dml_affected_rows)
 
-    def monitoring(self, run_id: str) -> dict[str, Any] | None:
+    def monitoring(self, run_id: str) -> MonitoringRow | None:
         """The monitoring row of a run."""
         if self._table(self.tables[sql.MONITORING]) is None:
             return None
         row = dict.fromkeys(schemas.MONITORING.names) | {"run_id": run_id}
         found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
-        return dict(found[0].items()) if found else None
+        return checked_row(dict(found[0].items()), f"table {self.tables[sql.MONITORING]}") if found else None
 
-    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+    def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
         """The newest monitoring rows, oldest first; none before the first run made the table."""
         if self._table(self.tables[sql.MONITORING]) is None:
             return []
@@ -251,15 +270,15 @@ class _BigQueryStagedRun:
         reasons = self._warehouse.jobs.ask("counting what was staged", sql.REASONS, self._names, {})
         return StagedFigures(**dict(counts.items()), rejected=Counter({row["reason"]: row["n"] for row in reasons}))
 
-    def publish(self, monitoring: Mapping[str, Any]) -> None:
+    def publish(self, monitoring: MonitoringRow) -> None:
         self._end("publish", sql.PUBLISH, monitoring)
 
-    def withhold(self, monitoring: Mapping[str, Any]) -> None:
+    def withhold(self, monitoring: MonitoringRow) -> None:
         self._end("withhold", sql.WITHHOLD, monitoring)
 
-    def _end(self, how: str, script: str, monitoring: Mapping[str, Any]) -> None:
+    def _end(self, how: str, script: str, monitoring: MonitoringRow) -> None:
         what = f"publishing to {self._warehouse.address}"
-        self._warehouse.jobs.change(what, f"pcc_{self._run.run_id}_{how}", script, self._names, dict(monitoring))
+        self._warehouse.jobs.change(what, f"pcc_{self._run.run_id}_{how}", script, self._names, monitoring.to_stored())
 
 
 def _plain(run_id: str) -> str:

@@ -52,9 +52,15 @@ def make_missing(connection: duckdb.DuckDBPyConnection) -> None:
 
 def apply(connection: duckdb.DuckDBPyConnection, todo: TablePlan) -> None:
     """Make the missing tables and columns."""
-    for name in todo.create:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns(schemas.TABLES[name])})")
-    for name, added in todo.add.items():
-        for column in added:
-            kind = _TYPES[schemas.TABLES[name].field(column).type]
-            connection.execute(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}")
+    for statement in statements(todo):
+        connection.execute(statement)
+
+
+def statements(todo: TablePlan) -> list[str]:
+    """What makes the missing tables and columns."""
+    made = [f"CREATE TABLE IF NOT EXISTS {name} ({columns(schemas.TABLES[name])});" for name in todo.create]
+    return made + [
+        f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {_TYPES[schemas.TABLES[name].field(column).type]};"
+        for name, added in todo.add.items()
+        for column in added
+    ]

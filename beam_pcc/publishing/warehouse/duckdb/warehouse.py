@@ -9,18 +9,18 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from beam_pcc.cases import schemas
+from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.foreign import explained, is_transient
-from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan, checked_row
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.terminal import logger
 
@@ -82,6 +82,10 @@ class DuckDBWarehouse:
         with self._connect() as connection:
             return tables.plan(connection)
 
+    def table_sql(self, plan: TablePlan) -> list[str]:
+        """The statements that make the plan's missing tables and columns."""
+        return tables.statements(plan)
+
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the missing tables and columns."""
         with self._connect() as connection:
@@ -97,22 +101,23 @@ class DuckDBWarehouse:
             connection.execute(sql.MOVE_DUPLICATES)
             yield _DuckDBStagedRun(connection, run)
 
-    def record(self, monitoring: Mapping[str, Any]) -> bool:
+    def record(self, monitoring: MonitoringRow) -> bool:
         """Write the monitoring row, unless the run has one."""
         with self._connect() as connection:
             tables.make_missing(connection)
             with _transaction(connection):
-                if _monitoring(connection, monitoring["run_id"]):
+                if _monitoring(connection, monitoring.run_id):
                     return False
-                _write_monitoring(connection, monitoring)
+                _write_monitoring(connection, monitoring.to_stored())
                 return True
 
-    def monitoring(self, run_id: str) -> dict[str, Any] | None:
+    def monitoring(self, run_id: str) -> MonitoringRow | None:
         """The monitoring row of a run."""
         with self._read() as connection:
-            return _monitoring(connection, run_id) if connection and _has_monitoring(connection) else None
+            row = _monitoring(connection, run_id) if connection and _has_monitoring(connection) else None
+        return None if row is None else checked_row(row, f"{self.address}: pcc_monitoring_logs")
 
-    def runs(self, last: int, partition: dt.date | None = None) -> list[dict[str, Any]]:
+    def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
         """The newest monitoring rows, oldest first."""
         with self._read() as connection:
             if connection is None or not _has_monitoring(connection):
@@ -208,31 +213,33 @@ class _DuckDBStagedRun:
         rejected = self._connection.execute("SELECT reason, count(*) FROM staged_rejected GROUP BY reason").fetchall()
         return StagedFigures(**counts, rejected=Counter(dict(rejected)))
 
-    def publish(self, monitoring: Mapping[str, Any]) -> None:
+    def publish(self, monitoring: MonitoringRow) -> None:
+        row = monitoring.to_stored()
         with _transaction(self._connection):
             for table in ("pcc_inference_output", "pcc_quarantine"):
                 self._connection.execute(
                     f"DELETE FROM {table} WHERE partition_date = ?",  # noqa: S608 - own names
                     [self._run.partition_date],
                 )
-            self._insert("pcc_inference_output", "staged_predictions", monitoring, ("model_version", "embedding_model"))
-            self._insert("pcc_quarantine", "staged_rejected", monitoring)
-            _write_monitoring(self._connection, monitoring)
+            self._insert("pcc_inference_output", "staged_predictions", row, ("model_version", "embedding_model"))
+            self._insert("pcc_quarantine", "staged_rejected", row)
+            _write_monitoring(self._connection, row)
 
-    def withhold(self, monitoring: Mapping[str, Any]) -> None:
+    def withhold(self, monitoring: MonitoringRow) -> None:
+        row = monitoring.to_stored()
         with _transaction(self._connection):
             self._connection.execute("DELETE FROM pcc_quarantine WHERE run_id = ?", [self._run.run_id])
-            self._insert("pcc_quarantine", "staged_rejected", monitoring)
-            _write_monitoring(self._connection, monitoring)
+            self._insert("pcc_quarantine", "staged_rejected", row)
+            _write_monitoring(self._connection, row)
 
-    def _insert(self, table: str, staged: str, monitoring: Mapping[str, Any], extra: Sequence[str] = ()) -> None:
+    def _insert(self, table: str, staged: str, row: StoredRow, extra: Sequence[str] = ()) -> None:
         """Copy staged rows, adding the columns that are the same for the whole run."""
         of_run = (*extra, "ingestion_time", "partition_date", "run_id")
         columns = schemas.TABLES[table].names
         values = ", ".join(f"${name}" if name in of_run else name for name in columns)
         self._connection.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {staged}",  # noqa: S608 - own names
-            {name: monitoring[name] for name in of_run},
+            {name: row[name] for name in of_run},
         )
 
 
@@ -252,7 +259,7 @@ def _has_monitoring(connection: duckdb.DuckDBPyConnection) -> bool:
     return "pcc_monitoring_logs" not in tables.plan(connection).create
 
 
-def _write_monitoring(connection: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> None:
+def _write_monitoring(connection: duckdb.DuckDBPyConnection, row: StoredRow) -> None:
     connection.execute("DELETE FROM pcc_monitoring_logs WHERE run_id = ?", [row["run_id"]])
     names = schemas.MONITORING.names
     connection.execute(
@@ -261,7 +268,7 @@ def _write_monitoring(connection: duckdb.DuckDBPyConnection, row: Mapping[str, A
     )
 
 
-def _monitoring(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Any] | None:
+def _monitoring(connection: duckdb.DuckDBPyConnection, run_id: str) -> StoredRow | None:
     found = connection.execute("SELECT * FROM pcc_monitoring_logs WHERE run_id = ?", [run_id])
     names = [column[0] for column in found.description or ()]
     row = found.fetchone()
