@@ -82,4 +82,4 @@ def test_a_missing_client_names_the_extra() -> None:
         "except ConfigurationError as error: print(error)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "beam-pcc[kubernetes]" in ended.stdout
+    assert ".[kubernetes]" in ended.stdout
