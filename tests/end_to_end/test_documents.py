@@ -64,7 +64,7 @@ def in_another_shell(folder: Path, command: str, lines: int) -> Iterator[str]:
 @pytest.mark.xdist_group("emulators")
 def test_bigquery_is_tried_without_google_by_hand(tmp_path: Path, registry: Path) -> None:
     """docs/bigquery.md, without a container engine; the emulators' environment is there already."""
-    checkout.copy(tmp_path, "tests/__init__.py", "tests/ports.py", "tests/emulators", "docker/emulators")
+    checkout.copy(tmp_path, "tests", "docker/emulators")
     checkout.environment(tmp_path, "run", "gcp")
     (tmp_path / "local/emulators").mkdir(parents=True)
     (tmp_path / "local/emulators/venv").symlink_to(emulators.python().parent.parent, target_is_directory=True)
