@@ -5,6 +5,7 @@ A process holds each encoder once, however many threads and steps ask for it; it
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from beam_pcc.cases import schemas
 from beam_pcc.config.extras import extra
-from beam_pcc.config.settings import Backend
+from beam_pcc.config.settings import BACKENDS, Backend
 from beam_pcc.errors import ModelError, one_line
 from beam_pcc.features.encoders.base import Compute, Embeddings
 from beam_pcc.features.encoders.package import EncoderFiles, EncoderRef
@@ -89,14 +90,12 @@ def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> Encoder:
 
 
 def _load(files: EncoderFiles, address: str, backend: Backend, threads: int) -> Encoder:
-    make: Callable[[bytes, int], Compute]
-    with extra("text" if backend == "onnx" else "openvino", "scoring from text"):
+    with extra(
+        "text" if backend == BACKENDS[0] else backend, "scoring from text"
+    ):  # the first one comes with text mode
         import tokenizers  # noqa: F401
 
-        if backend == "onnx":
-            from beam_pcc.features.encoders.onnx import compute as make
-        else:
-            from beam_pcc.features.encoders.openvino import compute as make
+        make: Callable[[bytes, int], Compute] = importlib.import_module(f"{__package__}.{backend}").compute
     try:
         return Encoder(files.tokenizer, make(files.model, threads))
     except Exception as error:  # each runtime has its own errors
