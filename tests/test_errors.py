@@ -10,15 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc import errors
-from beam_pcc.errors import (
-    ConfigurationError,
-    ModelError,
-    PccError,
-    RunError,
-    SourceError,
-    WarehouseError,
-    one_line,
-)
+from beam_pcc.errors import ConfigurationError, ModelError, PccError, RunError, SourceError, WarehouseError, one_line
 from beam_pcc.errors.messages import foreign_words, from_runner
 from beam_pcc.pipeline.options import beam_options
 

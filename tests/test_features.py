@@ -16,13 +16,7 @@ from beam_pcc.features import featurizer as features
 from beam_pcc.features import tfidf
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.encoders.package import EncoderRef
-from beam_pcc.features.featurizer import (
-    Features,
-    Featurizer,
-    Runtime,
-    embed_each,
-    featurize,
-)
+from beam_pcc.features.featurizer import Features, Featurizer, Runtime, embed_each, featurize
 from tests.encoders import toy
 from tests.inputs import TIME
 from tests.messages import HOSTILE, SECRET, any_text, labelled_messages

@@ -23,15 +23,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.errors import (
-    ConfigurationError,
-    ModelError,
-    PccError,
-    RunError,
-    SourceError,
-    WarehouseError,
-    foreign,
-)
+from beam_pcc.errors import ConfigurationError, ModelError, PccError, RunError, SourceError, WarehouseError, foreign
 from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, is_transient
 from beam_pcc.errors.messages import foreign_words, logged, unexpected
 

@@ -14,14 +14,7 @@ from beam_pcc.cases.faults import rejected
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.models.postprocess import postprocess
 from beam_pcc.models.scoring import Scores
-from beam_pcc.publishing.statistics import (
-    RunStats,
-    SumStats,
-    predicted,
-    psi,
-    reasons,
-    score_histogram,
-)
+from beam_pcc.publishing.statistics import RunStats, SumStats, predicted, psi, reasons, score_histogram
 from tests.inputs import TIME, cases
 
 counts = st.integers(0, 10**9)

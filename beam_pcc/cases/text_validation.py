@@ -11,12 +11,7 @@ import pyarrow.compute as pc
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.faults import Mask, TextColumn
-from beam_pcc.cases.validation import (
-    as_text,
-    case_ids,
-    timestamps,
-    validate,
-)
+from beam_pcc.cases.validation import as_text, case_ids, timestamps, validate
 
 _VISIBLE = r"[^\pC\pZ\s]"  # a character that is neither a control, a format character, nor a space
 

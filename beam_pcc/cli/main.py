@@ -79,20 +79,9 @@ def _parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:
         deploy.add(commands)
         return parser
     try:
-        from beam_pcc.cli import (
-            encoder,
-            models,
-            report,
-            run,
-            tables,
-            train,
-        )
-        from beam_pcc.cli import (
-            jobjar as flink,
-        )
-        from beam_pcc.cli import (
-            submit as kubernetes,
-        )
+        from beam_pcc.cli import encoder, models, report, run, tables, train
+        from beam_pcc.cli import jobjar as flink
+        from beam_pcc.cli import submit as kubernetes
     except ImportError as error:
         raise ConfigurationError(
             f"this environment was made for deploy and lacks {error.name}: run requirements/venv.sh run"

@@ -13,14 +13,7 @@ from beam_pcc.cli import interruption
 from beam_pcc.cli.parser import Commands, called_as, command
 from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import add_partition_argument, chosen_partition, launcher_job
-from beam_pcc.errors import (
-    EXIT_FAILED,
-    EXIT_LOST,
-    EXIT_PUBLISHED,
-    ConfigurationError,
-    LostSightError,
-    PccError,
-)
+from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, EXIT_PUBLISHED, ConfigurationError, LostSightError, PccError
 from beam_pcc.terminal import say, show
 
 if TYPE_CHECKING:

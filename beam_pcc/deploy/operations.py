@@ -12,23 +12,10 @@ from beam_pcc.deploy import cluster as clusters
 from beam_pcc.deploy import images, jobs, layer, settings
 from beam_pcc.deploy.cluster import Cluster
 from beam_pcc.deploy.console import Console, command_line
-from beam_pcc.deploy.layer import (
-    CONFIG,
-    CRON_JOB,
-    GOOGLE_KEY,
-    PREVIOUS_IMAGE,
-    SESSION,
-    Installation,
-)
+from beam_pcc.deploy.layer import CONFIG, CRON_JOB, GOOGLE_KEY, PREVIOUS_IMAGE, SESSION, Installation
 from beam_pcc.deploy.overlays import Checkout
 from beam_pcc.deploy.settings import Google, Image
-from beam_pcc.errors import (
-    EXIT_PUBLISHED,
-    ConfigurationError,
-    PccError,
-    RunError,
-    one_line,
-)
+from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError, RunError, one_line
 
 _CHECK_SECONDS = 300.0  # for a launcher that plans a run and creates nothing
 _VERSION = re.compile(r"v[0-9]{8}_?[0-9]{6}")

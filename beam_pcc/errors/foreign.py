@@ -14,12 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pcc.errors import (
-    ConfigurationError,
-    PccError,
-    WarehouseError,
-    one_line,
-)
+from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line
 
 TRANSIENT_REASONS = frozenset(
     {"backendError", "internalError", "rateLimitExceeded", "jobBackendError", "jobInternalError"}

@@ -12,15 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_pcc.errors import (
-    ConfigurationError,
-    ModelError,
-    PccError,
-    RunError,
-    SourceError,
-    WarehouseError,
-    one_line,
-)
+from beam_pcc.errors import ConfigurationError, ModelError, PccError, RunError, SourceError, WarehouseError, one_line
 from beam_pcc.errors.foreign import OF_DUCKDB_FILE, QUOTES_A_ROW, documented_name, qualified_name
 
 _QUOTE_NO_ROW = {

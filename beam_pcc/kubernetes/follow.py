@@ -9,13 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pcc.errors import (
-    ConfigurationError,
-    LostSightError,
-    PccError,
-    RunError,
-    one_line,
-)
+from beam_pcc.errors import ConfigurationError, LostSightError, PccError, RunError, one_line
 from beam_pcc.errors.messages import from_runner
 from beam_pcc.flink.explain import explain
 from beam_pcc.flink.rest import FlinkCluster, Progress, failure, progress

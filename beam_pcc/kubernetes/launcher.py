@@ -12,13 +12,7 @@ from typing import Literal
 
 from beam_pcc.config.run_ids import started_at
 from beam_pcc.config.settings import RunConfig
-from beam_pcc.errors import (
-    ConfigurationError,
-    LostSightError,
-    PccError,
-    RunError,
-    one_line,
-)
+from beam_pcc.errors import ConfigurationError, LostSightError, PccError, RunError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.kubernetes.cluster_api import AlreadyExistsError, Cluster
 from beam_pcc.kubernetes.deployment import Resource, Submission

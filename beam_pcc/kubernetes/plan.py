@@ -18,13 +18,7 @@ from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.kubernetes import deployment as rendering
 from beam_pcc.kubernetes.cluster_api import Cluster
-from beam_pcc.kubernetes.deployment import (
-    CONFIG,
-    TEMPLATE,
-    TEMPLATE_FILE,
-    Resource,
-    Submission,
-)
+from beam_pcc.kubernetes.deployment import CONFIG, TEMPLATE, TEMPLATE_FILE, Resource, Submission
 from beam_pcc.kubernetes.follow import Patience
 from beam_pcc.models.registry import Registry
 from beam_pcc.pipeline.launch import choose_versions

@@ -30,13 +30,7 @@ from beam_pcc.private_files import make_private
 from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.statistics import RunStats
-from beam_pcc.publishing.warehouse.base import (
-    Run,
-    StagedFigures,
-    StagedFile,
-    StagedKind,
-    Warehouse,
-)
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, Warehouse
 from beam_pcc.shielding import shielded
 
 

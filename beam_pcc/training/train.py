@@ -23,13 +23,7 @@ from beam_pcc.features import tfidf
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
-from beam_pcc.features.featurizer import (
-    DEFAULT_RUNTIME,
-    Features,
-    Runtime,
-    cut,
-    join,
-)
+from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, cut, join
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version

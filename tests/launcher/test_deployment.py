@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.kubernetes.deployment import (
-    Submission,
-    containers,
-    render,
-    run_arguments,
-    run_settings,
-)
+from beam_pcc.kubernetes.deployment import Submission, containers, render, run_arguments, run_settings
 from beam_pcc.kubernetes.plan import Manifests, plan
 from beam_pcc.kubernetes.pods import trouble
 from tests.launcher.conftest import DAY, TEMPLATE, config

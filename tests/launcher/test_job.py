@@ -5,13 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from beam_pcc.errors import (
-    EXIT_FAILED,
-    EXIT_LOST,
-    EXIT_PUBLISHED,
-    EXIT_REFUSED,
-    EXIT_USAGE,
-)
+from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, EXIT_PUBLISHED, EXIT_REFUSED, EXIT_USAGE
 from tests.launcher.conftest import ROOT
 
 BASE = ROOT / "k8s/flink-operator"

@@ -15,13 +15,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from beam_pcc.cases import schemas
-from beam_pcc.models.scoring import (
-    LinearExplainer,
-    difference,
-    needs_review,
-    privacy_probability,
-    score,
-)
+from beam_pcc.models.scoring import LinearExplainer, difference, needs_review, privacy_probability, score
 
 ROWS = 60
 BINARY = ("NOT_PC", "PC")

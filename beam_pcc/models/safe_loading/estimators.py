@@ -18,13 +18,7 @@ import numpy as np
 from beam_pcc.models import documents
 from beam_pcc.models.safe_loading import allowed, trees
 from beam_pcc.models.safe_loading.allowed import Name, RefusedError
-from beam_pcc.models.safe_loading.inert import (
-    MAX_UNPACKED_BYTES,
-    Array,
-    Objects,
-    Record,
-    is_unicode,
-)
+from beam_pcc.models.safe_loading.inert import MAX_UNPACKED_BYTES, Array, Objects, Record, is_unicode
 
 MAX_NESTING = 8
 MAX_PARTS = 20_000

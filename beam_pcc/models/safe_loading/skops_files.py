@@ -19,16 +19,7 @@ import numpy as np
 
 from beam_pcc.models.safe_loading import allowed, trees
 from beam_pcc.models.safe_loading.allowed import RefusedError
-from beam_pcc.models.safe_loading.inert import (
-    LEFTOVER,
-    Array,
-    Budget,
-    Objects,
-    Record,
-    dense,
-    is_shape,
-    is_unicode,
-)
+from beam_pcc.models.safe_loading.inert import LEFTOVER, Array, Budget, Objects, Record, dense, is_shape, is_unicode
 
 MAX_MEMBERS = 50_000
 MAX_SCHEMA_BYTES = 64 * 2**20

@@ -25,14 +25,7 @@ from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
-from beam_pcc.publishing.warehouse.base import (
-    Run,
-    StagedFigures,
-    StagedFile,
-    StagedKind,
-    TablePlan,
-    checked_row,
-)
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, TablePlan, checked_row
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
 from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
 from beam_pcc.terminal import logger
