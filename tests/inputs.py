@@ -62,6 +62,11 @@ def settings(source: str, day: dt.date = DAY, **more: Any) -> RunConfig:
     return RunConfig.of(day, source=source, warehouse="pcc.duckdb", models="models", **more)
 
 
+def printed_by(code: str) -> str:
+    """What these lines of Python print in a process of their own."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
 def loaded_by_help(command: str, *heavy: str, also: str = "") -> tuple[str, list[str]]:
     """What `beam-pcc COMMAND --help` prints in a process of its own, and which of these packages it has loaded."""
     code = (

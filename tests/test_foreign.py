@@ -4,8 +4,6 @@ import importlib
 import json
 import logging
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from hypothesis import strategies as st
 from beam_pcc.errors import ConfigurationError, ModelError, PccError, RunError, SourceError, WarehouseError, foreign
 from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, is_transient
 from beam_pcc.errors.messages import foreign_words, logged, unexpected
+from tests.inputs import printed_by
 
 TROUBLESHOOTING = " ".join((Path(__file__).parent.parent / "docs/troubleshooting.md").read_text().split())
 
@@ -67,8 +66,7 @@ def test_the_table_imports_none_of_the_libraries() -> None:
         "print({'google.auth', 'google.api_core', 'pyarrow', 'duckdb', 'kubernetes', 'requests', 'urllib3', "
         "'apache_beam', 'numpy'} & set(sys.modules))"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ended.stdout == "set()\n"
+    assert printed_by(program) == "set()\n"
 
 
 @pytest.mark.parametrize(

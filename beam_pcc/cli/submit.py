@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from beam_pcc.cli import interruption
 from beam_pcc.cli.parser import Commands, called_as, command
 from beam_pcc.config.partitions import parse_partition
-from beam_pcc.config.settings import add_partition_argument, chosen_partition, launcher_job
+from beam_pcc.config.settings import add_partition_argument, chosen_partition, launcher_job, taken_from_file
 from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, EXIT_PUBLISHED, ConfigurationError, LostSightError, PccError
 from beam_pcc.terminal import say, show
 
@@ -86,7 +86,7 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(flags: argparse.Namespace) -> int:
-    partition = parse_partition(chosen_partition(flags.partition))
+    partition = parse_partition(chosen_partition(flags.partition, file=taken_from_file(flags.beam_arguments)[0]))
     from beam_pcc.kubernetes import launcher, plan
 
     cluster = None if flags.dry_run and flags.manifests else _cluster(flags)

@@ -6,7 +6,7 @@ import argparse
 import datetime as dt
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -346,6 +346,35 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE.toml", help="settings from a file, by the names of these flags; a flag wins"
     )
     add_arguments(parser, *GROUPS)
+
+
+def taken_from_file(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What the file of --config says, and the arguments without it, which may go where the file is not.
+
+    Raises:
+        ConfigurationError: As for the file of `beam-pcc run`.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config")
+    try:
+        found, rest = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise ConfigurationError(f"{error}; see beam-pcc run --help") from None
+    return read_file(found.config, GROUPS) if found.config else {}, rest
+
+
+def as_flags(said: Mapping[str, Any]) -> list[str]:
+    """The settings of a file as flags; the partition, which has a flag of its own, is left out."""
+    flags: list[str] = []
+    for one in (one for group in GROUPS for one in options_of(group) if one.flag in said):
+        value = said[one.flag]
+        if one.kind is bool:
+            flags += [f"--{one.flag}"] if value else []
+        elif one.kind is tuple:
+            flags += [f"--{one.flag}", *value]
+        else:
+            flags.append(f"--{one.flag}={value}")
+    return flags
 
 
 def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from beam_pcc.config.run_ids import is_of_job, new_run_id
-from beam_pcc.config.settings import RunConfig
+from beam_pcc.config.settings import RunConfig, as_flags, taken_from_file
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.kubernetes import deployment as rendering
 from beam_pcc.kubernetes.cluster_api import Cluster
@@ -133,7 +133,8 @@ def plan(
         ConfigurationError: As `beam-pcc run` raises it, or for the ConfigMap.
     """
     config = manifests.config
-    arguments = rendering.run_arguments(config, given)
+    said, rest = taken_from_file(given)
+    arguments = rendering.run_arguments(config, [*as_flags(said), *rest])
     settings, of_beam = rendering.run_settings(arguments, partition)
     job_jar_options(of_beam, "job.jar")  # what is wrong with Beam's flags is told here, and not first in the cluster
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)

@@ -149,3 +149,20 @@ def test_arguments_of_runs_are_passed_on_as_given(given_: list[str]) -> None:
 @given(st.lists(st.sampled_from(["--max_psi=1", "--text_column", "body", "--dry_run", "x y", "--k=--from", "-1"])))
 def test_no_argument_of_a_run_is_lost_or_moved(arguments: list[str]) -> None:
     assert run_arguments_of(["--from=20261119", *arguments, "--to=20261120"]) == arguments
+
+
+def test_what_a_file_says_travels_as_flags_and_the_file_stays(launcher: Launcher, registry: Path) -> None:
+    """The pod has no such file. A flag wins over it, and it wins over the ConfigMap."""
+    launcher.kubernetes.config_maps["pcc-config"]["run.max_psi"] = "0.5"
+    file = registry / "run.toml"
+    file.write_text('partition = "20261120"\nmax_psi = 0.3\nmax_drop_rate = 0.2\nreplace_with_empty = true\n')
+
+    assert launcher.call("submit", f"--config={file}", "--max_drop_rate=0.4") == 0
+    flags = flags_of_the_job(launcher)
+    assert (flags["max_psi"], flags["max_drop_rate"], flags["replace_with_empty"]) == ("0.3", "0.4", "")
+    assert "config" not in flags
+
+
+def test_a_file_that_cannot_be_read_creates_nothing(launcher: Launcher, registry: Path) -> None:
+    assert launcher.call("submit", "--partition=20261120", f"--config={registry / 'none.toml'}") == 2
+    assert launcher.kubernetes.deployments == {}

@@ -2,8 +2,6 @@
 
 import datetime as dt
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.kubernetes.metrics import _HELP, serving
+from tests.inputs import printed_by
 
 DAY = dt.date(2026, 11, 20)
 AT_START = {"pcc_run_active", "pcc_run_started_timestamp_seconds", "pcc_run_partition_timestamp_seconds"}
@@ -81,5 +80,4 @@ def test_a_missing_client_names_the_extra() -> None:
         "try: import beam_pcc.kubernetes.metrics\n"
         "except ConfigurationError as error: print(error)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ".[kubernetes]" in ended.stdout
+    assert ".[kubernetes]" in printed_by(code)
