@@ -105,7 +105,7 @@ def _submit(flags: argparse.Namespace) -> int:
     follow = f"submit --partition {partition:%Y%m%d} --wait --attach"
     if not flags.wait:
         started = launcher.start(cluster, planned, replace=flags.replace, attach=flags.attach)
-        done = "submitted" if started.how == "created" else "there already"
+        done = "submitted" if started.resource == "created" else "there already"
         say(f"{started.submission.name}: {done}, run {started.submission.run_id}")
         say(f"  follow      {called_as()} {follow}")
         return EXIT_PUBLISHED

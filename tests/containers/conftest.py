@@ -14,7 +14,7 @@ import pytest
 import yaml
 from google.cloud import bigquery, storage
 
-from beam_pcc.kubernetes.plan import Manifests, Planned, plan
+from beam_pcc.kubernetes.plan import DeploymentPlan, Manifests, plan
 from tests.containers import engine
 from tests.containers.network import Network
 from tests.containers.operator import Deployment, deployed
@@ -105,7 +105,7 @@ class Day:
             "run.staging": self.cloud.staging,
         }
 
-    def plan(self, overlay: str = "prod") -> Planned:
+    def plan(self, overlay: str = "prod") -> DeploymentPlan:
         """The run as the launcher plans it, of what an overlay renders to."""
         template = rendered.one(overlay, "ConfigMap", "pcc-template")["data"]["flinkdeployment.yaml"]
         with self.google():

@@ -118,7 +118,7 @@ def test_progress_of_a_job_changes_while_it_works(workspace: Workspace, cluster:
 def test_the_way_to_the_job_and_its_progress_are_told(
     workspace: Workspace, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(runner, "_TELL_EVERY", 0.5)  # the run may be quick
+    monkeypatch.setattr(runner, "_LOG_INTERVAL", 0.5)  # the run may be quick
     assert run(workspace, cluster, "sample://40000").code == 0
     job = list(cluster.jobs())[-1]
 
