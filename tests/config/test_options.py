@@ -111,12 +111,12 @@ def test_the_help_tells_each_default(capsys: pytest.CaptureFixture[str]) -> None
     parser = argparse.ArgumentParser()
     add_run_arguments(parser)
     shown = " ".join(parser.format_help().split())
-    assert not [one.flag for one in OPTIONS if one.otherwise and f"(default: {one.otherwise})" not in shown]
+    assert not [one.flag for one in OPTIONS if one.default_text and f"(default: {one.default_text})" not in shown]
 
 
 def test_the_contracts_hold_the_settings_as_they_are_declared() -> None:
     text = CONTRACTS.read_text()
-    assert reference.filled(text) == text, "run make reference"
+    assert reference.with_tables(text) == text, "run make reference"
 
 
 def test_each_variable_is_said_once() -> None:

@@ -113,8 +113,8 @@ def test_the_same_weights_give_the_same_files(tmp_path: Path, exported: EncoderR
     published = str(toy.publish(tmp_path / "published"))
     first, again = (export(published, str(tmp_path / "encoders")) for _ in range(2))
 
-    assert (first.sha256, first.made) == (exported.sha256, True)
-    assert (again.address, again.made) == (first.address, False)
+    assert (first.sha256, first.is_new) == (exported.sha256, True)
+    assert (again.address, again.is_new) == (first.address, False)
 
 
 def test_an_encoder_other_than_the_models_own_is_refused(exported: EncoderRef) -> None:
