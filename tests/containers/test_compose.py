@@ -43,14 +43,14 @@ def publish(services: Compose) -> subprocess.CompletedProcess[str]:
     return ended
 
 
-def test_the_file_publishes_yesterday(services: Compose) -> None:
+def test_compose_file_publishes_yesterday(services: Compose) -> None:
     start(services)
     assert {address for address, port in services.hosts["pod"].listening() if port == 50000} == {"127.0.0.1"}
     publish(services)
 
 
 @pytest.mark.parametrize("victim", ["taskmanager", "workers"])
-def test_a_service_that_is_killed_starts_again(services: Compose, victim: str) -> None:
+def test_killed_service_restarts(services: Compose, victim: str) -> None:
     start(services)
 
     def kill() -> None:
@@ -66,7 +66,7 @@ def test_a_service_that_is_killed_starts_again(services: Compose, victim: str) -
     assert codes == [137]
 
 
-def test_workers_that_cannot_write_say_so(services: Compose) -> None:
+def test_workers_without_writable_folder_report_it(services: Compose) -> None:
     services.more["workers"] = ["--workdir=/opt/flink"]  # as it was shipped once
     for service in CLUSTER[:-1]:
         services.start(service)

@@ -98,7 +98,7 @@ def monitoring(cluster: Cluster) -> dict[str, Any]:
     return row
 
 
-def test_a_launcher_follows_its_run_to_the_end(cluster: Cluster) -> None:
+def test_launcher_follows_its_run_to_the_end(cluster: Cluster) -> None:
     with cluster.launcher() as launcher:
         ended = cluster.ended(launcher)
     assert ended.code == 0, ended.words
@@ -107,7 +107,7 @@ def test_a_launcher_follows_its_run_to_the_end(cluster: Cluster) -> None:
     assert monitoring(cluster)["status"] == "success"
 
 
-def test_a_launcher_that_is_stopped_is_followed_by_another(cluster: Cluster) -> None:
+def test_stopped_launcher_is_replaced_by_another(cluster: Cluster) -> None:
     with cluster.launcher() as launcher:
         wait_until(lambda: f"{NAME}: RUNNING" in launcher.logs("launcher"), 240, "the job", [launcher])
         asked = time.monotonic()

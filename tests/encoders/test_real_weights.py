@@ -92,7 +92,7 @@ def test_openvino_stays_near_the_reference(
     assert flipped.mean() <= 0.01
 
 
-def test_the_starter_set_teaches_what_others_wrote(
+def test_starter_set_generalises_to_other_writers(
     model: tuple[Registry, str], encoder: EncoderRef, held_out: list[str]
 ) -> None:
     """A quarter of the set, on messages by other hands. The whole set does better: see docs/models.md."""
@@ -104,7 +104,7 @@ def test_the_starter_set_teaches_what_others_wrote(
     assert (said == truth).mean() > 0.8
 
 
-def test_no_message_of_the_evaluation_is_in_the_training_set() -> None:
+def test_evaluation_and_training_messages_are_disjoint() -> None:
     training = {
         labelled.normalised(row["text"])
         for path in (ROOT / "data/messages").glob("*.jsonl")

@@ -32,11 +32,11 @@ def everything() -> list[Resource]:
     return found
 
 
-def test_every_manifest_is_valid_against_kubernetes_schema() -> None:
+def test_manifests_are_valid_kubernetes_resources() -> None:
     assert problems(everything(), []) == []
 
 
-def test_every_flinkdeployment_is_valid_against_the_operators_crd() -> None:
+def test_flinkdeployments_are_valid_by_the_crd() -> None:
     crds = rendered.crds()
     if not crds:
         pytest.skip("shared/flink-operator-1.15.0 is not there, so the CRDs cannot be tested against")
@@ -45,7 +45,7 @@ def test_every_flinkdeployment_is_valid_against_the_operators_crd() -> None:
     assert problems(found, crds) == []
 
 
-def test_an_unknown_field_is_found() -> None:
+def test_unknown_field_is_detected() -> None:
     crds = rendered.crds()
     broken = rendered.run("prod")
     broken["spec"]["taskManager"]["replica"] = 1

@@ -48,7 +48,7 @@ def child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     monkeypatch.setattr(checking, "_START", f"import os, sys, time, json, signal; sys.stdin.buffer.read(); {code}")
 
 
-def test_sound_model_gives_classes_and_exact_scores(sound: bytes) -> None:
+def test_valid_model_returns_classes_and_exact_scores(sound: bytes) -> None:
     checked = check(sound, vectors=VECTORS[:5])
 
     model = artifact.load(sound, file_format="joblib", where=WHERE)
@@ -57,7 +57,7 @@ def test_sound_model_gives_classes_and_exact_scores(sound: bytes) -> None:
     np.testing.assert_allclose(checked.probabilities, model.predict_proba(VECTORS[:5]), rtol=0, atol=1e-12)
 
 
-def test_refusal_is_the_loaders_own_line(tmp_path: Path) -> None:
+def test_refusal_has_message_of_the_loader(tmp_path: Path) -> None:
     assert "asks for os.system, which is not an allowed model type" in error_of(hostile.os_system(tmp_path / "canary"))
     assert not (tmp_path / "canary").exists()
 
@@ -66,7 +66,7 @@ def test_classes_are_compared(sound: bytes) -> None:
     assert "but its metadata says PC, NOT_PC" in error_of(sound, classes=["PC", "NOT_PC"])
 
 
-def test_digest_that_passed_is_not_loaded_again(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checked_digest_is_not_checked_again(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     check(sound)
     child(monkeypatch, "os._exit(3)")
     assert check(sound).classes == ("NOT_PC", "PC")
@@ -117,7 +117,7 @@ def test_wall_time_is_limited(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> 
         "[" * 100_000,
     ],
 )
-def test_answer_that_is_none_is_refused(answer: str, sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_answer_is_refused(answer: str, sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     child(monkeypatch, f"os.write(1, {answer[:60_000].encode()!r}); os._exit(0)")
     with pytest.raises(ModelError) as refused:
         check(sound)

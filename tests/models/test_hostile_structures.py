@@ -56,6 +56,6 @@ def test_hostile_file_is_refused_within_limits(name: str, tmp_path: Path, attemp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.file"]
 
 
-def test_there_are_enough_kinds() -> None:
+def test_enough_kinds_of_attacks_are_tested() -> None:
     assert len(NAMES) >= 60
     assert sum(file_format == "skops" for file_format, _ in files().values()) >= 30

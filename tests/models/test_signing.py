@@ -67,7 +67,7 @@ def test_the_signature_of_another_key_is_refused(models: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("file", ["metadata.json", "model.joblib", "model_card.md", "more.txt"])
-def test_a_version_that_was_changed_after_it_was_signed_is_refused(models: Path, tmp_path: Path, file: str) -> None:
+def test_version_changed_after_signing_is_refused(models: Path, tmp_path: Path, file: str) -> None:
     private, public, _ = write_key(tmp_path / "ours")
     Registry(str(models)).sign(VERSION, str(private))
     with (models / VERSION / file).open("ab") as changed:
@@ -144,9 +144,7 @@ def test_certificates_are_taken_too(models: Path, tmp_path: Path) -> None:
         Registry(str(models), Signer(certificates=(paths["other"],))).load(VERSION)
 
 
-def test_a_key_that_is_not_there_is_told_before_anything_starts(
-    models: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_key_is_an_error_before_start(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", "none.pub"]) == 2
     assert "the key or certificate none.pub is not there" in capsys.readouterr().err
 

@@ -188,7 +188,7 @@ def test_a_digest_pins_the_file_in_the_bucket(folder: Folder, trained: Path, wor
     assert f"not {'0' * 64} as --model_sha256 says" in ended.err
 
 
-def test_a_worker_refuses_a_file_that_changed_since_the_launch(folder: Folder, trained: Path) -> None:
+def test_worker_refuses_file_changed_since_launch(folder: Folder, trained: Path) -> None:
     version, _ = Registry(folder.url).load(trained.name)
     folder.put(f"{trained.name}/model.joblib", b"another")
 
@@ -212,7 +212,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_downloaded(
         store.read(f"{trained.name}/model.joblib", LIMIT)
 
 
-def test_an_empty_folder_is_an_error_that_says_how_to_train(empty: Folder, workspace: Workspace) -> None:
+def test_empty_registry_error_names_train_command(empty: Folder, workspace: Workspace) -> None:
     ended = workspace.run("sample://250", "--models", empty.url)
 
     assert ended.code == 2
@@ -356,7 +356,7 @@ def test_a_version_in_a_bucket_is_promoted(versions: Folder, workspace: Workspac
 
 
 @pytest.mark.parametrize("before", [None, OLD])
-def test_who_comes_second_is_refused_and_told_what_is_current(versions: Folder, before: str | None) -> None:
+def test_second_concurrent_promotion_is_refused(versions: Folder, before: str | None) -> None:
     if before:
         Registry(versions.url).promote(before)
     slow = Meeting(versions.url, lambda: Registry(versions.url).promote(NEW))
@@ -370,9 +370,7 @@ def test_who_comes_second_is_refused_and_told_what_is_current(versions: Folder, 
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_of_promoters_who_start_from_the_same_state_exactly_one_wins(
-    versions: Folder, trained: Path, before: bool
-) -> None:
+def test_one_of_concurrent_promotions_succeeds(versions: Folder, trained: Path, before: bool) -> None:
     if before:
         versions.copy(trained, "v20240101_000000")
         Registry(versions.url).promote("v20240101_000000")
@@ -435,7 +433,7 @@ def test_a_file_that_is_replaced_again_and_again_is_an_error(strict: Folder, mon
         CloudStore(strict.url).read("a", LIMIT)
 
 
-def test_a_folder_whose_name_is_taken_stays_as_it_is(strict: Folder) -> None:
+def test_existing_folder_is_not_changed(strict: Folder) -> None:
     store = CloudStore(strict.url)
     assert store.add_folder(OLD, {"metadata.json": b"{}", "model.joblib": b"first"})
 
