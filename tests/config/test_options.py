@@ -41,9 +41,11 @@ def test_no_name_is_declared_twice() -> None:
 
 
 def test_file_accepts_every_setting(file: Path) -> None:
-    found = read(add(file, "max_drop_rate = 1\nbatch_rows = 5\ndry_run = true\nencoder_threads = 3\n"))
+    config = read(add(file, "max_drop_rate = 1\nbatch_rows = 5\ndry_run = true\nencoder_threads = 3\n"))
     needed = {"source": "sample://10", "warehouse": "w.duckdb", "models": "m"}
-    assert found == RunConfig.of("20261120", **needed, max_drop_rate=1.0, batch_rows=5, dry_run=True, encoder_threads=3)
+    assert config == RunConfig.of(
+        "20261120", **needed, max_drop_rate=1.0, batch_rows=5, dry_run=True, encoder_threads=3
+    )
 
 
 def test_file_accepts_a_toml_date(file: Path) -> None:
@@ -53,9 +55,9 @@ def test_file_accepts_a_toml_date(file: Path) -> None:
 
 def test_flag_wins_over_environment_over_file(file: Path) -> None:
     add(file, 'output_table = "p.d.file"\nmonitoring_table = "p.d.file"\nquarantine_table = "p.d.file"\n')
-    said = {"BQ_OUTPUT_TABLE": "p.d.environment", "BQ_MONITORING_TABLE": "p.d.environment"}
-    found = read(file, "--output_table", "p.d.flag", environment=said).publish
-    assert (found.output_table, found.monitoring_table, found.quarantine_table) == (
+    environment = {"BQ_OUTPUT_TABLE": "p.d.environment", "BQ_MONITORING_TABLE": "p.d.environment"}
+    publish = read(file, "--output_table", "p.d.flag", environment=environment).publish
+    assert (publish.output_table, publish.monitoring_table, publish.quarantine_table) == (
         "p.d.flag",
         "p.d.environment",
         "p.d.file",
@@ -63,7 +65,7 @@ def test_flag_wins_over_environment_over_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("max_drop_rat = 1.0\n", "unknown setting max_drop_rat: did you mean max_drop_rate?"),
         ('max_drop_rate = "much"\n', "max_drop_rate must be a number"),
@@ -76,11 +78,11 @@ def test_flag_wins_over_environment_over_file(file: Path) -> None:
         ("staging = \n", "is not TOML"),
     ],
 )
-def test_invalid_value_in_file_is_refused_by_name(file: Path, text: str, said: str) -> None:
+def test_invalid_value_in_file_is_refused_by_name(file: Path, text: str, error: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         read(add(file, text))
     assert str(refused.value).startswith(f"--config {file}")
-    assert said in str(refused.value)
+    assert error in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])

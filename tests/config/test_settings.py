@@ -1,4 +1,4 @@
-"""The settings of a run: what a person may write, and what is said of what they may not."""
+"""The settings of a run: valid values, and the errors of invalid ones."""
 
 import argparse
 import datetime as dt
@@ -46,8 +46,8 @@ def test_today_and_yesterday_are_consecutive_days() -> None:
 
 def test_today_is_a_day_in_utc() -> None:
     before = dt.datetime.now(dt.timezone.utc).date()
-    found = parse_partition("today")
-    assert before <= found <= dt.datetime.now(dt.timezone.utc).date()
+    day = parse_partition("today")
+    assert before <= day <= dt.datetime.now(dt.timezone.utc).date()
 
 
 NO_DATES = [
@@ -105,10 +105,10 @@ def test_every_flag_reaches_its_setting() -> None:
     }
     arguments = [word for name, value in given_flags.items() for word in (f"--{name}", str(value))]
 
-    found = read("--partition", "20261120", "--dry_run", "--replace_with_empty", *arguments)
+    config = read("--partition", "20261120", "--dry_run", "--replace_with_empty", *arguments)
 
     needed = {"source": "sample://10", "warehouse": "w.duckdb", "models": "models"}
-    assert found == RunConfig.of(DAY, **needed, dry_run=True, replace_with_empty=True, **given_flags)
+    assert config == RunConfig.of(DAY, **needed, dry_run=True, replace_with_empty=True, **given_flags)
 
 
 def test_force_latest_reaches_its_setting() -> None:
@@ -207,6 +207,6 @@ def test_number_out_of_range_names_the_range(name: str, value: float, limits: st
     [("max_drop_rate", 0.0), ("max_drop_rate", 1.0), ("review_band", 0.5), ("batch_rows", 1), ("lock_timeout", 0.0)],
 )
 def test_ends_of_a_range_are_accepted(name: str, value: float) -> None:
-    made = valid(**{name: value})
-    group = made.source if name == "batch_rows" else made.limits
+    config = valid(**{name: value})
+    group = config.source if name == "batch_rows" else config.limits
     assert getattr(group, name) == value

@@ -45,9 +45,9 @@ def image() -> str:
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
     engine.require_tools()
-    made = Network()
-    yield made
-    made.close()
+    network = Network()
+    yield network
+    network.close()
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ class Day:
 
     @property
     def around(self) -> Surroundings:
-        given = {
+        environment = {
             n: v
             for n, v in self.emulators.environment.items()
             if n not in ("PYTHONPATH", "GOOGLE_APPLICATION_CREDENTIALS")
@@ -89,7 +89,7 @@ class Day:
         return Surroundings(
             images={"beam-pcc": self.image, self.image: self.image},
             files={"pcc-google": {"credentials.json": self.emulators.credentials.read_text()}},
-            environment={**given, "PYTHONPATH": "/emulators/hooks"},
+            environment={**environment, "PYTHONPATH": "/emulators/hooks"},
             mounts=self.mounts,
         )
 

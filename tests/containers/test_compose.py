@@ -12,7 +12,7 @@ from tests.containers.compose import Compose, composed
 from tests.containers.network import Network
 from tests.containers.pods import wait_until
 
-# One worker of pytest-xdist runs all of them: image, network and emulators are made once.
+# One worker of pytest-xdist runs all of them: image, network and emulators are created once.
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("containers")]
 CLUSTER = ("jobmanager", "pod", "taskmanager", "workers")
 
@@ -20,8 +20,8 @@ CLUSTER = ("jobmanager", "pod", "taskmanager", "workers")
 @pytest.fixture(scope="module")
 def emulated(network: Network, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """The emulators, filled."""
-    with composed(network, tmp_path_factory.mktemp("compose"), image) as made:
-        yield made
+    with composed(network, tmp_path_factory.mktemp("compose"), image) as services:
+        yield services
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.containers.conftest import ROWS, Day
 from tests.containers.operator import Deployment
 from tests.containers.pods import wait_until
 
-# One worker of pytest-xdist runs all of them: image, network and emulators are made once.
+# One worker of pytest-xdist runs all of them: image, network and emulators are created once.
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("containers")]
 WORKERS, FLINK = "python-workers", "flink-main-container"
 
@@ -154,9 +154,7 @@ def test_workers_that_cannot_start_fail_the_job(day: Day, tmp_path: Path, fault:
         "boot is killed": "was ended by SIGKILL",
         "out of memory": "out of memory",
     }
-    assert any(
-        words[fault] in reason.words or (fault == "out of memory" and reason.out_of_memory) for reason in reasons
-    )
+    assert any(words[fault] in reason.log or (fault == "out of memory" and reason.out_of_memory) for reason in reasons)
     assert day.published() == []
 
 
@@ -188,5 +186,5 @@ def test_worker_pod_stops_within_seconds(day: Day) -> None:
         ended = wait_until(lambda: [e for e in run.ended if e.container == WORKERS], 30, "the end of the pool")[0]
         took = time.monotonic() - asked
     assert ended.code == 0
-    assert "stopping: SIGTERM" in ended.words
+    assert "stopping: SIGTERM" in ended.log
     assert took < 15  # two seconds by design, and whatever podman takes to see it on a busy machine

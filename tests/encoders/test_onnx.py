@@ -16,8 +16,8 @@ from tests.encoders import toy
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> EncoderRef:
     folder = tmp_path_factory.mktemp("encoder")
-    made = export(str(toy.publish(folder / "published")), str(folder / "encoders"))
-    return EncoderRef(made.address, made.sha256)
+    exported = export(str(toy.publish(folder / "published")), str(folder / "encoders"))
+    return EncoderRef(exported.address, exported.sha256)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,14 @@ TEXTS = ["please delete my data", "", "a", "where is the parcel? " * 40, "DELETE
 
 
 def test_graph_computes_bert(encoder: serving.Encoder) -> None:
-    found = encoder.encode(TEXTS)
-    np.testing.assert_allclose(found, [by_hand(text) for text in TEXTS], atol=2e-5)
+    vectors = encoder.encode(TEXTS)
+    np.testing.assert_allclose(vectors, [by_hand(text) for text in TEXTS], atol=2e-5)
 
 
 def test_vector_does_not_depend_on_other_texts(encoder: serving.Encoder) -> None:
     together = encoder.encode(TEXTS)
-    apart = np.vstack([encoder.encode([text]) for text in TEXTS])
-    np.testing.assert_allclose(together, apart, atol=2e-6)
+    separate = np.vstack([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, separate, atol=2e-6)
 
 
 def test_vectors_have_the_order_of_the_texts(encoder: serving.Encoder) -> None:
@@ -123,12 +123,12 @@ def test_encoder_with_other_digest_is_refused(exported: EncoderRef) -> None:
 
 
 def test_modified_encoder_is_refused(tmp_path: Path) -> None:
-    made = export(str(toy.publish(tmp_path / "published")), str(tmp_path / "encoders"))
-    model = Path(made.address) / package.MODEL
+    exported = export(str(toy.publish(tmp_path / "published")), str(tmp_path / "encoders"))
+    model = Path(exported.address) / package.MODEL
     model.write_bytes(model.read_bytes().replace(b"beam_pcc", b"beam-pcc"))
 
     with pytest.raises(ModelError, match=r"not .* that the model was trained with"):
-        serving.open_encoder(EncoderRef(made.address, made.sha256), "onnx", 1)
+        serving.open_encoder(EncoderRef(exported.address, exported.sha256), "onnx", 1)
 
 
 def test_malformed_encoder_is_one_line(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_registry_with_several_encoders_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds no encoder"):
         package.only_one(str(tmp_path))
     for seed in (0, 1):
-        made = export(str(toy.publish(tmp_path / f"published{seed}", seed)), str(tmp_path / "encoders"))
-        assert seed or package.only_one(str(tmp_path)) == made.address
+        exported = export(str(toy.publish(tmp_path / f"published{seed}", seed)), str(tmp_path / "encoders"))
+        assert seed or package.only_one(str(tmp_path)) == exported.address
     with pytest.raises(ModelError, match="holds several encoders"):
         package.only_one(str(tmp_path))
 

@@ -92,13 +92,13 @@ def test_only_the_launcher_has_a_kubernetes_token(overlay: str, name: str) -> No
 def test_pod_template_arrays_are_merged_by_name(overlay: str) -> None:
     run = rendered.run(overlay)
     assert run["spec"]["flinkConfiguration"]["kubernetes.operator.pod-template.merge-arrays-by-name"] == "true"
-    made = rendered.pods(run)
-    names = {part: [c["name"] for c in pod["spec"]["containers"]] for part, pod in made.items()}
+    templates = rendered.pods(run)
+    names = {part: [c["name"] for c in pod["spec"]["containers"]] for part, pod in templates.items()}
     assert names == {
         "jobManager": ["flink-main-container"],
         "taskManager": ["flink-main-container", "python-workers"],
     }
-    mounts = {m["mountPath"] for m in made["jobManager"]["spec"]["containers"][0]["volumeMounts"]}
+    mounts = {m["mountPath"] for m in templates["jobManager"]["spec"]["containers"][0]["volumeMounts"]}
     assert mounts == {"/tmp", "/opt/flink/log", "/opt/flink/lib/job"}
 
 
@@ -123,8 +123,8 @@ def test_all_containers_have_the_same_image(overlay: str) -> None:
     cron = rendered.one(overlay, "CronJob", "pcc-daily")
     image = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"]
     assert rendered.one(overlay, "ConfigMap", "pcc-config")["data"]["image"] == image
-    made = rendered.pods(rendered.run(overlay))
-    assert {c["image"] for pod in made.values() for c in containers(pod["spec"])} == {image}
+    templates = rendered.pods(rendered.run(overlay))
+    assert {c["image"] for pod in templates.values() for c in containers(pod["spec"])} == {image}
 
 
 @every_overlay
@@ -216,18 +216,18 @@ def test_flink_ports_are_fixed_and_open_between_pods(overlay: str) -> None:
 
 @every_overlay
 def test_rest_api_is_open_to_operator_and_launcher(overlay: str) -> None:
-    made = policies(overlay)
+    rules = policies(overlay)
     flink, launcher = (
         {"app.kubernetes.io/name": "pcc-pipeline", "app.kubernetes.io/component": component}
         for component in ("flink", "launcher")
     )
     rest = [{"port": 8081, "protocol": "TCP"}]
-    assert made["pcc-progress"]["podSelector"] == made["pcc-operator"]["podSelector"] == {"matchLabels": flink}
-    assert made["pcc-progress"]["ingress"] == [{"from": [{"podSelector": {"matchLabels": launcher}}], "ports": rest}]
-    assert made["pcc-launcher"]["podSelector"] == {"matchLabels": launcher}
-    assert {"to": [{"podSelector": {"matchLabels": flink}}], "ports": rest} in made["pcc-launcher"]["egress"]
+    assert rules["pcc-progress"]["podSelector"] == rules["pcc-operator"]["podSelector"] == {"matchLabels": flink}
+    assert rules["pcc-progress"]["ingress"] == [{"from": [{"podSelector": {"matchLabels": launcher}}], "ports": rest}]
+    assert rules["pcc-launcher"]["podSelector"] == {"matchLabels": launcher}
+    assert {"to": [{"podSelector": {"matchLabels": flink}}], "ports": rest} in rules["pcc-launcher"]["egress"]
     operator = {"matchLabels": {"kubernetes.io/metadata.name": "flink-operator"}}
-    assert made["pcc-operator"]["ingress"] == [{"from": [{"namespaceSelector": operator}], "ports": rest}]
+    assert rules["pcc-operator"]["ingress"] == [{"from": [{"namespaceSelector": operator}], "ports": rest}]
 
 
 @every_overlay
@@ -237,7 +237,7 @@ def test_pods_of_an_ended_run_are_removed_soon(overlay: str) -> None:
 
 
 def test_policies_and_monitor_select_the_pods() -> None:
-    made = [*rendered.pods(rendered.run("prod")).values(), rendered.all_pods("prod")["pcc-daily"]]
+    templates = [*rendered.pods(rendered.run("prod")).values(), rendered.all_pods("prod")["pcc-daily"]]
     selectors = [
         r["spec"]["podSelector"]["matchLabels"]
         for r in rendered.resources("prod")
@@ -245,9 +245,9 @@ def test_policies_and_monitor_select_the_pods() -> None:
     ]
     selectors.append(rendered.one("prod", "PodMonitor", "pcc-pipeline")["spec"]["selector"]["matchLabels"])
     for wanted in selectors:
-        assert any(wanted.items() <= pod["metadata"]["labels"].items() for pod in made), wanted
+        assert any(wanted.items() <= pod["metadata"]["labels"].items() for pod in templates), wanted
     endpoint = rendered.one("prod", "PodMonitor", "pcc-pipeline")["spec"]["podMetricsEndpoints"][0]["port"]
-    for pod in made:
+    for pod in templates:
         ports = [port for c in containers(pod["spec"]) for port in c.get("ports", [])]
         assert {"name": endpoint, "containerPort": 9249} in ports
 
@@ -351,6 +351,6 @@ def test_run_accepts_no_submissions(overlay: str) -> None:
 
 @every_overlay
 def test_config_map_settings_are_settings_of_a_run(overlay: str) -> None:
-    said = rendered.one(overlay, "ConfigMap", "pcc-config")["data"]
+    config = rendered.one(overlay, "ConfigMap", "pcc-config")["data"]
     known = {f"run.{one.flag}" for group in GROUPS for one in options_of(group)}
-    assert {name for name in said if name.startswith("run.")} <= known
+    assert {name for name in config if name.startswith("run.")} <= known

@@ -193,12 +193,12 @@ def test_panels_show_ended_runs_for_hours(tmp_path: Path, minutes: int) -> None:
 
 
 def copies() -> list[str]:
-    found = []
+    targets = []
     for line in (ROOT / "Dockerfile").read_text().splitlines():
         match = re.match(r"COPY (?!--from)(?:--\S+ )*(.+)", line)
         if match:
-            found += match[1].split()[:-1]
-    return found
+            targets += match[1].split()[:-1]
+    return targets
 
 
 @pytest.mark.parametrize("source", copies())
@@ -259,19 +259,19 @@ def test_entrypoint_starts_flink_for_the_operator(tmp_path: Path, role: str) -> 
     script.write_text('#!/bin/sh\necho "$0" "$@"\n')
     script.chmod(0o755)
     entrypoint = ROOT / "docker/entrypoint.sh"
-    said = subprocess.run(
+    result = subprocess.run(
         [str(entrypoint), role, "-Da=b c"],
         capture_output=True,
         text=True,
         env={"FLINK_HOME": str(tmp_path)},
         check=True,
     )
-    assert said.stdout.strip() == f"{script} start-foreground -Da=b c"
+    assert result.stdout.strip() == f"{script} start-foreground -Da=b c"
 
 
 def test_entrypoint_runs_other_commands_unchanged() -> None:
-    said = run(ROOT / "docker/entrypoint.sh", "printf", "%s|", "a b", "c")
-    assert said == "a b|c|"
+    output = run(ROOT / "docker/entrypoint.sh", "printf", "%s|", "a b", "c")
+    assert output == "a b|c|"
 
 
 def test_compose_has_the_production_cluster() -> None:

@@ -28,13 +28,13 @@ def joined(text: str) -> str:
 
 
 def gitlab() -> dict[str, Any]:
-    (found,) = (p for b in blocks(CI, "yaml") if "stages" in (p := yaml.safe_load(b)))
-    return dict(found)
+    (pipeline,) = (p for b in blocks(CI, "yaml") if "stages" in (p := yaml.safe_load(b)))
+    return dict(pipeline)
 
 
 def codebuild() -> dict[str, Any]:
-    (found,) = (p for b in blocks(CI, "yaml") if "phases" in (p := yaml.safe_load(b)))
-    return dict(found["phases"])
+    (build,) = (p for b in blocks(CI, "yaml") if "phases" in (p := yaml.safe_load(b)))
+    return dict(build["phases"])
 
 
 def flat(commands: list[Any]) -> list[str]:
@@ -94,8 +94,8 @@ def test_every_example_is_in_the_docs() -> None:
 
 
 def test_the_policies_at_aws_are_json() -> None:
-    found = [json.loads(block) for name in ("eks-deployment.md", "ci-cd.md") for block in blocks(DOCS[name], "json")]
-    assert [policy["Version"] for policy in found] == ["2012-10-17"] * 2
+    policies = [json.loads(block) for name in ("eks-deployment.md", "ci-cd.md") for block in blocks(DOCS[name], "json")]
+    assert [policy["Version"] for policy in policies] == ["2012-10-17"] * 2
 
 
 @every_system

@@ -1,4 +1,4 @@
-"""Honest models of every allowed kind load as they were saved; others are refused with what to do."""
+"""Valid models of every allowed kind load as they were saved; others are refused with what to do."""
 
 from __future__ import annotations
 
@@ -212,8 +212,8 @@ def test_file_with_other_digest_is_refused(logistic):
     digest = artifact.digest(data)
     assert load(data, file_format, pins={"a": digest, "b": digest.upper(), "c": None}).n_features_in_ == 584
     other = "0" * 64
-    said = error_of(load, data, file_format, pins={"a": digest, "b": other})
-    assert f"has the SHA-256 digest {digest}, not {other} as b says; " in said
+    error = error_of(load, data, file_format, pins={"a": digest, "b": other})
+    assert f"has the SHA-256 digest {digest}, not {other} as b says; " in error
 
 
 def test_digest_is_compared_before_parsing():
@@ -236,8 +236,8 @@ def test_model_of_another_scikit_learn_is_refused(how, monkeypatch):
     monkeypatch.setattr(sklearn.base, "__version__", "1.2.3")
     data = saved(model, how)
     monkeypatch.undo()
-    said = error_of(load, *data)
-    assert f"was saved with scikit-learn 1.2.3, but this is {sklearn.__version__}; train anew" in said
+    error = error_of(load, *data)
+    assert f"was saved with scikit-learn 1.2.3, but this is {sklearn.__version__}; train anew" in error
 
 
 def test_warning_filters_are_as_before(logistic):
@@ -282,8 +282,8 @@ def test_width_of_the_vectors_is_checked(logistic):
     ids=" ".join,
 )
 def test_unknown_classes_are_refused(classes):
-    said = check(fit(KINDS["logistic"](), classes))
-    assert f"has the classes {', '.join(classes)}; label the training data" in said
+    error = check(fit(KINDS["logistic"](), classes))
+    assert f"has the classes {', '.join(classes)}; label the training data" in error
 
 
 def test_classes_that_are_no_text_are_refused():

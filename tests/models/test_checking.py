@@ -91,7 +91,9 @@ def test_memory_is_limited(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_cpu_time_is_limited(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "CPU_SECONDS", 1)
     monkeypatch.setattr(
-        checking, "_START", checking._START.replace("checking.answer", "checking._loaded = _spin; checking.answer")
+        checking,
+        "_START",
+        checking._START.replace("checking.answer", "checking._load_and_score = _spin; checking.answer"),
     )
     monkeypatch.setattr(checking, "_START", "def _spin(*_):\n    while True: pass\nexec(" + repr(checking._START) + ")")
     assert "takes more than 1 s of CPU time" in error_of(sound)
@@ -149,7 +151,7 @@ def test_process_may_write_no_file(sound: bytes, monkeypatch: pytest.MonkeyPatch
     target = tmp_path / "written"
     replaced = checking._START.replace(
         "checking.answer",
-        f"checking._loaded = lambda *_: open({str(target)!r}, 'w').write('x' * 100_000); checking.answer",
+        f"checking._load_and_score = lambda *_: open({str(target)!r}, 'w').write('x' * 100_000); checking.answer",
     )
     monkeypatch.setattr(checking, "_START", replaced)
     error_of(sound)
@@ -158,10 +160,10 @@ def test_process_may_write_no_file(sound: bytes, monkeypatch: pytest.MonkeyPatch
 
 def children() -> set[str]:
     """Processes that this one has started and not yet waited for; other tests' servers may be among them."""
-    said = subprocess.run(
+    ps = subprocess.run(
         ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True
     )
-    return {line.split()[0] for line in said.stdout.splitlines() if line.split()[1] != "ps"}
+    return {line.split()[0] for line in ps.stdout.splitlines() if line.split()[1] != "ps"}
 
 
 def test_no_process_is_left_behind(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,9 +47,9 @@ def test_hostile_file_is_refused_within_limits(name: str, tmp_path: Path, attemp
     result = attempt(path, file_format)
 
     assert result["status"] == 0, f"the process died: {result}"
-    assert result["exit_code"] in (1, 2), result["said"]
-    assert result["said"].isprintable()
-    assert len(result["said"]) < 400
+    assert result["exit_code"] in (1, 2), result["message"]
+    assert result["message"].isprintable()
+    assert len(result["message"]) < 400
     assert not result["chained"], "no other error's traceback is shown with it"
     assert result["megabytes"] < MEGABYTES
     assert result["cpu_seconds"] < SECONDS

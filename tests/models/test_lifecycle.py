@@ -42,8 +42,8 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
     capsys.readouterr()
     code = cli.main([str(a) for a in arguments])
-    said = capsys.readouterr()
-    return code, said.out + said.err
+    output = capsys.readouterr()
+    return code, output.out + output.err
 
 
 def lines(models: Path) -> list[dict[str, Any]]:
@@ -129,8 +129,8 @@ def test_rollback_to_broken_version_is_refused(models: Path) -> None:
 
 
 def test_rollback_without_promotion_is_an_error(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = call(capsys, "models", "rollback", "--models", models)
-    assert (code, "no version to go back to" in said) == (2, True)
+    code, output = call(capsys, "models", "rollback", "--models", models)
+    assert (code, "no version to go back to" in output) == (2, True)
 
 
 def test_malformed_log_is_not_written_to(models: Path) -> None:
@@ -155,8 +155,8 @@ def test_shadow_is_kept_unless_it_is_promoted(models: Path) -> None:
 def test_list_marks_current_and_shadow(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Registry(str(models)).promote(FIRST)
     call(capsys, "models", "shadow", THIRD, "--models", models)
-    code, said = call(capsys, "models", "list", "--models", models)
-    rows = {line.split()[0]: line for line in said.splitlines()}
+    code, output = call(capsys, "models", "list", "--models", models)
+    rows = {line.split()[0]: line for line in output.splitlines()}
 
     assert code == 0
     assert rows[FIRST].endswith("current, used by a run now")
@@ -164,16 +164,16 @@ def test_list_marks_current_and_shadow(models: Path, capsys: pytest.CaptureFixtu
     for name in ("trained on", "roc_auc", "threshold", "sha256"):
         assert name in rows["version"]
     assert "500 vectors" in rows[SECOND]
-    code, said = call(capsys, "models", "shadow", "none", "--models", models)
-    assert said == f"shadow: none (was {THIRD})\n"
+    code, output = call(capsys, "models", "shadow", "none", "--models", models)
+    assert output == f"shadow: none (was {THIRD})\n"
 
 
 def test_history_prints_each_change(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Registry(str(models)).promote(FIRST)
     Registry(str(models)).promote(SECOND)
-    _, said = call(capsys, "models", "history", "--models", models)
+    _, output = call(capsys, "models", "history", "--models", models)
 
-    assert [line.split()[2:5] for line in said.splitlines()[1:]] == [
+    assert [line.split()[2:5] for line in output.splitlines()[1:]] == [
         ["promote", FIRST, "none"],
         ["promote", SECOND, FIRST],
     ]
@@ -183,13 +183,13 @@ def test_worse_version_is_not_promoted(models: Path, evaluation: Path, capsys: p
     Registry(str(models)).promote(FIRST)
     worse = worse_version(models)
 
-    code, said = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation)
+    code, output = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation)
     assert code == 2
-    assert "is not promoted: not worse than current: roc_auc 0." in said
+    assert "is not promoted: not worse than current: roc_auc 0." in output
     assert Registry(str(models)).current() == FIRST
 
-    code, said = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation, "--force")
-    assert (code, "(forced)" in said) == (0, True)
+    code, output = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation, "--force")
+    assert (code, "(forced)" in output) == (0, True)
     assert Registry(str(models)).current() == worse
     assert lines(models)[-1]["forced"] is True
     assert "roc_auc" in lines(models)[-1]["checks"]["not worse than current"]
@@ -198,24 +198,24 @@ def test_worse_version_is_not_promoted(models: Path, evaluation: Path, capsys: p
 def test_equally_good_version_is_promoted(models: Path, evaluation: Path) -> None:
     registry = Registry(str(models))
     registry.promote(FIRST)
-    found = promotion.gates(registry, SECOND, promotion.Evaluation(str(evaluation)))
+    results = promotion.gates(registry, SECOND, promotion.Evaluation(str(evaluation)))
 
-    assert [gate.name for gate in found] == [
+    assert [gate.name for gate in results] == [
         "loads under the allow-list",
         "features",
         "golden rows",
         "not worse than current",
     ]
-    assert not any(gate.failed for gate in found)
-    assert promotion.promote(registry, SECOND, found) == FIRST
+    assert not any(gate.failed for gate in results)
+    assert promotion.promote(registry, SECOND, results) == FIRST
 
 
 def test_force_does_not_promote_broken_version(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (models / SECOND / "model.joblib").open("ab") as file:
         file.write(b"\0")
-    code, said = call(capsys, "models", "promote", SECOND, "--models", models, "--force")
+    code, output = call(capsys, "models", "promote", SECOND, "--models", models, "--force")
 
-    assert (code, "it was changed or swapped" in said) == (2, True)
+    assert (code, "it was changed or swapped" in output) == (2, True)
     assert Registry(str(models)).current() is None
 
 
@@ -223,15 +223,15 @@ def test_versions_are_compared_on_the_same_rows(
     models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worse = worse_version(models)
-    code, said = call(capsys, "models", "compare", FIRST, worse, "--models", models, "--data", evaluation)
-    header, roc, *_ = said.splitlines()
+    code, output = call(capsys, "models", "compare", FIRST, worse, "--models", models, "--data", evaluation)
+    header, roc, *_ = output.splitlines()
 
     assert code == 0
     assert header.split() == [FIRST, worse, "difference"]
     assert roc.startswith("roc_auc")
     assert float(roc.split()[-1]) < -0.1
-    assert "400 rows," in said
-    assert "McNemar p = " in said
+    assert "400 rows," in output
+    assert "McNemar p = " in output
 
 
 @pytest.mark.parametrize("positive", [0, 1])

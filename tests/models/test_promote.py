@@ -34,9 +34,9 @@ class Meeting(Registry):
         super().__init__(str(root))
         self._between = between
 
-    def verify(self, version: str, **given: Any) -> ModelVersion:
+    def verify(self, version: str, **options: Any) -> ModelVersion:
         self._between()
-        return super().verify(version, **given)
+        return super().verify(version, **options)
 
 
 def promote(models: Path, version: str) -> int:
@@ -129,8 +129,8 @@ def test_second_concurrent_promotion_is_refused(models: Path, before: str | None
         Registry(str(models)).promote(before)
     slow = Meeting(models, lambda: Registry(str(models)).promote(NEW))
 
-    said = rf"^{models}/current\.json was changed by somebody else meanwhile \(now {NEW}\): look, and promote again$"
-    with pytest.raises(ModelError, match=said):
+    error = rf"^{models}/current\.json was changed by somebody else meanwhile \(now {NEW}\): look, and promote again$"
+    with pytest.raises(ModelError, match=error):
         slow.promote(THIRD)
     assert Registry(str(models)).current() == NEW
 
@@ -155,7 +155,7 @@ def test_one_of_concurrent_promotions_succeeds(models: Path) -> None:
         refused = {version: str(ended.exception()) for version, ended in racing.items() if ended.exception()}
 
     assert sorted(racing) == sorted([*refused, str(Registry(str(models)).current())])
-    assert all("was changed by somebody else meanwhile" in said for said in refused.values())
+    assert all("was changed by somebody else meanwhile" in error for error in refused.values())
 
 
 def test_one_version_is_listed_as_current(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

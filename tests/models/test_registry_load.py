@@ -1,4 +1,4 @@
-"""That a version is what its metadata says before it is used, and what is said of one that is not."""
+"""A version must match its metadata before it is used; the errors of versions that do not."""
 
 import dataclasses
 import json

@@ -45,9 +45,9 @@ def test_a_signed_version_is_used(models: Path, tmp_path: Path, capsys: pytest.C
     assert cli.main(["models", "sign", VERSION, "--models", str(models), "--private_key", str(private)]) == 0
     assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", str(public)]) == 0
 
-    said = capsys.readouterr().out
-    assert f"signature   {models}/{VERSION}/model.sig" in said
-    assert "signature   good" in said
+    output = capsys.readouterr().out
+    assert f"signature   {models}/{VERSION}/model.sig" in output
+    assert "signature   good" in output
 
 
 def test_a_version_without_a_signature_is_refused(models: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def certificate(
         ),
         False,
     )
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.subject if issuer else subject)
@@ -123,8 +123,8 @@ def certificate(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     if leaf:
-        made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-    return made.sign(signer, hashes.SHA256())
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+    return builder.sign(signer, hashes.SHA256())
 
 
 def test_certificates_are_taken_too(models: Path, tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_certificates_are_taken_too(models: Path, tmp_path: Path) -> None:
     root = certificate(root_key, "our root", None, root_key)
     leaf = certificate(leaf_key, "our signer", root, root_key)
     other = certificate(leaf_key, "their root", None, leaf_key)
-    for name, made in (("root", root), ("leaf", leaf), ("other", other)):
-        (tmp_path / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    for name, issued in (("root", root), ("leaf", leaf), ("other", other)):
+        (tmp_path / f"{name}.pem").write_bytes(issued.public_bytes(serialization.Encoding.PEM))
     paths = {name: str(tmp_path / f"{name}.pem") for name in ("root", "leaf", "other")}
 
     Registry(str(models)).sign(VERSION, str(private), paths["leaf"], [paths["root"]])

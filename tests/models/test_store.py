@@ -27,11 +27,11 @@ def store(tmp_path: Path) -> LocalStore:
 
 def test_a_path_is_a_store_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = open_store("models")
+    store = open_store("models")
 
-    assert isinstance(found, LocalStore)
-    assert found.address == str(tmp_path / "models")
-    assert found.path("v1/model.joblib") == str(tmp_path / "models" / "v1" / "model.joblib")
+    assert isinstance(store, LocalStore)
+    assert store.address == str(tmp_path / "models")
+    assert store.path("v1/model.joblib") == str(tmp_path / "models" / "v1" / "model.joblib")
 
 
 def test_bucket_without_gcp_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,9 +141,9 @@ def test_one_of_concurrent_processes_replaces(store: LocalStore) -> None:
         for process in processes:
             assert process.stdout
             assert process.stdout.readline() == "read\n"
-        said = [process.communicate("go\n", timeout=60)[0] for process in processes]
+        outputs = [process.communicate("go\n", timeout=60)[0] for process in processes]
 
-    assert sorted(said) == ["False\n", "False\n", "True\n"]
+    assert sorted(outputs) == ["False\n", "False\n", "True\n"]
 
 
 def test_a_reader_sees_the_file_before_or_after(store: LocalStore) -> None:

@@ -104,8 +104,8 @@ class Cloud:
     def call(self, *arguments: object) -> Ended:
         self.capture.readouterr()
         code = cli.main([str(a) for a in arguments])
-        said = self.capture.readouterr()
-        return Ended(code, said.out, said.err)
+        captured = self.capture.readouterr()
+        return Ended(code, captured.out, captured.err)
 
     def spawn(self, *more: object, day: str = DAY) -> subprocess.Popen[str]:
         """Run in a process of its own."""
