@@ -130,8 +130,8 @@ class Installation:
     def _comment(self) -> str:
         alerts = "with" if self.alerts else "without"
         return (
-            f"# Written by beam-pcc deploy, anew each time. The overlay {self.overlay.name} with this installation's "
-            f"image,\n# addresses and credentials; {alerts} PodMonitor and PrometheusRule.\n"
+            f"# Written by beam-pcc deploy, which replaces it each time. The overlay {self.overlay.name} with the\n"
+            f"# image, addresses and credentials of this installation; {alerts} PodMonitor and PrometheusRule.\n"
         )
 
 

@@ -1,4 +1,4 @@
-"""What is derived from the declaration of a setting: flag, file, environment, help, documentation."""
+"""The declaration of a setting determines its flag, file, environment, help and documentation."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The Flink operator's part: of a FlinkDeployment it makes the pods of JobManager and TaskManagers.
+"""Plays the Flink operator: creates the pods of JobManager and TaskManagers from a FlinkDeployment.
 
 It starts the containers as operator 1.15 does (`/docker-entrypoint.sh standalone-job ...`, `... taskmanager`, Flink's
 configuration at /opt/flink/conf), and reads the job's state from Flink's REST API.

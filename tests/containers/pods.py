@@ -1,4 +1,4 @@
-"""From a pod's spec to podman's arguments, field by field; and what the kubelet does: start, probe, restart.
+"""Translates a pod's spec to podman's arguments, and plays the kubelet: start, probe, restart.
 
 What runs is what the template says. A field that is not translated is an error, so that none is left out by mistake.
 """

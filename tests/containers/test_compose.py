@@ -1,4 +1,4 @@
-"""docker-compose.yml, run: its emulators, its cluster with a read-only root, and its run of yesterday."""
+"""Runs docker-compose.yml: its emulators, its cluster with a read-only root, and its run of yesterday."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The containers of the rendered FlinkDeployment, run as its pod templates say: a day is published, whatever dies."""
+"""Runs the containers of the rendered FlinkDeployment: a day is published, whichever process dies."""
 
 from __future__ import annotations
 

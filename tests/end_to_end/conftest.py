@@ -1,4 +1,4 @@
-"""A workspace with a trained model, and the command line as a person calls it, on real files and a real DuckDB."""
+"""A workspace with a trained model, and the command line on real files and a real DuckDB."""
 
 import datetime as dt
 import subprocess

@@ -1,4 +1,4 @@
-"""Many days in a row."""
+"""Backfills of several days."""
 
 import datetime as dt
 

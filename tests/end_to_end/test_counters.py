@@ -1,4 +1,4 @@
-"""The Beam counters of a run, in namespace pcc: what a person sees in a runner's user interface."""
+"""The Beam counters of a run in namespace pcc, which a runner's user interface shows."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Commands of the documents, run as they are, in a copy of the checkout. Each test says what it replaces in them."""
+"""Runs commands of the documents in a copy of the checkout. Each test names its replacements in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders and files whose names look like patterns: a run finds its own files, and leaves none behind."""
+"""Folders and files whose names look like patterns: a run uses its own files, and leaves none behind."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs that are killed, and runs that meet: the table always holds exactly one whole run of the partition."""
+"""Killed runs and concurrent runs: the table always contains exactly one complete run of the partition."""
 
 import random
 import shutil

@@ -1,4 +1,4 @@
-"""The scripts of a fresh checkout, run as a newcomer runs them (in a copy that shares this environment's packages)."""
+"""The scripts of a fresh checkout (in a copy that shares this environment's packages)."""
 
 import os
 import re

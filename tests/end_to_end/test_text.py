@@ -1,4 +1,4 @@
-"""From message text to a promoted model: the full circle with the real encoder, and what text must never do."""
+"""From message text to a promoted model with the real encoder; texts must not leak."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Why a job on Flink failed, in one line. The traces are cut from those of real failures."""
+"""The one-line errors of failed Flink jobs. The traces are excerpts of real ones."""
 
 import pytest
 

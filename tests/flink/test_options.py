@@ -1,4 +1,4 @@
-"""What is filled in for a job on Flink, and that it gives way to what a person says."""
+"""The defaults of a job on Flink, which the user's arguments override."""
 
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions

@@ -1,4 +1,4 @@
-"""A Flink that is not there, or breaks off: told in a bounded time. What a Flink answers is tested on a real one."""
+"""Errors of a missing Flink, in a bounded time. Its responses are tested with a real Flink."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One retry policy for all of Flink's REST API, and what a job does not depend on, against a server that speaks it."""
+"""Retries of requests to Flink's REST API, with a fake server."""
 
 import logging
 from collections.abc import Callable, Iterator

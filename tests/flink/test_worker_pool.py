@@ -1,4 +1,4 @@
-"""The pool of Python workers as a process of its own; a script stands for Beam's launcher, and this test for Flink."""
+"""The pool of Python workers as a separate process; a script replaces Beam's boot program, and the test plays Flink."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pool:
     log: Path
 
     def start_worker(self, name: str, control: str) -> str:
-        """As Flink's runner asks; the error that it gets."""
+        """Request a worker, as Flink's runner does; returns the error in the response."""
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             grpc.channel_ready_future(channel).result(60)
             pool = services.BeamFnExternalWorkerPoolStub(channel)
@@ -57,7 +57,7 @@ class Pool:
 
 @contextmanager
 def running(folder: Path, boot: str, *, wrapper: tuple[str, ...] = ()) -> Iterator[Pool]:
-    """A pool whose launcher of workers is this script."""
+    """A pool whose boot program is this script."""
     program, log = folder / "boot", folder / "log"
     program.write_text(f"#!/bin/sh\n{boot}\n")
     program.chmod(0o755)
@@ -74,7 +74,7 @@ def running(folder: Path, boot: str, *, wrapper: tuple[str, ...] = ()) -> Iterat
 
 @pytest.fixture
 def control() -> Iterator[str]:
-    """Where Flink waits for its workers: a port that somebody listens at."""
+    """The control address where Flink waits for its workers: a listening port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"localhost:{server.getsockname()[1]}"
 
@@ -122,7 +122,7 @@ def test_killed_boot_program_ends_pool(tmp_path: Path, control: str) -> None:
 def test_worker_without_flink_does_not_end_pool(tmp_path: Path) -> None:
     with running(tmp_path, FAILS) as pool:
         pool.start_worker("1-1", f"localhost:{free_ports(1)}")  # nobody listens there
-        time.sleep(7)  # longer than the grace
+        time.sleep(7)  # longer than the grace period
         assert pool.process.poll() is None
 
 
@@ -150,7 +150,7 @@ def test_missing_boot_program_is_reported_to_flink(tmp_path: Path, control: str)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_pool_and_workers(tmp_path: Path, control: str, number: signal.Signals) -> None:
-    """Also workers that ignore it, and what they started in groups of their own."""
+    """Also workers that ignore it, and their children in other process groups."""
     child = "trap '' TERM; setsid sleep 61 & echo $! >child; wait"
     with running(tmp_path, child) as pool:
         pool.start_worker("1-1", control)

@@ -1,4 +1,4 @@
-"""Parses PowerShell with its tree-sitter grammar; prints each place that is no PowerShell. Run by the linters' Python.
+"""Parses PowerShell with its tree-sitter grammar and prints each syntax error. Run by the linters' Python.
 
 No package registry carries PowerShell itself: what the script would do is compared with the Bash one as text instead.
 """

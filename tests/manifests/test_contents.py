@@ -1,4 +1,4 @@
-"""What rendered overlays must hold: Pod Security `restricted` field by field, arrays merged by name, least rights."""
+"""The content of rendered overlays: Pod Security `restricted`, arrays merged by name, least privileges."""
 
 from typing import Any
 

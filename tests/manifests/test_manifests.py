@@ -1,4 +1,4 @@
-"""Every overlay renders, and every manifest is valid to the letter: unknown fields are refused."""
+"""Every overlay renders, and every manifest is valid without unknown fields."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What docs/ says of setting up and of CI fits the manifests: no test can run it, for it needs AWS and Google."""
+"""The documentation of the setup and of CI matches the manifests; no test can run it without AWS and Google."""
 
 import json
 import re

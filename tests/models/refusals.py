@@ -1,4 +1,4 @@
-"""What a person reads of a model that is refused."""
+"""Checks of the error message of a refused model."""
 
 from __future__ import annotations
 

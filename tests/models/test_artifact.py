@@ -1,4 +1,4 @@
-"""Valid models of every allowed kind load as they were saved; others are refused with what to do."""
+"""Valid models of every allowed class load as they were saved; others are refused with a remedy."""
 
 from __future__ import annotations
 

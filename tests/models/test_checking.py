@@ -1,4 +1,4 @@
-"""The first load is in a process of its own: what it costs is bounded, and however it ends, that is one line."""
+"""The first load runs in a separate process with limits; any failure of it is a one-line error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON files beside a model: what passes the schema can be used by a run, whoever wrote it."""
+"""The schemas of the JSON files beside a model accept only values that are safe for a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replays what fuzzing found, and inputs that reach much of the readers: each is built and scored, or refused."""
+"""Replays inputs of the fuzzers, with a high coverage of the readers: each is built and scored, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of allowed types in wrong places, with wrong numbers or at too high a cost: none loads, none runs away."""
+"""Files with allowed types in wrong places, with wrong numbers or at too high a cost are refused within limits."""
 
 from __future__ import annotations
 

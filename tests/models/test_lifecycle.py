@@ -1,4 +1,4 @@
-"""The life of a version: gates, promotion, rollback, shadow, and the log in which each change is a line."""
+"""The lifecycle of a version: gates, promotion, rollback, shadow, and the log of each change."""
 
 import json
 import shutil

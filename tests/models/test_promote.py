@@ -1,4 +1,4 @@
-"""Which version runs use is changed by one person at a time, and only to a version that is sound."""
+"""Promotions: one of several concurrent ones succeeds, and only for a valid version."""
 
 import datetime as dt
 import json

@@ -1,4 +1,4 @@
-"""Signed versions: with a key or a certificate configured, nothing else is loaded. Real keys, real signatures."""
+"""Signed versions: with a configured key or certificate, no other version is loaded. Uses real keys and signatures."""
 
 import base64
 import datetime as dt

@@ -1,4 +1,4 @@
-"""A registry's files on disk: seen whole or not at all, and replaced by one of several who try."""
+"""A registry's files on disk: writes are atomic, and one of several concurrent replacements succeeds."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Loads model files, each in a process of its own as `beam_pcc.models.checking` does, and tells what it cost.
+"""Loads model files in separate processes, as `beam_pcc.models.checking` does, and reports time and memory.
 
 Called as a script, it reads lines of JSON {name, format, path} and writes lines of JSON. It forks: that saves the
 imports, and it has no threads.

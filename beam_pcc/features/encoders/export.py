@@ -54,12 +54,12 @@ def export(weights: str, to: str) -> Exported:
             f"published: {_CONFIG}, {_WEIGHTS}, {package.TOKENIZER}"
         ) from None
     files = package.EncoderFiles(model, tokenizer)
-    described: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "name": "all-MiniLM-L6-v2",
         "dimensions": schemas.EMBEDDING_DIM,
         "weights_sha256": hashlib.sha256(raw).hexdigest(),
         "opset": graph.OPSET,
         "made_with": {"onnx": onnx.__version__},
     }
-    address, made = package.add(to, files, described)
-    return Exported(address, files.sha256, len(model) + len(tokenizer), made)
+    address, is_new = package.add(to, files, metadata)
+    return Exported(address, files.sha256, len(model) + len(tokenizer), is_new)

@@ -1,4 +1,4 @@
-"""Datasets of a test's own in a BigQuery that really runs, and the command line as a person calls it."""
+"""Separate datasets for each test in a BigQuery emulator, and the command line."""
 
 from __future__ import annotations
 

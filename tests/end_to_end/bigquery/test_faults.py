@@ -1,4 +1,4 @@
-"""Bad days at Google: a run survives what passes, ends with one line on what does not, and never publishes half."""
+"""Faults of Google: a run retries transient errors, ends with one line on others, and never publishes a part."""
 
 from __future__ import annotations
 

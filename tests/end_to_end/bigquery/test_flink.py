@@ -1,4 +1,4 @@
-"""BigQuery and Cloud Storage from a real Flink: what points Google's clients there reaches the Python workers too."""
+"""BigQuery and Cloud Storage from a real Flink: the settings of Google's clients reach the Python workers."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Names and statements that would do more than they are meant to, on BigQuery and Cloud Storage."""
+"""Hostile names and statements on BigQuery and Cloud Storage."""
 
 from __future__ import annotations
 

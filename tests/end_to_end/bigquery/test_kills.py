@@ -1,4 +1,4 @@
-"""Runs on BigQuery that are killed: the table always holds exactly one whole run of the partition."""
+"""Killed runs on BigQuery: the table always contains exactly one complete run of the partition."""
 
 from __future__ import annotations
 

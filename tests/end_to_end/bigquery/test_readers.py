@@ -1,4 +1,4 @@
-"""The fast reader and Beam's own give the same rows."""
+"""The Arrow reader and Beam's reader give the same rows."""
 
 from __future__ import annotations
 

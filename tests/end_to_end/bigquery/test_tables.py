@@ -1,4 +1,4 @@
-"""`tables create` on BigQuery: what it makes, what it says of tables that exist, and that it changes nothing else."""
+"""`tables create` on BigQuery: creates missing tables, checks existing ones, and changes nothing else."""
 
 from __future__ import annotations
 

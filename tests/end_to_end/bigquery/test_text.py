@@ -1,4 +1,4 @@
-"""Text mode in the cloud: encoder and models in a bucket, messages in a table, of which nothing else is read."""
+"""Text mode in the cloud: encoder and models in a bucket, messages in a table; reads needed columns only."""
 
 from __future__ import annotations
 

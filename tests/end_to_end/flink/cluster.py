@@ -1,4 +1,4 @@
-"""A real Flink of the tests' own, started by flink/cluster.sh on free ports."""
+"""A real Flink for the tests, started by flink/cluster.sh on free ports."""
 
 from __future__ import annotations
 

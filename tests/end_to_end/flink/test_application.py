@@ -1,4 +1,4 @@
-"""Application mode: a run as a job jar that a Flink runs by itself, without anybody waiting for it."""
+"""Application mode: Flink runs a job jar by itself, without a process that waits for it."""
 
 import time
 import zipfile

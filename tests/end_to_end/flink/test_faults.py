@@ -1,4 +1,4 @@
-"""What may go wrong on Flink: the run recovers, or ends in a bounded time with one clear line; never half a publish."""
+"""Faults of Flink: the run recovers, or ends in a bounded time with one line, and never publishes a part."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The FlinkDeployment that the launcher renders, without Kubernetes: its own commands and settings on a local Flink."""
+"""The commands and settings of the rendered FlinkDeployment, on a local Flink without Kubernetes."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Runs on a session cluster: the same outcome as in-process, and what a person sees meanwhile."""
+"""Runs on a session cluster: the same outcome as in-process, and the progress log."""
 
 import itertools
 import json
