@@ -113,10 +113,8 @@ def _table(path: str) -> pa.Table:
         ]
         return pa.concat_tables(tables, promote_options="default")
     except (OSError, ValueError, pa.ArrowException) as error:
-        file_format = "JSONL" if json_lines else "Parquet"
-        raise ConfigurationError(
-            f"--data {path} cannot be read as {file_format}: {reason(error, file_format)}"
-        ) from None
+        kind = "JSONL" if json_lines else "Parquet"
+        raise ConfigurationError(f"--data {path} cannot be read as {kind}: {reason(error, kind)}") from None
 
 
 def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
@@ -137,7 +135,7 @@ def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
 
 
 def _columns(table: pa.Table, path: str) -> str:
-    """The columns of a Parquet file as a phrase; empty for JSONL, whose keys are content."""
+    """A Parquet file's own columns; JSONL has none but the keys of its rows, which are content."""
     return "" if path.endswith(".jsonl") else f" (its columns: {', '.join(table.column_names[:8])})"
 
 

@@ -56,7 +56,7 @@ class EncoderFiles:
 
 
 def absolute(address: str) -> str:
-    """The absolute path of a local address, which is valid in every worker of this machine; else the address."""
+    """The same address, in a form that holds on every worker of this machine."""
     return address.rstrip("/") if "://" in address else str(Path(address).absolute())
 
 
