@@ -1,4 +1,4 @@
-# make check: quick, before every commit.  make test: everything; CI and the README call it.
+# make check: before every commit.  make test: everything; CI and the README call it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ check: lint types unit ## format, lint, types and the quick tests (under 2 minut
 unit: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not end_to_end"
 
-end-to-end: $(STAMP) emulators linters encoders flink-install image ## only the tests of whole runs
+end-to-end: $(STAMP) emulators linters encoders flink-install image ## only the tests of complete runs
 	$(BIN)/pytest -n 2 --dist loadgroup -m end_to_end
 
 emulators: $(STAMP) # of BigQuery and Cloud Storage, for the tests
@@ -30,13 +30,13 @@ linters: $(STAMP) # of manifests, Dockerfile, workflow and alerts, for the tests
 encoders: $(STAMP) # the real encoder's weights and its reference, for the tests
 	@$(BIN)/python -m tests.encoders.environment
 
-flink-install: $(STAMP) # the distribution and the runner bundle, for the tests; they say what is missing
+flink-install: $(STAMP) # the distribution and the runner bundle, for the tests; prints what is missing
 	@flink/cluster.sh install || true
 
-image: $(STAMP) # the image and its stand-in bases, for the tests in containers; it says what is missing
+image: $(STAMP) # the image and its stand-in bases, for the tests in containers; prints what is missing
 	@$(BIN)/python -m tests.containers.engine
 
-format: $(STAMP) ## rewrite the code in its one format
+format: $(STAMP) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env pwsh
 # From an empty EKS cluster to a daily partition in BigQuery; docs/eks-deployment.md leads there step by step.
-# The same as deploy-to-eks.sh, for PowerShell 7 (Windows, macOS, Linux): it makes the environment, beam-pcc does the rest.
+# The same as deploy-to-eks.sh, for PowerShell 7 (Windows, macOS, Linux): creates the environment and calls beam-pcc.
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 $top = $PSScriptRoot
@@ -14,12 +14,12 @@ function Assert-Success([string] $what) {
 }
 
 if (-not (Test-Path $python)) {
-    $found = Get-Command 'python3', 'python' -ErrorAction SilentlyContinue | Select-Object -First 1
-    if (-not $found) {
+    $systemPython = Get-Command 'python3', 'python' -ErrorAction SilentlyContinue | Select-Object -First 1
+    if (-not $systemPython) {
         [Console]::Error.WriteLine('deploy-to-eks: Python 3.10 or later is needed and not found; install it')
         exit 2
     }
-    & $found.Source -m venv "$top/.venv" | Out-Host
+    & $systemPython.Source -m venv "$top/.venv" | Out-Host
     Assert-Success 'making the environment'
 }
 & $python "$top/requirements/install.py" deploy | Out-Host

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From an empty EKS cluster to a daily partition in BigQuery; docs/eks-deployment.md leads there step by step.
-# What it does is in beam_pcc/deploy (`beam-pcc deploy`); this makes its environment first. deploy-to-eks.ps1 is the same.
+# Creates the environment and calls `beam-pcc deploy` (beam_pcc/deploy). deploy-to-eks.ps1 does the same.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$top/requirements/venv.sh" deploy >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The newcomer's run: from a fresh checkout to a published partition of synthetic cases, on this machine alone.
+# A first run from a fresh checkout: publishes a partition of synthetic cases, on this machine only.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -1,7 +1,7 @@
-"""Files with cases are their owner's alone: mode 0600, their folders 0700, whatever the umask of who runs this.
+"""Makes new files with cases readable by their owner only: mode 0600, folders 0700, whatever the user's umask.
 
-What is there already keeps its mode: nothing is widened, and nothing is changed unasked. The umask of the process does
-it, so that it holds for every file, DuckDB's temporary ones included.
+Existing files keep their mode. Sets the umask of the process, so that it covers every file, also DuckDB's temporary
+ones.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ _OTHERS = 0o077
 
 
 def make_private() -> int:
-    """From now on this process's new files are its user's alone; returns the umask that it had."""
+    """Make new files of this process readable by their owner only; returns the previous umask."""
     before = os.umask(_OTHERS)
-    if before & ~_OTHERS:  # one that was stricter yet stays so
+    if before & ~_OTHERS:  # keep the bits of a stricter umask
         os.umask(before | _OTHERS)
     return before
 
 
 @contextlib.contextmanager
 def private_files() -> Iterator[None]:
-    """Files made meanwhile are their owner's alone."""
+    """Make files that are created meanwhile readable by their owner only."""
     before = make_private()
     try:
         yield

@@ -1,7 +1,7 @@
-"""Errors that leave a step of the graph carry no content of a row.
+"""Removes the content of rows from the errors of pipeline steps.
 
-A runner logs what a step raises, with its words, and Flink keeps it: so foreign errors become ours in the step itself.
-`shielded` does that to a DoFn class or to a function that is mapped; a test asserts that every step of ours has it.
+Runners log the message of an exception, and Flink stores it, so each step converts foreign exceptions to ours itself.
+`shielded` decorates a DoFn class or a mapped function; a test asserts that each of our steps has it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 def shielded(step: T) -> T:
-    """Whatever a DoFn or a mapped function raises is a PccError without the words of a parser, a model or a library."""
+    """Convert exceptions of a DoFn or a mapped function to a PccError without the messages of parsers and libraries."""
     if not isinstance(step, type):
         return _wrapped(step, step.__name__)  # type: ignore[return-value]
     for name in _METHODS:

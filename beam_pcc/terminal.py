@@ -1,6 +1,6 @@
-"""Where words reach a person: the terminal and the log. Whatever is in a value, a line stays one printable line.
+"""Writes to the terminal and the log. Each line remains one printable line, whatever the values contain.
 
-`guarded` is for the whole command line: what prints past `say` cannot move the cursor, colour, hide or reorder text.
+`guarded` protects the command line: even direct prints cannot move the cursor or colour, hide or reorder text.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _LONGEST = 4_000  # characters of a line
 
 
 def printable(text: object) -> str:
-    """One line without control characters, its spaces as they are; cut if it is very long."""
+    """One line without control characters, spaces unchanged; a very long line is cut."""
     line = "".join(c if c.isprintable() else " " for c in str(text))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def say(*lines: object, flush: bool = False) -> None:
-    """Print lines on stdout: each argument is one of them."""
+    """Print each argument as a line on stdout."""
     print(*(printable(line) for line in lines), sep="\n", flush=flush)
 
 
 def show(document: str) -> None:
-    """Print what another program may read, such as YAML: lines of any length, whole."""
+    """Print a document for other programs, such as YAML, without cutting its lines."""
     for line in document.splitlines():
         print("".join(c if c.isprintable() else " " for c in line))
 
@@ -40,14 +40,14 @@ def complain(line: object) -> None:
 
 
 class LineFormatter(logging.Formatter):
-    """Each record is one printable line; with `traces` the traceback of an exception follows, printable too."""
+    """Formats a record as one printable line; with `traces` followed by the printable traceback of an exception."""
 
     def __init__(self, format_: str, *, traces: bool) -> None:
         super().__init__(format_, datefmt="%H:%M:%S")
         self._traces = traces
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and what may follow it."""
+        """The line and its traceback."""
         record.message = error_line(record.getMessage())
         record.asctime = self.formatTime(record, self.datefmt)
         lines = [self.formatMessage(record)]
@@ -63,15 +63,15 @@ class _OneLine(logging.Filter):
 
 
 def logger(name: str) -> logging.Logger:
-    """The logger of a module that runs in workers too, where others format and forward what it logs."""
-    made = logging.getLogger(name)
-    if not any(isinstance(one, _OneLine) for one in made.filters):
-        made.addFilter(_OneLine())
-    return made
+    """The logger of a module. Also keeps its records to one line in workers, where Beam formats them."""
+    module_logger = logging.getLogger(name)
+    if not any(isinstance(one, _OneLine) for one in module_logger.filters):
+        module_logger.addFilter(_OneLine())
+    return module_logger
 
 
 class _Guard(io.TextIOBase):
-    """A stream that passes on printable characters and line ends, as the encoding of the real one can write them."""
+    """A stream that passes on only printable characters and newlines, escaped for the encoding of the real stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -97,6 +97,6 @@ class _Guard(io.TextIOBase):
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Keep control characters from both streams meanwhile."""
+    """Remove control characters from stdout and stderr."""
     with contextlib.redirect_stdout(_Guard(sys.stdout)), contextlib.redirect_stderr(_Guard(sys.stderr)):
         yield

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The roles of the image. The Flink operator starts the first three, with these very words; anything else is run as it stands.
+# The Flink operator starts the image with one of the first three arguments; any other command runs unchanged.
 set -euo pipefail
 case ${1:-} in
 standalone-job | jobmanager | taskmanager)

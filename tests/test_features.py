@@ -16,7 +16,7 @@ from beam_pcc.features import featurizer as features
 from beam_pcc.features import tfidf
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.encoders.package import EncoderRef
-from beam_pcc.features.featurizer import Features, Featurizer, Runtime, embed_each, featurize
+from beam_pcc.features.featurizer import Features, Featurizer, Runtime, embed_bisecting, featurize
 from tests.encoders import toy
 from tests.inputs import TIME
 from tests.messages import HOSTILE, SECRET, any_text, labelled_messages
@@ -106,7 +106,7 @@ def test_a_text_that_a_library_chokes_on_is_set_apart_and_its_words_are_not_told
 def test_an_encoder_that_is_not_there_is_no_fault_of_the_texts(featurizer: Featurizer, tmp_path: Path) -> None:
     lost = Featurizer(EncoderRef(str(tmp_path / "none"), "0" * 64), featurizer.features)
     with pytest.raises(ModelError, match=r"holds no model\.onnx"):
-        embed_each(lost, TEXTS)
+        embed_bisecting(lost, TEXTS)
 
 
 def test_what_is_beyond_a_hundred_thousand_characters_is_not_looked_at(featurizer: Featurizer) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.evaluation.labelled import read_labelled, require_trainable, same
+from beam_pcc.evaluation.labelled import normalised, read_labelled, require_trainable
 from tests.messages import NOT_VISIBLE, SECRET
 
 
@@ -86,7 +86,7 @@ def test_rows_without_a_visible_text_are_dropped(tmp_path: Path) -> None:
     ],
 )
 def test_when_two_messages_say_the_same(one: str, other: str, alike: bool) -> None:
-    assert (same(one) == same(other)) == alike
+    assert (normalised(one) == normalised(other)) == alike
 
 
 def refusal(path: str, column: str | None = "text") -> str:

@@ -25,7 +25,7 @@ _EXIT_CODES = """exit codes:
 
 
 def add(commands: Commands) -> None:
-    """Declare them, in the words of the script that called, if one did."""
+    """Declare the commands, with the name of the calling script if there is one."""
     from beam_pcc.deploy import settings
 
     script = settings.called_as()
@@ -40,23 +40,23 @@ def add(commands: Commands) -> None:
         allow_abbrev=False,
     )
     _add_dry_run(group)
-    below = group.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
-    _add_setup(below, script)
-    _add_runs(below)
-    _add_views(below)
-    _add_undo(below)
+    subcommands = group.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    _add_setup(subcommands, script)
+    _add_runs(subcommands)
+    _add_views(subcommands)
+    _add_undo(subcommands)
 
 
-def _add_setup(below: Commands, script: str | None) -> None:
+def _add_setup(subcommands: Commands, script: str | None) -> None:
     check = _command(
-        below, "check", "look at tools, AWS identity, cluster, operators and Google; changes nothing", _check
+        subcommands, "check", "look at tools, AWS identity, cluster, operators and Google; changes nothing", _check
     )
     _add_overlay(check)
-    # In the words of the scripts it is `deploy-to-eks.sh deploy`.
+    # The scripts call it `deploy-to-eks.sh deploy`.
     names = ("deploy", "apply") if script else ("apply", "deploy")
-    apply = _command(below, names[0], "build, push and deploy; installs what the cluster lacks", _apply, names[1])
+    apply = _command(subcommands, names[0], "build, push and deploy; installs what the cluster lacks", _apply, names[1])
     _add_overlay(apply)
-    render = _command(below, "render", "print every manifest, for Argo CD or Flux; asks no cluster", _render)
+    render = _command(subcommands, "render", "print every manifest, for Argo CD or Flux; asks no cluster", _render)
     _add_overlay(render)
     for parser in (apply, render):
         parser.add_argument("--image", metavar="NAME@sha256:DIGEST", help="this image instead of building one")
@@ -71,12 +71,12 @@ def _add_setup(below: Commands, script: str | None) -> None:
     )
 
 
-def _add_runs(below: Commands) -> None:
-    run = _command(below, "run", "score one day now, and follow it", _run)
+def _add_runs(subcommands: Commands) -> None:
+    run = _command(subcommands, "run", "score one day now, and follow it", _run)
     _add_overlay(run)
     _add_partition(run, required=True)
     run.add_argument("--replace", action="store_true", help="where the day's run is there and finished, run it again")
-    backfill = _command(below, "backfill", "score each day of a range on the cluster, and follow", _backfill)
+    backfill = _command(subcommands, "backfill", "score each day of a range on the cluster, and follow", _backfill)
     _add_overlay(backfill)
     day = "DAY"
     backfill.add_argument(
@@ -86,38 +86,42 @@ def _add_runs(below: Commands) -> None:
     backfill.add_argument("--parallel", type=int, default=1, metavar="N", help="days at a time, 1 to 99 (default: 1)")
 
 
-def _add_views(below: Commands) -> None:
-    _add_overlay(_command(below, "status", "what is deployed, what runs", _status))
-    logs = _command(below, "logs", "the logs of the last launchers, or of a day's run", _logs)
+def _add_views(subcommands: Commands) -> None:
+    _add_overlay(_command(subcommands, "status", "what is deployed, what runs", _status))
+    logs = _command(subcommands, "logs", "the logs of the last launchers, or of a day's run", _logs)
     _add_overlay(logs)
     _add_partition(logs)
     logs.add_argument("--of", choices=_OF, default=_OF[0], help="whose (default: launcher)")
-    ui = _command(below, "ui", "Flink's UI on http://localhost:8081", _ui)
+    ui = _command(subcommands, "ui", "Flink's UI on http://localhost:8081", _ui)
     _add_overlay(ui, default=None, text="prod; with --session dev")
     which = ui.add_mutually_exclusive_group(required=True)
     _add_partition(which)
     which.add_argument("--session", action="store_true", help="of the session cluster")
 
 
-def _add_undo(below: Commands) -> None:
-    rollback = _command(below, "rollback", "the image that was deployed before, or another model version", _rollback)
+def _add_undo(subcommands: Commands) -> None:
+    rollback = _command(
+        subcommands, "rollback", "the image that was deployed before, or another model version", _rollback
+    )
     _add_overlay(rollback)
     rollback.add_argument("--model", metavar="VERSION", help="pin this version of the model instead; none: no pin")
-    destroy = _command(below, "destroy", "remove the namespace; not the operator, not the ECR repository", _destroy)
+    destroy = _command(
+        subcommands, "destroy", "remove the namespace; not the operator, not the ECR repository", _destroy
+    )
     _add_overlay(destroy)
     destroy.add_argument("--yes", action="store_true", help="really")
 
 
 def _command(
-    below: Commands, name: str, text: str, action: Callable[[argparse.Namespace], int], alias: str | None = None
+    subcommands: Commands, name: str, text: str, action: Callable[[argparse.Namespace], int], alias: str | None = None
 ) -> argparse.ArgumentParser:
-    parser = command(below, name, text, action, notes=_EXIT_CODES, aliases=[alias] if alias else [])
+    parser = command(subcommands, name, text, action, notes=_EXIT_CODES, aliases=[alias] if alias else [])
     _add_dry_run(parser)
     return parser
 
 
 def _add_dry_run(parser: argparse.ArgumentParser) -> None:
-    """Before the subcommand or behind it; so neither has a default, which would hide what the other said."""
+    """Declare the flag before and after the subcommand; without a default, which would override the other one."""
     parser.add_argument(
         *("--dry-run", "--dry_run"),
         action="store_true",
@@ -144,7 +148,7 @@ def _console(flags: argparse.Namespace) -> Console:
         sys.stdout.flush()
 
     def say(line: str) -> None:
-        if not dry_run:  # nothing was asked and nothing was done, so there is nothing to tell
+        if not dry_run:  # a dry run has no progress
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""`beam-pcc encoder ...`: the serving encoder of text, made once from the published weights."""
+"""`beam-pcc encoder ...`: exports the serving encoder of text from the published weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
-    """Declare them."""
+    """Declare the commands."""
     encoder = group(commands, "encoder", "the encoder of messages")
     export = command(encoder, "export", "make the serving encoder from the published weights", _export)
     export.add_argument("--from", dest="weights", required=True, help="folder of all-MiniLM-L6-v2 as published")
@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
 def _export(flags: argparse.Namespace) -> int:
     from beam_pcc.features.encoders.export import export
 
-    made = export(flags.weights, flags.to)
-    say(f"{made.address}{'' if made.made else ' (was there already)'}")
-    say(f"  sha256      {made.sha256}")
-    say(f"  size        {made.size / 2**20:.0f} MiB")
+    exported = export(flags.weights, flags.to)
+    say(f"{exported.address}{'' if exported.is_new else ' (was there already)'}")
+    say(f"  sha256      {exported.sha256}")
+    say(f"  size        {exported.size / 2**20:.0f} MiB")
     return 0

@@ -1,4 +1,4 @@
-"""`beam-pcc jobjar`: a run as a jar that a Flink cluster runs by itself."""
+"""`beam-pcc jobjar`: writes a run as a job jar for a Flink cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
-    """Declare it."""
+    """Declare the command."""
     jobjar = command(
         commands,
         "jobjar",
@@ -25,10 +25,10 @@ def add(commands: Commands) -> None:
 
 
 def _jobjar(flags: argparse.Namespace) -> int:
-    given = RunConfig.from_flags(flags)
+    config = RunConfig.from_flags(flags)
     from beam_pcc.pipeline.options import job_jar_options
     from beam_pcc.pipeline.run import prepare_job
 
-    run_id = prepare_job(given, job_jar_options(flags.beam_arguments, flags.output))
+    run_id = prepare_job(config, job_jar_options(flags.beam_arguments, flags.output))
     say(f"{flags.output}: {Path(flags.output).stat().st_size:,} bytes, run {run_id}")
     return 0

@@ -19,15 +19,15 @@ from beam_pcc.errors.messages import unexpected
 @terminal.guarded()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. An error is one line on stderr, a traceback only with --debug."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    given = [a for a in given if a != "--debug"]
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [a for a in words if a != "--debug"]
     _log_to_stderr(debug)
     try:
-        flags, rest = _parser(given).parse_known_args(given)
+        flags, rest = _parser(words).parse_known_args(words)
         if rest and not flags.takes_beam_options:
             raise ConfigurationError(f"unknown argument {one_line(rest[0], 80)}: see beam-pcc {flags.command} --help")
-        flags.beam_arguments, flags.arguments = rest, given[1:]
+        flags.beam_arguments, flags.arguments = rest, words[1:]
         code: int = flags.action(flags)
     except PccError as error:
         if debug:
@@ -50,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """The console script. Ends the process at once: a stopped run's worker threads must not go on and publish."""
+    """The console script. Exits without waiting for threads: those of a stopped run must not publish."""
     interruption.prepare(sys.argv[1:])
-    threading.excepthook = _log_of_a_thread
+    threading.excepthook = _log_thread_exception
     code = main()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -60,13 +60,13 @@ def entry() -> None:
     os._exit(code)
 
 
-def _log_of_a_thread(raised: threading.ExceptHookArgs) -> None:
-    """For --debug only: Beam's threads outlive a run that failed, and miss the servers that ended with it."""
+def _log_thread_exception(raised: threading.ExceptHookArgs) -> None:
+    """Log with --debug only: Beam's threads outlive a failed run and raise when its servers are gone."""
     if raised.exc_value is not None:
         logging.getLogger("apache_beam").info("in a thread:", exc_info=raised.exc_value)
 
 
-def _parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = Parser(
         prog="beam-pcc",
         description="Privacy Case Classifier: score a day's support cases as PC or NOT_PC and publish the result.",
@@ -75,7 +75,7 @@ def _parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"beam-pcc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    if list(given[:1]) == ["deploy"]:  # from an environment that has none of what the others import
+    if list(arguments[:1]) == ["deploy"]:  # its environment lacks the packages of the other commands
         deploy.add(commands)
         return parser
     try:
@@ -92,7 +92,7 @@ def _parser(given: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _log_to_stderr(debug: bool) -> None:
-    """Our own progress and warnings; Beam's words, and its tracebacks of what we report in one line, with --debug."""
+    """Log our progress and warnings; with --debug also Beam's log and the tracebacks of our one-line errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(terminal.LineFormatter("%(asctime)s %(levelname)s %(message)s", traces=debug))
     logging.basicConfig(handlers=[handler], level=logging.DEBUG if debug else logging.ERROR)

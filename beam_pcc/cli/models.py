@@ -1,4 +1,4 @@
-"""`beam-pcc models ...`: what is in a registry, whether it is sound, which version runs use, and how that changes."""
+"""`beam-pcc models ...`: lists, verifies, compares, promotes and signs the versions of a registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION = "such as v20261120_020000"
 
 
 def add(commands: Commands) -> None:
-    """Declare them."""
+    """Declare the commands."""
     models = group(commands, "models", "the model registry")
     _command(models, "list", "the versions, and which one a run would use", _list)
     verify = _command(models, "verify", "load a version as a run would, check it, score its golden rows", _verify)
@@ -49,9 +49,9 @@ def add(commands: Commands) -> None:
 
 
 def _command(models: Commands, name: str, text: str, action: Action) -> argparse.ArgumentParser:
-    made = command(models, name, text, action)
-    made.add_argument("--models", required=True, help=_REGISTRY)
-    return made
+    parser = command(models, name, text, action)
+    parser.add_argument("--models", required=True, help=_REGISTRY)
+    return parser
 
 
 def _registry(flags: argparse.Namespace) -> Registry:
@@ -61,10 +61,10 @@ def _registry(flags: argparse.Namespace) -> Registry:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A line for each row, in columns as wide as they need; what follows the last column is not padded."""
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+    """The rows as lines with aligned columns."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def _list(flags: argparse.Namespace) -> int:
@@ -76,17 +76,18 @@ def _list(flags: argparse.Namespace) -> int:
     names = ("roc_auc", "pr_auc", "brier", "precision", "recall")
     rows = [["version", "trained on", *names, "threshold", "sha256", ""]]
     for version in reversed(registry.versions()):
-        about = registry.metadata(version)
+        metadata = registry.metadata(version)
         marks = [
             ("current", version == current),
             ("used by a run now", version == chosen),
             ("shadow", version == shadow),
         ]
-        on = f"{about.trained_on.get('rows', '?')} {'texts' if about.features else 'vectors'}"
-        metrics = [about.metrics.get(name) for name in names]
-        figures = ["-" if value is None else f"{value:.3f}" for value in metrics]
-        said = ", ".join(mark for mark, yes in marks if yes)
-        rows.append([version, on, *figures, f"{about.threshold:.3f}", (about.sha256 or "no digest")[:12], said])
+        trained_on = f"{metadata.trained_on.get('rows', '?')} {'texts' if metadata.features else 'vectors'}"
+        metrics = [metadata.metrics.get(name) for name in names]
+        numbers = ["-" if value is None else f"{value:.3f}" for value in metrics]
+        digest = (metadata.sha256 or "no digest")[:12]
+        marked = ", ".join(mark for mark, applies in marks if applies)
+        rows.append([version, trained_on, *numbers, f"{metadata.threshold:.3f}", digest, marked])
     say(*_table(rows))
     return 0
 
@@ -120,11 +121,11 @@ def _promote(flags: argparse.Namespace) -> int:
         return 0
     runtime = Runtime(text.backend, text.threads)
     on = promotion.Evaluation(flags.data, text.text_column, text.address, runtime) if flags.data else None
-    found = promotion.gates(registry, version, on)
-    before = promotion.promote(registry, version, found, force=flags.force)
+    results = promotion.gates(registry, version, on)
+    before = promotion.promote(registry, version, results, force=flags.force)
     say(f"current: {version} (was {before or 'none'})")
-    for gate in found:
-        say(f"  {gate.name}: {gate.said}{' (forced)' if gate.failed else ''}")
+    for gate in results:
+        say(f"  {gate.name}: {gate.message}{' (forced)' if gate.failed else ''}")
     again = f"{called_as()} models rollback --models {shlex.quote(flags.models)}"
     say(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")
     return 0
@@ -183,7 +184,7 @@ def _compare(flags: argparse.Namespace) -> int:
 
 
 def _sign(flags: argparse.Namespace) -> int:
-    made = _registry(flags).sign(flags.version, flags.private_key, flags.certificate, flags.certificate_chain)
+    signature = _registry(flags).sign(flags.version, flags.private_key, flags.certificate, flags.certificate_chain)
     say(f"{flags.version}: signed")
-    say(f"  signature   {made}")
+    say(f"  signature   {signature}")
     return 0

@@ -1,4 +1,4 @@
-"""The subcommands, a module a group: each declares its parsers and acts on their flags. Heavy imports where used."""
+"""Parsers of the subcommands. The other modules declare one group of commands each, and import heavy packages late."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ EXIT_CODES = """exit codes:
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaint is one line."""
+    """An ArgumentParser with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
-        """One line, exit code 2."""
+        """Print one line and exit with code 2."""
         self.exit(EXIT_USAGE, f"{error_line(f'beam-pcc: {message}; see {self.prog} --help')}\n")
 
 
@@ -31,9 +31,9 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def group(commands: Commands, name: str, text: str) -> Commands:
-    """A subcommand that has subcommands."""
-    made = commands.add_parser(name, help=text, description=text)
-    return made.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    """Add a command with subcommands."""
+    parser = commands.add_parser(name, help=text, description=text)
+    return parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
 
 def command(
@@ -46,7 +46,7 @@ def command(
     notes: str | None = None,
     aliases: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
-    """A subcommand; with `beam`, flags that it does not know go on to Beam. `notes` stand below its help."""
+    """Add a command; with `beam`, unknown flags are passed to Beam. `notes` are printed below its help."""
     if beam:
         notes = f"Beam's own options, such as --runner, are taken too.\n\n{EXIT_CODES}"
     parser = commands.add_parser(
@@ -64,6 +64,6 @@ def command(
 
 
 def called_as() -> str:
-    """How this program was called, so that a line to copy works: a path if it is not on PATH."""
+    """The command to call this program: beam-pcc, or its path if it is not on PATH."""
     called = sys.argv[0]
     return called if Path(called).name == "beam-pcc" and shutil.which("beam-pcc") != called else "beam-pcc"

@@ -1,4 +1,4 @@
-"""`beam-pcc report`: how runs went, as one HTML file that needs nothing else."""
+"""`beam-pcc report`: writes a report of the runs as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
-    """Declare it."""
+    """Declare the command."""
     report = command(commands, "report", "write how runs went into one HTML file", _report)
     report.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     which = report.add_mutually_exclusive_group()

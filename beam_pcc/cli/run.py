@@ -14,7 +14,7 @@ from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
-    """Declare them."""
+    """Declare the commands."""
     run = command(commands, "run", "score and publish one partition", _run, beam=True)
     add_partition_argument(run)
     add_run_arguments(run)
@@ -27,13 +27,13 @@ def add(commands: Commands) -> None:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    given = RunConfig.from_flags(flags)
+    config = RunConfig.from_flags(flags)
     from beam_pcc.pipeline.options import beam_options
     from beam_pcc.pipeline.run import run
     from beam_pcc.reporting.summary import summary
 
-    outcome = run(given, beam_options(flags.beam_arguments))
-    say(*summary(outcome, given.publish.warehouse, called_as()).splitlines())
+    outcome = run(config, beam_options(flags.beam_arguments))
+    say(*summary(outcome, config.publish.warehouse, called_as()).splitlines())
     return outcome.exit_code
 
 
@@ -45,15 +45,17 @@ def _backfill(flags: argparse.Namespace) -> int:
 
     dates = days(first, last)
     if flags.on_kubernetes:
-        return kubernetes.backfill(flags, dates, lambda *ended: say(day_line(*ended), flush=True))
-    given = [RunConfig.from_flags(flags, partition=day) for day in dates]
-    source = given[0].source.address
+        return kubernetes.backfill(flags, dates, lambda *result: say(day_line(*result), flush=True))
+    configs = [RunConfig.from_flags(flags, partition=day) for day in dates]
+    source = configs[0].source.address
     if source.startswith("bq://"):
-        SourceTable.parse(source, first)  # a table tells the day by its name or by a column
+        SourceTable.parse(source, first)  # the day is in the table's name or in a column
     elif len(dates) > 1 and "{partition}" not in source and not source.startswith("sample://"):
         raise ConfigurationError(
             f"--source {source} would be read anew for each day: put {{partition}} where the day stands"
         )
-    beam_options(flags.beam_arguments)
-    good = backfill(given, lambda: beam_options(flags.beam_arguments), lambda *ended: say(day_line(*ended), flush=True))
-    return 0 if good else EXIT_FAILED
+    beam_options(flags.beam_arguments)  # reports wrong flags before the first day
+    all_succeeded = backfill(
+        configs, lambda: beam_options(flags.beam_arguments), lambda *result: say(day_line(*result), flush=True)
+    )
+    return 0 if all_succeeded else EXIT_FAILED

@@ -1,4 +1,4 @@
-"""`beam-pcc submit`: one partition as a FlinkDeployment on Kubernetes; and what `backfill --on-kubernetes` does."""
+"""`beam-pcc submit` and `backfill --on-kubernetes`: run partitions as FlinkDeployments on Kubernetes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUN_FLAGS = "Flags of beam-pcc run, such as --model_version, win over those of 
 
 
 def add(commands: Commands) -> None:
-    """Declare it."""
+    """Declare the command."""
     submit = command(
         commands, "submit", "score and publish one partition on Kubernetes, as a FlinkDeployment", _submit, beam=True
     )
@@ -63,7 +63,7 @@ def add(commands: Commands) -> None:
 
 
 def add_backfill_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `backfill` has for Kubernetes."""
+    """Declare the flags of `backfill` for Kubernetes."""
     parser.add_argument(
         "--on-kubernetes",
         action="store_true",
@@ -76,7 +76,7 @@ def add_backfill_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which cluster, and what stays in it."""
+    """Declare the flags that choose the cluster, and how many finished runs it keeps."""
     cluster = parser.add_argument_group("Kubernetes")
     cluster.add_argument("--namespace", help="default: the pod's own, or pcc-system")
     cluster.add_argument("--context", help="of the kubeconfig (default: its current one)")
@@ -105,7 +105,7 @@ def _submit(flags: argparse.Namespace) -> int:
     follow = f"submit --partition {partition:%Y%m%d} --wait --attach"
     if not flags.wait:
         started = launcher.start(cluster, planned, replace=flags.replace, attach=flags.attach)
-        done = "submitted" if started.how == "created" else "there already"
+        done = "submitted" if started.resource == "created" else "there already"
         say(f"{started.submission.name}: {done}, run {started.submission.run_id}")
         say(f"  follow      {called_as()} {follow}")
         return EXIT_PUBLISHED
@@ -124,11 +124,12 @@ def _submit(flags: argparse.Namespace) -> int:
 
 
 def backfill(
-    flags: argparse.Namespace, dates: list[dt.date], tell: Callable[[dt.date, Outcome | PccError], None]
+    flags: argparse.Namespace, dates: list[dt.date], report: Callable[[dt.date, Outcome | PccError], None]
 ) -> int:
-    """Run each day on Kubernetes, `--parallel` of them at a time, in order; the exit code.
+    """Run each day on Kubernetes in order, `--parallel` at a time, and report each result.
 
-    It is 0 if all were published or empty, 4 if sight was lost of one, else 1.
+    Returns:
+        The exit code: 0 if all were published or empty, 4 if the launcher lost sight of one, else 1.
     """
     from beam_pcc.kubernetes import launcher, plan
 
@@ -136,32 +137,32 @@ def backfill(
         raise ConfigurationError("--parallel must be at least 1")
     cluster = _cluster(flags)
     manifests = plan.Manifests.of_cluster(cluster)
-    given, job = run_arguments_of(flags.arguments), launcher_job()
+    arguments, job = run_arguments_of(flags.arguments), launcher_job()
     interruption.expect(EXIT_LOST, interruption.stopped_following("submit --partition YYYYMMDD --wait --attach"))
     for day in dates[:1]:
-        plan.plan(manifests, given, day).with_model()  # what is wrong for one day is wrong for all: say it once
-    one_at_a_time = threading.Lock()
+        plan.plan(manifests, arguments, day).with_model()  # report an error that all days share once
+    report_lock = threading.Lock()
 
     def run(day: dt.date) -> int:
         try:
-            planned = plan.plan(manifests, given, day, keep=flags.keep, job=job)
+            planned = plan.plan(manifests, arguments, day, keep=flags.keep, job=job)
             _, outcome = launcher.run(_cluster(flags), planned, replace=True)
-            ended: Outcome | PccError = outcome
+            result: Outcome | PccError = outcome
         except PccError as error:
-            ended = error
-        with one_at_a_time:
-            tell(day, ended)
-        return ended.exit_code
+            result = error
+        with report_lock:
+            report(day, result)
+        return result.exit_code
 
-    with ThreadPoolExecutor(flags.parallel) as several:
-        codes = set(several.map(run, dates))
+    with ThreadPoolExecutor(flags.parallel) as executor:
+        codes = set(executor.map(run, dates))
     if codes <= {EXIT_PUBLISHED}:
         return EXIT_PUBLISHED
     return EXIT_LOST if EXIT_LOST in codes else EXIT_FAILED
 
 
 def run_arguments_of(arguments: Sequence[str]) -> list[str]:
-    """Of the command line of `backfill --on-kubernetes`, all that is for the runs, exactly as it was given."""
+    """The arguments of `backfill --on-kubernetes` that belong to the runs, unchanged and in their order."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--from")
     own.add_argument("--to")

@@ -1,4 +1,4 @@
-"""`beam-pcc tables ...`: make the tables of a warehouse, look at them."""
+"""`beam-pcc tables ...`: creates and queries the tables of a warehouse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
-    """Declare them."""
+    """Declare the commands."""
     tables = group(commands, "tables", "the tables of a warehouse")
     create = command(tables, "create", "make the tables that are missing", _tables_create)
     create.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
@@ -30,9 +30,9 @@ def _tables_create(flags: argparse.Namespace) -> int:
     warehouse.check()
     with private_files():
         plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
-    columns = [f"{table}.{column}" for table, added in plan.add.items() for column in added]
-    made, added = ("would make", "would add") if flags.dry_run else ("made", "added")
-    changes = [f"{verb} {', '.join(names)}" for verb, names in ((made, plan.create), (added, columns)) if names]
+    columns = [f"{table}.{column}" for table, names in plan.add.items() for column in names]
+    create, add = ("would make", "would add") if flags.dry_run else ("made", "added")
+    changes = [f"{verb} {', '.join(names)}" for verb, names in ((create, plan.create), (add, columns)) if names]
     say(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
     if flags.dry_run:
         for statement in warehouse.table_sql(plan):

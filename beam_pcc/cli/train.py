@@ -1,4 +1,4 @@
-"""`beam-pcc train` and `sample`: a model from labelled vectors, and synthetic cases to try things with."""
+"""`beam-pcc train` and `sample`: train a model from labelled rows, and write synthetic cases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from beam_pcc.terminal import say
 
 
 def add(commands: Commands) -> None:
-    """Declare them."""
+    """Declare the commands."""
     train = command(commands, "train", "train a model and add it to a registry", _train)
     train.add_argument(
         "--data",
@@ -57,16 +57,17 @@ def _train(flags: argparse.Namespace) -> int:
         encoder=text.address,
         runtime=Runtime(text.backend, text.threads),
     )
-    made = train(flags.data, flags.models, recipe)
-    say(f"{made.version}: trained on {made.trained_on['rows']:,} rows, classes {', '.join(made.classes or ())}")
-    if made.trained_on["dropped"]:
+    metadata = train(flags.data, flags.models, recipe)
+    classes = ", ".join(metadata.classes or ())
+    say(f"{metadata.version}: trained on {metadata.trained_on['rows']:,} rows, classes {classes}")
+    if metadata.trained_on["dropped"]:
         what = "a visible text" if text.text_column else "a valid vector or time"
-        say(f"  left out {made.trained_on['dropped']:,} rows without {what}")
-    for why, words in (("duplicates", "say again what another says"), ("contradicting", "contradict one another")):
-        if made.trained_on[why]:
-            say(f"  left out {made.trained_on[why]:,} rows that {words}")
-    say(f"  hold-out of {made.trained_on['holdout']:,}: {metrics_line(made)}")
-    say(f"  {flags.models.rstrip('/')}/{made.version}  (sha256 {str(made.sha256)[:12]})")
+        say(f"  left out {metadata.trained_on['dropped']:,} rows without {what}")
+    for key, reason in (("duplicates", "say again what another says"), ("contradicting", "contradict one another")):
+        if metadata.trained_on[key]:
+            say(f"  left out {metadata.trained_on[key]:,} rows that {reason}")
+    say(f"  hold-out of {metadata.trained_on['holdout']:,}: {metrics_line(metadata)}")
+    say(f"  {flags.models.rstrip('/')}/{metadata.version}  (sha256 {str(metadata.sha256)[:12]})")
     return 0
 
 

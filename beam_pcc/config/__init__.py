@@ -1,1 +1,1 @@
-"""What a run is told: its settings from flags and environment, its partition, its id."""
+"""Configuration of runs: settings from flags, environment and files, partitions, run ids."""

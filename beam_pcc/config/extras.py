@@ -1,4 +1,4 @@
-"""What is installed only where it is asked for (the extras of pyproject.toml): a missing one is one line."""
+"""Imports of optional packages, the extras of pyproject.toml: a missing one is a one-line error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from beam_pcc.errors import missing_extra
 
 @contextlib.contextmanager
 def extra(name: str, who: str) -> Iterator[None]:
-    """Around an import: say which extra is missing, for what. Raises ConfigurationError."""
+    """Wrap an import; raises ConfigurationError that names the missing extra and `who` needs it."""
     try:
         yield
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The file of `--config`: TOML, one `name = value` a line, by the names of the flags."""
+"""Reads the file of `--config`: TOML with `name = value` lines, whose names are those of the flags."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ else:
 
 
 def read_file(path: str, groups: Sequence[type[Group]]) -> dict[str, Any]:
-    """The settings that a file says, in their own types. Raises ConfigurationError that names file and setting."""
+    """The settings in a file, with their types. Raises ConfigurationError that names file and setting."""
     where = f"--config {one_line(path, 120)}"
     try:
-        said = tomllib.loads(Path(path).read_bytes().decode("utf-8"))
+        content = tomllib.loads(Path(path).read_bytes().decode("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{where} cannot be read: {error.strerror}; check the path and the rights") from None
-    except ValueError as error:  # of UTF-8, or TOMLDecodeError, which tells the line
+    except ValueError as error:  # UnicodeDecodeError, or TOMLDecodeError, which names the line
         raise ConfigurationError(f"{where} is not TOML: {one_line(error, 120)}") from None
     known = {one.flag: one for group in groups for one in options_of(group)}
-    found: dict[str, Any] = {}
-    for name, value in said.items():
+    settings: dict[str, Any] = {}
+    for name, value in content.items():
         if isinstance(value, dict):
             raise ConfigurationError(f"{where}: [{one_line(name, 60)}]: write name = value for each setting, no tables")
         if name == "partition":
-            found[name] = f"{value:%Y%m%d}" if isinstance(value, dt.date) else str(value)
+            settings[name] = f"{value:%Y%m%d}" if isinstance(value, dt.date) else str(value)
         elif name in known:
-            found[name] = known[name].of_file(value, where)
+            settings[name] = known[name].from_file(value, where)
         else:
             raise ConfigurationError(f"{where}: {unknown(name, [*known, 'partition'])}; see beam-pcc run --help")
-    return found
+    return settings

@@ -1,6 +1,6 @@
-"""How a setting is declared: once, as a field of a group.
+"""Declares settings: each once, as a field of a group.
 
-Its flag, its name in a file, its variable, its help, its check and its line in the documentation are derived from that.
+Its flag, name in a file, environment variable, help, check and line in the documentation are derived from the field.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _KEY = "option"
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of a setting beside its type and default.
+    """The declaration of a setting.
 
     Attributes:
         flag: Its name on the command line, in a file, and after `run.` in the ConfigMap.
-        name: Of the group's field.
-        default: Also tells the type; None is that of a text.
+        name: The name of the field.
+        default: The default, which also sets the type; None for an optional text.
         help: One line, without the default.
-        usual: What happens where it is not given, if the default does not say so by itself.
-        environment: The variable that is read where there is no flag.
-        choices: The values that there are, if they are few.
-        check: Says what is wrong with a value, as in "must be between 0 and 1"; None if nothing is.
-        empty_counts: An empty value of the variable is a value, and not the lack of one.
+        usual: A description of the default, if its value does not explain itself.
+        environment: The environment variable that is read if the flag is missing.
+        choices: The allowed values, if there are few.
+        check: Returns what is wrong with a value, such as "must be between 0 and 1", or None.
+        empty_counts: Whether an empty environment variable is a value.
     """
 
     help: str
@@ -46,52 +46,53 @@ class Option:
     empty_counts: bool = False
 
     @property
-    def kind(self) -> type:
+    def value_type(self) -> type:
         """The type of its values: str, bool, int, float, or tuple for several texts."""
         return str if self.default is None else type(self.default)
 
     @property
-    def otherwise(self) -> str:
-        """What happens where it is not given; empty if there is nothing to say."""
-        usual = f"{self.default:g}" if self.kind is float else f"{self.default}"
-        said = self.usual or ("" if self.default in (None, False, (), "") else usual)
-        return ", else ".join(part for part in (self.environment, said) if part)
+    def default_text(self) -> str:
+        """The default for help and documentation; empty if there is none."""
+        default = f"{self.default:g}" if self.value_type is float else f"{self.default}"
+        text = self.usual or ("" if self.default in (None, False, (), "") else default)
+        return ", else ".join(part for part in (self.environment, text) if part)
 
     def add_to(self, parser: argparse._ActionsContainer) -> None:
-        """Declare the flag. It is None where it was not given: the default is not argparse's business."""
-        text = (f"{self.help} (default: {self.otherwise})" if self.otherwise else self.help).replace("%", "%%")
+        """Declare the flag. Its default is None, to distinguish a missing flag from its default."""
+        text = (f"{self.help} (default: {self.default_text})" if self.default_text else self.help).replace("%", "%%")
         flag, name = f"--{self.flag}", self.flag
-        if self.kind is bool:
+        if self.value_type is bool:
             parser.add_argument(flag, dest=name, action="store_true", default=None, help=text)
-        elif self.kind is tuple:
+        elif self.value_type is tuple:
             parser.add_argument(flag, dest=name, nargs="+", default=None, help=text)
         else:
-            parser.add_argument(flag, dest=name, type=self.kind, choices=self.choices or None, default=None, help=text)
+            choices = self.choices or None
+            parser.add_argument(flag, dest=name, type=self.value_type, choices=choices, default=None, help=text)
 
-    def of_environment(self, environment: Mapping[str, str]) -> Any:
-        """The variable's value; None where it says nothing. Raises ConfigurationError."""
-        said = environment.get(self.environment) if self.environment else None
-        if said is None or (not said.strip() and not self.empty_counts):
+    def from_environment(self, environment: Mapping[str, str]) -> Any:
+        """The value of the environment variable; None if it is not set. Raises ConfigurationError."""
+        text = environment.get(self.environment) if self.environment else None
+        if text is None or (not text.strip() and not self.empty_counts):
             return None
-        if self.kind is not bool:
-            return said
-        if said.strip().lower() not in _TRUE | _FALSE:
-            raise ConfigurationError(f"{self.environment} is '{one_line(said, 60)}': use true or false")
-        return said.strip().lower() in _TRUE
+        if self.value_type is not bool:
+            return text
+        if text.strip().lower() not in _TRUE | _FALSE:
+            raise ConfigurationError(f"{self.environment} is '{one_line(text, 60)}': use true or false")
+        return text.strip().lower() in _TRUE
 
-    def of_file(self, value: Any, where: str) -> Any:
-        """A file's value, in the type of the setting. Raises ConfigurationError."""
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+    def from_file(self, value: Any, where: str) -> Any:
+        """A value of a file, converted to the type of the setting. Raises ConfigurationError."""
+        if self.value_type is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
-        if self.kind is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        if self.value_type is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
             return tuple(value)
-        if type(value) is not self.kind:
+        if type(value) is not self.value_type:
             wanted = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-            raise ConfigurationError(f"{where}: {self.flag} must be {wanted.get(self.kind, 'a list of texts')}")
+            raise ConfigurationError(f"{where}: {self.flag} must be {wanted.get(self.value_type, 'a list of texts')}")
         return value
 
     def require(self, value: Any) -> None:
-        """Raise ConfigurationError if the value cannot be meant."""
+        """Raise ConfigurationError if the value is invalid."""
         if value is None:
             return
         if self.choices and value not in self.choices:
@@ -103,12 +104,12 @@ class Option:
 
 
 def option(default: Any = None, *, help: str, **more: Any) -> Any:  # noqa: A002 - as argparse calls it
-    """A field of a group: its default, and what `Option` says of it."""
+    """A field of a group; see `Option` for the arguments."""
     return dataclasses.field(default=default, metadata={_KEY: Option(help, default=default, **more)})
 
 
 def between(low: float, high: float) -> Callable[[float], str | None]:
-    """A check: the number lies there, ends included."""
+    """A check: the number is at least `low` and at most `high`."""
 
     def check(value: float) -> str | None:
         return None if low <= value <= high else f"must be between {low:g} and {high:g}"
@@ -122,7 +123,7 @@ def not_negative(value: float) -> str | None:
 
 
 class Group:
-    """Settings that belong together: a dataclass whose fields are made by `option`. Raises ConfigurationError."""
+    """Related settings: a dataclass whose fields are declared by `option`. Raises ConfigurationError."""
 
     title: ClassVar[str]
 
@@ -135,7 +136,7 @@ G = TypeVar("G", bound=Group)
 
 
 def options_of(group: type[Group]) -> list[Option]:
-    """The settings of a group, in the order in which they stand there."""
+    """The settings of a group, in the order of their declaration."""
     return [
         dataclasses.replace(declared, name=field.name, flag=declared.flag or field.name)
         for field in dataclasses.fields(group)  # type: ignore[arg-type] # every group is a dataclass
@@ -144,7 +145,7 @@ def options_of(group: type[Group]) -> list[Option]:
 
 
 def add_arguments(parser: argparse.ArgumentParser, *groups: type[Group], but: Iterable[str] = ()) -> None:
-    """Declare the flags of these groups, leaving out some."""
+    """Declare the flags of these groups, except those in `but`."""
     for group in groups:
         place = parser.add_argument_group(group.title)
         for one in options_of(group):
@@ -159,30 +160,30 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     file: Mapping[str, Any] | None = None,
 ) -> G:
-    """The group's settings: a flag wins over the environment, that over the file, that over the default.
+    """The settings of a group: a flag wins over the environment, that over the file, that over the default.
 
     Args:
-        group: Which.
-        given: Flag to value; None is that of a flag that was not given.
-        environment: Variables.
-        file: Of `--config`, in the settings' own types.
+        group: The group.
+        given: Values by flag; None for a missing flag.
+        environment: Environment variables.
+        file: The settings of `--config`, with their types.
 
     Raises:
-        ConfigurationError: A value cannot be meant; it says which and why.
+        ConfigurationError: A value is invalid; the message names the setting and the reason.
     """
     values = {}
     for one in options_of(group):
-        found = given.get(one.flag)
-        if found is None:
-            found = one.of_environment(environment or {})
-        if found is None:
-            found = (file or {}).get(one.flag)
-        if found is not None:
-            values[one.name] = tuple(found) if one.kind is tuple else found
+        value = given.get(one.flag)
+        if value is None:
+            value = one.from_environment(environment or {})
+        if value is None:
+            value = (file or {}).get(one.flag)
+        if value is not None:
+            values[one.name] = tuple(value) if one.value_type is tuple else value
     return group(**values)
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that nobody knows."""
+    """The error message for an unknown name, with the most similar known one."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"unknown setting {one_line(name, 80)}" + (f": did you mean {near[0]}?" if near else "")

@@ -1,4 +1,4 @@
-"""Partitions, which are UTC days, as a person writes them. Needs nothing else, so that every command can read them."""
+"""Parses partitions, which are UTC days. Imports little, so that every command can use it."""
 
 from __future__ import annotations
 

@@ -30,20 +30,20 @@ def variables_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def filled(text: str) -> str:
-    """The page with both tables as they are declared. Raises ValueError if it lacks the place of one."""
+def with_tables(text: str) -> str:
+    """The page with both tables updated. Raises ValueError if it lacks the markers of a table."""
     for name, table in (("settings", settings_table()), ("variables", variables_table())):
         start, end = _MARKS[name]
-        before, found, rest = text.partition(start)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
+        before, has_start, rest = text.partition(start)
+        _, has_end, after = rest.partition(end)
+        if not (has_start and has_end):
             raise ValueError(f"the page has no place for the {name}: {start.strip()} ... {end.strip()}")
         text = f"{before}{start}\n{table}\n{end}{after}"
     return text
 
 
 def _line(one: Option) -> str:
-    return f"| `--{one.flag}` | {_escaped(one.help)} | {_escaped(one.otherwise)} |"
+    return f"| `--{one.flag}` | {_escaped(one.help)} | {_escaped(one.default_text)} |"
 
 
 def _escaped(text: str) -> str:
@@ -52,4 +52,4 @@ def _escaped(text: str) -> str:
 
 if __name__ == "__main__":
     page = Path(sys.argv[1])
-    page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -369,9 +369,9 @@ def as_flags(said: Mapping[str, Any]) -> list[str]:
     flags: list[str] = []
     for one in (one for group in GROUPS for one in options_of(group) if one.flag in said):
         value = said[one.flag]
-        if one.kind is bool:
+        if one.value_type is bool:
             flags += [f"--{one.flag}"] if value else []
-        elif one.kind is tuple:
+        elif one.value_type is tuple:
             flags += [f"--{one.flag}", *value]
         else:
             flags.append(f"--{one.flag}={value}")

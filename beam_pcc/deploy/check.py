@@ -1,4 +1,4 @@
-"""`beam-pcc deploy check`: whether everything that a deployment needs is there. It changes nothing in the cluster."""
+"""`beam-pcc deploy check`: checks what a deployment needs. Changes nothing in the cluster."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _DATA_APIS = ("bigquery.googleapis.com", "bigquerystorage.googleapis.com", "stor
 
 
 def check(console: Console, *, overlay: str) -> int:
-    """Say what is there and what is missing; 1 if the Google side is not as it must be.
+    """Report what exists and what is missing; returns 1 if something at Google is wrong.
 
     Raises:
         ConfigurationError: A tool, the identity or the cluster is missing.
     """
     checkout = Checkout.find()
-    chosen = checkout.overlay(overlay)
+    selected = checkout.overlay(overlay)
     aws, pipeline, google = settings.aws(), settings.pipeline(), settings.google()
     missing = [tool for tool in _TOOLS if not console.dry_run and not is_installed(tool)]
     if missing:
         raise ConfigurationError(f"{' and '.join(missing)} not found; install what is missing")
-    issuer = _identity(console, aws)
-    cluster = Cluster.connect(console, checkout, aws, chosen)
-    _cluster(cluster)
-    return EXIT_PUBLISHED if _google(console, pipeline, google, issuer) else EXIT_FAILED
+    issuer = _check_identity(console, aws)
+    cluster = Cluster.connect(console, checkout, aws, selected)
+    _check_cluster(cluster)
+    return EXIT_PUBLISHED if _check_google(console, pipeline, google, issuer) else EXIT_FAILED
 
 
-def _identity(console: Console, aws: Aws) -> str:
-    """Check the account; return the cluster's OIDC issuer."""
+def _check_identity(console: Console, aws: Aws) -> str:
+    """Check the account; returns the cluster's OIDC issuer."""
     identity = console.ask(
         *("aws", "sts", "get-caller-identity", "--query", "Account", "--output", "text"), instead=aws.account
     )
@@ -56,9 +56,9 @@ def _identity(console: Console, aws: Aws) -> str:
     return issuer.output
 
 
-def _cluster(cluster: Cluster) -> None:
+def _check_cluster(cluster: Cluster) -> None:
     console = cluster.console
-    ready = console.ask(*cluster.everywhere("get", "--raw", "/readyz"))
+    ready = console.ask(*cluster.kubectl("get", "--raw", "/readyz"))
     if not ready.succeeded:
         raise ConfigurationError(
             f"the cluster's API does not answer ({ready.error}): VPN, security group, or access entry"
@@ -85,34 +85,35 @@ def _cluster(cluster: Cluster) -> None:
         console.say("Prometheus         operator missing: alerts and PodMonitor are left out")
 
 
-def _google(console: Console, pipeline: Pipeline, google: Google, issuer: str) -> bool:
-    """Check the provider and the APIs; True unless something is known to be wrong."""
+def _check_google(console: Console, pipeline: Pipeline, google: Google, issuer: str) -> bool:
+    """Check the provider and the APIs; False if something is wrong, True if it cannot be checked."""
     if google.key_file:
         console.say(f"Google             key file {google.key_file} (federation is safer: docs/security.md)")
     if not console.dry_run and not is_installed("gcloud"):
         console.say("Google             not checked: gcloud is not found. The first run will tell")
         return True
-    sound = True
+    correct = True
     if not google.key_file:
-        trusted = console.ask(
+        provider = console.ask(
             *("gcloud", "iam", "workload-identity-pools", "providers", "describe", google.provider),
             *("--format", "value(oidc.issuerUri)"),
             instead=issuer,
         )
-        seen = one_line(trusted.output) if trusted.succeeded else f"(not to be seen: {trusted.error})"
-        sound = trusted.succeeded and trusted.output == issuer
-        if sound:
+        trusted = one_line(provider.output) if provider.succeeded else f"(not to be seen: {provider.error})"
+        correct = provider.succeeded and provider.output == issuer
+        if correct:
             console.say("Google             the provider trusts this cluster")
         else:
             console.say(
-                f"Google             the provider trusts {seen}, not this cluster's issuer; see docs/eks-deployment.md"
+                f"Google             the provider trusts {trusted}, not this cluster's issuer; "
+                "see docs/eks-deployment.md"
             )
-        sound &= _apis(console, google.project_number, _IDENTITY_APIS)
-    return _apis(console, pipeline.project, _DATA_APIS) and sound
+        correct &= _check_apis(console, google.project_number, _IDENTITY_APIS)
+    return _check_apis(console, pipeline.project, _DATA_APIS) and correct
 
 
-def _apis(console: Console, project: str, wanted: tuple[str, ...]) -> bool:
-    """Whether these APIs of Google are enabled in a project; True also where that is not to be seen."""
+def _check_apis(console: Console, project: str, wanted: tuple[str, ...]) -> bool:
+    """Whether these Google APIs are enabled in a project; True if that cannot be checked."""
     enabled = console.ask(
         *("gcloud", "services", "list", "--enabled", "--project", project, "--format", "value(config.name)"),
         instead="\n".join(wanted),

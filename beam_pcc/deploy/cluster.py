@@ -1,4 +1,4 @@
-"""One EKS cluster and one namespace of it, by kubectl and helm with a kubeconfig of their own; and its operators."""
+"""An EKS cluster, one of its namespaces and its operators, through kubectl and helm with a separate kubeconfig."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pcc.deploy.console import Answer, Console, command_line
+from beam_pcc.deploy.console import Console, Result, command_line
 from beam_pcc.deploy.overlays import Checkout, Overlay
 from beam_pcc.deploy.settings import Aws
 from beam_pcc.errors import RunError, one_line
@@ -25,7 +25,7 @@ Resource = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that was connected to, and the namespace of an overlay in it."""
+    """A cluster with a kubeconfig, and the namespace of an overlay."""
 
     console: Console
     checkout: Checkout
@@ -34,7 +34,7 @@ class Cluster:
 
     @classmethod
     def connect(cls, console: Console, checkout: Checkout, aws: Aws, overlay: Overlay) -> Cluster:
-        """Write the kubeconfig, for this user only. Raises RunError if AWS gives none."""
+        """Write the kubeconfig, readable by this user only. Raises RunError if AWS refuses it."""
         cluster = cls(console, checkout, aws, overlay)
         file = checkout.kubeconfig(aws.cluster)
         if not console.dry_run:
@@ -56,58 +56,58 @@ class Cluster:
 
     @property
     def namespace(self) -> str:
-        """That of the overlay."""
+        """The overlay's namespace."""
         return self.overlay.namespace
 
-    def everywhere(self, *words: str) -> list[str]:
+    def kubectl(self, *arguments: str) -> list[str]:
         """A kubectl command without a namespace."""
-        return ["kubectl", "--kubeconfig", self.checkout.shown(self.checkout.kubeconfig(self.aws.cluster)), *words]
+        return ["kubectl", "--kubeconfig", self.checkout.shown(self.checkout.kubeconfig(self.aws.cluster)), *arguments]
 
     def helm(self) -> list[str]:
         """The beginning of a helm command."""
-        return ["helm", *self.everywhere()[1:]]
+        return ["helm", *self.kubectl()[1:]]
 
-    def here(self, *words: str) -> list[str]:
+    def kubectl_in_namespace(self, *arguments: str) -> list[str]:
         """A kubectl command in the namespace."""
-        return self.everywhere("--namespace", self.namespace, *words)
+        return self.kubectl("--namespace", self.namespace, *arguments)
 
-    def shown(self, *words: str) -> str:
-        """A kubectl command in the namespace, to be copied."""
-        return command_line(self.here(*words))
+    def shown(self, *arguments: str) -> str:
+        """A kubectl command in the namespace, as text to copy."""
+        return command_line(self.kubectl_in_namespace(*arguments))
 
-    def change(self, *words: str, to_stderr: bool = False) -> None:
+    def change(self, *arguments: str, to_stderr: bool = False) -> None:
         """Run kubectl in the namespace. Raises RunError if it fails."""
-        self.console.change(*self.here(*words), to_stderr=to_stderr)
+        self.console.change(*self.kubectl_in_namespace(*arguments), to_stderr=to_stderr)
 
-    def get(self, *words: str, instead: Resource | None = None) -> Resource:
-        """What kubectl gets from the namespace, as data; empty if there is nothing. Raises RunError if it fails."""
-        command = self.here("get", *words, "--output", "json")
-        answer = self.console.ask(*command, instead=json.dumps(instead or {}))
-        if not answer.succeeded:
-            raise RunError(f"kubectl get {words[0]} ended with exit code {answer.code}: {answer.error}")
-        return as_data(answer, f"kubectl get {words[0]}")
+    def get(self, *arguments: str, instead: Resource | None = None) -> Resource:
+        """Resources of the namespace as parsed JSON; empty if there are none. Raises RunError if kubectl fails."""
+        command = self.kubectl_in_namespace("get", *arguments, "--output", "json")
+        result = self.console.ask(*command, instead=json.dumps(instead or {}))
+        if not result.succeeded:
+            raise RunError(f"kubectl get {arguments[0]} ended with exit code {result.code}: {result.error}")
+        return parse_json(result, f"kubectl get {arguments[0]}")
 
     def has_crd(self, name: str) -> bool:
-        """Whether a custom resource is known."""
-        return self.console.succeeds(*self.everywhere("get", "crd", name))
+        """Whether a custom resource definition exists."""
+        return self.console.succeeds(*self.kubectl("get", "crd", name))
 
     def operator(self) -> tuple[str, str] | None:
-        """Namespace and image of the Flink operator; None if it is not there or not to be seen."""
-        answer = self.console.ask(
-            *self.everywhere("get", "deployments", "--all-namespaces", "--selector"),
+        """Namespace and image of the Flink operator; None if it is missing or cannot be read."""
+        result = self.console.ask(
+            *self.kubectl("get", "deployments", "--all-namespaces", "--selector"),
             f"app.kubernetes.io/name={_OPERATOR}",
             *("--output", "json"),
         )
-        if not answer.succeeded or not answer.output:
+        if not result.succeeded or not result.output:
             return None
         try:
-            first = as_data(answer, "kubectl get deployments")["items"][0]
+            first = parse_json(result, "kubectl get deployments")["items"][0]
             return str(first["metadata"]["namespace"]), str(first["spec"]["template"]["spec"]["containers"][0]["image"])
         except (KeyError, IndexError, TypeError):
             return None
 
     def install_operators(self) -> None:
-        """Install cert-manager and the Flink operator by Helm where they are missing, and wait for the latter."""
+        """Install cert-manager and the Flink operator with Helm if they are missing."""
         if not self.has_crd(CERT_MANAGER_CRD):
             self.console.say(f"cert-manager       missing: installing {CERT_MANAGER_VERSION}")
             self.console.change(
@@ -126,21 +126,21 @@ class Cluster:
             )
 
     def wait_for_operator(self) -> None:
-        """Wait until the operator is up, in whichever namespace it is."""
+        """Wait until the operator is ready, in any namespace."""
         operator = self.operator()
         namespace = operator[0] if operator else _OPERATOR_NAMESPACE
         rollout = ("rollout", "status", f"deployment/{_OPERATOR}", "--timeout=300s")
-        self.console.change(*self.everywhere("--namespace", namespace, *rollout), to_stderr=True)
+        self.console.change(*self.kubectl("--namespace", namespace, *rollout), to_stderr=True)
 
 
-def as_data(answer: Answer, what: str) -> Resource:
-    """What a program printed as JSON; empty for nothing. Raises RunError if it is none."""
-    if not answer.output.strip():
+def parse_json(result: Result, what: str) -> Resource:
+    """The JSON object that a program printed; empty if it printed nothing. Raises RunError if it is not JSON."""
+    if not result.output.strip():
         return {}
     try:
-        data = json.loads(answer.output)
+        data = json.loads(result.output)
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        raise RunError(f"{what} printed no JSON: {one_line(answer.output, 80)}")
+        raise RunError(f"{what} printed no JSON: {one_line(result.output, 80)}")
     return data

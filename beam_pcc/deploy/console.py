@@ -1,4 +1,4 @@
-"""Commands of other programs, run one by one: each is shown as it can be copied, or run, never through a shell."""
+"""Runs commands of other programs without a shell, or prints them as lines to copy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LONGEST_ERROR = 400  # characters
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a program answered.
+class Result:
+    """The result of a command.
 
     Attributes:
         code: Its exit code.
-        output: Its standard output, without the last line end.
+        output: Its standard output, without the final newline.
         error: The last line of its standard error.
     """
 
@@ -34,27 +34,27 @@ class Answer:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended with 0."""
+        """Whether the exit code is 0."""
         return self.code == 0
 
 
 @dataclass(frozen=True)
 class Console:
-    """Runs the programs; with `dry_run` shows every command and runs none.
+    """Runs commands; with `dry_run` only prints them.
 
     Attributes:
         show: Prints a line on standard output.
-        say: Prints a line of progress on standard error; not with `dry_run`.
-        dry_run: Whether commands are only shown.
+        say: Prints a line of progress on standard error; nothing with `dry_run`.
+        dry_run: Whether commands are only printed.
     """
 
     show: Callable[[str], None]
     say: Callable[[str], None]
     dry_run: bool = False
-    environment: Mapping[str, str] = field(default_factory=settings.of_programs, repr=False)
+    environment: Mapping[str, str] = field(default_factory=settings.program_environment, repr=False)
 
     def change(self, *words: str, to_stderr: bool = False) -> None:
-        """Run a command whose output a person sees. Raises RunError if it fails."""
+        """Run a command and pass on its output. Raises RunError if it fails."""
         if self.dry_run:
             self.show(command_line(words))
             return
@@ -63,7 +63,7 @@ class Console:
             raise RunError(f"{_what(words)} ended with exit code {code}; its own lines above say why")
 
     def watch(self, *words: str, to_stderr: bool = False) -> int:
-        """Run a command whose output a person sees; return its exit code (with `dry_run` 0)."""
+        """Run a command and pass on its output; returns its exit code (with `dry_run` 0)."""
         if self.dry_run:
             self.show(command_line(words))
             return 0
@@ -74,16 +74,16 @@ class Console:
                 _resolved(words), stdin=subprocess.DEVNULL, stdout=output, env=self.environment, umask=_umask()
             ).returncode
 
-    def ask(self, *words: str, instead: str = "", given: str | None = None) -> Answer:
-        """Run a command for its answer; with `dry_run` the answer is `instead`. `given` is its standard input."""
+    def ask(self, *words: str, instead: str = "", stdin: str | None = None) -> Result:
+        """Run a command and return its output; with `dry_run` the output is `instead`."""
         if self.dry_run:
             self.show(command_line(words))
-            return Answer(0, instead)
+            return Result(0, instead)
         with _program(words):
             done = subprocess.run(  # noqa: S603 - as above
                 _resolved(words),
-                input=given,
-                stdin=subprocess.DEVNULL if given is None else None,
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
@@ -91,17 +91,17 @@ class Console:
                 umask=_umask(),
             )
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        return Answer(done.returncode, done.stdout.rstrip("\n"), _end(lines[-1]) if lines else "")
+        return Result(done.returncode, done.stdout.rstrip("\n"), _last_part(lines[-1]) if lines else "")
 
     def succeeds(self, *words: str) -> bool:
-        """Whether a command succeeds; with `dry_run` no, so that what would follow is shown."""
+        """Whether a command succeeds; False with `dry_run`, which prints the commands for a missing resource."""
         if self.dry_run:
             self.show(command_line(words))
             return False
         return self.ask(*words).succeeded
 
     def pipe(self, first: Words, second: Words) -> None:
-        """Give the output of one program to another, seen by nobody. Raises RunError if one of them fails."""
+        """Pipe the output of one program into another, without printing it. Raises RunError if one of them fails."""
         if self.dry_run:
             self.show(f"{command_line(first)} | {command_line(second)}")
             return
@@ -113,24 +113,24 @@ class Console:
             ) as source,
         ):
             with _program(second):
-                taken = subprocess.run(  # noqa: S603 - as above
+                second_code = subprocess.run(  # noqa: S603 - as above
                     _resolved(second), stdin=source.stdout, stdout=sys.stderr, env=self.environment
                 ).returncode
             if source.stdout is not None:
                 source.stdout.close()
-            gave = source.wait()
-        for words, code in ((first, gave), (second, taken)):
+            first_code = source.wait()
+        for words, code in ((first, first_code), (second, second_code)):
             if code:
                 raise RunError(f"{_what(words)} ended with exit code {code}; its own lines above say why")
 
     def note(self, text: str) -> None:
-        """With `dry_run`, say what is done between two commands."""
+        """With `dry_run`, print a comment between two commands."""
         if self.dry_run:
             self.show(f"# {text}")
 
 
-def _end(text: str) -> str:
-    """A line without control characters; of a long one its end, where the cause stands."""
+def _last_part(text: str) -> str:
+    """A line without control characters, cut at its beginning: the cause is at the end."""
     folded = one_line(text, 100_000)
     return folded if len(folded) <= _LONGEST_ERROR else "…" + folded[-_LONGEST_ERROR:]
 
@@ -141,7 +141,7 @@ def is_installed(program: str) -> bool:
 
 
 def command_line(words: Words, *, powershell: bool = os.name == "nt") -> str:
-    """A command as the user's shell takes it: in PowerShell's quotes on Windows, else in a POSIX shell's."""
+    """A command quoted for the user's shell: PowerShell on Windows, else a POSIX shell."""
     if powershell:
         return " ".join(word if _is_plain(word) else "'" + word.replace("'", "''") + "'" for word in words)
     return shlex.join(words)
@@ -152,7 +152,7 @@ def _is_plain(word: str) -> bool:
 
 
 def _what(words: Words) -> str:
-    """The program and its first word that is no option: aws eks, kubectl apply."""
+    """The program and its first argument that is no option: aws eks, kubectl apply."""
     rest = iter(words[1:])
     for word in rest:
         if word in ("--kubeconfig", "--namespace"):
@@ -163,12 +163,12 @@ def _what(words: Words) -> str:
 
 
 def _resolved(words: Words) -> list[str]:
-    """With the program's whole path: on Windows some are .cmd files, which are not found by their name alone."""
+    """The command with the program's full path, which Windows needs for .cmd files."""
     return [shutil.which(words[0]) or words[0], *words[1:]]
 
 
 def _umask() -> int:
-    """New files of the programs, such as the kubeconfig, are for this user only."""
+    """The umask that makes new files, such as the kubeconfig, readable by this user only."""
     return 0o077 if os.name == "posix" else -1
 
 

@@ -1,4 +1,4 @@
-"""The image of a checkout in the account's registry: built and pushed once, then found by its tag."""
+"""Builds and pushes the image of a checkout to the account's registry, unless its tag exists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 def publish(console: Console, checkout: Checkout, aws: Aws, now: dt.datetime) -> Image | None:
     """The image of this checkout by digest; with `dry_run` None.
 
-    Tags are immutable: what was pushed for another overlay is taken as it is, and not pushed again.
+    Tags are immutable: an image that was pushed for another overlay is used, and not pushed again.
 
     Raises:
         RunError: A command failed.
@@ -55,20 +55,20 @@ def publish(console: Console, checkout: Checkout, aws: Aws, now: dt.datetime) ->
 
 
 def _digest(console: Console, aws: Aws, tag: str) -> str | None:
-    """The digest of a tag in the registry; None if there is none of it."""
-    answer = console.ask(
+    """The digest of a tag in the registry; None if the tag does not exist."""
+    result = console.ask(
         *("aws", "ecr", "describe-images", "--repository-name", REPOSITORY, "--region", aws.region),
         *("--image-ids", f"imageTag={tag}", "--query", "imageDetails[0].imageDigest", "--output", "text"),
     )
-    if answer.succeeded:
-        return answer.output if _DIGEST.fullmatch(answer.output) else None
-    if console.dry_run or "ImageNotFoundException" in answer.error:
+    if result.succeeded:
+        return result.output if _DIGEST.fullmatch(result.output) else None
+    if console.dry_run or "ImageNotFoundException" in result.error:
         return None
-    raise RunError(f"the images of {REPOSITORY} cannot be listed: {answer.error}")
+    raise RunError(f"the images of {REPOSITORY} cannot be listed: {result.error}")
 
 
 def _tag(checkout: Checkout, now: dt.datetime) -> str:
-    """The commit; with the time where something is changed or there is no commit, so that no tag means two images."""
+    """The commit, with the time if the checkout has changes: a tag names one image. Without a commit only the time."""
     time = f"{now:%Y%m%d%H%M%S}"
     commit = _git(checkout, "rev-parse", "--short=12", "HEAD")
     if commit is None or not re.fullmatch(r"[0-9a-f]{7,40}", commit):
@@ -76,11 +76,11 @@ def _tag(checkout: Checkout, now: dt.datetime) -> str:
     return commit if _git(checkout, "status", "--porcelain") == "" else f"{commit}-{time}"
 
 
-def _git(checkout: Checkout, *words: str) -> str | None:
-    """What git answers; None if it fails or is not there."""
+def _git(checkout: Checkout, *arguments: str) -> str | None:
+    """The output of git; None if it fails or is not installed."""
     try:
-        done = subprocess.run(  # noqa: S603 - words of our own, for the user's git
-            ["git", "-C", str(checkout.root), *words],  # noqa: S607
+        done = subprocess.run(  # noqa: S603 - constant arguments, for the user's git
+            ["git", "-C", str(checkout.root), *arguments],  # noqa: S607
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -91,12 +91,12 @@ def _git(checkout: Checkout, *words: str) -> str | None:
 
 
 def placeholder(aws: Aws) -> Image:
-    """What stands for the image where none is made."""
+    """The image in the output of a dry run."""
     return Image(f"{aws.registry}/{REPOSITORY}", "sha256:DIGEST")
 
 
 def require_digest(text: str | None) -> Image:
-    """The image that was named. Raises ConfigurationError if none was."""
+    """Parse --image. Raises ConfigurationError if it is missing or names no digest."""
     if not text:
         raise ConfigurationError("render needs --image NAME@sha256:...: what is committed says exactly what runs")
     return Image.parse(text)

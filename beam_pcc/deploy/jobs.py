@@ -1,4 +1,4 @@
-"""Jobs of the launcher: made from the deployed CronJob, followed to their end, and found by their day."""
+"""Jobs of the launcher: created from the deployed CronJob, followed to their end, and found by their day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beam_pcc.config.partitions import parse_partition
-from beam_pcc.deploy.cluster import Cluster, Resource, as_data
+from beam_pcc.deploy.cluster import Cluster, Resource, parse_json
 from beam_pcc.deploy.layer import CRON_JOB
 from beam_pcc.errors import (
     EXIT_FAILED,
@@ -24,7 +24,7 @@ from beam_pcc.errors import (
     one_line,
 )
 
-LAUNCHER = "launcher"  # the container
+LAUNCHER = "launcher"  # the container's name
 LAUNCHERS = "app.kubernetes.io/component=launcher"  # the label of its pods
 MEANINGS = {
     0: "published, or the partition is empty",
@@ -33,11 +33,11 @@ MEANINGS = {
     3: "the audits refused to publish",
     EXIT_LOST: "the launcher lost sight of a run that may go on",
 }
-_POLL = 1.0  # seconds
-_ATTEMPTS = 3  # to read the log of a launcher that has ended
-_NEXT_ATTEMPTS = 60.0  # seconds until the log of one that goes on is tried again
-_STATUS_LAG = 10.0  # seconds until a container that has ended is known to have
-_SILENT = 120.0  # seconds that the cluster may not answer for
+_POLL_INTERVAL = 1.0  # seconds
+_LOG_ATTEMPTS = 3  # to read the log of a launcher
+_LOG_RETRY_INTERVAL = 60.0  # seconds until the log of a running launcher is read again after these attempts
+_STATUS_LAG = 10.0  # seconds until the pod status shows that a container has ended
+_API_TIMEOUT = 120.0  # seconds without an answer of the cluster
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class PodState:
     """One launcher's pod.
 
     Attributes:
-        name: The pod's.
-        started: Whether its container runs or ran, so that there is a log.
+        name: The pod's name.
+        started: Whether its container has started, so that there is a log.
         exit_code: Of the container; None while it runs.
         reason: Why it ended (OOMKilled), or what it waits for.
     """
@@ -62,7 +62,7 @@ class JobState:
     """A Job and its pods, the oldest first.
 
     Attributes:
-        ended: Complete or Failed; None while it goes on.
+        ended: Complete or Failed; None while it runs.
         reason: Why it failed.
         pods: Its pods.
     """
@@ -73,7 +73,7 @@ class JobState:
 
     @classmethod
     def of(cls, job: Mapping[str, Any], pods: Mapping[str, Any]) -> JobState:
-        """Read it from what kubectl prints as JSON."""
+        """Parse the JSON that kubectl prints."""
         ended, reason = None, ""
         for condition in (job.get("status") or {}).get("conditions") or []:
             if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":
@@ -84,7 +84,7 @@ class JobState:
 
     @property
     def exit_code(self) -> int:
-        """That of the run: what the last launcher exited with; 1 if that is none of a run's."""
+        """The exit code of the last launcher; 1 if it is not one of a run."""
         if self.ended == "Complete":
             return EXIT_PUBLISHED
         codes = [pod.exit_code for pod in self.pods if pod.exit_code is not None]
@@ -92,7 +92,7 @@ class JobState:
 
     @property
     def description(self) -> str:
-        """Why it ended as it did, in words."""
+        """Why it ended, as a sentence."""
         last = self.pods[-1] if self.pods else None
         if last is not None and last.exit_code in MEANINGS and last.exit_code != EXIT_PUBLISHED:
             return MEANINGS[last.exit_code]
@@ -121,13 +121,13 @@ def _pod_state(pod: Mapping[str, Any]) -> PodState:
     )
 
 
-def altered(
+def with_command(
     job: Mapping[str, Any], command: Sequence[str], arguments: Sequence[str], *, deadline: bool = True
 ) -> Resource:
-    """A Job of the CronJob with another command of the launcher; without `deadline` it may take as long as it takes.
+    """A Job of the CronJob with another command of the launcher; without `deadline` its run time is not limited.
 
     Raises:
-        ConfigurationError: It is no Job with a launcher.
+        ConfigurationError: The Job has no launcher container.
     """
     changed: Resource = copy.deepcopy(dict(job))
     try:
@@ -144,36 +144,36 @@ def altered(
 def start(
     cluster: Cluster, name: str, command: Sequence[str], arguments: Sequence[str], *, deadline: bool = True
 ) -> None:
-    """Create a Job as the CronJob's but for its command. Raises RunError if the cluster does not take it."""
+    """Create a Job from the CronJob with another command. Raises RunError if the cluster refuses it."""
     console = cluster.console
-    answer = console.ask(
-        *cluster.here("create", "job", name, f"--from=cronjob/{CRON_JOB}", "--dry-run=client", "--output=json")
-    )
-    if not answer.succeeded:
-        raise RunError(f"no Job can be made from the CronJob {CRON_JOB}: {answer.error}; is it deployed?")
+    create = ("create", "job", name, f"--from=cronjob/{CRON_JOB}", "--dry-run=client", "--output=json")
+    result = console.ask(*cluster.kubectl_in_namespace(*create))
+    if not result.succeeded:
+        raise RunError(f"no Job can be made from the CronJob {CRON_JOB}: {result.error}; is it deployed?")
     console.note(
         f"its command becomes {json.dumps([*command, *arguments])}{'' if deadline else ', without a deadline'}"
     )
     text = ""
     if not console.dry_run:
-        job = as_data(answer, "kubectl create job")
-        text = json.dumps(altered(job, command, arguments, deadline=deadline))
-    answer = console.ask(*cluster.here("create", "--filename", "-"), given=text)
-    if not answer.succeeded:
-        raise RunError(f"the cluster did not take the Job {name}: {answer.error}")
+        job = parse_json(result, "kubectl create job")
+        text = json.dumps(with_command(job, command, arguments, deadline=deadline))
+    result = console.ask(*cluster.kubectl_in_namespace("create", "--filename", "-"), stdin=text)
+    if not result.succeeded:
+        raise RunError(f"the cluster did not take the Job {name}: {result.error}")
 
 
-def follow(cluster: Cluster, name: str, *, logs: bool = True, limit: float | None = None) -> JobState:
-    """Follow a Job until it is Complete or Failed, and show its launchers' logs meanwhile.
+def follow(cluster: Cluster, name: str, *, logs: bool = True, timeout: float | None = None) -> JobState:
+    """Follow a Job until it is Complete or Failed, and print the logs of its launchers.
 
     Args:
-        cluster: Where it is.
-        name: The Job's.
-        logs: Whether to show them.
-        limit: Seconds after which it is not waited for any longer.
+        cluster: The cluster and namespace.
+        name: The Job's name.
+        logs: Whether to print the logs.
+        timeout: Seconds to wait at most.
 
     Raises:
-        RunError: It took longer than `limit`, it was deleted, or the cluster did not answer (exit code 4).
+        RunError: It took longer than `timeout`, or it was deleted.
+        LostSightError: The cluster did not answer.
     """
     console = cluster.console
     if console.dry_run:
@@ -182,66 +182,66 @@ def follow(cluster: Cluster, name: str, *, logs: bool = True, limit: float | Non
             console.change(*_log_command(cluster, "POD"))
         return JobState("Complete", "", ())
     logs_of: dict[str, _Log] = {}
-    told = ""
-    began = answered = time.monotonic()
+    logged_reason = ""
+    began = last_answer = time.monotonic()
     while True:
         state = _state(cluster, name)
         now = time.monotonic()
         if state is None:
-            if now - answered > _SILENT:
+            if now - last_answer > _API_TIMEOUT:
                 raise LostSightError(
-                    f"the cluster has not answered for {_SILENT:g} s; the Job {name} may go on: "
+                    f"the cluster has not answered for {_API_TIMEOUT:g} s; the Job {name} may go on: "
                     f"{cluster.shown('get', 'job', name)}"
                 )
-            time.sleep(_POLL)
+            time.sleep(_POLL_INTERVAL)
             continue
-        answered = now
-        unread = [pod for pod in state.pods if logs and pod.started and not _is_read(pod, logs_of, now)]
+        last_answer = now
+        unread = [pod.name for pod in state.pods if logs and pod.started and not _is_read(pod, logs_of, now)]
         if unread:
-            name_of_pod = unread[0].name
-            before = logs_of.get(name_of_pod)
-            since = None if before is None else math.ceil(now - before.at)
-            code = console.watch(*_log_command(cluster, name_of_pod, since))
-            failures = min((before.failures if before else 0) + 1, _ATTEMPTS) if code else 0
-            logs_of[name_of_pod] = _Log(time.monotonic(), failures)
-            time.sleep(_POLL if code else 0)
+            pod_name = unread[0]
+            previous = logs_of.get(pod_name)
+            since = None if previous is None else math.ceil(now - previous.at)
+            code = console.watch(*_log_command(cluster, pod_name, since))
+            failures = min((previous.failures if previous else 0) + 1, _LOG_ATTEMPTS) if code else 0
+            logs_of[pod_name] = _Log(time.monotonic(), failures)
+            time.sleep(_POLL_INTERVAL if code else 0)
             continue
         if state.ended:
             return state
-        waits = next((pod.reason for pod in reversed(state.pods) if not pod.started and pod.reason), "")
-        if waits and waits != told:
-            told = waits
-            console.say(f"waiting            {waits}")
-        if limit is not None and now - began > limit:
+        reason = next((pod.reason for pod in reversed(state.pods) if not pod.started and pod.reason), "")
+        if reason and reason != logged_reason:
+            logged_reason = reason
+            console.say(f"waiting            {reason}")
+        if timeout is not None and now - began > timeout:
             raise RunError(
-                f"the Job {name} has not ended after {limit:g} s{f' ({waits})' if waits else ''}; look at it: "
+                f"the Job {name} has not ended after {timeout:g} s{f' ({reason})' if reason else ''}; look at it: "
                 f"{cluster.shown('describe', 'job', name)}"
             )
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL)
 
 
 def _state(cluster: Cluster, name: str) -> JobState | None:
-    """The Job and its pods; None if the cluster does not answer. Raises RunError if the Job is gone."""
+    """The Job and its pods; None if the cluster does not answer. Raises RunError if the Job was deleted."""
     console = cluster.console
-    job = console.ask(*cluster.here("get", "job", name, "--output", "json"))
+    job = console.ask(*cluster.kubectl_in_namespace("get", "job", name, "--output", "json"))
     if not job.succeeded and "NotFound" in job.error:
         raise RunError(f"the Job {name} was deleted while it was followed; what it started may go on")
     if not job.succeeded:
         return None
     selector = ("--selector", f"batch.kubernetes.io/job-name={name}")
-    pods = console.ask(*cluster.here("get", "pods", *selector, "--output", "json"))
+    pods = console.ask(*cluster.kubectl_in_namespace("get", "pods", *selector, "--output", "json"))
     if not pods.succeeded:
         return None
-    return JobState.of(as_data(job, "kubectl get job"), as_data(pods, "kubectl get pods"))
+    return JobState.of(parse_json(job, "kubectl get job"), parse_json(pods, "kubectl get pods"))
 
 
 @dataclass(frozen=True)
 class _Log:
-    """How following a pod's log ended.
+    """The last attempt to follow a pod's log.
 
     Attributes:
-        at: When, by the monotonic clock.
-        failures: How often in a row it was broken off; 0 if kubectl says that this was the whole log.
+        at: When it ended, by the monotonic clock.
+        failures: How often in a row kubectl failed; 0 if it read the log to its end.
     """
 
     at: float
@@ -249,26 +249,26 @@ class _Log:
 
 
 def _is_read(pod: PodState, logs_of: Mapping[str, _Log], now: float) -> bool:
-    """Whether nothing more is to come of a pod's log. A connection may have broken while its launcher goes on."""
+    """Whether to stop reading a pod's log. The connection may have broken while the launcher runs."""
     log = logs_of.get(pod.name)
     if log is None:
         return False
     if pod.exit_code is not None:
-        return not log.failures or log.failures >= _ATTEMPTS
-    pause = _NEXT_ATTEMPTS if log.failures >= _ATTEMPTS else _STATUS_LAG
-    return log.failures in (0, _ATTEMPTS) and now - log.at < pause
+        return not log.failures or log.failures >= _LOG_ATTEMPTS
+    pause = _LOG_RETRY_INTERVAL if log.failures >= _LOG_ATTEMPTS else _STATUS_LAG
+    return log.failures in (0, _LOG_ATTEMPTS) and now - log.at < pause
 
 
 def _log_command(cluster: Cluster, pod: str, seconds: int | None = None) -> list[str]:
-    """Follow a pod's log, from its beginning or from so many seconds ago."""
+    """The command that follows a pod's log, from its beginning or from `seconds` ago."""
     since = [] if seconds is None else [f"--since={seconds}s"]
-    return cluster.here("logs", "--follow", f"pod/{pod}", "--container", LAUNCHER, *since)
+    return cluster.kubectl_in_namespace("logs", "--follow", f"pod/{pod}", "--container", LAUNCHER, *since)
 
 
 def ran_for(pod: Mapping[str, Any], partition: dt.date) -> bool:
-    """Whether a launcher's pod was started for that day: by --partition, or by --from and --to of a backfill.
+    """Whether a launcher's pod ran for that day: by --partition, or by --from and --to of a backfill.
 
-    `yesterday` and `today` of its arguments count from the day on which it was made (UTC).
+    `yesterday` and `today` in its arguments are relative to the day when the pod was created (UTC).
     """
     try:
         container: Mapping[str, Any] = next(c for c in pod["spec"]["containers"] if c["name"] == LAUNCHER)

@@ -1,6 +1,6 @@
-"""The layer over an overlay that knows this installation: image, addresses, Google credentials. As data, then as YAML.
+"""The kustomize layer over an overlay, with the image, addresses and Google credentials of this installation.
 
-It holds nothing secret: the credentials of federation are addresses, and a key file goes into a Secret of the cluster.
+It contains no secret: the credentials of federation are addresses, and a key file goes into a Secret of the cluster.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ Resource = dict[str, Any]
 
 @dataclass(frozen=True)
 class Installation:
-    """Everything that the layer says.
+    """The values of the layer.
 
     Attributes:
-        overlay: What it lies over.
-        image: What is deployed.
+        overlay: The overlay below it.
+        image: The image to deploy.
         pipeline: The addresses of the run.
-        google: How the pods prove who they are.
-        alerts: Whether PodMonitor and PrometheusRule stay; they need the Prometheus operator's CRDs.
-        previous_image: What was deployed before, for `rollback`; empty: nothing.
+        google: How the pods authenticate.
+        alerts: Whether to keep PodMonitor and PrometheusRule, which need the Prometheus operator's CRDs.
+        previous_image: The image deployed before, for `rollback`; empty if there is none.
     """
 
     overlay: Overlay
@@ -101,7 +101,7 @@ class Installation:
             }
             patches.append({"target": {"kind": "CronJob", "name": CRON_JOB}, "patch": to_yaml(patch)})
         if self.overlay.has_session:
-            # The operator's resource is none that kustomize knows the images of.
+            # Kustomize does not replace images in the operator's resources.
             replace = [{"op": "replace", "path": "/spec/image", "value": str(self.image)}]
             patches.append({"target": {"kind": "FlinkDeployment", "name": SESSION}, "patch": to_yaml(replace)})
         if self.overlay.has_alerts and not self.alerts:
@@ -116,7 +116,7 @@ class Installation:
         return patches
 
     def credentials(self, checkout: Checkout) -> Resource:
-        """The file by which the pods exchange their token at Google. Nothing in it is secret."""
+        """The credentials file with which the pods exchange their token at Google. It contains no secret."""
         file = checkout.manifests / "examples/google-federation.json"
         example = json.loads(file.read_text(encoding="utf-8"))
         account = f"{self.google.account}:generateAccessToken"
@@ -130,24 +130,24 @@ class Installation:
     def _comment(self) -> str:
         alerts = "with" if self.alerts else "without"
         return (
-            f"# Written by beam-pcc deploy, anew each time. The overlay {self.overlay.name} with this installation's "
-            f"image,\n# addresses and credentials; {alerts} PodMonitor and PrometheusRule.\n"
+            f"# Written by beam-pcc deploy, which replaces it each time. The overlay {self.overlay.name} with the\n"
+            f"# image, addresses and credentials of this installation; {alerts} PodMonitor and PrometheusRule.\n"
         )
 
 
 def to_yaml(data: object) -> str:
-    """Data as YAML, in the order that it has."""
+    """Data as YAML, without sorting the keys."""
     return yaml.safe_dump(data, sort_keys=False, width=1_000)
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
-    """Write the files into a folder, both for this user only. Raises RunError if that fails."""
+    """Write the files into a folder, readable by this user only. Raises RunError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in files.items():
             path = folder / name
             with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", newline="\n", delete=False) as new:
-                new.write(text)  # made with mode 0600
+                new.write(text)  # the file has mode 0600
             try:
                 Path(new.name).replace(path)
             finally:
@@ -157,14 +157,14 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def rendered(console: Console, checkout: Checkout, installation: Installation) -> str:
-    """Every manifest of the layer as one YAML stream. It asks no cluster and leaves nothing behind.
+    """Every manifest of the layer as one YAML stream. Needs no cluster and writes temporary files only.
 
     Raises:
-        ConfigurationError: Neither kubectl nor kustomize is there.
+        ConfigurationError: Neither kubectl nor kustomize is installed.
         RunError: The manifests cannot be rendered.
     """
-    alone = is_installed("kustomize") and not is_installed("kubectl") and not console.dry_run
-    program = ["kustomize", "build"] if alone else ["kubectl", "kustomize"]
+    only_kustomize = is_installed("kustomize") and not is_installed("kubectl") and not console.dry_run
+    program = ["kustomize", "build"] if only_kustomize else ["kubectl", "kustomize"]
     if console.dry_run:
         layer = checkout.layer(installation.overlay)
         return console.ask(*program, checkout.shown(layer)).output
@@ -173,13 +173,13 @@ def rendered(console: Console, checkout: Checkout, installation: Installation) -
         shutil.copytree(checkout.manifests, manifests, ignore=shutil.ignore_patterns("deployed"))
         layer = manifests / "deployed" / installation.overlay.name
         write(layer, installation.files(checkout))
-        answer = console.ask(*program, os.fspath(layer))
-    if not answer.succeeded:
-        raise RunError(f"the manifests cannot be rendered: {answer.error or program[0]}")
+        result = console.ask(*program, os.fspath(layer))
+    if not result.succeeded:
+        raise RunError(f"the manifests cannot be rendered: {result.error or program[0]}")
     try:
-        resources = [one for one in yaml.safe_load_all(answer.output) if one]
+        resources = [one for one in yaml.safe_load_all(result.output) if one]
     except yaml.YAMLError as error:
         raise RunError(f"what {' '.join(program)} printed is no YAML: {one_line(error, 120)}") from None
     if any(one.get("kind") == "Secret" for one in resources):
         raise ConfigurationError("the overlay holds a Secret: keep it out of what is committed")
-    return answer.output
+    return result.output

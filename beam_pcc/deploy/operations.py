@@ -1,4 +1,4 @@
-"""The subcommands of `beam-pcc deploy`, one function each; each returns an exit code."""
+"""The subcommands of `beam-pcc deploy`. Each function returns an exit code."""
 
 from __future__ import annotations
 
@@ -17,63 +17,65 @@ from beam_pcc.deploy.overlays import Checkout
 from beam_pcc.deploy.settings import Google, Image
 from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, PccError, RunError, one_line
 
-_CHECK_SECONDS = 300.0  # for a launcher that plans a run and creates nothing
+_CHECK_TIMEOUT = 300.0  # seconds for a dry run of the launcher
 _VERSION = re.compile(r"v[0-9]{8}_?[0-9]{6}")
-# Served a little longer than the PodMonitor's interval: the alerts of a day end when it is published by hand.
-_FIGURES = ("--metrics_port=9249", "--metrics_linger=20")
+# Longer than the PodMonitor's interval, so that a manual run ends the alerts of its day.
+_METRICS = ("--metrics_port=9249", "--metrics_linger=20")
 _KINDS = "cronjobs,jobs,flinkdeployments,pods"
 
 
 def connect(console: Console, overlay: str) -> Cluster:
-    """The cluster of the environment, and the namespace of that overlay. Raises ConfigurationError, RunError."""
+    """Connect to the cluster that the environment names. Raises ConfigurationError, RunError."""
     checkout = Checkout.find()
     return Cluster.connect(console, checkout, settings.aws(), checkout.overlay(overlay))
 
 
 def apply(console: Console, called_as: str, *, overlay: str, image: str | None, alerts: bool) -> int:
-    """Build, push and deploy; prove that the launcher can do its work."""
+    """Build, push and deploy, then check that the launcher works."""
     checkout = Checkout.find()
-    chosen = checkout.overlay(overlay)
+    selected = checkout.overlay(overlay)
     aws, pipeline, google = settings.aws(), settings.pipeline(), settings.google()
     named = Image.parse(image) if image else None
-    cluster = Cluster.connect(console, checkout, aws, chosen)
-    digest = named or images.publish(console, checkout, aws, _now()) or images.placeholder(aws)
-    console.say(f"image              {digest}")
+    cluster = Cluster.connect(console, checkout, aws, selected)
+    new_image = named or images.publish(console, checkout, aws, _now()) or images.placeholder(aws)
+    console.say(f"image              {new_image}")
     cluster.install_operators()
     deployed = cluster.get("cronjob", CRON_JOB, "--ignore-not-found")
-    alerts = alerts and chosen.has_alerts
+    alerts = alerts and selected.has_alerts
     if alerts and not cluster.has_crd(clusters.PROMETHEUS_CRD) and not console.dry_run:
         console.say("Prometheus         operator missing: alerts and PodMonitor are left out")
         alerts = False
-    installation = Installation(chosen, digest, pipeline, google, alerts, _deployed_before(deployed, digest))
+    installation = Installation(selected, new_image, pipeline, google, alerts, _rollback_image(deployed, new_image))
     _write_layer(console, checkout, installation)
     cluster.console.change(
-        *cluster.everywhere("apply", "--kustomize", checkout.shown(checkout.layer(chosen))), to_stderr=True
+        *cluster.kubectl("apply", "--kustomize", checkout.shown(checkout.layer(selected))), to_stderr=True
     )
     if google.key_file:
-        _put_key(cluster, google)
-    if not chosen.has_session:
-        # One that was deployed to this namespace before it had none keeps what it requests.
+        _apply_key(cluster, google)
+    if not selected.has_session:
+        # Delete the session cluster of an earlier deployment, which would keep its resources.
         cluster.change("delete", "flinkdeployment", SESSION, "--ignore-not-found", to_stderr=True)
     cluster.wait_for_operator()
-    _prove(cluster)
+    _check_launcher(cluster)
     schedule = _schedule(cluster)
-    overlay_words = "" if chosen.name == "prod" else f" --overlay {chosen.name}"
-    console.say(f"deployed           {schedule}; try {called_as} run{overlay_words} --partition yesterday")
+    overlay_flag = "" if selected.name == "prod" else f" --overlay {selected.name}"
+    console.say(f"deployed           {schedule}; try {called_as} run{overlay_flag} --partition yesterday")
     return EXIT_PUBLISHED
 
 
 def render(console: Console, *, overlay: str, image: str | None, alerts: bool, output: str) -> int:
-    """Print every manifest of an installation, or write them to a folder. Asks no cluster, changes none."""
+    """Print every manifest of an installation, or write them to a folder. Needs no cluster."""
     checkout = Checkout.find()
-    chosen = checkout.overlay(overlay)
+    selected = checkout.overlay(overlay)
     pipeline, google = settings.pipeline(), settings.google()
-    installation = Installation(chosen, images.require_digest(image), pipeline, google, alerts and chosen.has_alerts)
+    installation = Installation(
+        selected, images.require_digest(image), pipeline, google, alerts and selected.has_alerts
+    )
     text = layer.rendered(console, checkout, installation)
     if console.dry_run:
         return EXIT_PUBLISHED
     secret = (
-        f"kubectl --namespace {chosen.namespace} create secret generic {GOOGLE_KEY} "
+        f"kubectl --namespace {selected.namespace} create secret generic {GOOGLE_KEY} "
         "--from-file=credentials.json=KEY_FILE"
     )
     if google.key_file:
@@ -97,15 +99,15 @@ def render(console: Console, *, overlay: str, image: str | None, alerts: bool, o
 
 
 def run(console: Console, *, overlay: str, partition: dt.date, replace: bool) -> int:
-    """Score one day now, and follow it to its end; the exit code is the run's."""
+    """Score one day now and follow the run; returns its exit code."""
     cluster = connect(console, overlay)
-    arguments = [f"--partition={partition:%Y%m%d}", "--wait", "--attach", *_FIGURES]
+    arguments = [f"--partition={partition:%Y%m%d}", "--wait", "--attach", *_METRICS]
     arguments += ["--replace"] if replace else []
     return _follow(cluster, f"pcc-manual-{_time(console)}", ["beam-pcc", "submit"], arguments)
 
 
 def backfill(console: Console, *, overlay: str, first: dt.date, last: dt.date, parallel: int) -> int:
-    """Score each day of a range, and follow; the exit code is the backfill's."""
+    """Score each day of a range and follow the backfill; returns its exit code."""
     if first > last:
         raise ConfigurationError(f"--from {first:%Y%m%d} is after --to {last:%Y%m%d}; swap them")
     cluster = connect(console, overlay)
@@ -116,7 +118,7 @@ def backfill(console: Console, *, overlay: str, first: dt.date, last: dt.date, p
 
 
 def status(console: Console, *, overlay: str) -> int:
-    """What is deployed, what runs."""
+    """Print what is deployed and what runs."""
     cluster = connect(console, overlay)
     cluster.change("get", _KINDS, "--output", "wide")
     deployed = cluster.get("cronjob", CRON_JOB)
@@ -134,7 +136,7 @@ def status(console: Console, *, overlay: str) -> int:
 
 
 def logs(console: Console, *, overlay: str, partition: dt.date | None, of: str) -> int:
-    """The logs of the last launchers, of a day's launcher, or of a day's run."""
+    """Print the logs of the last launchers, of a day's launcher, or of a day's run."""
     if of != "launcher" and partition is None:
         raise ConfigurationError(f"--of {of} needs --partition YYYYMMDD")
     cluster = connect(console, overlay)
@@ -172,12 +174,12 @@ def _launcher_logs(cluster: Cluster, partition: dt.date) -> None:
 
 
 def ui(console: Console, *, overlay: str | None, partition: dt.date | None, session: bool) -> int:
-    """Flink's UI on this machine, of a day's run or of the session cluster."""
+    """Forward Flink's UI of a day's run or of the session cluster to this machine."""
     checkout = Checkout.find()
-    chosen = checkout.overlay(overlay or ("dev" if session else "prod"))
-    if session and not chosen.has_session:
-        raise ConfigurationError(f"the overlay {chosen.name} has no session cluster; it is in dev")
-    cluster = Cluster.connect(console, checkout, settings.aws(), chosen)
+    selected = checkout.overlay(overlay or ("dev" if session else "prod"))
+    if session and not selected.has_session:
+        raise ConfigurationError(f"the overlay {selected.name} has no session cluster; it is in dev")
+    cluster = Cluster.connect(console, checkout, settings.aws(), selected)
     service = f"service/{SESSION if partition is None else f'pcc-{partition:%Y%m%d}'}-rest"
     console.say("http://localhost:8081 until Ctrl-C")
     try:
@@ -188,9 +190,9 @@ def ui(console: Console, *, overlay: str | None, partition: dt.date | None, sess
 
 
 def rollback(console: Console, *, overlay: str, model: str | None) -> int:
-    """The image that was deployed before; or with `model` a model version that runs are pinned to."""
+    """Deploy the previous image; or with `model` pin runs to a model version."""
     if model is not None:
-        return _pin(console, overlay, model)
+        return _pin_model(console, overlay, model)
     cluster = connect(console, overlay)
     digest = "sha256:" + "0" * 64
     instead = {
@@ -198,19 +200,19 @@ def rollback(console: Console, *, overlay: str, model: str | None) -> int:
         "spec": _cron_spec(f"current@{digest}"),
     }
     deployed = cluster.get("cronjob", CRON_JOB, instead=instead)
-    before = _previous_image(deployed)
-    if not before:
+    previous = _previous_image(deployed)
+    if not previous:
         raise ConfigurationError("no image was deployed before this one; apply --image NAME@sha256:... takes any")
     current = Image.parse(_image(deployed), f"the image of the CronJob {CRON_JOB}")
-    cluster.change("set", "image", f"cronjob/{CRON_JOB}", f"{jobs.LAUNCHER}={before}", to_stderr=True)
-    patch = json.dumps({"data": {"image": before}}, separators=(",", ":"))
+    cluster.change("set", "image", f"cronjob/{CRON_JOB}", f"{jobs.LAUNCHER}={previous}", to_stderr=True)
+    patch = json.dumps({"data": {"image": previous}}, separators=(",", ":"))
     cluster.change("patch", "configmap", CONFIG, "--type=merge", "--patch", patch, to_stderr=True)
     cluster.change("annotate", "--overwrite", "cronjob", CRON_JOB, f"{PREVIOUS_IMAGE}={current}", to_stderr=True)
-    console.say(f"image              {before} (was {current}; rollback again goes back)")
+    console.say(f"image              {previous} (was {current}; rollback again goes back)")
     return EXIT_PUBLISHED
 
 
-def _pin(console: Console, overlay: str, model: str) -> int:
+def _pin_model(console: Console, overlay: str, model: str) -> int:
     if model != "none" and not _VERSION.fullmatch(model):
         raise ConfigurationError(
             f"--model {one_line(repr(model), 60)} is no version: write vYYYYMMDD_HHMMSS, or none; "
@@ -227,18 +229,18 @@ def _pin(console: Console, overlay: str, model: str) -> int:
 def destroy(console: Console, *, overlay: str, confirmed: bool) -> int:
     """Remove the namespace with every run in it."""
     checkout = Checkout.find()
-    chosen = checkout.overlay(overlay)
+    selected = checkout.overlay(overlay)
     if not confirmed:
         raise ConfigurationError(
-            f"destroy removes the namespace {chosen.namespace} with every run in it; say destroy --yes"
+            f"destroy removes the namespace {selected.namespace} with every run in it; say destroy --yes"
         )
-    cluster = Cluster.connect(console, checkout, settings.aws(), chosen)
+    cluster = Cluster.connect(console, checkout, settings.aws(), selected)
     if cluster.has_crd(clusters.OPERATOR_CRD) or console.dry_run:
-        # First what the operator has to clean up, while it and the namespace are there.
+        # Delete the FlinkDeployments first: the operator cleans up after them while the namespace exists.
         runs = ("flinkdeployments", "--all", "--ignore-not-found", "--timeout=300s")
         cluster.change("delete", *runs, to_stderr=True)
-    gone = ("delete", "namespace", chosen.namespace, "--ignore-not-found", "--timeout=300s")
-    console.change(*cluster.everywhere(*gone), to_stderr=True)
+    delete = ("delete", "namespace", selected.namespace, "--ignore-not-found", "--timeout=300s")
+    console.change(*cluster.kubectl(*delete), to_stderr=True)
     uninstall = command_line(
         [*cluster.helm(), "uninstall", "flink-kubernetes-operator", "--namespace", "flink-operator"]
     )
@@ -258,28 +260,29 @@ def _write_layer(console: Console, checkout: Checkout, installation: Installatio
             console.show(f"    {line}")
 
 
-def _put_key(cluster: Cluster, google: Google) -> None:
-    """The key file as a Secret. Its content goes from one kubectl to the other, and is seen by nobody."""
-    make = ("create", "secret", "generic", GOOGLE_KEY, f"--from-file=credentials.json={google.key_file}")
+def _apply_key(cluster: Cluster, google: Google) -> None:
+    """Store the key file as a Secret. Its content is piped from one kubectl to the other and never printed."""
+    create = ("create", "secret", "generic", GOOGLE_KEY, f"--from-file=credentials.json={google.key_file}")
     cluster.console.pipe(
-        cluster.here(*make, "--dry-run=client", "--output=yaml"), cluster.here("apply", "--filename", "-")
+        cluster.kubectl_in_namespace(*create, "--dry-run=client", "--output=yaml"),
+        cluster.kubectl_in_namespace("apply", "--filename", "-"),
     )
-    # The pods would otherwise find two files of one name.
+    # The ConfigMap has a file of the same name.
     cluster.change("delete", "configmap", layer.CREDENTIALS_CONFIG, "--ignore-not-found", to_stderr=True)
 
 
-def _prove(cluster: Cluster) -> None:
-    """Have a launcher plan a run without doing it: image, ConfigMaps and rights are proven."""
+def _check_launcher(cluster: Cluster) -> None:
+    """Check image, ConfigMaps and permissions with a dry run of the launcher."""
     console = cluster.console
     name = f"pcc-check-{_time(console)}"
     yesterday = _now().date() - dt.timedelta(days=1)
     console.say("checking           a launcher plans a run and creates nothing")
     arguments = [f"--partition={yesterday:%Y%m%d}", "--dry_run"]
     jobs.start(cluster, name, ["beam-pcc", "submit"], arguments)
-    state = jobs.follow(cluster, name, logs=False, limit=_CHECK_SECONDS)
+    state = jobs.follow(cluster, name, logs=False, timeout=_CHECK_TIMEOUT)
     if state.exit_code != EXIT_PUBLISHED:
-        cluster.console.watch(*cluster.here("logs", f"job/{name}", "--tail=5"), to_stderr=True)
-        raise _with_code(
+        cluster.console.watch(*cluster.kubectl_in_namespace("logs", f"job/{name}", "--tail=5"), to_stderr=True)
+        raise _error_with_code(
             f"the launcher cannot do its work ({state.description}): {cluster.shown('logs', f'job/{name}')}",
             state.exit_code,
         )
@@ -299,10 +302,9 @@ def _follow(cluster: Cluster, name: str, command: list[str], arguments: list[str
     return state.exit_code
 
 
-def _with_code(text: str, code: int) -> PccError:
-    """An error that ends with that exit code."""
-    error = RunError(text)
-    error.exit_code = code
+def _error_with_code(message: str, exit_code: int) -> PccError:
+    error = RunError(message)
+    error.exit_code = exit_code
     return error
 
 
@@ -311,7 +313,7 @@ def _schedule(cluster: Cluster) -> str:
 
 
 def _schedule_of(cron_job: dict[str, Any]) -> str:
-    """When the daily run is; or that there is none."""
+    """The schedule of the daily run as a sentence."""
     spec = cron_job.get("spec") or {}
     if not spec or spec.get("suspend"):
         return "there is no daily run (the CronJob is suspended)"
@@ -327,8 +329,8 @@ def _image(cron_job: dict[str, Any]) -> str:
         return ""
 
 
-def _deployed_before(cron_job: dict[str, Any], image: Image) -> str:
-    """What `rollback` would go back to, once `image` is deployed; empty if nothing was deployed."""
+def _rollback_image(cron_job: dict[str, Any], image: Image) -> str:
+    """The image that `rollback` restores once `image` is deployed; empty if there is none."""
     current = _image(cron_job)
     try:
         return _previous_image(cron_job) if current == str(image) else str(Image.parse(current))
@@ -337,7 +339,7 @@ def _deployed_before(cron_job: dict[str, Any], image: Image) -> str:
 
 
 def _previous_image(cron_job: dict[str, Any]) -> str:
-    """What was deployed before; empty if nothing was, or if somebody wrote something else there."""
+    """The previous image in the CronJob's annotation; empty if the annotation is missing or malformed."""
     annotations = (cron_job.get("metadata") or {}).get("annotations") or {}
     try:
         return str(Image.parse(str(annotations.get(PREVIOUS_IMAGE) or "")))
@@ -355,5 +357,5 @@ def _now() -> dt.datetime:
 
 
 def _time(console: Console) -> str:
-    """For names of Jobs."""
+    """A timestamp for the names of Jobs."""
     return "TIME" if console.dry_run else f"{_now():%Y%m%d%H%M%S}"

@@ -1,4 +1,4 @@
-"""The checkout: its manifests, the overlays that can be deployed, and the namespace of each."""
+"""The checkout: its manifests, and its overlays with their namespaces."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from beam_pcc.errors import ConfigurationError, one_line
 
 _MANIFESTS = Path("k8s/flink-operator")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_SESSION = "../../session"  # the resource of an overlay that has a session cluster
-_ALERTS = "../../observability"  # the component of one that has PodMonitor and PrometheusRule
+_SESSION = "../../session"  # the resource of an overlay with a session cluster
+_ALERTS = "../../observability"  # the component of an overlay with PodMonitor and PrometheusRule
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The folder that holds the manifests and the Dockerfile.
+    """A checkout of this repository.
 
     Attributes:
-        root: Its top.
+        root: Its top folder.
     """
 
     root: Path
 
     @classmethod
     def find(cls) -> Checkout:
-        """Around this file, or else the current folder. Raises ConfigurationError if it is neither."""
+        """The checkout of this file, or else of the current folder. Raises ConfigurationError without one."""
         for root in (Path(__file__).parents[2], Path.cwd()):
             if (root / _MANIFESTS / "base/kustomization.yaml").is_file():
                 return cls(root)
@@ -42,12 +42,12 @@ class Checkout:
         return self.root / _MANIFESTS
 
     def overlay(self, name: str) -> Overlay:
-        """An overlay by its name. Raises ConfigurationError if there is none of it."""
+        """An overlay by its name. Raises ConfigurationError if it does not exist."""
         folder = self.manifests / "overlays"
-        there = sorted(file.parent.name for file in folder.glob("*/kustomization.yaml"))
-        if name not in there:
+        names = sorted(file.parent.name for file in folder.glob("*/kustomization.yaml"))
+        if name not in names:
             raise ConfigurationError(
-                f"--overlay {one_line(repr(name), 60)} is not in {self.shown(folder)}: there is {' and '.join(there)}"
+                f"--overlay {one_line(repr(name), 60)} is not in {self.shown(folder)}: there is {' and '.join(names)}"
             )
         content = _read(folder / name / "kustomization.yaml")
         namespace = content.get("namespace") or _read(self.manifests / "base/kustomization.yaml").get("namespace")
@@ -58,16 +58,16 @@ class Checkout:
         )
 
     def layer(self, overlay: Overlay) -> Path:
-        """The folder of the layer over an overlay that knows this installation."""
+        """The folder of this installation's layer over an overlay."""
         return self.manifests / "deployed" / overlay.name
 
     def kubeconfig(self, cluster: str) -> Path:
-        """The kubeconfig of its own that a deployment uses, so that the user's current context is not touched."""
+        """The separate kubeconfig of deployments, which leaves the user's current context unchanged."""
         return self.root / "local" / f"kubeconfig-{cluster}"
 
     @staticmethod
     def shown(path: Path) -> str:
-        """A path for a command line: relative where it is below the current folder."""
+        """A path for a command line: relative if it is below the current folder."""
         try:
             relative = os.path.relpath(path)
         except ValueError:  # on another drive of Windows
@@ -77,13 +77,13 @@ class Checkout:
 
 @dataclass(frozen=True)
 class Overlay:
-    """One of the overlays.
+    """An overlay.
 
     Attributes:
-        name: Its folder's.
-        namespace: Where it is deployed.
-        has_session: Whether a session cluster belongs to it.
-        has_alerts: Whether PodMonitor and PrometheusRule belong to it.
+        name: The name of its folder.
+        namespace: The namespace that it deploys to.
+        has_session: Whether it contains a session cluster.
+        has_alerts: Whether it contains PodMonitor and PrometheusRule.
     """
 
     name: str

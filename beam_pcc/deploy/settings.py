@@ -1,7 +1,7 @@
-"""The settings of a deployment, from the environment: every one is checked as a whole string before it is used.
+"""The settings of a deployment, from environment variables, each matched against a pattern before it is used.
 
-A value that passes here has no control character, quote, space or shell character in it, so it can stand in a command,
-a file name, YAML and JSON as it is.
+A valid value has no control character, quote, space or shell character, so that it needs no quoting in a command, a
+file name, YAML or JSON.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VARIABLES = {
 _CALLED_AS = "BEAM_PCC_CALLED_AS"  # set by deploy-to-eks.sh and deploy-to-eks.ps1, for the words of --help
 _LONGEST = 2_000  # characters of any setting
 _LARGEST_KEY_FILE = 64 * 1024  # bytes; a key file has about 2,400
-_A_DAY = dt.date(2026, 1, 1)  # any; to try what {partition} is replaced by
+_ANY_DAY = dt.date(2026, 1, 1)  # replaces {partition} when an address is checked
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]{2,16}){1,3}-[0-9]{1,2}")
@@ -69,7 +69,7 @@ class Aws:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What is scored and where to, as options of `beam-pcc run`."""
+    """Source, warehouse and folders of the runs, as options of `beam-pcc run`."""
 
     source: str
     warehouse: str
@@ -85,7 +85,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Google:
-    """How the pods prove who they are to Google: by federation (provider and account) or by a key file."""
+    """How the pods authenticate at Google: by federation (provider and account) or by a key file."""
 
     provider: str = ""
     account: str = ""
@@ -118,7 +118,7 @@ class Image:
 
 
 def aws(environment: Mapping[str, str] = os.environ) -> Aws:
-    """Where to deploy. Raises ConfigurationError naming the variable."""
+    """Read where to deploy. Raises ConfigurationError naming the variable."""
     _require(environment, "AWS_ACCOUNT_ID", "AWS_REGION", "CLUSTER")
     return Aws(
         _matching(environment, "AWS_ACCOUNT_ID", _ACCOUNT, "12 digits"),
@@ -128,7 +128,7 @@ def aws(environment: Mapping[str, str] = os.environ) -> Aws:
 
 
 def pipeline(environment: Mapping[str, str] = os.environ) -> Pipeline:
-    """What is scored. Raises ConfigurationError naming the variable."""
+    """Read the addresses of the runs. Raises ConfigurationError naming the variable."""
     _require(environment, "PCC_SOURCE", "PCC_WAREHOUSE", "PCC_MODELS", "PCC_STAGING")
     temp_dataset = environment.get("PCC_TEMP_DATASET", "")
     if temp_dataset:
@@ -154,7 +154,7 @@ def pipeline(environment: Mapping[str, str] = os.environ) -> Pipeline:
 
 
 def google(environment: Mapping[str, str] = os.environ) -> Google:
-    """How the pods prove who they are. Raises ConfigurationError naming the variable."""
+    """Read how the pods authenticate. Raises ConfigurationError naming the variable."""
     if environment.get("GCP_KEY_FILE"):
         return Google(key_file=_key_file(environment["GCP_KEY_FILE"]))
     _require(environment, "GCP_WORKLOAD_PROVIDER", "GCP_SERVICE_ACCOUNT")
@@ -170,13 +170,13 @@ def google(environment: Mapping[str, str] = os.environ) -> Google:
 
 
 def called_as(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The script that called, as its users call it; None if `beam-pcc deploy` itself was called."""
+    """The script that called `beam-pcc deploy`, as its users call it; None without one."""
     text = environment.get(_CALLED_AS, "")
     return text if re.fullmatch(r"\./deploy-to-eks\.(sh|ps1)", text) else None
 
 
-def of_programs(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment that the called programs get: this one, without a pager that would wait for a key."""
+def program_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of the called programs: without a pager, which would wait for a key."""
     return {**environment, "AWS_PAGER": ""}
 
 
@@ -191,7 +191,7 @@ def _matching(environment: Mapping[str, str], name: str, pattern: re.Pattern[str
 
 
 def _checked(text: str, name: str, is_valid: Callable[[str], bool], wanted: str) -> str:
-    # The length first: no expression is tried on a text that is longer than any name.
+    # Check the length first, to keep long texts away from the regular expressions.
     if len(text) > _LONGEST or not is_valid(text):
         raise ConfigurationError(f"{name} is {_quoted(text)}; it must be {wanted}")
     return text
@@ -217,18 +217,18 @@ def _is_source(text: str) -> bool:
     if text.startswith("gs://"):
         only_partition = "{" not in text.replace("{partition}", "") and "}" not in text.replace("{partition}", "")
         return bool(_FILES.fullmatch(text)) and only_partition and not {".", ".."} & set(text.split("/"))
-    # SourceTable reads the option as a URL's, in which % and + have a meaning of their own.
+    # SourceTable parses the option as part of a URL, in which % and + are special.
     if not re.fullmatch(r"bq://[0-9A-Za-z_.:{}-]+(?:\?partition_column=\w{1,300})?", text, re.ASCII):
         return False
     try:
-        SourceTable.parse(text, _A_DAY)
+        SourceTable.parse(text, _ANY_DAY)
     except ConfigurationError:
         return False
     return True
 
 
 def _key_file(text: str) -> str:
-    """The path of a service account's key file. Nothing of its content is shown or kept."""
+    """Check the path of a service account's key file. Neither prints nor keeps its content."""
     _checked(text, "GCP_KEY_FILE", lambda path: bool(_KEY_FILE.fullmatch(path)), "a path without = , and quotes")
     path = Path(text)
     if not path.is_file():

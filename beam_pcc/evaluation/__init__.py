@@ -1,1 +1,1 @@
-"""How good a model is: metrics, labelled rows, comparison of two versions, gates of a promotion."""
+"""Evaluates models: metrics, labelled rows, comparison of two versions, gates of a promotion."""

@@ -1,6 +1,6 @@
-"""Two versions on the same labelled rows: their metrics, where they differ, and whether one is worse.
+"""Compares two versions on the same labelled rows: metrics, differing labels, and whether one is worse.
 
-The rows must be ones that neither was trained on; that is for the caller to know.
+The caller must pass rows that neither was trained on.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from beam_pcc.models import scoring
 from beam_pcc.models.registry import ModelVersion, Registry
 
 TOLERANCE = 0.01
-"""By how much a metric may be worse before a version counts as worse: less than that is noise on a few hundred rows."""
+"""A version is worse if a metric is worse by more than this; smaller differences are noise on a few hundred rows."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One version on n rows: P(PC) and label of each, and its metrics with intervals."""
+class Measurement:
+    """A version on n rows: P(PC) and label of each row, and the metrics with intervals."""
 
     version: str
     probability: scoring.Floats
@@ -38,7 +38,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two versions label otherwise: how many rows, and how many of them each one has right."""
+    """The number of rows that two versions label differently, and how many of them each one labels correctly."""
 
     flipped: int
     first_right: int
@@ -46,7 +46,7 @@ class Difference:
 
     @property
     def p_value(self) -> float:
-        """Of the exact McNemar test: how likely so uneven a split is, were both as good."""
+        """The p-value of the exact McNemar test."""
         from scipy.stats import binomtest
 
         rows = self.first_right + self.second_right
@@ -55,12 +55,12 @@ class Difference:
 
 def measure(
     registry: Registry, version: str, rows: Labelled, *, encoder: str | None = None, runtime: Runtime = DEFAULT_RUNTIME
-) -> Measured:
-    """Score labelled rows with a version, and measure it against their labels.
+) -> Measurement:
+    """Score labelled rows with a version, and compute its metrics.
 
     Raises:
         ConfigurationError: There are too few rows of a class.
-        ModelError: The version cannot be used, or was not trained on text and the rows are texts.
+        ModelError: The version cannot be used, or the rows are texts and it was trained on vectors.
     """
     truth = rows.labels != schemas.NOT_PC
     if min(truth.sum(), (~truth).sum()) < evaluation.MIN_ROWS_OF_CLASS:
@@ -70,10 +70,10 @@ def measure(
         )
     checked, model = registry.load(version)
     vectors = rows.vectors if rows.texts is None else _vectors(registry, checked, rows.texts, encoder, runtime)
-    found = scoring.score(model, vectors).probabilities
-    probability = np.nan_to_num(scoring.privacy_probability(found, checked.classes))
+    probabilities = scoring.score(model, vectors).probabilities
+    probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
     threshold = checked.metadata.threshold
-    return Measured(
+    return Measurement(
         version,
         probability,
         probability >= threshold,
@@ -95,8 +95,8 @@ def _vectors(
     return Featurizer(EncoderRef(address, features.encoder_sha256), features, runtime).vectors(texts)
 
 
-def differences(first: Measured, second: Measured, rows: Labelled) -> Difference:
-    """Where they label otherwise."""
+def differences(first: Measurement, second: Measurement, rows: Labelled) -> Difference:
+    """Count the rows that they label differently."""
     truth = rows.labels != schemas.NOT_PC
     flipped = first.positive != second.positive
     return Difference(
@@ -112,16 +112,17 @@ def f1(metrics: dict[str, float]) -> float:
 
 
 def worse(candidate: dict[str, float], current: dict[str, float]) -> list[str]:
-    """In what the candidate is worse than the current by more than TOLERANCE, a phrase each."""
+    """The metrics in which the candidate is worse than the current by more than TOLERANCE, as phrases."""
 
-    def better(metrics: dict[str, float]) -> dict[str, float]:
+    def higher_is_better(metrics: dict[str, float]) -> dict[str, float]:
         return {"roc_auc": metrics["roc_auc"], "pr_auc": metrics["pr_auc"], "f1": f1(metrics)}
 
-    found = [
-        f"{name} {better(candidate)[name]:.3f} against {value:.3f}"
-        for name, value in better(current).items()
-        if better(candidate)[name] < value - TOLERANCE
+    candidate_values = higher_is_better(candidate)
+    phrases = [
+        f"{name} {candidate_values[name]:.3f} against {value:.3f}"
+        for name, value in higher_is_better(current).items()
+        if candidate_values[name] < value - TOLERANCE
     ]
     if candidate["brier"] > current["brier"] + TOLERANCE:
-        found.append(f"brier {candidate['brier']:.3f} against {current['brier']:.3f}")
-    return found
+        phrases.append(f"brier {candidate['brier']:.3f} against {current['brier']:.3f}")
+    return phrases

@@ -1,4 +1,4 @@
-"""Labelled rows to train on or to measure with: read, checked, and each message or vector once."""
+"""Reads labelled rows for training and evaluation, checks them, and removes duplicates."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _JSON_BLOCK = 64 * 2**20  # a row must fit
 
 @dataclass(frozen=True)
 class Labelled:
-    """n labelled rows, of vectors or of texts.
+    """n labelled rows of vectors or texts.
 
     Attributes:
         labels: (n,) PC, NOT_PC or PC/<subtype>.
-        vectors: (n, 584) float32; of texts, (0, 584).
-        texts: n messages; None of vectors.
-        dropped: How many rows were not fit to use.
-        duplicates: How many rows said again what an earlier one says.
-        contradicting: How many rows were left out since the same content is labelled PC and NOT_PC.
+        vectors: (n, 584) float32; (0, 584) for texts.
+        texts: n messages; None for vectors.
+        dropped: How many rows were invalid.
+        duplicates: How many rows repeated an earlier one.
+        contradicting: How many rows were left out because the same content is labelled both PC and NOT_PC.
     """
 
     labels: Labels
@@ -50,7 +50,7 @@ class Labelled:
     contradicting: int = 0
 
     def take(self, rows: npt.NDArray[np.int64]) -> Labelled:
-        """Some of the rows."""
+        """The rows with these numbers."""
         return dataclasses.replace(
             self,
             labels=self.labels[rows],
@@ -60,15 +60,15 @@ class Labelled:
 
 
 def read_labelled(path: str, text_column: str | None = None) -> Labelled:
-    """Read Parquet or JSONL with `intent` and the text column, or with INPUT_COLUMNS (timestamp may be absent).
+    """Read Parquet or JSONL with `intent` and the text column, or with INPUT_COLUMNS (timestamp is optional).
 
-    `path` may be a glob of files of one kind.
+    `path` may be a glob of files of one format.
 
-    Rows that say the same (texts: but for case, digits, spaces and punctuation) are kept once, so that none is both in
-    a training part and in a hold-out.
+    Keeps one of equal rows (of texts that differ only in case, digits, spaces and punctuation), so that no content is
+    both in the training part and in the hold-out.
 
     Raises:
-        ConfigurationError: The file cannot be read, or a label is none.
+        ConfigurationError: The file cannot be read, or a label is invalid.
     """
     table = _table(path)
     if "intent" not in table.column_names:
@@ -77,14 +77,14 @@ def read_labelled(path: str, text_column: str | None = None) -> Labelled:
     _check_labels(rows.labels, path)
     keys: Sequence[Hashable]
     if rows.texts is not None:
-        keys = [same(text) for text in rows.texts]
+        keys = [normalised(text) for text in rows.texts]
     else:
         keys = [vector.tobytes() for vector in rows.vectors]
-    return _each_once(rows, keys)
+    return _without_duplicates(rows, keys)
 
 
 def require_trainable(rows: Labelled, path: str) -> None:
-    """Refuse what cannot train a classifier. Raises ConfigurationError."""
+    """Raise ConfigurationError if the rows cannot train a classifier."""
     names, counts = np.unique(rows.labels, return_counts=True)
     if schemas.NOT_PC not in names or len(names) < 2:
         raise ConfigurationError(f"--data {path} needs rows of NOT_PC and of PC; it has: {', '.join(names) or 'none'}")
@@ -95,8 +95,8 @@ def require_trainable(rows: Labelled, path: str) -> None:
         )
 
 
-def same(text: str) -> str:
-    """What two messages have in common that say the same: case, digits, spaces and punctuation aside."""
+def normalised(text: str) -> str:
+    """A text with its case folded, digits masked, and spaces and punctuation removed, to find duplicates."""
     folded = re.sub(r"\d", "0", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(re.sub(r"[\W_]+", " ", folded).split()) or folded
 
@@ -149,7 +149,7 @@ def _vectors(table: pa.Table, path: str) -> Labelled:
         check_input(table.schema, f"--data {path}")
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
-    # A row number for an id, so that the labels of the valid rows are found again.
+    # Use the row number as case_id, to find the labels of the valid rows.
     numbers = pa.array(np.arange(len(table)).astype(str))
     table = table.set_column(table.column_names.index("case_id"), "case_id", numbers)
     vectors, rows = [np.empty((0, schemas.VECTOR_DIM), np.float32)], [np.empty(0, dtype=np.int64)]
@@ -174,17 +174,18 @@ def _check_labels(labels: Labels, path: str) -> None:
             )
 
 
-def _each_once(rows: Labelled, keys: Sequence[Hashable]) -> Labelled:
-    said: dict[Hashable, set[bool]] = {}
+def _without_duplicates(rows: Labelled, keys: Sequence[Hashable]) -> Labelled:
+    labels: dict[Hashable, set[bool]] = {}
     for key, label in zip(keys, rows.labels, strict=True):
-        said.setdefault(key, set()).add(label == schemas.NOT_PC)
+        labels.setdefault(key, set()).add(label == schemas.NOT_PC)
     seen: set[Hashable] = set()
     kept, contradicting = [], 0
     for row, key in enumerate(keys):
-        if len(said[key]) > 1:
+        if len(labels[key]) > 1:
             contradicting += 1
         elif key not in seen:
             seen.add(key)
             kept.append(row)
-    rest = len(keys) - len(kept) - contradicting
-    return dataclasses.replace(rows.take(np.array(kept, dtype=np.int64)), duplicates=rest, contradicting=contradicting)
+    duplicates = len(keys) - len(kept) - contradicting
+    unique = rows.take(np.array(kept, dtype=np.int64))
+    return dataclasses.replace(unique, duplicates=duplicates, contradicting=contradicting)

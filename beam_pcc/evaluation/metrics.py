@@ -1,6 +1,6 @@
-"""How good a model is on labelled rows: metrics with confidence intervals, and the threshold for a stated precision.
+"""Metrics on labelled rows with confidence intervals, and the threshold for a required precision.
 
-All are of PC (with its subtypes) against NOT_PC.
+All compare PC (with its subtypes) with NOT_PC.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BATCH = 10  # resamples in memory at once
 def metrics(truth: Truth, probability: Floats, threshold: float) -> dict[str, float]:
     """ROC-AUC, PR-AUC (average precision), Brier score, and precision and recall at the threshold.
 
-    Precision is 0 where no row reaches the threshold.
+    Precision is 0 if no row reaches the threshold.
     """
     from sklearn import metrics as sk
 
@@ -36,7 +36,7 @@ def metrics(truth: Truth, probability: Floats, threshold: float) -> dict[str, fl
 
 
 def _ranking(truth: Truth, probability: Floats) -> tuple[float, float, float]:
-    """The metrics that need no threshold: ROC-AUC, PR-AUC, Brier score."""
+    """The metrics without a threshold: ROC-AUC, PR-AUC, Brier score."""
     from sklearn import metrics as sk
 
     return (
@@ -49,9 +49,9 @@ def _ranking(truth: Truth, probability: Floats) -> tuple[float, float, float]:
 def intervals(truth: Truth, probability: Floats, threshold: float, *, seed: int = 0) -> dict[str, tuple[float, float]]:
     """95 % intervals of the metrics.
 
-    ROC-AUC, PR-AUC and Brier score: percentiles of the bootstrap (Efron), which resamples each class by itself, so that
-    every resample has both. Precision and recall are shares of rows: Wilson's interval, which also has a width where
-    the share is 0 or 1.
+    ROC-AUC, PR-AUC and Brier score: percentiles of the bootstrap (Efron), which resamples the classes separately, so
+    that every resample has both. Precision and recall are shares of rows: Wilson's interval, whose width is not 0 for
+    a share of 0 or 1.
 
     Args:
         truth: At least MIN_ROWS_OF_CLASS rows of each class.
@@ -82,7 +82,7 @@ def intervals(truth: Truth, probability: Floats, threshold: float, *, seed: int 
 
 
 def _wilson(hits: int, rows: int) -> tuple[float, float]:
-    """The interval of a share of rows; of no rows nothing is known."""
+    """The interval of a share of rows; (0, 1) for no rows."""
     from scipy import stats
 
     if not rows:
@@ -92,7 +92,7 @@ def _wilson(hits: int, rows: int) -> tuple[float, float]:
 
 
 def threshold_for(truth: Truth, probability: Floats, precision: float) -> float | None:
-    """The lowest threshold, so of the highest recall, whose precision is at least `precision`; None if there is none.
+    """The lowest threshold (with the highest recall) whose precision is at least `precision`; None if there is none.
 
     Args:
         truth: Of rows that the model was not fitted on.
@@ -108,5 +108,5 @@ def threshold_for(truth: Truth, probability: Floats, precision: float) -> float 
     if not len(usable):
         return None
     lower, score = np.insert(thresholds, 0, 0.0)[usable[0] :][:2]
-    # A threshold is below 1: where all rows that reach it score 1, it is halfway to the next score.
+    # A threshold is below 1: if all rows that reach it score 1, use the middle between 1 and the next score.
     return float(score if score < 1 else (score + lower) / 2)

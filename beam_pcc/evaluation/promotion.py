@@ -1,4 +1,4 @@
-"""The gates before a promotion: what a version must show before runs use it."""
+"""The gates of a promotion, which a version must pass before runs use it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from beam_pcc.models.registry import Registry
 
 
 class Gate(NamedTuple):
-    """One gate: its name, and how it ended in words; `failed` if it forbids."""
+    """The result of a gate; `failed` if it forbids the promotion."""
 
     name: str
-    said: str
+    message: str
     failed: bool = False
 
 
 class Evaluation(NamedTuple):
-    """What to measure a candidate and the current version on."""
+    """The labelled rows on which to compare a candidate with the current version."""
 
     data: str
     text_column: str | None = None
@@ -29,11 +29,11 @@ class Evaluation(NamedTuple):
 
 
 def gates(registry: Registry, version: str, on: Evaluation | None = None) -> list[Gate]:
-    """Put a version before every gate.
+    """Check a version at every gate.
 
     Raises:
         ModelError: It does not load under the allow-list, has another number of features, or scores its golden rows
-            otherwise. These gates nothing overrides.
+            differently. These gates cannot be overridden.
     """
     version = registry.find(version, "beam-pcc models promote")
     checked = registry.verify(version)
@@ -49,27 +49,27 @@ def gates(registry: Registry, version: str, on: Evaluation | None = None) -> lis
     if current is None or current == version:
         return [*passed, Gate("not worse than current", "not checked: nothing else is current")]
     rows = read_labelled(on.data, on.text_column)
-    return [*passed, _compared(registry, version, current, rows, on)]
+    return [*passed, _compare(registry, version, current, rows, on)]
 
 
-def _compared(registry: Registry, version: str, current: str, rows: Labelled, on: Evaluation) -> Gate:
+def _compare(registry: Registry, version: str, current: str, rows: Labelled, on: Evaluation) -> Gate:
     first, second = (
         comparison.measure(registry, name, rows, encoder=on.encoder, runtime=on.runtime) for name in (current, version)
     )
-    found = comparison.worse(second.metrics, first.metrics)
-    said = "; ".join(found) if found else f"f1 {comparison.f1(second.metrics):.3f} on {len(rows.labels):,} rows"
-    return Gate("not worse than current", said, failed=bool(found))
+    worse = comparison.worse(second.metrics, first.metrics)
+    message = "; ".join(worse) if worse else f"f1 {comparison.f1(second.metrics):.3f} on {len(rows.labels):,} rows"
+    return Gate("not worse than current", message, failed=bool(worse))
 
 
-def promote(registry: Registry, version: str, found: list[Gate], *, force: bool = False) -> str | None:
-    """Promote a version that passed its gates; return the one that was current.
+def promote(registry: Registry, version: str, results: list[Gate], *, force: bool = False) -> str | None:
+    """Promote a version that passed its gates; returns the version that was current before.
 
     Raises:
-        ModelError: A gate failed and `force` is not given, or somebody else promoted meanwhile.
+        ModelError: A gate failed without `force`, or somebody else promoted meanwhile.
     """
-    failed = [gate for gate in found if gate.failed]
+    failed = [gate for gate in results if gate.failed]
     if failed and not force:
         raise ModelError(
-            f"{version} is not promoted: {failed[0].name}: {failed[0].said}; promote it nevertheless with --force"
+            f"{version} is not promoted: {failed[0].name}: {failed[0].message}; promote it nevertheless with --force"
         )
-    return registry.promote(version, checks={gate.name: gate.said for gate in found}, forced=bool(failed))
+    return registry.promote(version, checks={gate.name: gate.message for gate in results}, forced=bool(failed))

@@ -1,6 +1,6 @@
-"""Text to the 584-value vector: the same code, and the same description of it, for training and for scoring.
+"""Computes the 584-value vectors of texts, with the same code for training and for scoring.
 
-The description (`Features`) is part of a model version's metadata.json; a run cannot make vectors in another way.
+Their parameters (`Features`) are stored in a model version's metadata.json, so that a run computes the same vectors.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from beam_pcc.features.encoders.serving import open_encoder
 from beam_pcc.features.tfidf import Tfidf
 
 MAX_CHARACTERS = 100_000
-"""Of a text; what comes after is not looked at."""
+"""Of a text; the rest is ignored."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """How a model's vectors are made of text: with which encoder, by its digest, and with which terms."""
+    """The parameters of a model's vectors: the digest of the encoder, and the TF-IDF terms."""
 
     encoder_sha256: str
     tfidf: Tfidf
 
     def to_json(self) -> dict[str, Any]:
-        """For metadata.json."""
+        """The value in metadata.json."""
         return {"encoder_sha256": self.encoder_sha256, "tfidf": self.tfidf.to_json()}
 
     @classmethod
@@ -46,7 +46,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Runtime:
-    """With what an encoder is computed: which runtime, and how many threads it may use in one process."""
+    """The runtime of an encoder, and how many threads it may use in one process."""
 
     backend: Backend = "onnx"
     threads: int = 2
@@ -57,13 +57,13 @@ DEFAULT_RUNTIME = Runtime()
 
 @dataclass(frozen=True)
 class Featurizer:
-    """Makes vectors as one or two models want them. Small and picklable; a worker's encoder is loaded when needed.
+    """Computes the vectors for one or two models. Small and picklable: a worker loads the encoder at the first use.
 
     Attributes:
-        encoder: Where the encoder is.
+        encoder: The encoder's address and digest.
         features: Of the model that scores.
-        runtime: How to compute.
-        shadow: That of the shadow model, if it wants other vectors.
+        runtime: The encoder's runtime.
+        shadow: The featurizer of the shadow model, if that needs other vectors.
     """
 
     encoder: EncoderRef
@@ -72,7 +72,7 @@ class Featurizer:
     shadow: Featurizer | None = None
 
     def shares_encoder(self) -> bool:
-        """Whether the shadow model has the same encoder, so that each text is encoded once."""
+        """Whether the shadow model uses the same encoder, so that each text is encoded once."""
         return self.shadow is not None and self.shadow.encoder.sha256 == self.encoder.sha256
 
     def embed(self, texts: Sequence[str]) -> Embeddings:
@@ -80,7 +80,7 @@ class Featurizer:
         return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(texts))
 
     def vectors(self, texts: Sequence[str], embeddings: Embeddings | None = None) -> schemas.Vectors:
-        """(n, 584) float32: what the encoder says, then what the terms say. None of the texts may be blank."""
+        """(n, 584) float32: the embedding, then the TF-IDF values. No text may be blank."""
         if embeddings is None:
             embeddings = self.embed(texts)
         return join(embeddings, self.features.tfidf, texts)
@@ -88,32 +88,32 @@ class Featurizer:
 
 @dataclass(frozen=True)
 class TextMode:
-    """That a run makes its vectors of messages: of which column, and how."""
+    """The settings of a run that scores messages: their column, and the featurizer."""
 
     column: str
     featurizer: Featurizer
 
 
 def join(embeddings: Embeddings, tfidf: Tfidf, texts: Sequence[str]) -> schemas.Vectors:
-    """Both halves of the vectors, beside each other."""
+    """Concatenate embeddings and TF-IDF values to (n, 584) float32."""
     if not texts:
         return np.empty((0, schemas.VECTOR_DIM), np.float32)
     terms = tfidf.vectorizer().transform(cut(texts)).toarray()
-    made: schemas.Vectors = np.hstack([embeddings, terms]).astype(np.float32)
-    return made
+    vectors: schemas.Vectors = np.hstack([embeddings, terms]).astype(np.float32)
+    return vectors
 
 
 def cut(texts: Sequence[str]) -> list[str]:
-    """What of each text is looked at."""
+    """The first MAX_CHARACTERS of each text."""
     return [text[:MAX_CHARACTERS] for text in texts]
 
 
 def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """TEXTS to CASES, and STAGED_REJECTED (model_error) of the texts that no vector could be made of.
+    """TEXTS to CASES, and STAGED_REJECTED (model_error) for the texts that cannot be encoded.
 
-    Where a shadow model wants other vectors, the cases have a column SHADOW_VECTOR besides.
+    If a shadow model needs other vectors, the cases have an additional column SHADOW_VECTOR.
     """
-    embeddings, errors = embed_each(featurizer, texts.column("text").to_pylist())
+    embeddings, errors = embed_bisecting(featurizer, texts.column("text").to_pylist())
     kept = np.ones(texts.num_rows, dtype=bool)
     kept[list(errors)] = False
     good = texts.filter(pa.array(kept))
@@ -129,23 +129,24 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
     return cases, faults.rejected(ids, [faults.MODEL_ERROR.code] * len(failed), [errors[row] for row in failed])
 
 
-def embed_each(featurizer: Featurizer, texts: Sequence[str]) -> tuple[Embeddings, dict[int, str]]:
-    """What the encoder says of each text; if it raises, part the texts until only the guilty ones are left.
+def embed_bisecting(featurizer: Featurizer, texts: Sequence[str]) -> tuple[Embeddings, dict[int, str]]:
+    """Encode the texts; if the encoder raises, bisect them to isolate the failing rows.
 
     Returns:
-        (n, 384) float32, of a guilty row NaN; and for each of those the row number and the name of what it raised
-        (never its words, which may hold the text).
+        (n, 384) float32, with NaN in failing rows; and an error message by number of a failing row. The message has
+        the exception's type but not its text, which may contain the message.
     """
     try:
         return featurizer.embed(texts), {}
-    except PccError:  # about the encoder, not about a text
+    except PccError:  # an error of the encoder, not of a text
         raise
-    except Exception as error:  # whatever a library raises is about these texts
+    except Exception as error:  # a library may raise anything for a text
         if len(texts) <= 1:
-            said = one_line(f"the text could not be made a vector ({type(error).__name__})")
+            message = one_line(f"the text could not be made a vector ({type(error).__name__})")
             return np.full((len(texts), schemas.EMBEDDING_DIM), np.nan, np.float32), dict.fromkeys(
-                range(len(texts)), said
+                range(len(texts)), message
             )
     half = len(texts) // 2
-    (first, errors), (second, more) = embed_each(featurizer, texts[:half]), embed_each(featurizer, texts[half:])
-    return np.vstack([first, second]), errors | {row + half: said for row, said in more.items()}
+    first, errors = embed_bisecting(featurizer, texts[:half])
+    second, second_errors = embed_bisecting(featurizer, texts[half:])
+    return np.vstack([first, second]), errors | {row + half: message for row, message in second_errors.items()}

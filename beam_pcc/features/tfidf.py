@@ -1,7 +1,6 @@
-"""The TF-IDF half of a vector: 200 terms and their weights, kept as JSON; its numbers are scikit-learn's own.
+"""The TF-IDF half of a vector: 200 terms and their weights, stored as JSON and computed by scikit-learn.
 
-Terms are chosen for how well they part PC from NOT_PC, on the training rows alone, and so that no two of them are
-fragments of the same words.
+Terms are selected on the training rows: those that best separate PC from NOT_PC, without several fragments of one word.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from beam_pcc.cases import schemas
 Analyzer = Literal["word", "char_wb"]
 _ANALYZERS = ("word", "char_wb")
 _MAX_NGRAM = 8
-_CANDIDATES = 3_000  # of the terms that tell most: as many as are compared with each other
-_MAX_OVERLAP = 0.5  # Jaccard index of the texts that two terms are in
+_CANDIDATES = 3_000  # the best terms, which are compared with each other
+_MAX_OVERLAP = 0.5  # Jaccard index of the texts that contain two terms
 
 
 @dataclass(frozen=True)
 class Tfidf:
-    """A fitted TF-IDF of exactly 200 terms; terms that were never seen weigh as if they were in no text.
+    """A fitted TF-IDF of exactly 200 terms. Other terms are ignored.
 
     Attributes:
         terms: The vocabulary, in the order of the vector's values.
         idf: Inverse document frequency of each term.
-        analyzer: Whether a term is of words, or of characters within words.
-        ngrams: How many of them a term has, from and to.
-        sublinear: Whether a term that is there n times counts 1 + ln(n) instead of n.
+        analyzer: Whether terms consist of words, or of characters within words.
+        ngrams: The smallest and the largest number of them in a term.
+        sublinear: Whether n occurrences of a term count 1 + ln(n) instead of n.
     """
 
     terms: tuple[str, ...]
@@ -51,7 +50,7 @@ class Tfidf:
             raise ValueError("tfidf has an analyzer or ngrams that are not known")
 
     def to_json(self) -> dict[str, Any]:
-        """For metadata.json."""
+        """The value in metadata.json."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -66,16 +65,16 @@ class Tfidf:
 
     def vectorizer(self) -> Any:
         """scikit-learn's TfidfVectorizer with this vocabulary and these weights."""
-        made = _vectorizer(self.analyzer, self.ngrams, self.sublinear, vocabulary=list(self.terms))
-        made.idf_ = np.array(self.idf)
-        return made
+        vectorizer = _vectorizer(self.analyzer, self.ngrams, self.sublinear, vocabulary=list(self.terms))
+        vectorizer.idf_ = np.array(self.idf)
+        return vectorizer
 
 
 def fit(texts: Sequence[str], labels: Sequence[str], *, analyzer: Analyzer, ngrams: tuple[int, int]) -> Tfidf:
-    """Choose 200 terms by chi-squared of their weights against PC or NOT_PC, and weigh them.
+    """Select 200 terms by the chi-squared statistic of their weights for PC against NOT_PC, and fit their weights.
 
-    Of terms that are mostly in the same texts, such as the fragments of one word, only the one that tells most is
-    taken; the others come in where there are too few without them.
+    Of terms that mostly occur in the same texts, such as the fragments of one word, it selects the best one. The others
+    follow if there are too few terms without them.
 
     Args:
         texts: Of the training rows only.
@@ -88,37 +87,37 @@ def fit(texts: Sequence[str], labels: Sequence[str], *, analyzer: Analyzer, ngra
     """
     from sklearn.feature_selection import chi2
 
-    found = _vectorizer(analyzer, ngrams, True, min_df=_least(len(texts)))
-    weights = found.fit_transform(texts)
-    names = found.get_feature_names_out()
+    vectorizer = _vectorizer(analyzer, ngrams, True, min_df=_min_document_frequency(len(texts)))
+    weights = vectorizer.fit_transform(texts)
+    names = vectorizer.get_feature_names_out()
     if len(names) < schemas.TFIDF_DIM:
         raise ValueError(
             f"the texts have {len(names)} terms that are there more than once, but {schemas.TFIDF_DIM} are needed"
         )
-    told = np.nan_to_num(chi2(weights, np.array(labels) != schemas.NOT_PC)[0])
-    candidates = np.argsort(-told, kind="stable")[:_CANDIDATES]
-    best = np.sort(candidates[_apart(weights[:, candidates])])
-    return Tfidf(tuple(str(n) for n in names[best]), tuple(float(v) for v in found.idf_[best]), analyzer, ngrams)
+    scores = np.nan_to_num(chi2(weights, np.array(labels) != schemas.NOT_PC)[0])
+    candidates = np.argsort(-scores, kind="stable")[:_CANDIDATES]
+    best = np.sort(candidates[_without_overlap(weights[:, candidates])])
+    return Tfidf(tuple(str(n) for n in names[best]), tuple(float(v) for v in vectorizer.idf_[best]), analyzer, ngrams)
 
 
-def _apart(weights: Any) -> npt.NDArray[np.int64]:
-    """200 columns of a sparse matrix, the first ones first, but such as overlap with one before them last."""
+def _without_overlap(weights: Any) -> npt.NDArray[np.int64]:
+    """The first 200 columns of a sparse matrix; columns that overlap with an earlier one come last."""
     present = (weights > 0).astype(np.float32)
-    together = (present.T @ present).toarray()
-    alone = together.diagonal()
-    overlap = together / (alone[:, None] + alone[None, :] - together)
-    taken: list[int] = []
+    both = (present.T @ present).toarray()
+    counts = both.diagonal()
+    overlap = both / (counts[:, None] + counts[None, :] - both)
+    selected: list[int] = []
     for column in range(len(overlap)):
-        if len(taken) == schemas.TFIDF_DIM:
+        if len(selected) == schemas.TFIDF_DIM:
             break
-        if not taken or overlap[column, taken].max() <= _MAX_OVERLAP:
-            taken.append(column)
-    others = np.setdiff1d(np.arange(len(overlap)), taken)
-    return np.concatenate([np.array(taken, dtype=np.int64), others])[: schemas.TFIDF_DIM]
+        if not selected or overlap[column, selected].max() <= _MAX_OVERLAP:
+            selected.append(column)
+    others = np.setdiff1d(np.arange(len(overlap)), selected)
+    return np.concatenate([np.array(selected, dtype=np.int64), others])[: schemas.TFIDF_DIM]
 
 
-def _least(texts: int) -> int:
-    """In how many texts a term must be: one that a few writers use tells of them, not of the label."""
+def _min_document_frequency(texts: int) -> int:
+    """How many texts must contain a term: a rare term identifies its writers, not the label."""
     return 2 if texts < 1_000 else 4
 
 

@@ -1,1 +1,1 @@
-"""Runs on Flink: submitting to a cluster, and one FlinkDeployment per run on Kubernetes."""
+"""Runs on Flink: submits a job to a cluster, or writes the job jar of a FlinkDeployment."""

@@ -1,4 +1,4 @@
-"""Why a job on Flink failed, in a person's words. Text in, errors out; nothing of Flink is asked here."""
+"""Translates the stack trace of a failed Flink job into one of our errors. Pure functions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KNOWN = (
         "a TaskManager is out of memory: raise taskmanager.memory.process.size (docs/flink.md)",
     ),
 )
-# What Flink says when a TaskManager's process, pod or node is gone, and not only busy.
+# Flink's messages for a TaskManager whose process, pod or node is gone, and not only busy.
 _LOST_TASK_MANAGER = re.compile(
     r"Heartbeat of TaskManager with id \S+ timed out|TaskManager with id \S+ is no longer reachable"
     r"|unexpectedly closed by remote task ?manager|remote task ?manager was lost"
@@ -41,12 +41,12 @@ _LOST_WORKER = re.compile(
 
 
 def explain(trace: str, *, worker_pool: str, history: Sequence[str] = ()) -> PccError:
-    """The error that a failed job's trace tells of.
+    """The error for the stack trace of a failed job.
 
     Args:
-        trace: A Java stack trace, as Flink's REST gives it; what a Python worker raised stands in it as text.
-        worker_pool: Where the job looks for its Python workers.
-        history: Traces of the failures before it. A lack of slots after the loss of a TaskManager is the latter.
+        trace: A Java stack trace from Flink's REST API; it contains Python exceptions of workers as text.
+        worker_pool: The address of the Python workers.
+        history: Traces of earlier failures. Too few slots after a lost TaskManager are reported as the loss.
     """
     if "beam_pcc.errors." in trace:
         return from_runner(RuntimeError(trace))
@@ -55,15 +55,15 @@ def explain(trace: str, *, worker_pool: str, history: Sequence[str] = ()) -> Pcc
         return RunError(
             "a TaskManager was lost and none took its place: look at its log and its memory, start one, and run again"
         )
-    for sign, words in _KNOWN:
-        if sign in trace:
-            return RunError(words)
+    for pattern, message in _KNOWN:
+        if pattern in trace:
+            return RunError(message)
     if _NO_POOL.search(trace):
         return RunError(
             f"no pool of Python workers answers at {worker_pool} beside the TaskManager: start it (flink/cluster.sh up "
             "does), or say where it is with --environment_config"
         )
-    if "Error received from SDK harness" in trace:  # Python raised what is none of our errors
+    if "Error received from SDK harness" in trace:  # a Python exception that is none of our errors
         return from_runner(RuntimeError(trace))
     if _LOST_WORKER.search(trace):
         return RunError(

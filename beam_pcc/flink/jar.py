@@ -1,6 +1,6 @@
-"""A job jar: the pipeline and its options in the form that Beam's Flink runner reads, written without Java.
+"""Writes a job jar, the pipeline and its options in the format of Beam's Flink runner, without Java.
 
-It holds no classes. They lie in the cluster's lib folder (flink/pom.xml builds them), or `base` brings them along.
+The jar contains no classes. They are in the cluster's lib folder (flink/pom.xml builds them) or in the `base` jar.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _MANIFEST = "META-INF/MANIFEST.MF", "Manifest-Version: 1.0\r\n\r\n"
 
 
 class _JarOnly(abstract_job_service.UberJarBeamJob):
-    """Beam's own job that writes itself into a jar; it is never run."""
+    """Beam's own job that writes itself into a jar; it does not run."""
 
     def run(self) -> None:
-        self._stop_artifact_service()  # writes the pipeline, with what was staged for it
+        self._stop_artifact_service()  # writes the pipeline and its staged artifacts
 
 
 class _JarWriter(abstract_job_service.AbstractJobServiceServicer):
@@ -34,26 +34,26 @@ class _JarWriter(abstract_job_service.AbstractJobServiceServicer):
         super().__init__()
         self._base = base
 
-    def create_beam_job(self, *described: Any) -> _JarOnly:
-        self.job = _JarOnly(self._base, *described)
+    def create_beam_job(self, *arguments: Any) -> _JarOnly:
+        self.job = _JarOnly(self._base, *arguments)
         return self.job
 
 
 def write_job_jar(
     pipeline: beam_runner_api_pb2.Pipeline, options: PipelineOptions, output: Path, *, base: str | None = None
 ) -> None:
-    """Write the pipeline and its options to `output`, whole or not at all.
+    """Write the pipeline and its options to `output` atomically.
 
     Args:
         pipeline: The optimized pipeline.
-        options: All of Beam's options of the job; those that only Java knows are kept.
-        output: Where the jar goes; its folder is made.
-        base: A runner bundle to put the pipeline into, for a cluster that has none.
+        options: All Beam options of the job, including those that only the Java runner knows.
+        output: The path of the jar; its folder is created.
+        base: A runner bundle to add the pipeline to, for a cluster that has none.
 
     Raises:
-        ConfigurationError: The jar cannot be written, or `base` not be read.
+        ConfigurationError: The jar cannot be written, or `base` cannot be read.
     """
-    # A runner's name of the Python side would be looked for as a Java class.
+    # Java would look for a class with the name of the Python runner.
     options.view_as(StandardOptions).runner = None
     options.view_as(FlinkRunnerOptions).flink_master = "[auto]"
     try:
@@ -64,10 +64,10 @@ def write_job_jar(
                 jar.writestr(*_MANIFEST)
             writer = _JarWriter(base or str(empty))
             JobServiceHandle(writer, options, retain_unknown_options=True).submit(pipeline)
-            aside = Path(folder) / "job.jar"
-            shutil.move(writer.job._jar, aside)
-            aside.chmod(0o644)
-            os.replace(aside, output)  # noqa: PTH105 - says what it does
+            temporary = Path(folder) / "job.jar"
+            shutil.move(writer.job._jar, temporary)
+            temporary.chmod(0o644)
+            os.replace(temporary, output)  # noqa: PTH105 - says what it does
     except OSError as error:
         raise ConfigurationError(
             f"the job jar {output} cannot be written: {error.strerror or error}; check the path and the rights"

@@ -1,6 +1,6 @@
-"""Runners for Flink: `SessionRunner` submits to a cluster and follows the job, `JobJarRunner` only writes its jar.
+"""Runners for Flink: `SessionRunner` submits the job to a cluster and follows it, `JobJarRunner` only writes its jar.
 
-Both make the same jar; nothing of the graph needs this process once the job runs.
+Both write the same jar. A running job does not need this process.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from beam_pcc.flink.rest import ENDED, FlinkCluster, counters
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
-_PAUSE = 1.0  # seconds between looks at the job
-_TELL_EVERY = 10.0  # seconds between lines of progress
-_CANCEL_SECONDS = 8.0  # to wait for a cancelled job's end; who stops a run does not wait for long
+_POLL_INTERVAL = 1.0  # seconds
+_LOG_INTERVAL = 10.0  # seconds between progress lines
+_CANCEL_TIMEOUT = 8.0  # seconds to wait until a cancelled job ends
 
 
 class SessionRunner(FlinkRunner):
     """Runs the job on the cluster at --flink_master."""
 
     def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> PipelineResult:
-        """Look at the cluster first: how parallel the job is depends on it.
+        """Set the parallelism from the cluster's slots, then run the job.
 
         Raises:
-            ConfigurationError: No Flink answers there, or it has too few slots.
+            ConfigurationError: No Flink answers at the address, or it has too few slots.
         """
         flink = options.view_as(FlinkRunnerOptions)
         self._cluster = FlinkCluster(check_master(flink.flink_master))
@@ -59,11 +59,11 @@ class SessionRunner(FlinkRunner):
             )
         if slots.free < flink.parallelism:
             _log.warning("%s of %s slots are free: the job waits for its turn", slots.free, slots.total)
-        _a_worker_for_each_slot(options, -(-flink.parallelism // max(1, slots.task_managers)))
+        _set_worker_count(options, -(-flink.parallelism // max(1, slots.task_managers)))
         return super().run_pipeline(pipeline, options)
 
     def run_portable_pipeline(self, pipeline: beam_runner_api_pb2.Pipeline, options: PipelineOptions) -> SessionResult:
-        """Submit the job; it is cancelled if that is interrupted."""
+        """Submit the job. An interruption cancels it."""
         cluster, name = self._cluster, options.view_as(GoogleCloudOptions).job_name
         pool = str(options.view_as(PortableOptions).environment_config)
         base = options.view_as(FlinkRunnerOptions).flink_job_server_jar
@@ -75,8 +75,8 @@ class SessionRunner(FlinkRunner):
                 job = cluster.submit(jar, uber=base is not None, job_name=name)
             except BaseException:
                 with contextlib.suppress(RunError):
-                    if name and (started := cluster.find(name, patience=_CANCEL_SECONDS)):
-                        cluster.cancel(started, patience=_CANCEL_SECONDS)
+                    if name and (started := cluster.find(name, retry_timeout=_CANCEL_TIMEOUT)):
+                        cluster.cancel(started, retry_timeout=_CANCEL_TIMEOUT)
                 raise
         _log.info("the job runs: %s", cluster.job_page(job))
         return SessionResult(cluster, job, pool)
@@ -86,8 +86,8 @@ class JobJarRunner(FlinkRunner):
     """Writes the job to --output_executable_path and runs nothing."""
 
     def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> PipelineResult:
-        """How parallel the job is, is for the cluster to say, unless it is given."""
-        _a_worker_for_each_slot(options, max(0, options.view_as(FlinkRunnerOptions).parallelism))
+        """Write the jar. The cluster sets the parallelism unless an option does."""
+        _set_worker_count(options, max(0, options.view_as(FlinkRunnerOptions).parallelism))
         return super().run_pipeline(pipeline, options)
 
     def run_portable_pipeline(self, pipeline: beam_runner_api_pb2.Pipeline, options: PipelineOptions) -> PipelineResult:
@@ -96,17 +96,17 @@ class JobJarRunner(FlinkRunner):
         options.view_as(PortableOptions).output_executable_path = None
         base = options.view_as(FlinkRunnerOptions).flink_job_server_jar
         write_job_jar(self._optimize_pipeline(pipeline, options), options, output, base=base)
-        return _Written(PipelineState.DONE)
+        return _JarResult(PipelineState.DONE)
 
 
-def _a_worker_for_each_slot(options: PipelineOptions, slots: int) -> None:
-    """Python works on one core a process, so each slot of a TaskManager gets one, unless it is said otherwise."""
+def _set_worker_count(options: PipelineOptions, slots: int) -> None:
+    """Set one Python process per slot of a TaskManager unless the option is set: a process uses one core."""
     portable = options.view_as(PortableOptions)
     if int(portable.sdk_worker_parallelism) == 0:
         portable.sdk_worker_parallelism = slots
 
 
-class _Written(PipelineResult):
+class _JarResult(PipelineResult):
     def wait_until_finish(self, duration: int | None = None) -> str:  # noqa: ARG002 - Beam's signature
         return str(self.state)
 
@@ -122,7 +122,7 @@ class SessionResult(PipelineResult):
 
     @property
     def state(self) -> str:
-        """Flink's name of the job's state."""
+        """The job's state in Flink's terms."""
         return self._cluster.state(self._job)
 
     def metrics(self) -> PortableMetrics:
@@ -130,7 +130,7 @@ class SessionResult(PipelineResult):
         return self._cluster.metrics(self._job)
 
     def wait_until_finish(self, duration: int | None = None) -> str:  # noqa: ARG002 - Beam's signature
-        """Follow the job to its end, with a line of progress now and then; whatever interrupts this cancels the job.
+        """Follow the job to its end and log its progress. An interruption cancels the job.
 
         Raises:
             PccError: It failed, was cancelled, or cannot be followed any more.
@@ -148,33 +148,33 @@ class SessionResult(PipelineResult):
         return str(PipelineState.DONE)
 
     def cancel(self) -> NoReturn:
-        """Not offered: `wait_until_finish` cancels when it is interrupted."""
+        """Not implemented: `wait_until_finish` cancels the job when it is interrupted."""
         raise NotImplementedError
 
     def _follow(self) -> str:
-        started = told = time.monotonic()
-        before = ""
+        started = logged_at = time.monotonic()
+        previous = ""
         while (state := self._cluster.state(self._job)) not in ENDED:
             now = time.monotonic()
-            if now - told >= _TELL_EVERY or (before and state != before):
-                told = now
+            if now - logged_at >= _LOG_INTERVAL or (previous and state != previous):
+                logged_at = now
                 _log.info("%s after %.0f s: %s", state.lower(), now - started, self._progress())
-            before = state
-            time.sleep(_PAUSE)
+            previous = state
+            time.sleep(_POLL_INTERVAL)
         return state
 
     def _progress(self) -> str:
-        with logged(_log.debug, "no progress"):  # figures are for the person who waits; the job does not need them
-            counted = counters(self._cluster.metrics(self._job, patience=0.0), COUNTERS)
-            rejected = sum(n for name, n in counted.items() if name.startswith("rows_rejected_"))
-            read, scored = counted.get("rows_read", 0), counted.get("rows_scored", 0)
+        with logged(_log.debug, "no progress"):  # the counters are only logged; an error must not end the job
+            totals = counters(self._cluster.metrics(self._job, retry_timeout=0.0), COUNTERS)
+            rejected = sum(n for name, n in totals.items() if name.startswith("rows_rejected_"))
+            read, scored = totals.get("rows_read", 0), totals.get("rows_scored", 0)
             return f"{read:,} rows read, {scored:,} scored, {rejected:,} rejected"
-        return "its figures cannot be read just now"
+        return "its counters cannot be read now"
 
     def _stop(self) -> None:
-        """Cancel the job if it still runs, and wait for its end a moment, so that it does not publish afterwards."""
-        deadline = time.monotonic() + _CANCEL_SECONDS
+        """Cancel the job and wait until it has ended, so that it does not publish afterwards."""
+        deadline = time.monotonic() + _CANCEL_TIMEOUT
         with contextlib.suppress(Exception):
-            self._cluster.cancel(self._job, patience=_CANCEL_SECONDS)
-            while self._cluster.state(self._job, patience=0.0) not in ENDED and time.monotonic() < deadline:
+            self._cluster.cancel(self._job, retry_timeout=_CANCEL_TIMEOUT)
+            while self._cluster.state(self._job, retry_timeout=0.0) not in ENDED and time.monotonic() < deadline:
                 time.sleep(0.2)

@@ -1,11 +1,11 @@
 """The pool of Python workers beside a TaskManager: `python -m beam_pcc.flink.worker_pool --port 50000 --boot FILE`.
 
-Flink's runner asks it, over Beam's ExternalWorkerPool service, for a worker for each slot. It does what Beam's own
-`worker_pool_main` does, and three things more:
+Flink's runner requests a worker for each slot through Beam's ExternalWorkerPool service. Unlike Beam's own
+`worker_pool_main`, this pool:
 
-- it listens on the loopback address only: whoever can call it can start processes;
-- it ends, with one line that says why, when a worker that Flink waits for has died, so that the container restarts;
-- it stops within two seconds of SIGTERM, also as the first process of a container.
+- listens on the loopback address only, since its callers can start processes;
+- exits with a one-line error when a worker dies that Flink waits for, so that the container restarts;
+- stops within two seconds of SIGTERM, also as the first process of a container.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from types import FrameType
 from typing import Any, NoReturn
 
 HOST = "127.0.0.1"
-_LOOK_SECONDS = 0.2  # between looks at the workers
-_GRACE_SECONDS = 5.0  # for Flink to take leave of a worker that has ended: it may close the connection first
-_STOP_SECONDS = 1.0  # for workers to end by themselves, of the two seconds that a stop may take
+_POLL_INTERVAL = 0.2  # seconds
+_GRACE_PERIOD = 5.0  # seconds for Flink to stop a worker whose process has ended already
+_STOP_TIMEOUT = 1.0  # seconds between SIGTERM and SIGKILL; stopping the pool may take two
 _MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
 _MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 class PoolError(Exception):
-    """The pool must end; the text says why, in one line."""
+    """The pool must end; the message gives the reason in one line."""
 
 
 @dataclass
 class Worker:
-    """A worker that Flink asked for: the process that runs it, and where Flink waits for it."""
+    """A worker that Flink requested: its process, and the control endpoint where Flink waits for it."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -53,7 +53,7 @@ class Pool:
     """The workers of one TaskManager. Thread-safe: gRPC's threads start and stop workers, the main thread watches.
 
     Attributes:
-        boot: Beam's launcher of workers; None: workers are started without it, and get no pipeline options.
+        boot: Beam's `boot` program; None starts workers without it and without pipeline options.
     """
 
     boot: str | None = None
@@ -69,21 +69,21 @@ class Pool:
         _say(f"worker {worker.name}: started as process {process.pid}")
 
     def stop(self, name: str) -> None:
-        """End a worker that Flink needs no more; an unknown one is none of ours."""
+        """End a worker. Ignores an unknown name."""
         with self._lock:
             worker = self._workers.pop(name, None)
         if worker is not None:
-            _end([worker])
+            _terminate([worker])
 
     def stop_all(self) -> None:
         """End every worker."""
         with self._lock:
             workers = list(self._workers.values())
             self._workers.clear()
-        _end(workers)
+        _terminate(workers)
 
     def check(self) -> None:
-        """Look at every worker once. Raises PoolError if one has died that Flink still waits for."""
+        """Check every worker once. Raises PoolError if one has died that Flink still waits for."""
         with self._lock:
             workers = list(self._workers.values())
         for worker in workers:
@@ -91,15 +91,13 @@ class Pool:
             if code is None:
                 continue
             worker.ended_at = worker.ended_at or time.monotonic()
-            if code == 0 or not _listens(
-                worker.control
-            ):  # it was done, or its TaskManager is gone: nobody waits for it
+            if code == 0 or not _listens(worker.control):  # Flink does not wait for it: it is done, or Flink is gone
                 self.stop(worker.name)
-            elif time.monotonic() - worker.ended_at > _GRACE_SECONDS:
-                raise PoolError(f"worker {worker.name} {_how(code)}, and Flink waits for it; its own words are above")
+            elif time.monotonic() - worker.ended_at > _GRACE_PERIOD:
+                raise PoolError(f"worker {worker.name} {_exit(code)}, and Flink waits for it; its output is above")
 
     def reap(self) -> None:
-        """Collect ended processes that are none of the workers: a container's first process inherits orphans."""
+        """Reap ended processes that are not workers: the first process of a container inherits orphans."""
         with self._lock, contextlib.suppress(ChildProcessError):
             workers = {worker.process.pid for worker in self._workers.values()}
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
@@ -123,7 +121,7 @@ def serve(pool: Pool, port: int) -> Any:
     """Start the service on the loopback address; returns the gRPC server.
 
     Raises:
-        PoolError: The port cannot be had.
+        PoolError: The port is in use.
     """
     import grpc
     from apache_beam.portability.api import beam_fn_api_pb2 as messages
@@ -131,10 +129,10 @@ def serve(pool: Pool, port: int) -> Any:
     from apache_beam.utils.thread_pool_executor import shared_unbounded_instance
 
     class Service(services.BeamFnExternalWorkerPoolServicer):
-        """Beam's two calls."""
+        """Implements Beam's ExternalWorkerPool."""
 
         def StartWorker(self, request: Any, context: object) -> Any:  # noqa: ARG002, N802 - Beam's name
-            """Start one; what went wrong is for Flink to report."""
+            """Start a worker; Flink reports the error in the response."""
             try:
                 pool.start(request)
             except OSError as error:
@@ -142,7 +140,7 @@ def serve(pool: Pool, port: int) -> Any:
             return messages.StartWorkerResponse()
 
         def StopWorker(self, request: Any, context: object) -> Any:  # noqa: ARG002, N802 - Beam's name
-            """Stop one."""
+            """Stop a worker."""
             pool.stop(str(request.worker_id))
             return messages.StopWorkerResponse()
 
@@ -154,7 +152,7 @@ def serve(pool: Pool, port: int) -> Any:
     except RuntimeError:
         bound = 0
     if not bound:
-        raise PoolError(f"port {port} of {HOST} cannot be had; another program uses it")
+        raise PoolError(f"port {port} of {HOST} is in use by another program")
     server.start()
     _say(f"waiting for Flink at {HOST}:{bound}")
     return server
@@ -169,10 +167,10 @@ def run(port: int, boot: str | None) -> NoReturn:
         stopping.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)  # as the first process of a container, a signal without a handler is ignored
+        signal.signal(number, stop)  # the first process of a container ignores signals without a handler
     pool, code = Pool(boot), 0
     try:
-        _require_writable(Path.cwd(), "the working directory: Beam's launcher of workers writes a file there")
+        _require_writable(Path.cwd(), "the working directory, where Beam's boot program writes a file")
         _require_writable(Path(tempfile.gettempdir()), "the folder of temporary files")
         if boot and not os.access(boot, os.X_OK):
             raise PoolError(f"--boot {boot} is not a program")
@@ -182,14 +180,14 @@ def run(port: int, boot: str | None) -> NoReturn:
         _say(f"beam-pcc: the pool of Python workers ends: {error}")
         code = 1
     pool.stop_all()
-    os._exit(code)  # gRPC's threads would be waited for
+    os._exit(code)  # without waiting for gRPC's threads
 
 
 def _watch(pool: Pool, stopping: threading.Event, *, in_container: bool) -> None:
-    killed = _killed_for_memory()
-    while not stopping.wait(_LOOK_SECONDS):
-        # Beam's launcher would start the worker again, for the same end.
-        if in_container and _killed_for_memory() > killed:
+    kills = _out_of_memory_kills()
+    while not stopping.wait(_POLL_INTERVAL):
+        # Beam's boot program would restart the worker, which would run out of memory again.
+        if in_container and _out_of_memory_kills() > kills:
             raise PoolError(f"a worker was killed: out of memory{_memory_limit()}; give the container more")
         pool.check()
         if in_container:
@@ -205,7 +203,7 @@ def _require_writable(folder: Path, what: str) -> None:
 
 
 def _listens(address: str) -> bool:
-    """Whether something accepts connections at HOST:PORT: here, whether the TaskManager that asked is still there."""
+    """Whether something accepts connections at HOST:PORT, here the TaskManager of a worker."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]") or HOST, int(port)), 1.0).close()
@@ -214,40 +212,40 @@ def _listens(address: str) -> bool:
     return True
 
 
-def _how(code: int) -> str:
+def _exit(code: int) -> str:
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
 
 
-def _end(workers: list[Worker]) -> None:
-    """End these workers and whatever they started: asked first, then by force."""
-    doomed = [pid for worker in workers for pid in _family(worker.process.pid)]
-    for pid in doomed:
+def _terminate(workers: list[Worker]) -> None:
+    """Terminate workers and their descendants; kill those that do not end."""
+    pids = [pid for worker in workers for pid in _process_tree(worker.process.pid)]
+    for pid in pids:
         _send(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + _STOP_TIMEOUT
     while any(w.process.poll() is None for w in workers) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for pid in doomed:
+    for pid in pids:
         if pid not in {w.process.pid for w in workers if w.process.poll() is not None}:
             _send(pid, signal.SIGKILL)
     for worker in workers:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.process.wait(_STOP_SECONDS)
+            worker.process.wait(_STOP_TIMEOUT)
 
 
-def _family(pid: int) -> list[int]:
-    """A process and all that descend from it, the eldest first. Empty where it is gone."""
+def _process_tree(pid: int) -> list[int]:
+    """A process and its descendants, parents first. Empty if it does not exist."""
     parents = dict(_parents())
-    family = [pid] if pid in parents else []
-    for one in family:
-        family += [child for child, parent in parents.items() if parent == one]
-    return family
+    tree = [pid] if pid in parents else []
+    for ancestor in tree:
+        tree += [child for child, parent in parents.items() if parent == ancestor]
+    return tree
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    """Process and parent, of every process that can be seen."""
+    """Process id and parent id of every visible process."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError, ValueError, IndexError):
@@ -260,8 +258,8 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _killed_for_memory() -> int:
-    """How many processes of this container the kernel has killed for memory so far (control groups 1 and 2)."""
+def _out_of_memory_kills() -> int:
+    """How many processes of this container the kernel has killed for lack of memory (cgroup v1 and v2)."""
     for path in _MEMORY_EVENTS:
         with contextlib.suppress(OSError, ValueError):
             for line in path.read_text().splitlines():
@@ -275,7 +273,7 @@ def _memory_limit() -> str:
     for path in _MEMORY_LIMITS:
         with contextlib.suppress(OSError, ValueError):
             limit = int(path.read_text())
-            if limit < 1 << 50:  # without a limit, a number that no machine has
+            if limit < 1 << 50:  # larger values mean that there is no limit
                 return f" (the limit is {limit / (1 << 20):,.0f} MiB)"
     return ""
 
@@ -290,7 +288,7 @@ def main() -> NoReturn:
         prog="python -m beam_pcc.flink.worker_pool", description="Serve Python workers to the TaskManager beside it."
     )
     parser.add_argument("--port", type=int, required=True, help=f"where to listen, on {HOST} only")
-    parser.add_argument("--boot", metavar="FILE", help="Beam's launcher of workers (default: start them without it)")
+    parser.add_argument("--boot", metavar="FILE", help="Beam's boot program (default: start workers without it)")
     flags = parser.parse_args()
     run(flags.port, flags.boot)
 

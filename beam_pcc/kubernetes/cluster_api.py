@@ -1,7 +1,7 @@
-"""The Kubernetes API, as far as the launcher needs it: FlinkDeployments of a namespace, their pods, events, ConfigMaps.
+"""The part of the Kubernetes API that the launcher uses: FlinkDeployments, pods, events and ConfigMaps of a namespace.
 
-Works in a cluster (the pod's service account) and outside (kubeconfig). Every failure is one line. A transient one
-(408, 429, 5xx, a broken or silent connection) is tried again until `PATIENCE` is over; then sight of the run is lost.
+Works in a cluster (the pod's service account) and outside (kubeconfig). Every error is one line. Transient errors
+(408, 429, 5xx, a broken or silent connection) are retried for `RETRY_TIMEOUT` seconds, then raise LostSightError.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from beam_pcc.kubernetes.deployment import Resource
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 _GROUP = {"group": "flink.apache.org", "version": "v1beta1", "plural": "flinkdeployments"}
-_SECONDS = 30.0  # for one request
-_HINT_SECONDS = 10.0  # for pods, events and Flink's figures: the following does not depend on them
-_WATCH_GRACE = 5.0  # seconds beyond its own time-out that a watch may be silent
+_REQUEST_TIMEOUT = 30.0  # seconds
+_OPTIONAL_TIMEOUT = 10.0  # seconds for pods, events and Flink's metrics, which only explain a run's state
+_WATCH_GRACE = 5.0  # seconds that a watch may be silent after its own timeout
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 NAMESPACE = "pcc-system"
-PATIENCE = 120.0  # seconds without a good answer, of whatever request, until sight of the run is lost
+RETRY_TIMEOUT = 120.0  # seconds without a successful response to any request
 
 
 class AlreadyExistsError(PccError):
-    """A FlinkDeployment of this name is there."""
+    """A FlinkDeployment of this name exists."""
 
 
 class ExpiredError(Exception):
-    """The watch is too far behind (410 Gone); ask anew."""
+    """The resource version of a watch is too old (410 Gone); read the resource again."""
 
 
 class Cluster:
@@ -44,11 +44,11 @@ class Cluster:
 
     Args:
         namespace: Default: the pod's own, or pcc-system.
-        context: Of the kubeconfig; default: its current one. In a cluster: None.
+        context: A context of the kubeconfig; default: the current one. None in a cluster.
 
     Raises:
-        ConfigurationError: No cluster is configured; or, from any method, a right or the operator is missing.
-        LostSightError: From any method: the API server did not answer well for `PATIENCE` seconds.
+        ConfigurationError: No cluster is configured; or, from any method, a permission or the operator is missing.
+        LostSightError: From any method: no request succeeded for `RETRY_TIMEOUT` seconds.
     """
 
     def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
@@ -78,84 +78,85 @@ class Cluster:
         self._core = kubernetes.client.CoreV1Api(self._client)
         self._error = kubernetes.client.ApiException
         self._watch = kubernetes.watch.Watch
-        self._silent_since: float | None = None
+        self._failing_since: float | None = None
 
     def config_map(self, name: str) -> dict[str, str]:
-        """Its data."""
-        found = self._ask(
-            lambda seconds: self._core.read_namespaced_config_map(name, self.namespace, _request_timeout=seconds),
+        """The data of a ConfigMap."""
+        config_map = self._request(
+            lambda timeout: self._core.read_namespaced_config_map(name, self.namespace, _request_timeout=timeout),
             f"ConfigMap {name}",
         )
-        return dict(found.data or {})
+        return dict(config_map.data or {})
 
     def create(self, deployment: Resource) -> Resource:
-        """Create a FlinkDeployment. Never an apply: one over a resource that is being deleted is lost without a word.
+        """Create a FlinkDeployment. Not an apply, which is lost silently if the resource is being deleted.
 
         Raises:
             AlreadyExistsError: There is one of this name.
         """
         name = deployment["metadata"]["name"]
-        tries = 0
+        attempts = 0
 
-        def create(seconds: float) -> Any:
-            nonlocal tries
-            tries += 1
+        def create(timeout: float) -> Any:
+            nonlocal attempts
+            attempts += 1
             return self._custom.create_namespaced_custom_object(
-                **_GROUP, namespace=self.namespace, body=deployment, _request_timeout=seconds
+                **_GROUP, namespace=self.namespace, body=deployment, _request_timeout=timeout
             )
 
         try:
-            made: Resource = self._ask(create, f"FlinkDeployment {name}")
-            return made
+            created: Resource = self._request(create, f"FlinkDeployment {name}")
+            return created
         except AlreadyExistsError:
-            # The answer to a request of ours that did arrive may have been lost.
-            there = self.get(name)
-            if tries > 1 and there and there["metadata"].get("annotations") == deployment["metadata"]["annotations"]:
-                return there
+            # An earlier attempt may have succeeded although its response was lost.
+            existing = self.get(name)
+            annotations = deployment["metadata"]["annotations"]
+            if attempts > 1 and existing and existing["metadata"].get("annotations") == annotations:
+                return existing
             raise
 
     def get(self, name: str) -> Resource | None:
         """A FlinkDeployment, or None."""
-        found: Resource | None = self._ask(
-            lambda seconds: self._custom.get_namespaced_custom_object(
-                **_GROUP, namespace=self.namespace, name=name, _request_timeout=seconds
+        deployment: Resource | None = self._request(
+            lambda timeout: self._custom.get_namespaced_custom_object(
+                **_GROUP, namespace=self.namespace, name=name, _request_timeout=timeout
             ),
             f"FlinkDeployment {name}",
             missing_is_none=True,
         )
-        return found
+        return deployment
 
     def deployments(self) -> list[Resource]:
         """All FlinkDeployments of runs."""
-        found = self._ask(
-            lambda seconds: self._custom.list_namespaced_custom_object(
+        response = self._request(
+            lambda timeout: self._custom.list_namespaced_custom_object(
                 **_GROUP,
                 namespace=self.namespace,
                 label_selector="beam-pcc/run-id",
-                _request_timeout=seconds,
+                _request_timeout=timeout,
             ),
             "FlinkDeployments",
         )
-        items: list[Resource] = found["items"]
+        items: list[Resource] = response["items"]
         return items
 
     def delete(self, name: str) -> None:
-        """Delete a FlinkDeployment with all that the operator made for it; it may be gone already."""
-        self._ask(
-            lambda seconds: self._custom.delete_namespaced_custom_object(
+        """Delete a FlinkDeployment and what the operator created for it. No error if it does not exist."""
+        self._request(
+            lambda timeout: self._custom.delete_namespaced_custom_object(
                 **_GROUP,
                 namespace=self.namespace,
                 name=name,
                 propagation_policy="Foreground",
-                _request_timeout=seconds,
+                _request_timeout=timeout,
             ),
             f"FlinkDeployment {name}",
             missing_is_none=True,
         )
 
-    def wait_until_gone(self, name: str, seconds: float) -> bool:
-        """Wait for a deleted FlinkDeployment to be gone; False if it is still there."""
-        deadline, pause = time.monotonic() + seconds, 0.1
+    def wait_until_gone(self, name: str, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until a FlinkDeployment is deleted; False if it still exists."""
+        deadline, pause = time.monotonic() + timeout, 0.1
         while self.get(name) is not None:
             if time.monotonic() > deadline:
                 return False
@@ -163,8 +164,8 @@ class Cluster:
             pause = min(pause * 2, 2.0)
         return True
 
-    def changes(self, name: str, version: str, seconds: float) -> Iterator[Resource]:
-        """Each new state of a FlinkDeployment after `version`, for at most `seconds`; ends when the connection does.
+    def changes(self, name: str, version: str, timeout: float) -> Iterator[Resource]:
+        """Each new state of a FlinkDeployment after `version`, for at most `timeout` seconds or until the watch breaks.
 
         Raises:
             ExpiredError: `version` is too old.
@@ -177,101 +178,101 @@ class Cluster:
                 namespace=self.namespace,
                 field_selector=f"metadata.name={name}",
                 resource_version=version,
-                timeout_seconds=max(1, int(seconds)),
-                _request_timeout=seconds + _WATCH_GRACE,
+                timeout_seconds=max(1, int(timeout)),
+                _request_timeout=timeout + _WATCH_GRACE,
             ):
                 if event["type"] in ("ADDED", "MODIFIED"):
                     yield event["object"]
                 elif event["type"] == "DELETED":
                     return
-        except Exception as error:  # a broken connection has many names; asking anew tells whether it is worse
+        except Exception as error:  # a broken connection has many types; the next request shows a lasting error
             if isinstance(error, self._error) and error.status == HTTPStatus.GONE:
                 raise ExpiredError from None
             _log.debug("the watch ended: %s", error)
-            time.sleep(min(max(1.0, _retry_after(error)), _SECONDS))
+            time.sleep(min(max(1.0, _retry_after(error)), _REQUEST_TIMEOUT))
         finally:
             watch.stop()
 
     def pods(self, name: str) -> list[Resource] | None:
         """The pods of a FlinkDeployment; the operator labels them with its name. None if they cannot be listed now."""
-        found = self._hint(
-            lambda seconds: self._core.list_namespaced_pod(
-                self.namespace, label_selector=f"app={name}", _request_timeout=seconds
+        pods = self._request_optional(
+            lambda timeout: self._core.list_namespaced_pod(
+                self.namespace, label_selector=f"app={name}", _request_timeout=timeout
             ),
             "pods",
         )
-        return None if found is None else [self._client.sanitize_for_serialization(pod) for pod in found.items]
+        return None if pods is None else [self._client.sanitize_for_serialization(pod) for pod in pods.items]
 
     def warnings(self, deployment: Resource, pods: Sequence[Resource]) -> list[Resource]:
-        """Warning events of this FlinkDeployment and of what the operator made for it, newest first."""
-        found = self._hint(
-            lambda seconds: self._core.list_namespaced_event(
-                self.namespace, field_selector="type=Warning", _request_timeout=seconds
+        """Warning events of this FlinkDeployment and of what the operator created for it, newest first."""
+        response = self._request_optional(
+            lambda timeout: self._core.list_namespaced_event(
+                self.namespace, field_selector="type=Warning", _request_timeout=timeout
             ),
             "events",
         )
-        events = [] if found is None else [self._client.sanitize_for_serialization(event) for event in found.items]
-        return sorted((e for e in events if _is_of(e, deployment, pods)), key=_time, reverse=True)
+        events = [] if response is None else [self._client.sanitize_for_serialization(e) for e in response.items]
+        return sorted((e for e in events if _belongs_to(e, deployment, pods)), key=_event_time, reverse=True)
 
     def flink(self, name: str, path: str) -> Any:
-        """What the REST API of a FlinkDeployment's JobManager answers, through the API server; None if it does not.
+        """The response of a JobManager's REST API, through the API server; None if there is none.
 
-        For who is outside of the cluster: it needs the right to get services/proxy.
+        Used outside of the cluster. Needs the permission to get services/proxy.
         """
-        answer = self._hint(
-            lambda seconds: self._core.connect_get_namespaced_service_proxy_with_path(
-                f"{name}-rest:8081", self.namespace, path, _preload_content=False, _request_timeout=seconds
+        response = self._request_optional(
+            lambda timeout: self._core.connect_get_namespaced_service_proxy_with_path(
+                f"{name}-rest:8081", self.namespace, path, _preload_content=False, _request_timeout=timeout
             ),
             "services/proxy",
         )
         try:
-            return None if answer is None or answer.status != 200 else json.loads(answer.data or answer.read())
+            return None if response is None or response.status != 200 else json.loads(response.data or response.read())
         except ValueError:
             return None
 
-    def _hint(self, call: Callable[[float], _Answer], what: str) -> _Answer | None:
-        """As `_ask`, of what only helps to explain: it is asked for a short time, and None if there is no answer."""
+    def _request_optional(self, call: Callable[[float], _Response], what: str) -> _Response | None:
+        """As `_request`, for what only explains a run's state: a short timeout, and None instead of an error."""
         try:
-            answer: _Answer = self._ask(call, what, patience=_HINT_SECONDS)
-            return answer
+            response: _Response = self._request(call, what, retry_timeout=_OPTIONAL_TIMEOUT)
+            return response
         except PccError as error:
-            _log.debug("%s are not told: %s", what, error)
+            _log.debug("%s cannot be read: %s", what, error)
             return None
 
-    def _ask(
+    def _request(
         self,
-        call: Callable[[float], _Answer],
+        call: Callable[[float], _Response],
         what: str,
         *,
         missing_is_none: bool = False,
-        patience: float | None = None,
+        retry_timeout: float | None = None,
     ) -> Any:
-        """The answer to `call`, which is told how many seconds one request may take.
+        """The response to `call`, whose argument is the timeout of one request in seconds.
 
-        All requests together have `PATIENCE` seconds without a good answer; this one gives up after `patience` seconds.
+        Retries for `retry_timeout` seconds, and at most `RETRY_TIMEOUT` after the last success of any request.
         """
         began = time.monotonic()
 
         def seconds_left() -> float:
-            silent_since = began if self._silent_since is None else self._silent_since
-            ends = silent_since + PATIENCE
-            return (ends if patience is None else min(ends, began + patience)) - time.monotonic()
+            failing_since = began if self._failing_since is None else self._failing_since
+            deadline = failing_since + RETRY_TIMEOUT
+            return (deadline if retry_timeout is None else min(deadline, began + retry_timeout)) - time.monotonic()
 
-        def once() -> _Answer:
-            if self._silent_since is None:
-                self._silent_since = began
-            answer = call(max(0.1, min(_SECONDS, seconds_left())))
-            self._silent_since = None
-            return answer
+        def attempt() -> _Response:
+            if self._failing_since is None:
+                self._failing_since = began
+            response = call(max(0.1, min(_REQUEST_TIMEOUT, seconds_left())))
+            self._failing_since = None
+            return response
 
         try:
             return retry(
-                once, seconds_left, may_retry=lambda error: not self._is_answer(error), asked_pause=_retry_after
+                attempt, seconds_left, may_retry=lambda error: not self._is_permanent(error), asked_pause=_retry_after
             )
         except Exception as error:
-            if not self._is_answer(error):
+            if not self._is_permanent(error):
                 raise self._lost_sight(error) from None
-            self._silent_since = None
+            self._failing_since = None
             status = getattr(error, "status", 0)
             if status == HTTPStatus.NOT_FOUND and missing_is_none:
                 return None
@@ -280,28 +281,28 @@ class Cluster:
             ours = explain(error, f"{what} in namespace {self.namespace}", ConfigurationError)
             raise ours or error from None
 
-    def _is_answer(self, error: BaseException) -> bool:
-        """Whether the API server refused for good; whatever else a request raises is worth another try."""
+    def _is_permanent(self, error: BaseException) -> bool:
+        """Whether the API server refused the request; any other error is retried."""
         return isinstance(error, self._error) and not is_transient(error)
 
     def _lost_sight(self, error: Exception) -> LostSightError:
-        words = f"{error.status} {error.reason}" if isinstance(error, self._error) else one_line(error, 160)
+        reason = f"{error.status} {error.reason}" if isinstance(error, self._error) else one_line(error, 160)
         return LostSightError(
-            f"the Kubernetes API at {self.server} did not answer well for {PATIENCE:g} s ({words}); a run that was "
-            "created goes on: look at the cluster, then follow it with submit --wait --attach"
+            f"the Kubernetes API at {self.server} did not answer well for {RETRY_TIMEOUT:g} s ({reason}); a run that "
+            "was created goes on: look at the cluster, then follow it with submit --wait --attach"
         )
 
 
 def _retry_after(error: Any) -> float:
-    """Seconds that the API server asks to wait; 0 if it does not say."""
+    """Seconds in the Retry-After header; 0 without one."""
     seconds = str((getattr(error, "headers", None) or {}).get("Retry-After") or "")
     return float(seconds) if seconds.isdecimal() else 0.0
 
 
-def _is_of(event: Mapping[str, Any], deployment: Resource, pods: Sequence[Resource]) -> bool:
+def _belongs_to(event: Mapping[str, Any], deployment: Resource, pods: Sequence[Resource]) -> bool:
     """Whether an event is of this FlinkDeployment, and not of an earlier one of the same name.
 
-    Known objects are told by uid, others (a ReplicaSet, a pod that is gone) by name and a time since the creation.
+    Compares uids of known objects. Others (a ReplicaSet, a deleted pod) match by name and a time after the creation.
     """
     about, metadata = event["involvedObject"], deployment["metadata"]
     name, uid = about.get("name") or "", about.get("uid")
@@ -310,22 +311,23 @@ def _is_of(event: Mapping[str, Any], deployment: Resource, pods: Sequence[Resour
     if uid is not None and uid in known:
         return True
     if name == metadata["name"]:
-        return uid is None and _time(event) >= _when(metadata.get("creationTimestamp"))
-    return name.startswith(f"{metadata['name']}-") and _time(event) >= _when(metadata.get("creationTimestamp"))
+        return uid is None and _event_time(event) >= _parse_time(metadata.get("creationTimestamp"))
+    created = _parse_time(metadata.get("creationTimestamp"))
+    return name.startswith(f"{metadata['name']}-") and _event_time(event) >= created
 
 
-def _time(event: Mapping[str, Any]) -> dt.datetime:
+def _event_time(event: Mapping[str, Any]) -> dt.datetime:
     """When an event last happened."""
     series = event.get("series") or {}
     return max(
-        _when(series.get("lastObservedTime")),
-        _when(event.get("lastTimestamp")),
-        _when(event.get("eventTime")),
+        _parse_time(series.get("lastObservedTime")),
+        _parse_time(event.get("lastTimestamp")),
+        _parse_time(event.get("eventTime")),
     )
 
 
-def _when(text: str | None) -> dt.datetime:
-    """A time of the Kubernetes API, to the second, as events and resources tell it; the year 1 if there is none."""
+def _parse_time(text: str | None) -> dt.datetime:
+    """A timestamp of the Kubernetes API, rounded down to the second; the year 1 for None."""
     if not text:
         return dt.datetime.min.replace(tzinfo=dt.timezone.utc)
     return dt.datetime.fromisoformat(text.replace("Z", "+00:00")).replace(microsecond=0)

@@ -1,7 +1,7 @@
-"""One run as a FlinkDeployment: the template and the settings of a namespace in, the resource to be created out.
+"""Renders the FlinkDeployment of a run from a template and the settings of a namespace.
 
-Pure: knows nothing of the Kubernetes API. The template is a whole manifest (k8s/flink-operator/base/template); what is
-filled in is listed in `render`, and everything else stays as the template says.
+Pure functions, which do not call the Kubernetes API. The template is a complete manifest
+(k8s/flink-operator/base/template). `render` lists the fields that it sets and leaves all others unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ANNOTATION = "beam-pcc/"
 
 @dataclass(frozen=True)
 class Submission:
-    """Who submitted which run, when: written on the FlinkDeployment, and read back from it."""
+    """Who submitted which run and when; stored in annotations of the FlinkDeployment."""
 
     run_id: str
     partition: dt.date
@@ -38,25 +38,25 @@ class Submission:
 
     @property
     def name(self) -> str:
-        """The FlinkDeployment's: one a partition, so that creating it twice is refused; that is the lock."""
+        """The FlinkDeployment's name. One per partition: Kubernetes refuses a second one, which serves as the lock."""
         return deployment_name(self.partition)
 
     def annotations(self) -> dict[str, str]:
-        """As they stand on the resource."""
+        """The annotations of the resource."""
         values = {"run-id": self.run_id, "submitted-by": self.by, "submitted-at": self.at.isoformat()}
         return {_ANNOTATION + name: value for name, value in values.items()}
 
     @classmethod
     def of(cls, deployment: Mapping[str, Any]) -> Submission | None:
-        """Inverse of `annotations`; None if the resource was not made by `render`."""
+        """Inverse of `annotations`; None if `render` did not create the resource."""
         metadata = deployment["metadata"]
-        given = metadata.get("annotations") or {}
+        annotations = metadata.get("annotations") or {}
         try:
             return cls(
-                given[f"{_ANNOTATION}run-id"],
+                annotations[f"{_ANNOTATION}run-id"],
                 dt.datetime.strptime(metadata["name"], "pcc-%Y%m%d").date(),
-                given[f"{_ANNOTATION}submitted-by"],
-                dt.datetime.fromisoformat(given[f"{_ANNOTATION}submitted-at"]),
+                annotations[f"{_ANNOTATION}submitted-by"],
+                dt.datetime.fromisoformat(annotations[f"{_ANNOTATION}submitted-at"]),
             )
         except (KeyError, ValueError):
             return None
@@ -67,21 +67,21 @@ def deployment_name(partition: dt.date) -> str:
     return f"pcc-{partition:%Y%m%d}"
 
 
-def run_arguments(config: Mapping[str, str], given: Sequence[str] = ()) -> list[str]:
-    """The flags of the run: those of `config` (run.NAME -> --NAME=VALUE), then `given` ones, which win.
+def run_arguments(config: Mapping[str, str], overrides: Sequence[str] = ()) -> list[str]:
+    """The arguments of `beam-pcc run`: those of `config` (run.NAME -> --NAME=VALUE), then `overrides`, which win.
 
-    An empty or `false` value leaves the flag out; `true` is a flag without a value.
+    An empty or `false` value omits the flag; `true` becomes a flag without a value.
     """
-    found = []
+    arguments = []
     for name, value in sorted(config.items()):
         if name.startswith(_RUN) and value.strip().lower() not in ("", "false"):
             flag = f"--{name.removeprefix(_RUN)}"
-            found.append(flag if value.strip().lower() == "true" else f"{flag}={value.strip()}")
-    return [*found, *given]
+            arguments.append(flag if value.strip().lower() == "true" else f"{flag}={value.strip()}")
+    return [*arguments, *overrides]
 
 
 def run_settings(arguments: Sequence[str], partition: dt.date) -> tuple[RunConfig, list[str]]:
-    """The settings that these flags mean, and the flags that are Beam's. Raises ConfigurationError as `run` does."""
+    """Parse the settings of a run; also returns the arguments for Beam. Raises ConfigurationError as `run` does."""
     parser = argparse.ArgumentParser(prog="beam-pcc run", allow_abbrev=False, exit_on_error=False)
     add_run_arguments(parser)
     try:
@@ -96,28 +96,30 @@ def render(
 ) -> Resource:
     """The FlinkDeployment of a run.
 
-    Filled in are: name, labels and annotations; the image of Flink and of every container that has the template's; the
-    arguments of the initContainer that writes the job jar; parallelism, TaskManagers, slots; CPU and memory of
+    Sets the name, labels and annotations; the image of Flink and of every container that uses the template's image;
+    the arguments of the initContainer that writes the job jar; parallelism, TaskManagers and slots; CPU and memory of
     JobManager, TaskManager and Python workers.
 
     Raises:
-        ConfigurationError: The template or the ConfigMap lacks something; it says what.
+        ConfigurationError: The template or the ConfigMap lacks a field; the message names it.
     """
-    made: Resource = json.loads(json.dumps(template))  # a copy in which nothing is shared, as by YAML anchors
+    deployment: Resource = json.loads(json.dumps(template))  # a deep copy that also separates shared YAML anchors
     try:
-        _fill_in(made, config, arguments, submission)
+        _set_fields(deployment, config, arguments, submission)
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         what = f" at {error}" if isinstance(error, KeyError) else ""
         raise ConfigurationError(
             f"ConfigMap {TEMPLATE}: {TEMPLATE_FILE} is not the template of this version{what}; deploy again"
         ) from None
-    return made
+    return deployment
 
 
-def _fill_in(made: Resource, config: Mapping[str, str], arguments: Sequence[str], submission: Submission) -> None:
-    spec, image = made["spec"], text(config, "image")
-    managers, slots = whole(config, "flink.task_managers"), whole(config, "flink.slots")
-    metadata = made["metadata"]
+def _set_fields(
+    deployment: Resource, config: Mapping[str, str], arguments: Sequence[str], submission: Submission
+) -> None:
+    spec, image = deployment["spec"], text(config, "image")
+    managers, slots = integer(config, "flink.task_managers"), integer(config, "flink.slots")
+    metadata = deployment["metadata"]
     metadata["name"] = submission.name
     metadata["labels"] = {
         **metadata.get("labels", {}),
@@ -136,7 +138,7 @@ def _fill_in(made: Resource, config: Mapping[str, str], arguments: Sequence[str]
     job_jar["args"] += [
         f"--partition={submission.partition:%Y%m%d}",
         *arguments,
-        f"--run_id={submission.run_id}",  # tells the start, too
+        f"--run_id={submission.run_id}",  # contains the start time
         f"--parallelism={managers * slots}",
         f"--sdk_worker_parallelism={slots}",  # Python processes of each TaskManager
     ]
@@ -154,35 +156,35 @@ def containers(spec: Mapping[str, Any]) -> Iterator[Resource]:
     """Every container and initContainer of a FlinkDeployment's pod templates."""
     for holder in (spec, spec["jobManager"], spec["taskManager"]):
         pod = holder.get("podTemplate", {}).get("spec", {})
-        for kind in ("initContainers", "containers"):
-            yield from pod.get(kind, [])
+        for field in ("initContainers", "containers"):
+            yield from pod.get(field, [])
 
 
 def text(config: Mapping[str, str], name: str) -> str:
-    """A value of the ConfigMap. Raises ConfigurationError if it is not there."""
+    """A value of the ConfigMap. Raises ConfigurationError if it is missing."""
     value = config.get(name, "").strip()
     if not value:
         raise ConfigurationError(f"ConfigMap {CONFIG} lacks {name}; add it to the overlay and deploy again")
     return value
 
 
-def whole(config: Mapping[str, str], name: str, *, least: int = 1) -> int:
-    """A whole number of the ConfigMap, at least `least`. Raises ConfigurationError."""
+def integer(config: Mapping[str, str], name: str, *, minimum: int = 1) -> int:
+    """An integer of the ConfigMap, at least `minimum`. Raises ConfigurationError."""
     value = text(config, name)
-    if not value.isdecimal() or int(value) < least:
-        raise ConfigurationError(f"ConfigMap {CONFIG}: {name} is '{value}': use a whole number from {least}")
+    if not value.isdecimal() or int(value) < minimum:
+        raise ConfigurationError(f"ConfigMap {CONFIG}: {name} is '{value}': use a whole number from {minimum}")
     return int(value)
 
 
-def number(config: Mapping[str, str], name: str, *, usual: float | None = None) -> float:
-    """A number of the ConfigMap, above 0; `usual` where it has none. Raises ConfigurationError."""
-    if usual is not None and not config.get(name, "").strip():
-        return usual
+def number(config: Mapping[str, str], name: str, *, default: float | None = None) -> float:
+    """A number of the ConfigMap, above 0; `default` if it is missing. Raises ConfigurationError."""
+    if default is not None and not config.get(name, "").strip():
+        return default
     value = text(config, name)
     try:
-        found = float(value)
+        parsed = float(value)
     except ValueError:
-        found = 0.0
-    if not 0 < found < 1e6:
+        parsed = 0.0
+    if not 0 < parsed < 1e6:
         raise ConfigurationError(f"ConfigMap {CONFIG}: {name} is '{value}': use a number above 0")
-    return found
+    return parsed

@@ -1,8 +1,8 @@
-"""One run on Kubernetes: create its FlinkDeployment, follow it, tell how it ended, leave its monitoring row.
+"""One run on Kubernetes: create its FlinkDeployment, follow it, report how it ended, leave its monitoring row.
 
-The split: `plan` validates and `deployment` renders the resource, `cluster_api` talks to Kubernetes, `pods` says what
-is wrong, `follow` waits. A launcher may be lost at any time: whatever it knows is on the FlinkDeployment, in the
-staging folder or in the monitoring table, and the next one goes on from there.
+`plan` validates, `deployment` renders the resource, `cluster_api` calls Kubernetes, `pods` diagnoses problems, `follow`
+waits. A launcher may be killed at any time: its state is in the FlinkDeployment, the staging folder and the monitoring
+table, from which the next launcher continues.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from beam_pcc.errors import ConfigurationError, LostSightError, PccError, RunErr
 from beam_pcc.errors.messages import logged
 from beam_pcc.kubernetes.cluster_api import AlreadyExistsError, Cluster
 from beam_pcc.kubernetes.deployment import Resource, Submission
-from beam_pcc.kubernetes.follow import Ended, follow, is_finished, job_state
-from beam_pcc.kubernetes.plan import Planned
+from beam_pcc.kubernetes.follow import JobOutcome, follow, is_finished, job_state
+from beam_pcc.kubernetes.plan import DeploymentPlan
 from beam_pcc.publishing.monitoring import failed_row
 from beam_pcc.publishing.publish import Outcome, read_outcome
 from beam_pcc.publishing.staging import StagingArea, staged_runs
@@ -26,136 +26,140 @@ from beam_pcc.publishing.warehouse.base import Run, Warehouse
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
-_SECONDS_TO_GO = 180.0  # for a deleted FlinkDeployment: the operator and the pods' grace period
-_TRIES = 3  # to create it, while others create and delete the same
-_ROWS = 20  # of the partition that are looked through for a run of ours
+_DELETE_TIMEOUT = 180.0  # seconds: covers the operator and the grace period of the pods
+_CREATE_ATTEMPTS = 3  # while others create and delete the same FlinkDeployment
+_ROWS = 20  # latest monitoring rows of the partition to search for an earlier run of this launcher
 
 
 @dataclass(frozen=True)
-class Started:
-    """The run that there is: created by this launcher, found under way or ended, or gone with its resource."""
+class StartedRun:
+    """The run to follow.
+
+    Attributes:
+        submission: Who submitted it.
+        resource: Its FlinkDeployment was created by this launcher, exists, or was deleted.
+    """
 
     submission: Submission
-    how: Literal["created", "found", "gone"]
+    resource: Literal["created", "existing", "deleted"]
 
 
-def start(cluster: Cluster, planned: Planned, *, replace: bool = False, attach: bool = False) -> Started:
-    """Create the FlinkDeployment, or find the one to follow.
+def start(cluster: Cluster, plan: DeploymentPlan, *, replace: bool = False, attach: bool = False) -> StartedRun:
+    """Create the FlinkDeployment, or return the existing run to follow.
 
-    An earlier attempt's run (of this Job, or of this --run_id) is always the one to follow, however far it is. With
-    `attach`, so is another run of the day, under way or ended. With `replace`, one that has ended is removed first. One
-    that is being deleted is waited for.
+    The run of an earlier attempt (of this Job, or with this --run_id) is always followed, in whatever state. `attach`
+    follows another run of the day too. `replace` deletes a finished one first. Waits for one that is being deleted.
 
     Raises:
-        ConfigurationError: There is one already: it says whose, of when, in which state.
+        ConfigurationError: One exists; the message names its submitter, time and state.
         PccError: It cannot be created.
     """
-    name = planned.submission.name
-    for _ in range(_TRIES):
-        there = cluster.get(name)
-        before = Submission.of(there) if there else None
-        if there is None:
-            lost = _lost_run(planned)
-            if lost:
-                _log.info("%s: is gone, and the run %s with it", name, lost.run_id)
-                return Started(lost, "gone")
-        elif before and planned.is_own(before.run_id):
-            _log.info("%s: following on, run %s", name, before.run_id)
-            return Started(before, "found")
-        elif job_state(there) == "DELETING":
-            _log.info("%s: waiting until the one that is being deleted is gone", name)
+    name = plan.submission.name
+    for _ in range(_CREATE_ATTEMPTS):
+        existing = cluster.get(name)
+        submission = Submission.of(existing) if existing else None
+        if existing is None:
+            deleted = _find_deleted_run(plan)
+            if deleted:
+                _log.info("%s: run %s was started earlier, its FlinkDeployment was deleted", name, deleted.run_id)
+                return StartedRun(deleted, "deleted")
+        elif submission and plan.is_own(submission.run_id):
+            _log.info("%s: following run %s again", name, submission.run_id)
+            return StartedRun(submission, "existing")
+        elif job_state(existing) == "DELETING":
+            _log.info("%s: waiting until the earlier one is deleted", name)
             _wait_until_gone(cluster, name)
-        elif replace and is_finished(there):
+        elif replace and is_finished(existing):
             remove(cluster, name)
-        elif before and attach:
-            _tell_found(name, there, before)
-            return Started(before, "found")
+        elif submission and attach:
+            _log_attached(name, existing, submission)
+            return StartedRun(submission, "existing")
         else:
-            raise ConfigurationError(_taken(name, there, before))
+            raise ConfigurationError(_conflict_message(name, existing, submission))
         try:
-            cluster.create(planned.with_model().resource)
+            cluster.create(plan.with_model().resource)
         except AlreadyExistsError:
             continue
-        _log.info("%s: created, run %s", name, planned.submission.run_id)
-        _mark(planned)
-        return Started(planned.submission, "created")
+        _log.info("%s: created, run %s", name, plan.submission.run_id)
+        _create_staging_folder(plan)
+        return StartedRun(plan.submission, "created")
     raise ConfigurationError(f"FlinkDeployment {name} was created by somebody else just now; look, and submit again")
 
 
-def _tell_found(name: str, there: Resource, before: Submission) -> None:
-    if is_finished(there):
+def _log_attached(name: str, deployment: Resource, submission: Submission) -> None:
+    if is_finished(deployment):
         _log.warning(
             "%s: already ran, submitted by %s at %s, run %s; this is its outcome, submit with --replace to run again",
             name,
-            before.by,
-            f"{before.at:%Y-%m-%d %H:%M:%SZ}",
-            before.run_id,
+            submission.by,
+            f"{submission.at:%Y-%m-%d %H:%M:%SZ}",
+            submission.run_id,
         )
     else:
-        _log.info("%s: following the run %s of %s", name, before.run_id, before.by)
+        _log.info("%s: following the run %s of %s", name, submission.run_id, submission.by)
 
 
-def _mark(planned: Planned) -> None:
-    """Leave the run's staging folder, by which `_lost_run` knows it should its FlinkDeployment be deleted."""
-    warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
+def _create_staging_folder(plan: DeploymentPlan) -> None:
+    """Create the run's staging folder, in which `_find_deleted_run` finds it if its FlinkDeployment is deleted."""
+    warehouse = open_warehouse(plan.settings.publish, plan.settings.limits)
     try:
-        StagingArea(warehouse.staging(planned.settings.publish.staging), planned.submission.run_id).begin()
-    except Exception as error:  # the job makes the folder too, and says what is wrong
-        _log.debug("the staging folder of %s: %s", planned.submission.run_id, error)
+        StagingArea(warehouse.staging(plan.settings.publish.staging), plan.submission.run_id).begin()
+    except Exception as error:  # the job creates the folder too, and reports the error
+        _log.debug("the staging folder of %s: %s", plan.submission.run_id, error)
 
 
-def _lost_run(planned: Planned) -> Submission | None:
-    """The run that an earlier attempt of ours started and whose FlinkDeployment is gone, or None.
+def _find_deleted_run(plan: DeploymentPlan) -> Submission | None:
+    """The run of an earlier attempt of this launcher whose FlinkDeployment was deleted, or None.
 
-    It left a monitoring row, or its staging folder. That neither can be looked at is no reason not to run: publishing a
-    day again leaves what once leaves.
+    Searches the monitoring rows and staging folders. If they cannot be read, the run starts anyway: publishing a day
+    twice leaves the same tables.
     """
-    partition = planned.settings.partition
-    if planned.job is None and planned.settings.publish.run_id is None:
+    partition = plan.settings.partition
+    if plan.job is None and plan.settings.publish.run_id is None:
         return None
     try:
-        warehouse = open_warehouse(planned.settings.publish, planned.settings.limits)
+        warehouse = open_warehouse(plan.settings.publish, plan.settings.limits)
         run_ids = {str(row["run_id"]) for row in warehouse.runs(_ROWS, partition)}
-        run_ids |= staged_runs(warehouse.staging(planned.settings.publish.staging))
+        run_ids |= staged_runs(warehouse.staging(plan.settings.publish.staging))
     except Exception as error:
         _log.warning("whether this launcher's run was there before cannot be seen: %s", one_line(error))
         return None
-    own = sorted(run_id for run_id in run_ids if planned.is_own(run_id))
+    own = sorted(run_id for run_id in run_ids if plan.is_own(run_id))
     if not own:
         return None
-    return Submission(own[-1], partition, planned.submission.by, started_at(own[-1]) or planned.submission.at)
+    return Submission(own[-1], partition, plan.submission.by, started_at(own[-1]) or plan.submission.at)
 
 
-def _taken(name: str, there: Resource, before: Submission | None) -> str:
-    whose = f"by {before.by} at {before.at:%Y-%m-%d %H:%M:%SZ}" if before else "by hand"
-    state = job_state(there)
-    mend = "submit with --replace to run again" if is_finished(there) else "wait for it, or follow it with --attach"
-    return f"FlinkDeployment {name} was created {whose} and is {state}: {mend}"
+def _conflict_message(name: str, deployment: Resource, submission: Submission | None) -> str:
+    creator = f"by {submission.by} at {submission.at:%Y-%m-%d %H:%M:%SZ}" if submission else "by hand"
+    finished = is_finished(deployment)
+    remedy = "submit with --replace to run again" if finished else "wait for it, or follow it with --attach"
+    return f"FlinkDeployment {name} was created {creator} and is {job_state(deployment)}: {remedy}"
 
 
 def remove(cluster: Cluster, name: str) -> None:
-    """Delete a FlinkDeployment and wait until it and its pods are gone. Raises RunError if they stay."""
+    """Delete a FlinkDeployment and wait until it and its pods are gone. Raises RunError if they remain."""
     cluster.delete(name)
     _wait_until_gone(cluster, name)
 
 
 def _wait_until_gone(cluster: Cluster, name: str) -> None:
-    if not cluster.wait_until_gone(name, _SECONDS_TO_GO):
+    if not cluster.wait_until_gone(name, _DELETE_TIMEOUT):
         raise RunError(
-            f"FlinkDeployment {name} is still there {_SECONDS_TO_GO:g} s after it was deleted: is the operator up?"
+            f"FlinkDeployment {name} is still there {_DELETE_TIMEOUT:g} s after it was deleted: is the operator up?"
         )
 
 
-def finish(cluster: Cluster, settings: RunConfig, submission: Submission, ended: Ended) -> Outcome:
-    """Tell how a run ended, from its monitoring row; where it left none, write the failed one. May be done again.
+def finish(cluster: Cluster, settings: RunConfig, submission: Submission, job: JobOutcome) -> Outcome:
+    """Read the outcome of a run from its monitoring row; without a row, write a failed one. Safe to repeat.
 
-    A run that was given up is removed first, so that it cannot publish after it was called failed.
+    A job that has not terminated is deleted first, so that it cannot publish after it is recorded as failed.
 
     Raises:
-        RunError: It failed, or (ConfigurationError) its configuration is wrong; the monitoring row says so too.
-        LostSightError: It could not be removed, or how it ended cannot be read now.
+        RunError: It failed, or (ConfigurationError) its configuration is wrong; the monitoring row has the same error.
+        LostSightError: It cannot be deleted, or its outcome cannot be read now.
     """
-    if not ended.over:
+    if not job.terminated:
         try:
             remove(cluster, submission.name)
         except PccError as error:
@@ -170,21 +174,21 @@ def finish(cluster: Cluster, settings: RunConfig, submission: Submission, ended:
         raise LostSightError(f"how the run {submission.run_id} ended cannot be read: {one_line(error)}") from None
     try:
         if outcome is None:
-            reason = ended.reason or "the job finished, but left no monitoring row; look at its TaskManager's log"
-            kind = ConfigurationError if ended.usage else RunError
-            failure = kind(f"{reason} (run {submission.run_id})")
-            _record(warehouse, settings, submission, failure)
+            reason = job.reason or "the job finished, but left no monitoring row; look at its TaskManager's log"
+            error_type = ConfigurationError if job.usage else RunError
+            failure = error_type(f"{reason} (run {submission.run_id})")
+            _record_failure(warehouse, settings, submission, failure)
             raise failure
-        if outcome.monitoring.status == "failed":  # as an earlier launcher wrote it
+        if outcome.monitoring.status == "failed":  # written by an earlier launcher
             raise RunError(outcome.monitoring.error_message)
         return outcome
     finally:
-        if not settings.publish.dry_run:  # it leaves no row: its outcome stays here for a launcher that asks again
+        if not settings.publish.dry_run:  # a dry run has no row: keep its outcome for a launcher that attaches later
             area.remove()
 
 
-def _record(warehouse: Warehouse, settings: RunConfig, submission: Submission, failure: PccError) -> None:
-    """Write the failed row. That it cannot be written must not hide why the run failed."""
+def _record_failure(warehouse: Warehouse, settings: RunConfig, submission: Submission, failure: PccError) -> None:
+    """Write the failed row. Logs an error while writing, which must not hide why the run failed."""
     if settings.publish.dry_run:
         return
     identity = Run(submission.run_id, submission.partition, submission.at)
@@ -198,40 +202,40 @@ def _published(warehouse: Warehouse, submission: Submission) -> Outcome | None:
 
 
 def run(
-    cluster: Cluster, planned: Planned, *, replace: bool = False, attach: bool = False
+    cluster: Cluster, plan: DeploymentPlan, *, replace: bool = False, attach: bool = False
 ) -> tuple[Submission, Outcome]:
-    """Create or find, follow, finish, and remove what is finished beyond `planned.keep`.
+    """Start or attach to the run, follow and finish it, then delete the oldest finished runs.
 
     Raises:
         ConfigurationError: It was not created.
         RunError: It failed.
         LostSightError: It may go on, but cannot be followed.
     """
-    started = start(cluster, planned, replace=replace, attach=attach)
+    started = start(cluster, plan, replace=replace, attach=attach)
     submission = started.submission
     try:
-        if started.how == "gone":
-            ended = Ended(f"FlinkDeployment {submission.name} was removed by somebody else")
+        if started.resource == "deleted":
+            job = JobOutcome(f"FlinkDeployment {submission.name} was removed by somebody else")
         else:
-            ended = follow(cluster, submission, planned.patience)
-        outcome = finish(cluster, planned.settings, submission, ended)
+            job = follow(cluster, submission, plan.timeouts)
+        outcome = finish(cluster, plan.settings, submission, job)
     except LostSightError:
         raise
     except PccError:
-        prune(cluster, planned.keep)
+        prune(cluster, plan.keep)
         raise
-    prune(cluster, planned.keep)
+    prune(cluster, plan.keep)
     return submission, outcome
 
 
 def prune(cluster: Cluster, keep: int) -> None:
-    """Delete finished FlinkDeployments of runs but for the `keep` latest.
-
-    That it fails must not hide how a run ended.
-    """
+    """Delete the finished FlinkDeployments of runs except the `keep` latest. Only logs an error."""
     with logged(_log.warning, "finished FlinkDeployments stay"):
-        made = [(one, found) for one in cluster.deployments() if (found := Submission.of(one))]
-        finished = sorted((found.at, found.name) for one, found in made if is_finished(one))
+        finished = sorted(
+            (submission.at, submission.name)
+            for deployment in cluster.deployments()
+            if (submission := Submission.of(deployment)) and is_finished(deployment)
+        )
         for _, name in finished[: max(0, len(finished) - keep)]:
             cluster.delete(name)
-            _log.info("%s: removed, %d finished ones stay", name, keep)
+            _log.info("%s: deleted, the %d latest finished ones are kept", name, keep)

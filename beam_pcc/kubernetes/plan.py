@@ -1,4 +1,4 @@
-"""What is going to run, before anything is created: a namespace's settings, validated, and one FlinkDeployment."""
+"""Plans a run before anything is created: validates the settings and renders its FlinkDeployment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.kubernetes import deployment as rendering
 from beam_pcc.kubernetes.cluster_api import Cluster
 from beam_pcc.kubernetes.deployment import CONFIG, TEMPLATE, TEMPLATE_FILE, Resource, Submission
-from beam_pcc.kubernetes.follow import Patience
+from beam_pcc.kubernetes.follow import Timeouts
 from beam_pcc.models.registry import Registry
 from beam_pcc.pipeline.launch import choose_versions
 from beam_pcc.pipeline.options import job_jar_options
@@ -27,61 +27,61 @@ from beam_pcc.pipeline.options import job_jar_options
 
 @dataclass(frozen=True)
 class Manifests:
-    """What a namespace says of its runs: the ConfigMap's values and the template."""
+    """The ConfigMap's values and the template of a namespace."""
 
     config: dict[str, str]
     template: Resource
 
     @classmethod
     def of_cluster(cls, cluster: Cluster) -> Manifests:
-        """As they are deployed."""
-        config, held = cluster.config_map(CONFIG), cluster.config_map(TEMPLATE)
-        return cls(config, _template(held.get(TEMPLATE_FILE, ""), f"ConfigMap {TEMPLATE}"))
+        """Read those that are deployed."""
+        config, template = cluster.config_map(CONFIG), cluster.config_map(TEMPLATE)
+        return cls(config, _parse_template(template.get(TEMPLATE_FILE, ""), f"ConfigMap {TEMPLATE}"))
 
     @classmethod
     def of_file(cls, path: str) -> Manifests:
-        """From what `kubectl kustomize OVERLAY` prints: nothing needs to be deployed."""
+        """Read the output of `kubectl kustomize OVERLAY`, without a cluster."""
         try:
-            found = [one for one in yaml.safe_load_all(Path(path).read_text()) if isinstance(one, dict)]
+            resources = [one for one in yaml.safe_load_all(Path(path).read_text()) if isinstance(one, dict)]
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ConfigurationError(f"--manifests {path} cannot be read: {one_line(error)}") from None
-        maps = {one["metadata"]["name"]: one.get("data") or {} for one in found if one.get("kind") == "ConfigMap"}
+        maps = {one["metadata"]["name"]: one.get("data") or {} for one in resources if one.get("kind") == "ConfigMap"}
         if CONFIG not in maps or TEMPLATE_FILE not in maps.get(TEMPLATE, {}):
             raise ConfigurationError(
                 f"--manifests {path} lacks the ConfigMaps {CONFIG} and {TEMPLATE}: write what kubectl kustomize prints"
             )
-        return cls(maps[CONFIG], _template(maps[TEMPLATE][TEMPLATE_FILE], path))
+        return cls(maps[CONFIG], _parse_template(maps[TEMPLATE][TEMPLATE_FILE], path))
 
 
-def _template(text: str, where: str) -> Resource:
+def _parse_template(text: str, where: str) -> Resource:
     try:
-        found = yaml.safe_load(text)
+        template = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where}: {TEMPLATE_FILE} is not YAML: {one_line(error)}") from None
-    if not isinstance(found, dict) or found.get("kind") != "FlinkDeployment":
+    if not isinstance(template, dict) or template.get("kind") != "FlinkDeployment":
         raise ConfigurationError(f"{where}: {TEMPLATE_FILE} is no FlinkDeployment; deploy again")
-    return found
+    return template
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A run that is ready to be created: everything that can be known to be wrong was looked at.
+class DeploymentPlan:
+    """A validated run that is ready to be created.
 
     Attributes:
-        settings: Of the run.
+        settings: The settings of the run.
         submission: Who submits it.
         manifests: What it is rendered from.
-        arguments: The flags of the run.
-        patience: Of who follows it.
-        keep: How many finished FlinkDeployments stay.
-        job: The Kubernetes Job that this launcher runs in, if it does.
+        arguments: The arguments of `beam-pcc run`.
+        timeouts: How long the launcher follows it.
+        keep: How many finished FlinkDeployments to keep.
+        job: The Kubernetes Job that this launcher runs in, or None.
     """
 
     settings: RunConfig
     submission: Submission
     manifests: Manifests
     arguments: tuple[str, ...]
-    patience: Patience
+    timeouts: Timeouts
     keep: int
     job: str | None = None
 
@@ -90,11 +90,11 @@ class Planned:
         """The FlinkDeployment."""
         return rendering.render(self.manifests.template, self.manifests.config, self.arguments, self.submission)
 
-    def with_model(self) -> Planned:
-        """The same run, with model, digest and shadow fixed as the registry has them now.
+    def with_model(self) -> DeploymentPlan:
+        """The same run with the model, its digest and the shadow that the registry names now.
 
-        A JobManager that starts again after a promotion then uses the same. Only metadata.json is read where it tells
-        the digest: whoever loads the file refuses one of another digest.
+        A JobManager that restarts after a promotion then uses the same model. Reads only metadata.json if that holds
+        the digest; loading the model checks the digest of the file.
 
         Raises:
             PccError: The registry cannot be read, or has no such version.
@@ -110,7 +110,7 @@ class Planned:
         return dataclasses.replace(self, arguments=(*arguments, *fixed))
 
     def is_own(self, run_id: str) -> bool:
-        """Whether an earlier attempt at this very command started that run: the same Job, or the same --run_id."""
+        """Whether an earlier attempt at this command started that run: the same Job, or the same --run_id."""
         partition = self.settings.partition
         return run_id == self.settings.publish.run_id or (
             self.job is not None and is_of_job(run_id, partition, self.job)
@@ -118,40 +118,46 @@ class Planned:
 
 
 def plan(
-    manifests: Manifests, given: Sequence[str], partition: dt.date, *, keep: int | None = None, job: str | None = None
-) -> Planned:
-    """Validate the settings as `beam-pcc run` does, and render the FlinkDeployment. Asks nobody.
+    manifests: Manifests,
+    overrides: Sequence[str],
+    partition: dt.date,
+    *,
+    keep: int | None = None,
+    job: str | None = None,
+) -> DeploymentPlan:
+    """Validate the settings as `beam-pcc run` does, and render the FlinkDeployment. Needs no network.
 
     Args:
         manifests: Of the namespace.
-        given: Flags of the run from the command line; they win over the ConfigMap's.
+        overrides: Arguments of `beam-pcc run` from the command line; they win over the ConfigMap.
         partition: The day.
-        keep: How many finished FlinkDeployments stay; default: what the ConfigMap says.
+        keep: How many finished FlinkDeployments to keep; default: the ConfigMap's.
         job: The Kubernetes Job that this launcher runs in.
 
     Raises:
         ConfigurationError: As `beam-pcc run` raises it, or for the ConfigMap.
     """
     config = manifests.config
-    said, rest = taken_from_file(given)
-    arguments = rendering.run_arguments(config, [*as_flags(said), *rest])
-    settings, of_beam = rendering.run_settings(arguments, partition)
-    job_jar_options(of_beam, "job.jar")  # what is wrong with Beam's flags is told here, and not first in the cluster
+    from_file, rest = taken_from_file(overrides)
+    arguments = rendering.run_arguments(config, [*as_flags(from_file), *rest])
+    settings, beam_arguments = rendering.run_settings(arguments, partition)
+    job_jar_options(beam_arguments, "job.jar")  # reports wrong Beam flags before anything is created
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
     run_id = settings.publish.run_id or new_run_id(partition, now, job)
-    submission = Submission(run_id, partition, _who(), now)
-    patience = Patience(
+    submission = Submission(run_id, partition, _user_at_host(), now)
+    timeouts = Timeouts(
         start=rendering.number(config, "launcher.start_timeout"),
-        whole=rendering.number(config, "launcher.timeout"),
-        stall=rendering.number(config, "launcher.stall_timeout", usual=600.0),
+        total=rendering.number(config, "launcher.timeout"),
+        stall=rendering.number(config, "launcher.stall_timeout", default=600.0),
         publishing=settings.limits.lock_timeout + settings.limits.retry_timeout,
     )
-    kept = rendering.whole(config, "launcher.keep", least=0) if keep is None else keep
-    rendering.render(manifests.template, config, arguments, submission)  # what is wrong with the template is told now
-    return Planned(settings, submission, manifests, tuple(arguments), patience, kept, job)
+    if keep is None:
+        keep = rendering.integer(config, "launcher.keep", minimum=0)
+    rendering.render(manifests.template, config, arguments, submission)  # reports a wrong template now
+    return DeploymentPlan(settings, submission, manifests, tuple(arguments), timeouts, keep, job)
 
 
-def _who() -> str:
+def _user_at_host() -> str:
     with contextlib.suppress(Exception):
         return f"{getpass.getuser()}@{socket.gethostname()}"
     return socket.gethostname()

@@ -1,4 +1,4 @@
-"""Why a run does not come forward, in one line, from what Kubernetes says of its pods and events. Pure."""
+"""Why a run makes no progress, in one line, from the status of its pods and the events. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ _WAITING = {
     "RunContainerError": "its container cannot be started",
     "CrashLoopBackOff": "it keeps ending",
 }
-_JOB_JAR_TRIES = 3  # of an initContainer that fails for reasons that may pass
-# A pod that starts on a healthy cluster may be without a node, a mount or a network for a moment, and its probes fail
-# until it listens. All this is told only of a pod that is this old and not ready.
+_JOB_JAR_RETRIES = 3  # restarts of the initContainer after a transient error
+# While a pod starts, it may lack a node, a mount or a network for a moment, and its probes fail until it listens.
+# Report these problems only for a pod that is older than this and not ready.
 STARTING = 120.0  # seconds
-_OF_SERVICES = ("Service", "Endpoints", "EndpointSlice")  # events of these follow what pods do
+_SERVICE_KINDS = ("Service", "Endpoints", "EndpointSlice")  # their events only repeat what happens to pods
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """One reason; `fatal` if waiting cannot help."""
+class Diagnosis:
+    """One problem; `fatal` if waiting cannot help."""
 
-    words: str
+    message: str
     fatal: bool = False
     usage: bool = False  # wrong configuration: exit code 2
 
 
-def trouble(
+def diagnose(
     pods: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]], now: dt.datetime | None = None
-) -> Trouble | None:
-    """The most telling reason of all, or None if nothing is wrong: what is fatal first, pods before events."""
+) -> Diagnosis | None:
+    """The most important problem, or None: fatal ones first, pods before events."""
     now = now or dt.datetime.now(dt.timezone.utc)
-    well = {pod["metadata"]["name"] for pod in pods if _is_ready(pod) or _is_starting(pod, now)}
-    found = [reason for pod in pods for reason in _of_pod(pod, now)]
-    found += [reason for event in events if (reason := _of_event(event, well))]
-    return next((reason for reason in found if reason.fatal), found[0] if found else None)
+    healthy = {pod["metadata"]["name"] for pod in pods if _is_ready(pod) or _is_starting(pod, now)}
+    problems = [problem for pod in pods for problem in _diagnose_pod(pod, now)]
+    problems += [problem for event in events if (problem := _diagnose_event(event, healthy))]
+    return next((problem for problem in problems if problem.fatal), problems[0] if problems else None)
 
 
-def can_work(pods: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a TaskManager is there whose containers all run: without one nothing can come forward."""
+def has_running_task_manager(pods: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all containers of at least one TaskManager run: without one a job makes no progress."""
     for pod in pods:
         statuses = pod.get("status", {}).get("containerStatuses") or []
         if any(one["name"] == WORKERS for one in statuses) and all(
@@ -76,58 +76,60 @@ def _time(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def _of_pod(pod: Mapping[str, Any], now: dt.datetime) -> Iterator[Trouble]:
+def _diagnose_pod(pod: Mapping[str, Any], now: dt.datetime) -> Iterator[Diagnosis]:
     name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False" and not _is_starting(pod, now):
-            yield Trouble(f"pod {name} finds no node: {one_line(condition.get('message') or condition.get('reason'))}")
-    if status.get("reason"):  # Evicted, NodeLost, ...: of the pod as a whole
-        yield Trouble(f"pod {name}: {one_line(status['reason'])}: {one_line(status.get('message') or '')}".rstrip(": "))
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind) or []:
-            yield from _of_container(name, container)
+            message = one_line(condition.get("message") or condition.get("reason"))
+            yield Diagnosis(f"pod {name} finds no node: {message}")
+    if status.get("reason"):  # Evicted, NodeLost, ...: of the pod itself, not of a container
+        message = one_line(status.get("message") or "")
+        yield Diagnosis(f"pod {name}: {one_line(status['reason'])}: {message}".rstrip(": "))
+    for field in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(field) or []:
+            yield from _diagnose_container(name, container)
 
 
-def _of_container(pod: str, status: Mapping[str, Any]) -> Iterator[Trouble]:
+def _diagnose_container(pod: str, status: Mapping[str, Any]) -> Iterator[Diagnosis]:
     container = status["name"]
-    ended = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
-    if ended and ended.get("reason") == "OOMKilled":
-        yield Trouble(
+    terminated = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get("terminated")
+    if terminated and terminated.get("reason") == "OOMKilled":
+        yield Diagnosis(
             f"container {container} of pod {pod} ran out of memory (OOMKilled); give it more, see docs/capacity.md"
         )
-    elif ended and ended.get("exitCode") and container == JOB_JAR:
-        said = _last_lines(ended.get("message") or "") or f"it ended with exit code {ended['exitCode']}"
-        usage = ended["exitCode"] == EXIT_USAGE
-        hopeless = usage or status.get("restartCount", 0) >= _JOB_JAR_TRIES
-        yield Trouble(said, fatal=hopeless, usage=usage)
+    elif terminated and terminated.get("exitCode") and container == JOB_JAR:
+        message = _last_lines(terminated.get("message") or "") or f"it ended with exit code {terminated['exitCode']}"
+        usage = terminated["exitCode"] == EXIT_USAGE
+        fatal = usage or status.get("restartCount", 0) >= _JOB_JAR_RETRIES
+        yield Diagnosis(message, fatal=fatal, usage=usage)
     waiting = (status.get("state") or {}).get("waiting") or {}
     reason = waiting.get("reason", "")
-    if reason in _WAITING and not ended:
-        yield Trouble(
+    if reason in _WAITING and not terminated:
+        yield Diagnosis(
             f"container {container} of pod {pod}: {_WAITING[reason]} "
             f"({reason}: {one_line(waiting.get('message', ''))})",
             fatal=reason == "InvalidImageName",
         )
-    elif ended and ended.get("exitCode") and container != JOB_JAR and ended.get("reason") != "OOMKilled":
-        said = _last_lines(ended.get("message") or "")
-        yield Trouble(
-            f"container {container} of pod {pod} ended with exit code {ended['exitCode']}: {said}".rstrip(": ")
+    elif terminated and terminated.get("exitCode") and container != JOB_JAR and terminated.get("reason") != "OOMKilled":
+        message = _last_lines(terminated.get("message") or "")
+        yield Diagnosis(
+            f"container {container} of pod {pod} ended with exit code {terminated['exitCode']}: {message}".rstrip(": ")
         )
 
 
-def _of_event(event: Mapping[str, Any], well: set[str]) -> Trouble | None:
-    """Quotas, mounts, evictions, refused pods: whatever Kubernetes warns of, in its own words."""
+def _diagnose_event(event: Mapping[str, Any], healthy: set[str]) -> Diagnosis | None:
+    """The text of a warning event: quotas, mounts, evictions, refused pods."""
     about = event["involvedObject"]
     kind, name = about.get("kind", "object"), about.get("name", "?")
-    if event.get("type") != "Warning" or kind in _OF_SERVICES or (kind == "Pod" and name in well):
+    if event.get("type") != "Warning" or kind in _SERVICE_KINDS or (kind == "Pod" and name in healthy):
         return None
     if event.get("reason") == "FailedScheduling":
-        return None  # the pod itself says whether it still has no node
-    return Trouble(f"{kind} {name}: {event.get('reason', '')}: {one_line(event.get('message', ''))}")
+        return None  # the pod's status says whether it still has no node
+    return Diagnosis(f"{kind} {name}: {event.get('reason', '')}: {one_line(event.get('message', ''))}")
 
 
 def _last_lines(text: str) -> str:
-    """What a container said last: the error of ours in it, or its last three lines."""
+    """The last error line of beam-pcc in a container's output, or the last three lines."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     ours = [line for line in lines if line.startswith("beam-pcc: ")]
     return one_line(ours[-1].removeprefix("beam-pcc: ") if ours else " / ".join(lines[-3:]))

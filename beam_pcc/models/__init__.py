@@ -1,1 +1,1 @@
-"""The model registry: which version (`registry`), its bytes made safe (`artifact`), its use in Beam (`handler`)."""
+"""Models: the registry (`registry`), safe loading (`artifact`), scoring in Beam (`handler`)."""

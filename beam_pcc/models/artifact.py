@@ -1,10 +1,10 @@
-"""A model file's bytes made into a scikit-learn classifier. Knows nothing of Beam or of storage.
+"""Loads the bytes of a model file as a scikit-learn classifier. Independent of Beam and of storage.
 
-Trusted: the installed scikit-learn, NumPy and SciPy, and a digest that the caller has from elsewhere. Not trusted: the
-bytes. They are read into plain data (`pickles`, `skops_files`), checked by the schema of each estimator, and set on
-fresh estimators (`estimators`). A caller may rely on this: `load` runs no code that the file brings, calls and imports
-nothing that it names, opens no other file, and answers every bad file with one `ModelError`. It does not vouch for a
-model's predictions: those are up to whoever could write the file. What a file of 256 MiB may cost, `checking` bounds.
+Trusted: the installed scikit-learn, NumPy and SciPy, and a digest that the caller has from another source. Not trusted:
+the bytes. They are parsed to plain data (`pickles`, `skops_files`), checked by the schema of each estimator, and set on
+new estimators (`estimators`). `load` guarantees that it runs no code of the file, calls and imports nothing that the
+file names, opens no other file, and raises one `ModelError` for every bad file. It guarantees nothing about the model's
+predictions, which depend on whoever wrote the file. `checking` limits the memory and time that a file may take.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def digest(data: bytes) -> str:
 
 
 def require_digest(data: bytes, pins: Mapping[str, str | None], *, where: str) -> str:
-    """The digest of `data`. Raises ModelError if anybody in `pins` (see `load`) says that it is another."""
-    found = digest(data)
-    for whose, pin in pins.items():
-        if pin and pin.lower() != found:
+    """The digest of `data`. Raises ModelError if one of `pins` (see `load`) is another digest."""
+    actual = digest(data)
+    for source, pin in pins.items():
+        if pin and pin.lower() != actual:
             raise ModelError(
-                f"{where} has the SHA-256 digest {found}, not {one_line(pin.lower(), 80)} as {whose} says; it was "
+                f"{where} has the SHA-256 digest {actual}, not {one_line(pin.lower(), 80)} as {source} says; it was "
                 "changed or swapped: restore it, or use another version"
             )
-    return found
+    return actual
 
 
 def load(
@@ -54,36 +54,36 @@ def load(
     pins: Mapping[str, str | None] = MappingProxyType({}),
     features: int = schemas.VECTOR_DIM,
 ) -> Any:
-    """Build the model that `data` holds; of exactly these bytes, after their digest was compared.
+    """Build the model in `data` after comparing the digest.
 
     Args:
-        data: The whole file. A joblib file may be compressed (zlib, gzip, bz2, xz, lzma), or be a plain pickle.
-        file_format: How to read it. The content has no say in this.
+        data: The file. A joblib file may be compressed (zlib, gzip, bz2, xz, lzma), or be a plain pickle.
+        file_format: The format; it is not guessed from the content.
         where: Names the file in errors.
         features: Width of the vectors.
-        pins: Refuse any other file than that of these digests: who says it -> SHA-256, or None where nobody does.
+        pins: Required SHA-256 digests (or None) by their source, which the error names.
 
     Returns:
-        The model, of a kind in `allowed.CLASSIFIERS`. Whether it can score vectors is for `check_classifier` to say.
+        The model, of a class in `allowed.CLASSIFIERS`. `check_classifier` checks whether it can score vectors.
 
     Raises:
-        ModelError: The only exception, in one line: the file is another one, too large, damaged, of another
-            scikit-learn version, or asks for anything that is not in `allowed`.
+        ModelError: The only exception, in one line: the file has another digest, is too large, damaged, of another
+            scikit-learn version, or needs anything that is not in `allowed`.
     """
     require_digest(data, pins, where=where)
     try:
         _require_size(len(data))
         return estimators.build(_READERS[file_format](data, MAX_MODEL_BYTES), features)
     except RefusedError as refused:
-        said = f"{where} {one_line(refused, 200)}; {refused.then}"
+        message = f"{where} {one_line(refused, 200)}; {refused.then}"
     except MemoryError:
-        said = f"{where} takes more memory than there is; train a smaller model"
-    except Exception as error:  # a hostile or damaged file can bring out any exception of any library
-        said = f"{where} is damaged, or is no {file_format} model ({_named(error)}); {_REPLACE}"
-    raise ModelError(said)
+        message = f"{where} takes more memory than there is; train a smaller model"
+    except Exception as error:  # a hostile or damaged file can cause any exception of any library
+        message = f"{where} is damaged, or is no {file_format} model ({_describe(error)}); {_REPLACE}"
+    raise ModelError(message)
 
 
-def _named(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return one_line(f"{type(error).__name__}: {error}".removesuffix(": "), 120)
 
 
@@ -98,13 +98,13 @@ def _require_size(size: int) -> None:
 def check_classifier(
     model: Any, *, where: str, feature_count: int = schemas.VECTOR_DIM, classes: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """Check that a loaded model scores vectors into known classes, by its attributes and by a try.
+    """Check that a loaded model scores vectors into known classes, by its attributes and by scoring a few rows.
 
     Args:
-        model: What `load` returned.
+        model: The result of `load`.
         where: Names the file in errors.
         feature_count: Width of the vectors.
-        classes: The classes that the model has to have, in this order, if its metadata says.
+        classes: The required classes in this order, if the metadata names them.
 
     Returns:
         The model's classes in the order of its probabilities: NOT_PC, and PC or PC/<subtype>, each once.
@@ -115,16 +115,16 @@ def check_classifier(
     try:
         return _checked_classes(model, feature_count, classes)
     except RefusedError as refused:
-        said = f"{where} {one_line(refused, 200)}; {refused.then}"
-    except Exception as error:  # attributes come from a file, and so may anything that scikit-learn says of them
-        said = f"{where} cannot score vectors of {feature_count} values ({_named(error)}); train anew"
-    raise ModelError(said)
+        message = f"{where} {one_line(refused, 200)}; {refused.then}"
+    except Exception as error:  # attributes of the file can cause any exception of scikit-learn
+        message = f"{where} cannot score vectors of {feature_count} values ({_describe(error)}); train anew"
+    raise ModelError(message)
 
 
 def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | None) -> tuple[str, ...]:
-    kind = type(model)
-    if (kind.__module__, kind.__qualname__) not in allowed.CLASSIFIERS:
-        raise RefusedError(f"holds a {kind.__qualname__}, which is no allowed classifier")
+    cls = type(model)
+    if (cls.__module__, cls.__qualname__) not in allowed.CLASSIFIERS:
+        raise RefusedError(f"holds a {cls.__qualname__}, which is no allowed classifier")
     if not hasattr(model, "predict_proba"):
         raise RefusedError(f"holds a {type(model).__name__} that gives no probabilities", "calibrate it")
     if model.n_features_in_ != feature_count:
@@ -140,9 +140,9 @@ def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | N
             f"label the training data {schemas.NOT_PC} and {schemas.PC}, or {schemas.SUBTYPE_PREFIX}<subtype>",
         )
     if expected is not None and classes != tuple(expected):
-        said = one_line(", ".join(expected), 80)
+        names = one_line(", ".join(expected), 80)
         raise RefusedError(
-            f"has the classes {one_line(', '.join(classes), 80)}, but its metadata says {said}",
+            f"has the classes {one_line(', '.join(classes), 80)}, but its metadata says {names}",
             "use the metadata that was written with it",
         )
     probe = np.zeros((_PROBE_ROWS, feature_count), dtype=np.float32)

@@ -1,8 +1,8 @@
-"""Loading a model for the first time, in a process of its own with limits on memory and time.
+"""Loads a model for the first time in a separate process with limits on memory and time.
 
-What reads model files is written to refuse hostile ones; this holds if that has a fault. The process gets the bytes
-and no credentials of the environment, may write no file, and ends with one answer. If it is killed or exceeds a
-limit, the file is refused in one line. A digest that passed is not checked again by the same process.
+A second defence, in case the reader of model files does not refuse a hostile one. The process gets the bytes but no
+credentials of the environment, cannot write files, and returns one answer. If it is killed or exceeds a limit, the file
+is refused in one line. This process does not check a digest again that has passed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,20 @@ from beam_pcc.config import settings
 from beam_pcc.errors import ModelError, one_line
 
 MEMORY_BYTES = 2 * 2**30
-"""Of address space: 0.5 GB go to the libraries. A sound forest of 225 MiB takes 0.7 GB of memory, and 3 s of CPU."""
+"""Of address space: the libraries take 0.5 GB. A valid forest of 225 MiB takes 0.7 GB of memory, and 3 s of CPU."""
 CPU_SECONDS = 40
 WALL_SECONDS = 120.0
 _MAX_ANSWER = 4 * 2**20
-_KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+_ENVIRONMENT = (
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "PATH",
+    "SYSTEMROOT",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+)
 _LENGTH = struct.Struct("<Q")
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -42,7 +51,7 @@ _START = (
 
 
 class Checked(NamedTuple):
-    """What the process says of a model that it loaded: its classes, and how it scores the given vectors."""
+    """The result of the process: the model's classes, and the probabilities of the vectors."""
 
     classes: tuple[str, ...]
     probabilities: npt.NDArray[np.float64] | None
@@ -60,15 +69,15 @@ def check(
     classes: Sequence[str] | None = None,
     vectors: schemas.Vectors | None = None,
 ) -> Checked:
-    """Load and check a model in a process of its own.
+    """Load and check a model in a separate process.
 
     Args:
         data: The file.
         file_format: joblib or skops.
         where: Names the file in errors.
         sha256: Its digest.
-        classes: The classes that it has to have.
-        vectors: (n, 584), to be scored.
+        classes: The required classes.
+        vectors: (n, 584) to score.
 
     Raises:
         ModelError: It was refused, or the process died or exceeded a limit.
@@ -76,22 +85,22 @@ def check(
     scored = None if vectors is None else np.ascontiguousarray(vectors, dtype="<f4").tobytes()
     key = (sha256, file_format, None if classes is None else tuple(classes), scored and hashlib.sha256(scored).digest())
     if key not in _passed:
-        asked = {
+        request = {
             "file_format": file_format,
             "where": where,
             "classes": None if classes is None else list(classes),
             "limits": [MEMORY_BYTES, CPU_SECONDS],
             "sizes": [len(data), len(scored or b"")],
         }
-        answer = _ask(asked, [data, scored or b""], where)
-        _passed[key] = _read(answer, sha256, where, None if vectors is None else len(vectors))
+        answer = _run_process(request, [data, scored or b""], where)
+        _passed[key] = _parse_answer(answer, sha256, where, None if vectors is None else len(vectors))
     return _passed[key]
 
 
-def _ask(asked: dict[str, Any], contents: list[bytes], where: str) -> bytes:
-    header = json.dumps(asked).encode()
-    environment = settings.passed_on(_KEPT)
-    # More threads would take address space for each, and checking needs none.
+def _run_process(request: dict[str, Any], contents: list[bytes], where: str) -> bytes:
+    header = json.dumps(request).encode()
+    environment = settings.passed_on(_ENVIRONMENT)
+    # Each thread would take address space, and checking needs one.
     environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     process = subprocess.Popen(  # noqa: S603 - this Python, and our own code
         [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path)],
@@ -100,10 +109,10 @@ def _ask(asked: dict[str, Any], contents: list[bytes], where: str) -> bytes:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    late = threading.Event()
+    timed_out = threading.Event()
 
     def kill() -> None:
-        late.set()
+        timed_out.set()
         process.kill()
 
     timer = threading.Timer(WALL_SECONDS, kill)
@@ -121,14 +130,14 @@ def _ask(asked: dict[str, Any], contents: list[bytes], where: str) -> bytes:
         timer.cancel()
         process.kill()
         process.wait()
-    if late.is_set():
+    if timed_out.is_set():
         raise ModelError(f"{where} is not loaded within {WALL_SECONDS:.0f} s; do not use it, or train a smaller model")
     if status:
-        raise ModelError(f"{where} {_death(status)}; do not use it, or train a smaller model")
+        raise ModelError(f"{where} {_exit_reason(status)}; do not use it, or train a smaller model")
     return answer
 
 
-def _death(status: int) -> str:
+def _exit_reason(status: int) -> str:
     if status == -signal.SIGXCPU:
         return f"takes more than {CPU_SECONDS} s of CPU time to load"
     if status == -signal.SIGKILL:
@@ -138,22 +147,22 @@ def _death(status: int) -> str:
     return f"cannot be loaded: the process that tried ended with status {status}"
 
 
-def _read(answer: bytes, sha256: str, where: str, rows: int | None) -> Checked:
-    """The answer; of a process that may have been taken over, so nothing in it is taken on trust."""
+def _parse_answer(answer: bytes, sha256: str, where: str, rows: int | None) -> Checked:
+    """Parse and validate the answer. The model may have taken over the process, so nothing in it is trusted."""
     try:
-        said = json.loads(answer)
-        if "refused" in said:
-            raise ModelError(one_line(said["refused"], 400))
-        classes = tuple(said["classes"])
+        result = json.loads(answer)
+        if "refused" in result:
+            raise ModelError(one_line(result["refused"], 400))
+        classes = tuple(result["classes"])
         if (
-            said["sha256"] != sha256
-            or type(said["classes"]) is not list
+            result["sha256"] != sha256
+            or type(result["classes"]) is not list
             or not all(isinstance(name, str) for name in classes)
         ):
             raise ValueError("another file")
         probabilities = None
         if rows is not None:
-            probabilities = np.array(said["probabilities"], dtype=np.float64)
+            probabilities = np.array(result["probabilities"], dtype=np.float64)
             if probabilities.shape != (rows, len(classes)):
                 raise ValueError("other rows")
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -164,39 +173,39 @@ def _read(answer: bytes, sha256: str, where: str, rows: int | None) -> Checked:
 
 
 def answer_parent() -> None:
-    """Be the process: read what is asked, set the limits, load, answer."""
-    gc.disable()  # it would look at millions of small objects again and again
+    """Run in the separate process: read the request, set the limits, load the model, write the answer."""
+    gc.disable()  # it would scan millions of small objects repeatedly
     source, target = sys.stdin.buffer, os.dup(1)
-    os.dup2(2, 1)  # what a library prints is no answer
-    asked = json.loads(source.read(_LENGTH.unpack(source.read(_LENGTH.size))[0]))
-    memory, seconds = asked["limits"]
+    os.dup2(2, 1)  # keep the output of libraries out of the answer
+    request = json.loads(source.read(_LENGTH.unpack(source.read(_LENGTH.size))[0]))
+    memory, seconds = request["limits"]
     for limit, value in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        with contextlib.suppress(ValueError, OSError):  # the system has a lower one, or does not know it
+        with contextlib.suppress(ValueError, OSError):  # the system has a lower limit, or does not support it
             resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
     try:
-        answer = _loaded(asked, *(source.read(size) for size in asked["sizes"]))
+        answer = _load_and_score(request, *(source.read(size) for size in request["sizes"]))
     except MemoryError:
-        answer = {"refused": f"{asked['where']} takes more than {memory:,} bytes of memory; train a smaller model"}
+        answer = {"refused": f"{request['where']} takes more than {memory:,} bytes of memory; train a smaller model"}
     except ModelError as error:
         answer = {"refused": str(error)}
     with os.fdopen(target, "wb") as out:
         out.write(json.dumps(answer).encode())
-    os._exit(0)  # nothing that the libraries do at their end matters
+    os._exit(0)  # without the exit handlers of libraries
 
 
-def _loaded(asked: dict[str, Any], data: bytes, scored: bytes) -> dict[str, Any]:
+def _load_and_score(request: dict[str, Any], data: bytes, scored: bytes) -> dict[str, Any]:
     from beam_pcc.models import artifact, scoring
 
-    where = asked["where"]
-    model = artifact.load(data, file_format=asked["file_format"], where=where)
-    classes = artifact.check_classifier(model, where=where, classes=asked["classes"])
+    where = request["where"]
+    model = artifact.load(data, file_format=request["file_format"], where=where)
+    classes = artifact.check_classifier(model, where=where, classes=request["classes"])
     vectors = np.frombuffer(scored, "<f4").reshape(-1, schemas.VECTOR_DIM)
-    # NaN, which is no JSON, counts as a wrong score in any case.
+    # NaN is not valid JSON, and differs from any golden score anyway.
     probabilities = np.nan_to_num(scoring.score(model, vectors).probabilities, nan=-1.0) if len(vectors) else None
     return {
         "sha256": artifact.digest(data),

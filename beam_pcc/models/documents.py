@@ -1,8 +1,8 @@
-"""The JSON files beside a model: how large and deep they may be, and what each value must be. One schema for each.
+"""Schemas of the JSON files beside a model, with limits on their size and depth.
 
-Whoever can write a registry can write these files, and a run copies values of them into tables and logs. So what
-passes here can be used everywhere: numbers are finite and within what BigQuery and DuckDB hold, texts are printable
-and short.
+Anybody with write access to a registry can write these files, and a run copies values of them into tables and logs.
+Values that pass are safe everywhere: numbers are finite and within the range of BigQuery and DuckDB, texts are
+printable and short.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MAX_TEXT = 200
 _SCORE_BINS = 10
 
 Check: TypeAlias = Callable[[Any, str], None]
-"""Raises ValueError, saying where in the file what is wrong."""
+"""Raises ValueError that names the place in the file and the error."""
 
 
 def parse(data: bytes) -> Any:
-    """The value that a JSON file holds. Raises ValueError if it is too large or deep, or is no strict JSON."""
+    """The value in a JSON file. Raises ValueError if it is too large or deep, or not strict JSON."""
     if len(data) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES:,} bytes")
     try:
@@ -82,7 +82,7 @@ def _wrong(at: str, reason: str) -> ValueError:
 
 
 def text(limit: int = MAX_TEXT, *, pattern: str = r".*", printable: bool = True) -> Check:
-    """Of at most `limit` characters, on one line."""
+    """A text of at most `limit` characters on one line."""
     compiled = re.compile(pattern, re.ASCII | re.DOTALL)
 
     def check(value: Any, at: str) -> None:
@@ -95,7 +95,7 @@ def text(limit: int = MAX_TEXT, *, pattern: str = r".*", printable: bool = True)
 
 
 def number(low: float = -1e15, high: float = 1e15, *, within: bool = True) -> Check:
-    """Finite, from `low` to `high`; both excluded unless `within`."""
+    """A finite number from `low` to `high`; `within` includes both."""
 
     def check(value: Any, at: str) -> None:
         if type(value) not in (int, float):
@@ -125,7 +125,7 @@ def boolean(value: Any, at: str) -> None:
 
 
 def optional(inner: Check) -> Check:
-    """Null, or what `inner` asks for."""
+    """Null, or a value that passes `inner`."""
 
     def check(value: Any, at: str) -> None:
         if value is not None:
@@ -135,7 +135,7 @@ def optional(inner: Check) -> Check:
 
 
 def many(inner: Check, low: int = 0, high: int = 100_000) -> Check:
-    """A list."""
+    """A list of values that pass `inner`."""
 
     def check(value: Any, at: str) -> None:
         if type(value) is not list:
@@ -149,8 +149,8 @@ def many(inner: Check, low: int = 0, high: int = 100_000) -> Check:
 
 
 def mapping(inner: Check, keys: Check | None = None, high: int = 1_000) -> Check:
-    """An object of any keys."""
-    named = keys or text()
+    """An object with any keys that pass `keys`, and values that pass `inner`."""
+    check_key = keys or text()
 
     def check(value: Any, at: str) -> None:
         if type(value) is not dict:
@@ -158,7 +158,7 @@ def mapping(inner: Check, keys: Check | None = None, high: int = 1_000) -> Check
         if len(value) > high:
             raise _wrong(at, f"has more than {high:,} keys")
         for key, one in value.items():
-            named(key, f"a key of {at or 'it'}")
+            check_key(key, f"a key of {at or 'it'}")
             inner(one, f"{at}.{key}" if at else key)
 
     return check
@@ -167,7 +167,7 @@ def mapping(inner: Check, keys: Check | None = None, high: int = 1_000) -> Check
 def record(
     required: Mapping[str, Check], optional: Mapping[str, Check] | None = None, others: Check | None = None
 ) -> Check:
-    """An object of known keys; of other keys, whatever `others` says, or anything that is strict JSON."""
+    """An object with known keys. Values of other keys must pass `others`; without it they may be any strict JSON."""
     known = {**required, **(optional or {})}
 
     def check(value: Any, at: str) -> None:
@@ -243,7 +243,7 @@ METADATA = record(
     },
     plain,
 )
-"""metadata.json. Unknown keys are let through, as a later version of this package may write them."""
+"""metadata.json. Accepts unknown keys, which a later version of this package may write."""
 
 ENTRY = record(
     {"action": text(40, pattern=r"\S+"), "version": _VERSION},

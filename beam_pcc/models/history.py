@@ -1,7 +1,7 @@
 """The audit log of a registry: a line for every change of current.json, in `<models>/promotions.jsonl`.
 
-It is only ever added to. A pointer holds its own entry, so that one whose writer died before the log was written is
-found and added by whoever comes next.
+The log is append-only. current.json contains its own entry: if the writer died before it wrote the log, the next
+command adds the missing entry.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from beam_pcc.models import documents
 from beam_pcc.storage.base import Store
 
 HISTORY = "promotions.jsonl"
-_ROOM = 64 * 2**10  # an entry has 300 to 1,000 bytes
-_TRIES = 20
+_RESERVED_BYTES = 64 * 2**10  # for the next entry, which has 300 to 1,000 bytes
+_ATTEMPTS = 20
 Entry: TypeAlias = dict[str, Any]
-"""id, at (UTC), by (the system's user), action, version, before; of a promotion its checks, and if it was forced."""
+"""id, at (UTC), by (the system's user), action, version, before; for a promotion also checks and forced."""
 
 
 def new_entry(action: str, version: str, before: str | None, at: str, **more: Any) -> Entry:
-    """An entry that is in no log yet."""
+    """Create an entry; does not write it."""
     return {
         "id": secrets.token_hex(8),
         "at": at,
@@ -38,14 +38,14 @@ def new_entry(action: str, version: str, before: str | None, at: str, **more: An
 
 
 def read(store: Store) -> list[Entry]:
-    """All entries, oldest first. Raises ModelError if the log is broken: it is for people to mend."""
+    """All entries, oldest first. Raises ModelError if the log is malformed, which a person must repair."""
     content = store.read(HISTORY, documents.MAX_BYTES)
     return _parsed(content.data, store.path(HISTORY)) if content else []
 
 
 def append(store: Store, entry: Entry) -> None:
-    """Add the entry, unless it is there. Others may add theirs at the same time; none is lost."""
-    for _ in range(_TRIES):
+    """Add the entry unless it exists. Safe with concurrent writers."""
+    for _ in range(_ATTEMPTS):
         content = store.read(HISTORY, documents.MAX_BYTES)
         data, generation = content or (b"", 0)
         if any(known.get("id") == entry["id"] for known in _parsed(data, store.path(HISTORY))):
@@ -56,17 +56,17 @@ def append(store: Store, entry: Entry) -> None:
 
 
 def require_room(store: Store) -> None:
-    """Raise ModelError if the log is broken, or too large for another entry: before anything is changed."""
+    """Raise ModelError if the log is malformed or too large for another entry. Call this before a change."""
     content = store.read(HISTORY, documents.MAX_BYTES)
     where = store.path(HISTORY)
-    if content and len(content.data) > documents.MAX_BYTES - _ROOM:
+    if content and len(content.data) > documents.MAX_BYTES - _RESERVED_BYTES:
         raise ModelError(f"{where} is full: move it away, under a name with the date, and run again")
     if content:
         _parsed(content.data, where)
 
 
 def previous(entries: Sequence[Entry], current: str) -> str | None:
-    """The version that was promoted before `current` was, going back over what was rolled back already."""
+    """The version that was current before `current`, without versions that were rolled back."""
     stack: list[str] = []
     for entry in entries:
         if entry["action"] == "rollback" and len(stack) > 1 and stack[-2] == entry["version"]:
@@ -74,7 +74,7 @@ def previous(entries: Sequence[Entry], current: str) -> str | None:
         elif entry["action"] in ("promote", "rollback"):
             before = entry.get("before")
             if before and stack[-1:] != [before]:
-                stack.append(before)  # current.json was changed by hand in between
+                stack.append(before)  # somebody changed current.json by hand
             stack.append(entry["version"])
     while stack and stack[-1] == current:
         stack.pop()
@@ -96,5 +96,5 @@ def _parsed(data: bytes, where: str) -> list[Entry]:
 def _user() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need have no name
+    except KeyError:  # the user of a container may have no name
         return str(os.getuid())

@@ -1,7 +1,7 @@
-"""From a version's folder to a model that was checked: its metadata, its one model file, its digest, its golden rows.
+"""Loads and checks a version: its metadata, model file, digest and golden rows.
 
-Bytes are read once and hashed; those bytes are checked in a process of their own (`checking`), and a worker loads no
-others.
+The bytes are read once and hashed, then checked in a separate process (`checking`). Workers load only bytes with the
+same digest.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _log = logger(__name__)
 METADATA = "metadata.json"
 FileFormat = Literal["joblib", "skops"]
 Files: TypeAlias = Store | Snapshot
-"""Where a version is read from: the registry itself, or a snapshot whose signature covers what is read."""
+"""Where a version is read from: the registry, or a snapshot with a verified signature."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """Where a version's model file is, and the digest that its bytes must have.
+    """The path of a version's model file, and the required digest of its bytes.
 
-    Small and picklable: it is what a worker gets, who then reads and checks the same bytes as the launcher did.
+    Small and picklable: workers use it to read and check the same bytes as the launcher.
     """
 
     path: str
@@ -38,7 +38,7 @@ class ModelFile:
     sha256: str
 
     def load(self) -> Any:
-        """Read the bytes once, check the digest, load those bytes through the allow-list. Raises ModelError."""
+        """Read the bytes, check their digest and load them through the allow-list. Raises ModelError."""
         folder, _, name = self.path.rpartition("/")
         data = _content(open_store(folder), name).data
         return artifact.load(data, file_format=self.file_format, where=self.path, pins={"the launcher": self.sha256})
@@ -46,7 +46,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A version that was loaded and checked: its file, its metadata, and its classes in the model's order."""
+    """A checked version: its file, metadata, and classes in the model's order."""
 
     file: ModelFile
     metadata: ModelMetadata
@@ -59,7 +59,7 @@ class ModelVersion:
 
 
 class CheckedBytes(NamedTuple):
-    """A checked version, how it scores its golden rows (None if it has none), and the bytes of its file."""
+    """A checked version, the scores of its golden rows (None without golden rows), and the bytes of its file."""
 
     version: ModelVersion
     golden_scores: scoring.Floats | None
@@ -72,7 +72,7 @@ class CheckedBytes(NamedTuple):
 
 
 def read_metadata(files: Files, version: str) -> ModelMetadata:
-    """metadata.json of a version; the defaults, with a warning, where it has none."""
+    """Read metadata.json of a version; if it is missing, warn and use the defaults."""
     path = files.path(f"{version}/{METADATA}")
     content = files.read(f"{version}/{METADATA}", documents.MAX_BYTES)
     if content is None:
@@ -82,12 +82,12 @@ def read_metadata(files: Files, version: str) -> ModelMetadata:
 
 
 def check(files: Files, version: str, sha256: str | None = None) -> CheckedBytes:
-    """Load and check a version in a process of its own.
+    """Load and check a version in a separate process.
 
     Args:
         files: Of the registry.
-        version: A version that exists.
-        sha256: The digest that the caller insists on, besides the one in metadata.json.
+        version: An existing version.
+        sha256: A required digest, in addition to the one in metadata.json.
 
     Raises:
         ModelError: The version cannot be trusted or used.
@@ -114,7 +114,7 @@ def check(files: Files, version: str, sha256: str | None = None) -> CheckedBytes
 
 
 def verify(files: Files, version: str, sha256: str | None = None) -> ModelVersion:
-    """`check`, and require that the model scores its golden rows as when it was trained, if it has some."""
+    """`check`, and require that the model scores its golden rows as when it was trained."""
     checked = check(files, version, sha256)
     golden, scores = checked.version.metadata.golden, checked.golden_scores
     if golden is not None:
@@ -128,7 +128,7 @@ def verify(files: Files, version: str, sha256: str | None = None) -> ModelVersio
 
 
 def _model_file(files: Files, version: str) -> tuple[str, FileFormat]:
-    """The name of the one model file of a version, below the registry, and its format."""
+    """The name of the model file of a version, relative to the registry, and its format."""
     names = files.files(version)
     present = [name for name in MODEL_FILES if name in names]
     if len(present) != 1:

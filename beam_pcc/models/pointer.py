@@ -1,6 +1,6 @@
-"""The file current.json: which version is current and which one shadows it. Each change of it is logged (`history`).
+"""The file current.json, which names the current version and its shadow. Each change is logged (`history`).
 
-A change replaces the very file that was read, so that of two people who change it at once one is refused.
+A change replaces only the generation that was read, so that one of two concurrent changes fails.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ALIAS = "current.json"
 
 
 class Pointer(NamedTuple):
-    """The content of current.json, and the generation of the file. All defaults if there is no such file."""
+    """The content of current.json, and the generation of the file. All defaults if the file is missing."""
 
     version: str | None = None
     shadow: str | None = None
@@ -26,7 +26,7 @@ class Pointer(NamedTuple):
 
 
 def read(store: Store) -> Pointer:
-    """Read current.json. Raises ModelError if it is not what this package writes."""
+    """Read current.json. Raises ModelError if it is malformed."""
     content = store.read(ALIAS, documents.MAX_BYTES)
     if content is None:
         return Pointer()
@@ -41,24 +41,24 @@ def read(store: Store) -> Pointer:
 
 
 def complete_log(store: Store, pointer: Pointer) -> None:
-    """Add the pointer's own entry to the log, in case its writer died before that."""
+    """Add the pointer's entry to the log if its writer died before that."""
     if pointer.change is not None and "id" in pointer.change:
         history.append(store, pointer.change)
 
 
 def replace(store: Store, pointer: Pointer, version: str, shadow: str | None, action: str, **details: Any) -> None:
-    """Replace current.json as it was read, and add the change to the log.
+    """Replace current.json, and add the change to the log.
 
     Args:
         store: The registry's files.
-        pointer: As it was read.
-        version: The current version from now on.
-        shadow: The shadow from now on, if any.
+        pointer: The content that was read.
+        version: The new current version.
+        shadow: The new shadow, or None.
         action: The name of the change in the log: promote, rollback or shadow.
-        details: More for the log; what is None is left out.
+        details: More values for the log, except those that are None.
 
     Raises:
-        ModelError: Somebody else changed current.json since `pointer` was read, or the log is full or broken.
+        ModelError: Somebody else changed current.json since `pointer` was read, or the log is full or malformed.
     """
     complete_log(store, pointer)
     history.require_room(store)

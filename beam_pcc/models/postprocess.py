@@ -1,4 +1,4 @@
-"""Scores to labels: what is published of each case. Pure functions that know nothing of Beam."""
+"""Converts scores to published labels. Pure functions, independent of Beam."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def postprocess(
     review_band: float,
     now: dt.datetime,
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Label each scored case; every case comes out exactly once.
+    """Label each scored case; each case is in exactly one of the results.
 
-    A case is PC if P(PC), the sum over PC and its subtypes, is at least `threshold`; its subtype is then that of the
-    likeliest privacy class (null for the plain class PC). `confidence` is the probability of the published label.
+    A case is PC if P(PC), the sum over PC and its subtypes, is at least `threshold`; its subtype is then the most
+    likely privacy class (null for the plain class PC). `confidence` is the probability of the published label.
 
     Args:
         cases: n CASES rows.
         scores: Their scores.
         classes: The model's classes, in the order of the scores' columns.
         threshold: Of P(PC), between 0 and 1.
-        review_band: Cases whose P(PC) is nearer to the threshold get a note that begins with "review".
-        now: When they were scored (UTC).
+        review_band: Cases whose P(PC) is closer to the threshold than this get a note that begins with "review".
+        now: The time of scoring (UTC).
 
     Returns:
         STAGED_PREDICTIONS of the scored cases, STAGED_REJECTED (model_error) of the others.
@@ -57,11 +57,11 @@ def postprocess(
     privacy = privacy_classes(classes)
     names = [classes[c] for c in privacy]
     subtypes = np.array([None if n == schemas.PC else n.removeprefix(schemas.SUBTYPE_PREFIX) for n in names], object)
-    likeliest = probabilities[:, privacy].argmax(axis=1)
+    most_likely = probabilities[:, privacy].argmax(axis=1)
     columns = [
         case_id,
         pa.array(np.where(positive, schemas.PC, schemas.NOT_PC), pa.string()),
-        pa.array(np.where(positive, subtypes[likeliest], None), pa.string()),
+        pa.array(np.where(positive, subtypes[most_likely], None), pa.string()),
         pa.array(np.where(positive, probability, 1.0 - probability)),
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
         _notes(probability, blocks, threshold, review_band),
@@ -72,18 +72,18 @@ def postprocess(
     not_scored = faults.rejected(
         cases.column("case_id").take(pa.array(failed, pa.int64())),
         reasons,
-        [_without_words(scores.errors[r]) for r in failed],
+        [_exception_type(scores.errors[r]) for r in failed],
     )
     return predictions, not_scored
 
 
-def _without_words(error: str) -> str:
-    """Of what a model raised, its kind: its words may quote the values of the row."""
+def _exception_type(error: str) -> str:
+    """The type of a model's exception; the message may contain values of the row."""
     return re.sub(r"^(\w+): .*", r"the model raised \1", error)
 
 
 def _notes(probability: np.ndarray, blocks: np.ndarray | None, threshold: float, review_band: float) -> pa.StringArray:
-    """Only the rows to review get a note, such as "review: margin 0.031; embedding +0.52, tfidf -0.10"."""
+    """The notes of the rows to review, such as "review: margin 0.031; embedding +0.52, tfidf -0.10"; others null."""
     notes = np.full(len(probability), None, dtype=object)
     for row in np.flatnonzero(needs_review(probability, threshold, review_band)):
         note = f"{REVIEW}: margin {abs(probability[row] - threshold):.3f}"

@@ -1,8 +1,8 @@
-"""The models below one folder: which version a run uses, its checked file, and who may change what is current.
+"""The model registry: lists, checks and promotes versions.
 
 A registry is a folder on disk or in a bucket: `<models>/vYYYYMMDD_HHMMSS/{model.joblib | model.skops, metadata.json}`
-and, once a version was promoted, `<models>/current.json` with {"version": "v..."}. Each job has a module of its own:
-`versions` (names), `pointer` (current.json), `history` (the log), `loading` (files and checks), `signing`.
+and, after a promotion, `<models>/current.json` with {"version": "v..."}. It uses the modules `versions` (names),
+`pointer` (current.json), `history` (the log), `loading` (files and checks) and `signing`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Registry:
     """The versions below one folder, a path or gs://BUCKET/FOLDER.
 
     Raises:
-        ConfigurationError: From the constructor: the address is of no known kind.
-        ModelError: From any method: the folder, the version or one of its files is missing or wrong.
+        ConfigurationError: From the constructor: the address is invalid.
+        ModelError: From any method: the folder, the version or one of its files is missing or invalid.
     """
 
     def __init__(self, root: str, signer: Signer | None = None) -> None:
@@ -43,11 +43,11 @@ class Registry:
         return versions.list_versions(self._store)
 
     def find(self, version: str, named_by: str) -> str:
-        """The version as its folder is called; `version` may be in the other spelling. `named_by` is for the error."""
+        """The name of the version's folder; `version` may have the other spelling. Errors contain `named_by`."""
         return versions.find_version(version, self.versions(), named_by=named_by, address=self.root)
 
     def resolve(self, version: str | None = None, *, force_latest: bool = False, today: dt.date | None = None) -> str:
-        """The version to use: the given one, else current.json's, else the first of today (UTC), else the latest."""
+        """The version to use: `version`, else that of current.json, else the first of today (UTC), else the latest."""
         existing = self.versions()
         if not existing:
             raise ModelError(
@@ -62,34 +62,34 @@ class Registry:
         return versions.default_version(existing, today or dt.datetime.now(dt.timezone.utc).date())
 
     def current(self) -> str | None:
-        """The version that current.json names, if there is one."""
+        """The current version in current.json, or None."""
         return pointer.read(self._store).version
 
     def shadow(self) -> str | None:
-        """The version that current.json names as the shadow, if there is one."""
+        """The shadow version in current.json, or None."""
         return pointer.read(self._store).shadow
 
     def history(self) -> list[history.Entry]:
-        """Every change of current.json that this package made, oldest first."""
+        """Every logged change of current.json, oldest first."""
         pointer.complete_log(self._store, pointer.read(self._store))
         return history.read(self._store)
 
     def promote(
         self, version: str, *, action: str = "promote", checks: Mapping[str, str] | None = None, forced: bool = False
     ) -> str | None:
-        """Verify `version` and make it current; if it is already, do nothing.
+        """Verify `version` and make it current; does nothing if it is current.
 
         Args:
-            version: One that exists.
-            action: What the log calls it: promote or rollback.
-            checks: What was checked besides, and how that ended, for the log.
-            forced: Whether a check that failed was overridden, for the log.
+            version: An existing version.
+            action: The action in the log: promote or rollback.
+            checks: Results of other checks by name, for the log.
+            forced: Whether a failed check was overridden, for the log.
 
         Returns:
-            The version that was current before, if any.
+            The previous current version, or None.
 
         Raises:
-            ModelError: Also if somebody else changed current.json since this began.
+            ModelError: Also if somebody else changed current.json meanwhile.
         """
         before = pointer.read(self._store)
         version = self.find(version, "beam-pcc models promote")
@@ -102,13 +102,13 @@ class Registry:
         return before.version
 
     def rollback(self) -> tuple[str, str]:
-        """Make the version current that was before, once that was verified.
+        """Verify the previous version and make it current again.
 
         Returns:
-            The version that is current now, and the one that was.
+            The version that is current now, and the one before.
 
         Raises:
-            ModelError: Also if there is none to go back to.
+            ModelError: Also if there is no previous version.
         """
         before = self.current()
         target = history.previous(self.history(), before) if before else None
@@ -121,7 +121,7 @@ class Registry:
         return target, before
 
     def set_shadow(self, version: str | None) -> str | None:
-        """Make current.json name the version that scores in the shadow, or none; return the one before."""
+        """Set the shadow version in current.json, or remove it; returns the previous one."""
         before = pointer.read(self._store)
         if before.version is None:
             raise ModelError(f"{self._store.path(ALIAS)} is not there: promote a version before another shadows it")
@@ -133,32 +133,32 @@ class Registry:
         return before.shadow
 
     def metadata(self, version: str) -> ModelMetadata:
-        """metadata.json of a version; the defaults, with a warning, where it has none."""
+        """Read metadata.json of a version; if it is missing, warn and use the defaults."""
         return loading.read_metadata(self._store, version)
 
     def check(self, version: str, *, sha256: str | None = None) -> ModelVersion:
-        """Load and check a version before a run starts, in a process of its own.
+        """Load and check a version in a separate process, before a run starts.
 
         Args:
-            version: A version that exists.
-            sha256: The digest that the caller insists on, besides the one in metadata.json.
+            version: An existing version.
+            sha256: A required digest, in addition to the one in metadata.json.
 
         Returns:
-            The checked version, for workers: they load no other bytes than those.
+            The checked version. Workers load only bytes with its digest.
         """
         return self._check(version, sha256).version
 
     def load(self, version: str, *, sha256: str | None = None) -> tuple[ModelVersion, Any]:
-        """Check a version, and then load the same bytes into this process as well."""
+        """Check a version, then load the same bytes in this process."""
         checked = self._check(version, sha256)
         return checked.version, checked.load()
 
     def verify(self, version: str, *, sha256: str | None = None) -> ModelVersion:
-        """Check a version, and that it scores its golden rows as when it was trained, if it has some."""
+        """Check a version, and that it scores its golden rows as when it was trained."""
         return loading.verify(self._trusted_files(version), version, sha256)
 
     def sign(self, version: str, private_key: str, certificate: str | None = None, chain: Sequence[str] = ()) -> str:
-        """Verify a version and sign the very bytes that were verified; return where the signature is."""
+        """Verify a version and sign the verified bytes; returns the path of the signature."""
         version = self.find(version, "beam-pcc models sign")
         snapshot = Snapshot(self._store, version)
         loading.verify(snapshot, version)
@@ -168,5 +168,5 @@ class Registry:
         return loading.check(self._trusted_files(version), version, sha256)
 
     def _trusted_files(self, version: str) -> loading.Files:
-        """The registry's files; where a signature is required, a snapshot that it covers."""
+        """The registry's files; if a signature is required, a snapshot with a verified signature."""
         return signing.verified(self._store, version, self._signer) if self._signer else self._store

@@ -1,6 +1,6 @@
 """Names of model versions, and which of them a run uses. Reads folder names, never a model.
 
-A version is called vYYYYMMDD_HHMMSS; vYYYYMMDDHHMMSS is accepted too.
+A version is named vYYYYMMDD_HHMMSS; vYYYYMMDDHHMMSS is accepted, too.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ _VERSION = re.compile(r"v(\d{8})_?(\d{6})", re.ASCII)
 
 
 def new_version(now: dt.datetime) -> str:
-    """The name of a version made at `now` (UTC)."""
+    """The name of a version that is created at `now` (UTC)."""
     return f"v{now:%Y%m%d_%H%M%S}"
 
 
 def list_versions(store: Store) -> list[str]:
-    """All versions, oldest first. Folders with other names do not count; in a bucket, nor do those without a model."""
+    """All versions, oldest first. Ignores folders with other names, and in a bucket those without a model."""
     names = [name for name in store.folders("v", MODEL_FILES) if _VERSION.fullmatch(name)]
     return sorted(names, key=_time)
 
 
 def find_version(wanted: str, versions: Sequence[str], *, named_by: str, address: str) -> str:
-    """The version as its folder is called, even if `wanted` is in the other spelling.
+    """The name of the version's folder; `wanted` may have the other spelling.
 
     Args:
-        wanted: The version that is asked for.
-        versions: Those that exist, oldest first.
+        wanted: The requested version.
+        versions: The existing versions, oldest first.
         named_by: The flag, command or file that names it, for the error.
         address: Of the registry, for the error.
 
@@ -52,7 +52,7 @@ def find_version(wanted: str, versions: Sequence[str], *, named_by: str, address
 
 
 def default_version(versions: Sequence[str], today: dt.date) -> str:
-    """The first version of `today`, else the latest. `versions` are oldest first, and at least one."""
+    """The first version of `today`, else the latest. `versions` is sorted, oldest first, and not empty."""
     of_today = [version for version in versions if _time(version).startswith(f"{today:%Y%m%d}")]
     return of_today[0] if of_today else versions[-1]
 

@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from beam_pcc.config.settings import add_partition_argument, add_run_arguments
 from beam_pcc.errors import ConfigurationError, one_line
-from beam_pcc.flink.options import fill_in  # declares the options of Flink's side, too
+from beam_pcc.flink.options import with_defaults  # its import declares the options of the Java runner
 
 # Beam's DirectRunner first tries a Go binary that it downloads; FnApiRunner is the in-process runner behind it.
 IN_PROCESS = "FnApiRunner"
@@ -49,7 +49,7 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         raise ConfigurationError(_unknown(unknown[0].split("=")[0], parser))
     runner = _ALIASES.get(known.runner, known.runner)
     if runner in (_FLINK, _JOB_JAR):
-        arguments = fill_in(arguments)
+        arguments = with_defaults(arguments)
     options = PipelineOptions(list(arguments), runner=runner)
     given = {argument.split("=")[0] for argument in arguments}
     if options.get_all_options()["runner"] == IN_PROCESS and not given & {

@@ -1,7 +1,7 @@
-"""Where models and encoders are: a folder on disk, or a folder in a Cloud Storage bucket. Knows nothing of either.
+"""Stores of models and encoders: a folder on disk, or a folder in a Cloud Storage bucket.
 
-Both keep two promises. A folder that is added is seen whole or not at all; and of two who replace the same file after
-they read the same generation of it, exactly one succeeds.
+Both guarantee that adding a folder is atomic, and that of two processes that replace the same generation of a file,
+exactly one succeeds.
 """
 
 from __future__ import annotations

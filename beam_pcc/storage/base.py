@@ -1,4 +1,4 @@
-"""What a folder on disk and one in a bucket have in common."""
+"""The interface of a folder on disk and a folder in a bucket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from beam_pcc.errors import ModelError
 
 
 class Content(NamedTuple):
-    """A file's bytes, and which generation of the file they are: 0 is that of a file that is not there."""
+    """A file's bytes and generation; the generation of a missing file is 0."""
 
     data: bytes
     generation: int
@@ -19,36 +19,36 @@ class Store(Protocol):
     """A folder of folders of files. Names are relative: FILE, or FOLDER/FILE. Any method may raise ModelError.
 
     Attributes:
-        address: The root as a person writes it.
+        address: The root, for messages.
     """
 
     address: str
 
     def path(self, name: str) -> str:
-        """Where `name` is, as a person writes it."""
+        """The path of `name`, for messages."""
 
     def folders(self, start: str, last: Collection[str]) -> list[str]:
-        """Names of the folders below the root that begin with `start`, and are whole.
+        """Names of the complete folders below the root that begin with `start`.
 
         Args:
-            start: Of the names.
-            last: The file that `add_folder` writes last is one of these; a folder that has grown otherwise may lack it.
+            start: The prefix of the names.
+            last: Names of files of which `add_folder` writes one last; a folder without it is not complete.
         """
 
     def files(self, folder: str) -> set[str]:
-        """Names of the files in `folder`; none if it is not there."""
+        """Names of the files in `folder`; empty if it does not exist."""
 
     def read(self, name: str, limit: int) -> Content | None:
-        """The file's bytes, None if it is not there. One of more than `limit` bytes is refused before it is read."""
+        """The file's bytes, None if it does not exist. Refuses a file of more than `limit` bytes before reading it."""
 
     def replace(self, name: str, data: bytes, generation: int) -> bool:
-        """Replace the file if it still is the generation that was read (0: make it); False if it is another now."""
+        """Replace this generation of the file (0: create the file); False if another generation exists."""
 
     def prepare(self) -> None:
-        """Make the root if it is missing and can be made; raise if folders could not be added to it."""
+        """Create the root if it is missing; raise if no folders can be added to it."""
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
-        """Write a new folder, its files in this order; False, and nothing to be seen, if the name is taken."""
+        """Write a new folder with its files in this order; False without any change if the name exists."""
 
 
 def require_size(path: str, size: int, limit: int) -> None:

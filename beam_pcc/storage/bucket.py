@@ -17,12 +17,12 @@ from beam_pcc.gcp.client import RETRY_TIMEOUT, explained, paced
 from beam_pcc.storage.base import Content, require_size
 
 _ADDRESS = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*?))?/*")
-_READS = 3  # of a file that somebody replaces while it is read
+_READS = 3  # attempts to read a file that is replaced meanwhile
 _WRITER = "pcc-writer"
 
 
 class CloudStore:
-    """A folder in a Cloud Storage bucket, which must be there already: gs://BUCKET/FOLDER or gs://BUCKET."""
+    """A folder in an existing Cloud Storage bucket: gs://BUCKET/FOLDER or gs://BUCKET."""
 
     def __init__(self, root: str) -> None:
         match = _ADDRESS.fullmatch(root)
@@ -35,7 +35,7 @@ class CloudStore:
         self._prefix = f"{folder}/" if folder else ""
         self._retry = paced(DEFAULT_RETRY, RETRY_TIMEOUT)
         with _explained(self.address):
-            client = storage.Client(project=None)  # files belong to buckets, none is asked for
+            client = storage.Client(project=None)  # reading and writing files needs no project
         self._bucket: Any = client.bucket(bucket)
 
     def path(self, name: str) -> str:
@@ -43,33 +43,33 @@ class CloudStore:
         return f"{self.address}/{name}"
 
     def folders(self, start: str, last: Collection[str]) -> list[str]:
-        """See `Store`. Without `last`, what somebody is just writing would be taken for a whole folder."""
-        found = [name.split("/") for name in self._names(start)]
-        return sorted({parts[0] for parts in found if len(parts) == 2 and parts[1] in last})
+        """See `Store`. The file `last` shows that a folder is complete."""
+        paths = [name.split("/") for name in self._names(start)]
+        return sorted({parts[0] for parts in paths if len(parts) == 2 and parts[1] in last})
 
     def files(self, folder: str) -> set[str]:
         """See `Store`."""
-        found = {name.removeprefix(f"{folder}/") for name in self._names(f"{folder}/")}
-        return {name for name in found if name and "/" not in name}
+        names = {name.removeprefix(f"{folder}/") for name in self._names(f"{folder}/")}
+        return {name for name in names if name and "/" not in name}
 
     def _names(self, start: str) -> list[str]:
-        """Names that begin with `start`: of all pages, and nothing but the names."""
+        """The names that begin with `start`, from all pages."""
         with _explained(self.address):
-            found = self._bucket.list_blobs(
+            blobs = self._bucket.list_blobs(
                 prefix=self._prefix + start, fields="items(name),nextPageToken", retry=self._retry
             )
-            return [blob.name.removeprefix(self._prefix) for blob in found]
+            return [blob.name.removeprefix(self._prefix) for blob in blobs]
 
     def read(self, name: str, limit: int) -> Content | None:
-        """See `Store`. The bytes are those of the generation whose size was looked at, as they are stored."""
+        """See `Store`. Downloads the stored bytes of the generation whose size it has checked."""
         for _ in range(_READS):
             with _explained(self.path(name)), contextlib.suppress(NotFound):
-                found = self._bucket.get_blob(self._prefix + name, retry=self._retry)
-                if found is None:
+                blob = self._bucket.get_blob(self._prefix + name, retry=self._retry)
+                if blob is None:
                     return None
-                require_size(self.path(name), found.size, limit)
-                pinned = self._bucket.blob(found.name, generation=found.generation)  # not found if it was replaced
-                return Content(pinned.download_as_bytes(raw_download=True, retry=self._retry), int(found.generation))
+                require_size(self.path(name), blob.size, limit)
+                pinned = self._bucket.blob(blob.name, generation=blob.generation)  # NotFound if it was replaced
+                return Content(pinned.download_as_bytes(raw_download=True, retry=self._retry), int(blob.generation))
         raise ModelError(f"{self.path(name)} was replaced each time that it was read; run again")
 
     def replace(self, name: str, data: bytes, generation: int) -> bool:
@@ -83,9 +83,9 @@ class CloudStore:
                     data, "application/octet-stream", if_generation_match=generation, retry=self._retry
                 )
             except PreconditionFailed:
-                # Perhaps by a try of our own, of which only the answer was lost.
-                there = self._bucket.get_blob(self._prefix + name, retry=self._retry)
-                return there is not None and (there.metadata or {}).get(_WRITER) == writer
+                # An earlier attempt of ours may have succeeded although its response was lost.
+                current = self._bucket.get_blob(self._prefix + name, retry=self._retry)
+                return current is not None and (current.metadata or {}).get(_WRITER) == writer
         return True
 
     def prepare(self) -> None:
@@ -94,17 +94,17 @@ class CloudStore:
             list(self._bucket.list_blobs(prefix=self._prefix, max_results=1, fields="items(name)", retry=self._retry))
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
-        """See `Store`. A bucket renames no folders: the folder counts from its last file on (see `folders`)."""
+        """See `Store`. A bucket cannot rename folders: the last file completes the folder (see `folders`)."""
         return all(self.replace(f"{folder}/{name}", data, 0) for name, data in files.items())
 
 
 @contextlib.contextmanager
 def _explained(where: str) -> Iterator[None]:
-    """Turn what Google's clients raise into a ModelError."""
+    """Convert exceptions of Google's clients to ModelError."""
     with explained(where, ModelError):
         try:
             yield
-        except RetryError as error:  # no flag says how long, as --retry_timeout does of a run
+        except RetryError as error:  # models have a fixed timeout, unlike the --retry_timeout of a run
             raise ModelError(
                 f"{where}: Cloud Storage did not answer well for {RETRY_TIMEOUT:.0f} s "
                 f"({one_line(error.cause or error, 120)}); run again later"

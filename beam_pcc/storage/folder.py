@@ -19,7 +19,7 @@ from beam_pcc.storage.base import Content, require_size
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_MAX_REPLACED = 64 * 2**20  # far more than any file that is replaced has
+_MAX_REPLACED = 64 * 2**20  # bytes, far more than any file that is replaced has
 
 
 class LocalStore:
@@ -45,23 +45,23 @@ class LocalStore:
     def files(self, folder: str) -> set[str]:
         """See `Store`."""
         try:
-            below = self._open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = self._open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             return set()
         try:
-            with os.scandir(below) as entries:
+            with os.scandir(descriptor) as entries:
                 return {entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)}
         finally:
-            os.close(below)
+            os.close(descriptor)
 
     def read(self, name: str, limit: int) -> Content | None:
         """See `Store`."""
         try:
             with os.fdopen(self._open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                about = os.fstat(file.fileno())
-                if not stat.S_ISREG(about.st_mode):
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
                     raise ModelError(f"{self._root / name} is no regular file; put the file itself there")
-                require_size(self.path(name), about.st_size, limit)
+                require_size(self.path(name), status.st_size, limit)
                 data = file.read(limit + 1)
         except FileNotFoundError:
             return None
@@ -71,20 +71,20 @@ class LocalStore:
         return Content(data, _generation(data))
 
     def _open(self, name: str, flags: int) -> int:
-        """A descriptor of what is below the root, found without following any link.
+        """Open a path below the root without following links; returns the descriptor.
 
-        A link could lead out of the registry, to a device without end for example. The root itself may be one.
+        A link could lead out of the registry, for example to an endless device. The root itself may be a link.
         """
         *folders, last = name.split("/")
-        here = os.open(self._root, _FOLDER)
+        parent = os.open(self._root, _FOLDER)
         try:
             for folder in folders:
-                inner = self._open_in(here, folder, _FOLDER, name)
-                os.close(here)
-                here = inner
-            return self._open_in(here, last, flags | os.O_CLOEXEC, name)
+                child = self._open_in(parent, folder, _FOLDER, name)
+                os.close(parent)
+                parent = child
+            return self._open_in(parent, last, flags | os.O_CLOEXEC, name)
         finally:
-            os.close(here)
+            os.close(parent)
 
     def _open_in(self, parent: int, part: str, flags: int, name: str) -> int:
         try:
@@ -105,23 +105,22 @@ class LocalStore:
         )
 
     def replace(self, name: str, data: bytes, generation: int) -> bool:
-        """See `Store`. A lock, whose empty file stays, keeps others out from comparing to replacing."""
+        """See `Store`. Holds a lock while it compares and replaces; the empty lock file remains."""
         path = self._root / name
-        aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         with _writing(path), os.fdopen(os.open(path.with_name(f".{path.name}.lock"), _LOCK, 0o666)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            there = self.read(name, _MAX_REPLACED)
-            now = there.generation if there else 0
-            if now != generation:
+            current = self.read(name, _MAX_REPLACED)
+            if (current.generation if current else 0) != generation:
                 return False
             try:
-                with aside.open("xb") as file:
+                with temporary.open("xb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                aside.replace(path)
+                temporary.replace(path)
             finally:
-                aside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
         return True
 
     def prepare(self) -> None:
@@ -130,20 +129,20 @@ class LocalStore:
             self._root.mkdir(parents=True, exist_ok=True)
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
-        """See `Store`. It is written aside and moved into place."""
+        """See `Store`. Writes a temporary folder and renames it."""
         with _writing(self._root / folder):
-            aside = Path(tempfile.mkdtemp(prefix=".training-", dir=self._root))
+            temporary = Path(tempfile.mkdtemp(prefix=".training-", dir=self._root))
             try:
                 for name, data in files.items():
-                    (aside / name).write_bytes(data)
-                aside.chmod(0o755)
-                os.rename(aside, self._root / folder)  # noqa: PTH104 - fails, where Path.replace could overwrite
+                    (temporary / name).write_bytes(data)
+                temporary.chmod(0o755)
+                os.rename(temporary, self._root / folder)  # noqa: PTH104 - fails, where Path.replace could overwrite
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
                 return False
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
         return True
 
 
@@ -158,5 +157,5 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _generation(data: bytes) -> int:
-    """Of a file on disk: a number that is another for other content, and never 0."""
+    """The generation of a file on disk: a hash of its content, never 0."""
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") | 1

@@ -1,1 +1,1 @@
-"""A model from labelled rows."""
+"""Trains a model from labelled rows."""

@@ -1,4 +1,4 @@
-"""The classifier of a training: a calibrated logistic regression, and what of it is chosen on folds."""
+"""The classifier: a calibrated logistic regression whose hyperparameters are chosen by cross-validation."""
 
 from __future__ import annotations
 
@@ -12,52 +12,54 @@ from beam_pcc.evaluation.labelled import Labels
 from beam_pcc.models import scoring
 
 _FOLDS = 5
-# C of the logistic regression: standardised, 584 features want strong shrinkage; those of text, as they are, little.
-_SCALED = (0.001, 0.01, 0.1)
-_PLAIN = (0.5, 1.0, 2.0, 4.0, 8.0)
+# C of the logistic regression: 584 standardised features need strong regularisation, unscaled text features little.
+_C_SCALED = (0.001, 0.01, 0.1)
+_C_UNSCALED = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
-class Shape(NamedTuple):
-    """What is chosen: whether features are standardised, C of the regression, and how it is calibrated."""
+class Hyperparameters(NamedTuple):
+    """Whether features are standardised, C of the regression, and the calibration method."""
 
     scaled: bool
     c: float
     calibration: str
 
 
-def _weights(y: Labels) -> dict[str | int, float]:
-    """PC (with its subtypes) and NOT_PC weigh the same in all; a subtype as much as it is often.
+def _class_weights(y: Labels) -> dict[str | int, float]:
+    """Weights that give PC (with its subtypes) and NOT_PC the same total; subtypes keep their proportions.
 
-    scikit-learn numbers the classes where it predicts on folds, so each stands there under its number too.
+    Also keyed by the number of the class, which scikit-learn uses in cross_val_predict.
     """
     negative = float((y == schemas.NOT_PC).mean())
-    made: dict[str | int, float] = {}
+    weights: dict[str | int, float] = {}
     for number, c in enumerate(np.unique(y)):
-        made[str(c)] = made[number] = 0.5 / (negative if c == schemas.NOT_PC else 1 - negative)
-    return made
+        weights[str(c)] = weights[number] = 0.5 / (negative if c == schemas.NOT_PC else 1 - negative)
+    return weights
 
 
-def _linear(shape: Shape, y: Labels) -> Any:
+def _linear(hyperparameters: Hyperparameters, y: Labels) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    regression = LogisticRegression(C=shape.c, max_iter=2_000, class_weight=_weights(y))
-    return make_pipeline(StandardScaler(), regression) if shape.scaled else make_pipeline(regression)
+    regression = LogisticRegression(C=hyperparameters.c, max_iter=2_000, class_weight=_class_weights(y))
+    return make_pipeline(StandardScaler(), regression) if hyperparameters.scaled else make_pipeline(regression)
 
 
-def calibrated(shape: Shape, y: Labels) -> Any:
-    """The estimator of that shape, not fitted yet. `y` are the labels that it will be fitted to."""
+def calibrated(hyperparameters: Hyperparameters, y: Labels) -> Any:
+    """The estimator with these hyperparameters, not fitted. `y` are the labels that it will be fitted to."""
     from sklearn.calibration import CalibratedClassifierCV
 
-    return CalibratedClassifierCV(_linear(shape, y), method=shape.calibration, cv=_FOLDS, ensemble=False)
+    return CalibratedClassifierCV(
+        _linear(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
+    )
 
 
-def best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> Shape:
-    """The regularisation, then the calibration, under which held-out folds of the training rows are told best.
+def choose_hyperparameters(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> Hyperparameters:
+    """Choose the regularisation, then the calibration, by the lowest Brier score of P(PC) in cross-validation.
 
-    Best is the lowest Brier score of P(PC). One temperature for all classes keeps their order; a sigmoid for each class
-    also corrects the share of PC, which matters where PC is rare.
+    One temperature for all classes keeps their order; a sigmoid for each class also corrects the share of PC, which
+    matters where PC is rare.
     """
     from sklearn.metrics import brier_score_loss
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -66,27 +68,30 @@ def best_shape(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> Sha
 
     def brier(model: Any, folds: int) -> float:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-        found = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
-        return float(brier_score_loss(truth, scoring.privacy_probability(found, classes)))
+        probabilities = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
+        return float(brier_score_loss(truth, scoring.privacy_probability(probabilities, classes)))
 
-    shapes = [Shape(scaled, c, "sigmoid") for c in (_SCALED if scaled else _PLAIN)]
-    best = min(shapes, key=lambda shape: brier(_linear(shape, y), _FOLDS))
-    both = [best._replace(calibration=method) for method in _calibrations()]
-    return min(both, key=lambda shape: brier(calibrated(shape, y), 3)) if len(both) > 1 else best
+    candidates = [Hyperparameters(scaled, c, "sigmoid") for c in (_C_SCALED if scaled else _C_UNSCALED)]
+    best = min(candidates, key=lambda hyperparameters: brier(_linear(hyperparameters, y), _FOLDS))
+    methods = _calibration_methods()
+    if len(methods) == 1:
+        return best
+    candidates = [best._replace(calibration=method) for method in methods]
+    return min(candidates, key=lambda hyperparameters: brier(calibrated(hyperparameters, y), 3))
 
 
-def _calibrations() -> list[str]:
-    """The methods that the installed scikit-learn has: temperature came with 1.8."""
+def _calibration_methods() -> list[str]:
+    """The methods of the installed scikit-learn: temperature since 1.8."""
     import sklearn
 
-    new = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
-    return ["sigmoid", "temperature"] if new else ["sigmoid"]
+    has_temperature = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+    return ["sigmoid", "temperature"] if has_temperature else ["sigmoid"]
 
 
-def threshold_of(shape: Shape, x: schemas.Vectors, y: Labels, precision: float) -> float | None:
-    """The lowest threshold that keeps the precision on folds that the model was not fitted on; None if none does."""
+def choose_threshold(hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, precision: float) -> float | None:
+    """The lowest threshold that reaches the precision in cross-validation; None if none does."""
     from sklearn.model_selection import cross_val_predict
 
-    found = cross_val_predict(calibrated(shape, y), x, y, cv=_FOLDS, method="predict_proba")
-    probability = scoring.privacy_probability(found, np.unique(y).tolist())
+    probabilities = cross_val_predict(calibrated(hyperparameters, y), x, y, cv=_FOLDS, method="predict_proba")
+    probability = scoring.privacy_probability(probabilities, np.unique(y).tolist())
     return evaluation.threshold_for(y != schemas.NOT_PC, probability, precision)

@@ -30,7 +30,7 @@ from beam_pcc.models.registry import METADATA, new_version
 from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
-from beam_pcc.training.fitting import Shape, best_shape, calibrated, threshold_of
+from beam_pcc.training.fitting import Hyperparameters, calibrated, choose_hyperparameters, choose_threshold
 
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
@@ -39,7 +39,7 @@ _NGRAMS = (3, 5)
 
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"
-Made: TypeAlias = "tuple[Features | None, schemas.Vectors]"
+FeaturesAndVectors: TypeAlias = "tuple[Features | None, schemas.Vectors]"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Recipe:
     Attributes:
         seed: Of the hold-out split, which shuffles the rows.
         threshold: Of P(PC) at which a case is PC.
-        min_precision: If given, the threshold is instead the lowest that keeps this precision.
+        min_precision: If set, use the lowest threshold that reaches this precision instead.
         text_column: Train on the messages of this column, not on vectors.
         encoder: The folder of the encoder; by default the only one in the registry.
         runtime: How the encoder is computed.
@@ -70,37 +70,37 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         data: Labelled Parquet or JSONL file, see `read_labelled`.
         models: The registry: a folder, made if missing, or gs://BUCKET/FOLDER.
         recipe: How to train.
-        **given: Its fields, where no recipe is given.
+        **given: The fields of a recipe, instead of `recipe`.
 
     Returns:
         The metadata written beside the model.
 
     Raises:
         ConfigurationError: The data cannot train a classifier, or the registry cannot be written.
-        ModelError: The encoder is not there, or cannot be used.
+        ModelError: The encoder is missing, or cannot be used.
     """
     recipe = recipe or Recipe(**given)
     store = open_store(models)
     rows = read_labelled(data, recipe.text_column)
     require_trainable(rows, data)
-    store.prepare()  # what cannot be written to is told before the work
+    store.prepare()  # fails before the training if the registry cannot be written
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
-    make = _vector_maker(rows, data, models, recipe)
-    features, vectors = make(train_rows)
+    featurize = _featurize_function(rows, data, models, recipe)
+    features, vectors = featurize(train_rows)
     x, y = vectors[train_rows], rows.labels[train_rows]
-    held = vectors[holdout_rows], rows.labels[holdout_rows]
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on how many share the sums
-        shape = best_shape(x, y, recipe.seed, scaled=features is None)
-        measured = calibrated(shape, y).fit(x, y)
-        threshold = _threshold(recipe, shape, x, y, data)
-        # How good this way of training is was measured; the version itself learns from the held-out rows too.
+    holdout = vectors[holdout_rows], rows.labels[holdout_rows]
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
+        hyperparameters = choose_hyperparameters(x, y, recipe.seed, scaled=features is None)
+        measured = calibrated(hyperparameters, y).fit(x, y)
+        threshold = _threshold(recipe, hyperparameters, x, y, data)
+        # The metrics are of `measured`; the published model is trained on all rows.
         all_rows = np.concatenate([train_rows, holdout_rows])
-        features, vectors = make(all_rows)
-        model = calibrated(shape, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
+        features, vectors = featurize(all_rows)
+        model = calibrated(hyperparameters, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
     classes = tuple(str(c) for c in model.classes_)
     golden = vectors[holdout_rows[:GOLDEN_ROWS]]
-    probability = scoring.privacy_probability(scoring.score(measured, held[0]).probabilities, classes)
-    truth = held[1] != schemas.NOT_PC
+    probability = scoring.privacy_probability(scoring.score(measured, holdout[0]).probabilities, classes)
+    truth = holdout[1] != schemas.NOT_PC
     return _write(
         model,
         store,
@@ -116,12 +116,12 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
             "duplicates": rows.duplicates,
             "contradicting": rows.contradicting,
             "labels": _counts(rows.labels),
-            "settings": {**shape._asdict(), "min_precision": recipe.min_precision},
+            "settings": {**hyperparameters._asdict(), "min_precision": recipe.min_precision},
         },
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=_baseline(*held, probability, classes),
+        baseline=_baseline(*holdout, probability, classes),
         features=features,
     )
 
@@ -134,10 +134,10 @@ def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return first, second
 
 
-def _vector_maker(rows: Labelled, data: str, models: str, recipe: Recipe) -> Callable[[Rows], Made]:
-    """A function from training rows to how vectors are made, and the vectors of all rows.
+def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) -> Callable[[Rows], FeaturesAndVectors]:
+    """A function that fits the features on training rows, and returns them with the vectors of all rows.
 
-    Of text, the terms are chosen on those training rows alone; each text is encoded once.
+    Encodes each text once. For vectors there is nothing to fit.
     """
     texts = rows.texts
     if texts is None:
@@ -146,22 +146,22 @@ def _vector_maker(rows: Labelled, data: str, models: str, recipe: Recipe) -> Cal
     encoder = EncoderRef(address, package.read(address).sha256)
     encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(cut(texts))
 
-    def make(train_rows: Rows) -> Made:
-        some, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
+    def featurize(train_rows: Rows) -> FeaturesAndVectors:
+        train_texts, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
         try:
-            terms = tfidf.fit(some, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
+            terms = tfidf.fit(train_texts, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
         except ValueError as error:
             raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
         return Features(encoder.sha256, terms), join(encoded, terms, texts)
 
-    return make
+    return featurize
 
 
-def _threshold(recipe: Recipe, shape: Shape, x: schemas.Vectors, y: Labels, data: str) -> float:
-    """Chosen on the training rows; the hold-out stays unseen until it is measured."""
+def _threshold(recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, data: str) -> float:
+    """The threshold, chosen on the training rows without the hold-out."""
     if recipe.min_precision is None:
         return recipe.threshold
-    threshold = threshold_of(shape, x, y, recipe.min_precision)
+    threshold = choose_threshold(hyperparameters, x, y, recipe.min_precision)
     if threshold is None:
         raise ConfigurationError(
             f"--data {data}: no threshold reaches --min_precision {recipe.min_precision:g}; ask for less, or label "
@@ -186,8 +186,8 @@ def _counts(labels: Labels) -> dict[str, int]:
     return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
-def _write(model: Any, store: Store, *, plots: Mapping[str, str], **described: Any) -> ModelMetadata:
-    """Add the version to the registry under the name of this second, or of the first one that is free."""
+def _write(model: Any, store: Store, *, plots: Mapping[str, str], **fields: Any) -> ModelMetadata:
+    """Add the version to the registry, named by the current second or the next free one."""
     import joblib
     import sklearn
 
@@ -206,15 +206,15 @@ def _write(model: Any, store: Store, *, plots: Mapping[str, str], **described: A
                 "numpy": np.__version__,
                 "joblib": joblib.__version__,
             },
-            **described,
+            **fields,
         )
-        # The model last: a version without metadata.json is read with the defaults, and in a bucket a reader could come
-        # between the two; but one without a model does not count there yet.
+        # Write the model last. In a bucket a reader may see part of the files: a version without a model is ignored,
+        # but one without metadata.json would be read with the defaults.
         card = {"model_card.md": model_card.card(metadata), **plots}
         files = {name: text.encode() for name, text in card.items()}
         if store.add_folder(metadata.version, {**files, METADATA: metadata.to_json().encode(), "model.joblib": data}):
             return metadata
-        time.sleep(1.0)  # there is another version of this very second
+        time.sleep(1.0)  # a version of this second exists
 
 
 def metrics_line(metadata: ModelMetadata) -> str:

@@ -1,4 +1,4 @@
-"""What is derived from the declaration of a setting: flag, file, environment, help, documentation."""
+"""The declaration of a setting determines its flag, file, environment, help and documentation."""
 
 import argparse
 from pathlib import Path
@@ -40,22 +40,24 @@ def test_no_name_is_declared_twice() -> None:
     assert len(names) == len(set(names))
 
 
-def test_a_file_says_all_that_flags_say(file: Path) -> None:
-    found = read(add(file, "max_drop_rate = 1\nbatch_rows = 5\ndry_run = true\nencoder_threads = 3\n"))
+def test_file_accepts_every_setting(file: Path) -> None:
+    config = read(add(file, "max_drop_rate = 1\nbatch_rows = 5\ndry_run = true\nencoder_threads = 3\n"))
     needed = {"source": "sample://10", "warehouse": "w.duckdb", "models": "m"}
-    assert found == RunConfig.of("20261120", **needed, max_drop_rate=1.0, batch_rows=5, dry_run=True, encoder_threads=3)
+    assert config == RunConfig.of(
+        "20261120", **needed, max_drop_rate=1.0, batch_rows=5, dry_run=True, encoder_threads=3
+    )
 
 
-def test_a_day_of_a_file_may_be_a_date(file: Path) -> None:
+def test_file_accepts_a_toml_date(file: Path) -> None:
     file.write_text(file.read_text().replace('"20261120"', "2026-11-20"))
     assert f"{read(file).partition:%Y%m%d}" == "20261120"
 
 
-def test_a_flag_wins_over_the_environment_and_that_over_the_file(file: Path) -> None:
+def test_flag_wins_over_environment_over_file(file: Path) -> None:
     add(file, 'output_table = "p.d.file"\nmonitoring_table = "p.d.file"\nquarantine_table = "p.d.file"\n')
-    said = {"BQ_OUTPUT_TABLE": "p.d.environment", "BQ_MONITORING_TABLE": "p.d.environment"}
-    found = read(file, "--output_table", "p.d.flag", environment=said).publish
-    assert (found.output_table, found.monitoring_table, found.quarantine_table) == (
+    environment = {"BQ_OUTPUT_TABLE": "p.d.environment", "BQ_MONITORING_TABLE": "p.d.environment"}
+    publish = read(file, "--output_table", "p.d.flag", environment=environment).publish
+    assert (publish.output_table, publish.monitoring_table, publish.quarantine_table) == (
         "p.d.flag",
         "p.d.environment",
         "p.d.file",
@@ -63,7 +65,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(file: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("max_drop_rat = 1.0\n", "unknown setting max_drop_rat: did you mean max_drop_rate?"),
         ('max_drop_rate = "much"\n', "max_drop_rate must be a number"),
@@ -76,15 +78,15 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(file: Path) -> 
         ("staging = \n", "is not TOML"),
     ],
 )
-def test_what_a_file_cannot_mean_is_refused_by_name(file: Path, text: str, said: str) -> None:
+def test_invalid_value_in_file_is_refused_by_name(file: Path, text: str, error: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         read(add(file, text))
     assert str(refused.value).startswith(f"--config {file}")
-    assert said in str(refused.value)
+    assert error in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_unreadable_config_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "run.toml"
     if content:
         path.write_bytes(content)
@@ -92,32 +94,32 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | 
         read(path)
 
 
-def test_a_value_of_a_file_is_checked_as_that_of_a_flag(file: Path) -> None:
+def test_file_values_are_checked_like_flags(file: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^--max_psi must be between"):
         read(add(file, "max_psi = -1.0\n"))
 
 
-def test_an_unknown_name_from_python_is_refused() -> None:
+def test_unknown_name_from_python_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="unknown setting max_psy: did you mean max_psi"):
         RunConfig.of("20261120", source="s", warehouse="w", models="m", max_psy=1.0)
 
 
-def test_a_value_that_is_none_of_the_choices_is_refused() -> None:
+def test_value_outside_choices_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="--read_method fast is none of direct, export, arrow"):
         RunConfig.of("20261120", source="s", warehouse="w", models="m", read_method="fast")
 
 
-def test_the_help_tells_each_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_each_default(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     add_run_arguments(parser)
     shown = " ".join(parser.format_help().split())
-    assert not [one.flag for one in OPTIONS if one.otherwise and f"(default: {one.otherwise})" not in shown]
+    assert not [one.flag for one in OPTIONS if one.default_text and f"(default: {one.default_text})" not in shown]
 
 
-def test_the_contracts_hold_the_settings_as_they_are_declared() -> None:
+def test_contracts_contain_the_current_tables() -> None:
     text = CONTRACTS.read_text()
-    assert reference.filled(text) == text, "run make reference"
+    assert reference.with_tables(text) == text, "run make reference"
 
 
-def test_each_variable_is_said_once() -> None:
+def test_each_variable_is_documented_once() -> None:
     assert len(environment_variables()) == 2 + len([one for one in OPTIONS if one.environment])

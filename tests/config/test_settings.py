@@ -1,4 +1,4 @@
-"""The settings of a run: what a person may write, and what is said of what they may not."""
+"""The settings of a run: valid values, and the errors of invalid ones."""
 
 import argparse
 import datetime as dt
@@ -33,12 +33,12 @@ def valid(**changed: Any) -> RunConfig:
 
 
 @given(st.dates())
-def test_a_partition_is_read_in_both_forms(day: dt.date) -> None:
+def test_partition_is_parsed_in_both_forms(day: dt.date) -> None:
     basic = f"{day.year:04}{day.month:02}{day.day:02}"
     assert parse_partition(basic) == parse_partition(day.isoformat()) == day
 
 
-def test_today_and_yesterday_are_days_before_the_next() -> None:
+def test_today_and_yesterday_are_consecutive_days() -> None:
     first = dt.date(2026, 3, 1)
     assert parse_partition("today", first) == first
     assert parse_partition("yesterday", first) == dt.date(2026, 2, 28)
@@ -46,8 +46,8 @@ def test_today_and_yesterday_are_days_before_the_next() -> None:
 
 def test_today_is_a_day_in_utc() -> None:
     before = dt.datetime.now(dt.timezone.utc).date()
-    found = parse_partition("today")
-    assert before <= found <= dt.datetime.now(dt.timezone.utc).date()
+    day = parse_partition("today")
+    assert before <= day <= dt.datetime.now(dt.timezone.utc).date()
 
 
 NO_DATES = [
@@ -66,7 +66,7 @@ NO_DATES = [
 
 
 @pytest.mark.parametrize("text", NO_DATES)
-def test_what_is_no_day_is_refused_and_named(text: str) -> None:
+def test_invalid_day_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"is not a date: use YYYYMMDD, today or yesterday$") as refusal:
         parse_partition(text)
     assert repr(text) in str(refusal.value)
@@ -75,18 +75,18 @@ def test_what_is_no_day_is_refused_and_named(text: str) -> None:
 @given(
     st.text(max_size=12).filter(lambda t: t not in ("today", "yesterday") and sum(c in "0123456789" for c in t) != 8)
 )
-def test_text_without_the_eight_digits_of_a_day_is_refused(text: str) -> None:
+def test_any_text_without_eight_digits_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a date"):
         parse_partition(text)
 
 
-def test_a_partition_of_several_lines_is_refused_in_one() -> None:
+def test_multiline_partition_is_refused_in_one_line() -> None:
     with pytest.raises(ConfigurationError) as refusal:
         parse_partition("2026\n1120")
     assert "\n" not in str(refusal.value)
 
 
-def test_flags_that_are_not_given_have_the_defaults_of_the_settings() -> None:
+def test_missing_flags_have_the_declared_defaults() -> None:
     assert read("--partition", "20261120") == RunConfig.of(
         DAY, source="sample://10", warehouse="w.duckdb", models="models"
     )
@@ -105,35 +105,35 @@ def test_every_flag_reaches_its_setting() -> None:
     }
     arguments = [word for name, value in given_flags.items() for word in (f"--{name}", str(value))]
 
-    found = read("--partition", "20261120", "--dry_run", "--replace_with_empty", *arguments)
+    config = read("--partition", "20261120", "--dry_run", "--replace_with_empty", *arguments)
 
     needed = {"source": "sample://10", "warehouse": "w.duckdb", "models": "models"}
-    assert found == RunConfig.of(DAY, **needed, dry_run=True, replace_with_empty=True, **given_flags)
+    assert config == RunConfig.of(DAY, **needed, dry_run=True, replace_with_empty=True, **given_flags)
 
 
 def test_force_latest_reaches_its_setting() -> None:
     assert read("--partition", "20261120", "--force_latest").model.force_latest
 
 
-def test_the_partition_may_come_from_the_environment() -> None:
+def test_partition_is_read_from_environment() -> None:
     assert read(environment={"PARTITION_DATE": "2026-11-20"}).partition == DAY
 
 
-def test_the_partition_of_the_flag_wins_over_the_environment() -> None:
+def test_partition_flag_wins_over_environment() -> None:
     assert read("--partition", "20261120", environment={"PARTITION_DATE": "20250101"}).partition == DAY
 
 
-def test_the_day_of_a_backfill_wins_over_the_environment() -> None:
+def test_backfill_day_wins_over_environment() -> None:
     assert read(environment={"PARTITION_DATE": "20250101"}, partition=DAY).partition == DAY
 
 
-def test_a_partition_of_the_environment_that_is_no_day_is_refused() -> None:
+def test_invalid_partition_in_environment_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'soon' is not a date"):
         read(environment={"PARTITION_DATE": "soon"})
 
 
 @pytest.mark.parametrize("environment", [{}, {"PARTITION_DATE": ""}])
-def test_a_run_without_a_partition_is_refused(environment: dict[str, str]) -> None:
+def test_run_without_partition_is_refused(environment: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=r"^--partition is missing: say YYYYMMDD, today or yesterday$"):
         read(environment=environment)
 
@@ -142,38 +142,38 @@ def test_a_run_without_a_partition_is_refused(environment: dict[str, str]) -> No
     ("text", "dry"),
     [("true", True), ("1", True), (" YES ", True), ("on", True), ("", False), ("0", False), ("False", False)],
 )
-def test_dry_run_of_the_environment(text: str, dry: bool) -> None:
+def test_dry_run_is_read_from_environment(text: str, dry: bool) -> None:
     assert read("--partition", "20261120", environment={"DRY_RUN": text}).publish.dry_run is dry
 
 
-def test_the_dry_run_flag_wins_over_the_environment() -> None:
+def test_dry_run_flag_wins_over_environment() -> None:
     assert read("--partition", "20261120", "--dry_run", environment={"DRY_RUN": "false"}).publish.dry_run
 
 
-def test_a_dry_run_of_the_environment_that_is_neither_is_refused_and_not_taken_for_no() -> None:
+def test_invalid_dry_run_in_environment_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"^DRY_RUN is 'maybe': use true or false$"):
         read("--partition", "20261120", environment={"DRY_RUN": "maybe"})
 
 
 @pytest.mark.parametrize("name", ["source", "warehouse", "models"])
 @pytest.mark.parametrize("value", ["", None])
-def test_what_a_run_cannot_do_without_is_asked_for(name: str, value: str | None) -> None:
+def test_missing_required_flag_is_named(name: str, value: str | None) -> None:
     with pytest.raises(ConfigurationError, match=f"^--{name} is missing: "):
         valid(**{name: value})
 
 
-def test_a_version_and_the_latest_exclude_each_other() -> None:
+def test_model_version_and_force_latest_are_exclusive() -> None:
     with pytest.raises(ConfigurationError, match=r"^--model_version and --force_latest exclude each other"):
         valid(model_version="v20261120_020000", force_latest=True)
 
 
 @pytest.mark.parametrize("digest", ["", "a" * 63, "a" * 65, "g" * 64, "a" * 64 + "\n"])
-def test_a_digest_of_the_wrong_form_is_refused(digest: str) -> None:
+def test_malformed_digest_is_refused(digest: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^--model_sha256 must be 64 hexadecimal digits$"):
         valid(model_sha256=digest)
 
 
-def test_a_digest_may_be_written_in_capitals() -> None:
+def test_digest_may_be_upper_case() -> None:
     assert valid(model_sha256="AB" * 32).model.sha256 == "AB" * 32
 
 
@@ -197,7 +197,7 @@ NAN = float("nan")
         ("retry_timeout", -1.0, "not be negative$"),
     ],
 )
-def test_a_number_out_of_its_range_is_refused_with_the_range(name: str, value: float, limits: str) -> None:
+def test_number_out_of_range_names_the_range(name: str, value: float, limits: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^--{name} must .*{limits}"):
         valid(**{name: value})
 
@@ -206,7 +206,7 @@ def test_a_number_out_of_its_range_is_refused_with_the_range(name: str, value: f
     ("name", "value"),
     [("max_drop_rate", 0.0), ("max_drop_rate", 1.0), ("review_band", 0.5), ("batch_rows", 1), ("lock_timeout", 0.0)],
 )
-def test_the_ends_of_a_range_are_in_it(name: str, value: float) -> None:
-    made = valid(**{name: value})
-    group = made.source if name == "batch_rows" else made.limits
+def test_ends_of_a_range_are_accepted(name: str, value: float) -> None:
+    config = valid(**{name: value})
+    group = config.source if name == "batch_rows" else config.limits
     assert getattr(group, name) == value

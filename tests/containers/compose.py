@@ -106,31 +106,33 @@ class Compose:
         service = self._services[name]
         host = self.hosts[name]
         own = next(one for one, there in self.hosts.items() if there is host)
-        made = [f"--network=ns:{host.namespace}", f"--hostname={own}"]
-        made += [f"--add-host={other}:{host.address}" for other, host in self.hosts.items()]
+        arguments = [f"--network=ns:{host.namespace}", f"--hostname={own}"]
+        arguments += [f"--add-host={other}:{host.address}" for other, host in self.hosts.items()]
         command: list[str] = []
         for key, value in service.items():
             if key == "command":
                 command = [word.replace("$$", "$") for word in value]
             elif key == "environment":
-                made += [f"--env={variable}={text}" for variable, text in value.items()]
+                arguments += [f"--env={variable}={text}" for variable, text in value.items()]
             elif key == "volumes":
-                made += [f"--volume={ROOT / source}:{rest}" for source, _, rest in (v.partition(":") for v in value)]
+                arguments += [
+                    f"--volume={ROOT / source}:{rest}" for source, _, rest in (v.partition(":") for v in value)
+                ]
             elif key == "tmpfs":
-                made += [self._scratch(name, mount) for mount in value]
+                arguments += [self._scratch(name, mount) for mount in value]
             elif key == "working_dir":
-                made.append(f"--workdir={value}")
+                arguments.append(f"--workdir={value}")
             elif key == "init":
-                made += ["--init"] if value else []
+                arguments += ["--init"] if value else []
             elif key == "read_only":
-                made += ["--read-only", "--read-only-tmpfs=false"] if value else []
+                arguments += ["--read-only", "--read-only-tmpfs=false"] if value else []
             elif key == "cap_drop":
-                made += [f"--cap-drop={capability}" for capability in value]
+                arguments += [f"--cap-drop={capability}" for capability in value]
             elif key == "security_opt":
-                made += [f"--security-opt={option.removesuffix(':true')}" for option in value]
+                arguments += [f"--security-opt={option.removesuffix(':true')}" for option in value]
             else:
                 assert key in _OF_COMPOSE, f"{name}: {key} is not translated for podman"
-        return [*made, *self.more.get(name, []), self._images[service["image"]], *command]
+        return [*arguments, *self.more.get(name, []), self._images[service["image"]], *command]
 
     def _scratch(self, name: str, mount: str) -> str:
         """A folder that anybody may write, for a tmpfs: podman 4.3 knows no tmpfs with an owner."""

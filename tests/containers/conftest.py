@@ -14,7 +14,7 @@ import pytest
 import yaml
 from google.cloud import bigquery, storage
 
-from beam_pcc.kubernetes.plan import Manifests, Planned, plan
+from beam_pcc.kubernetes.plan import DeploymentPlan, Manifests, plan
 from tests.containers import engine
 from tests.containers.network import Network
 from tests.containers.operator import Deployment, deployed
@@ -45,9 +45,9 @@ def image() -> str:
 @pytest.fixture(scope="session")
 def network() -> Iterator[Network]:
     engine.require_tools()
-    made = Network()
-    yield made
-    made.close()
+    network = Network()
+    yield network
+    network.close()
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ class Day:
 
     @property
     def around(self) -> Surroundings:
-        given = {
+        environment = {
             n: v
             for n, v in self.emulators.environment.items()
             if n not in ("PYTHONPATH", "GOOGLE_APPLICATION_CREDENTIALS")
@@ -89,7 +89,7 @@ class Day:
         return Surroundings(
             images={"beam-pcc": self.image, self.image: self.image},
             files={"pcc-google": {"credentials.json": self.emulators.credentials.read_text()}},
-            environment={**given, "PYTHONPATH": "/emulators/hooks"},
+            environment={**environment, "PYTHONPATH": "/emulators/hooks"},
             mounts=self.mounts,
         )
 
@@ -105,7 +105,7 @@ class Day:
             "run.staging": self.cloud.staging,
         }
 
-    def plan(self, overlay: str = "prod") -> Planned:
+    def plan(self, overlay: str = "prod") -> DeploymentPlan:
         """The run as the launcher plans it, of what an overlay renders to."""
         template = rendered.one(overlay, "ConfigMap", "pcc-template")["data"]["flinkdeployment.yaml"]
         with self.google():

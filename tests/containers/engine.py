@@ -98,11 +98,11 @@ def _exists(image: str) -> bool:
 
 
 def _digest(*parts: str | bytes) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in parts:
-        found.update(part.encode() if isinstance(part, str) else part)
-        found.update(b"\0")
-    return found.hexdigest()[:12]
+        digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _say(words: str) -> None:
@@ -144,18 +144,18 @@ def stand_ins() -> dict[str, str]:
         "python3.13": Path(_call(emulators_python(), "-c", "import sys; print(sys.base_prefix)").stdout.strip()),
     }
     versions = {"jdk": ("java", "--version"), "maven": ("mvn", "--version"), "go": ("go", "version")}
-    made = {"python": below}
+    images = {"python": below}
     for name, lines in _STAND_INS.items():
         needed = [source for source in sources if f"COPY {source} " in lines]
-        told = [_call(*versions[source]).stdout if source in versions else str(sources[source]) for source in needed]
-        made[name] = f"localhost/pcc-{name}:{_digest(below, lines, *told)}"
-        if not _exists(made[name]):
-            _stand_in(made[name], f"FROM {below}\n{lines}\n", {source: sources[source] for source in needed})
-    return made
+        outputs = [_call(*versions[source]).stdout if source in versions else str(sources[source]) for source in needed]
+        images[name] = f"localhost/pcc-{name}:{_digest(below, lines, *outputs)}"
+        if not _exists(images[name]):
+            _stand_in(images[name], f"FROM {below}\n{lines}\n", {source: sources[source] for source in needed})
+    return images
 
 
 def _stand_in(image: str, dockerfile: str, sources: Mapping[str, Path]) -> None:
-    _say(f"making {image}, which stands for one that the Dockerfile is built on")
+    _say(f"building {image}, which stands for one that the Dockerfile is built on")
     context = CACHE / "stand-in"
     shutil.rmtree(context, ignore_errors=True)
     context.mkdir()
@@ -177,21 +177,23 @@ def image() -> str:
 
 
 def compose_image(target: str) -> str:
-    """An image that docker-compose.yml names besides: the emulators, or what fills them."""
+    """An image that docker-compose.yml also names: the emulators, or the one that fills them."""
     bases = {"PYTHON_IMAGE": "python3.13", "SEED_IMAGE": "python3.13"}
     return _project(f"beam-pcc-{target}", "docker/emulators/Dockerfile", bases, "--target", target)
 
 
 def _project(name: str, dockerfile: str, bases: Mapping[str, str], *more: str) -> str:
-    made = stand_ins()
+    images = stand_ins()
     files = list(_context())
-    tag = f"localhost/{name}:{_digest(*made.values(), *(str(f) for f in files), *(f.read_bytes() for f in files))}"
+    tag = f"localhost/{name}:{_digest(*images.values(), *(str(f) for f in files), *(f.read_bytes() for f in files))}"
     if not _exists(tag):
         _say(f"building {name} (ten minutes the first time, then what has changed)")
         ignored = ROOT / f"{dockerfile}.dockerignore"
         more = (*more, "--ignorefile", str(ignored)) if ignored.exists() else more
-        given = [word for argument, stage in bases.items() for word in ("--build-arg", f"{argument}={made[stage]}")]
-        _build(ROOT, "--file", dockerfile, "--layers", *given, *more, "--tag", tag)
+        build_args = [
+            word for argument, stage in bases.items() for word in ("--build-arg", f"{argument}={images[stage]}")
+        ]
+        _build(ROOT, "--file", dockerfile, "--layers", *build_args, *more, "--tag", tag)
         _forget_others(name, tag)
     return tag
 

@@ -1,4 +1,4 @@
-"""Hosts in network namespaces: each pod has an address of its own, as on Kubernetes, and nothing leaves this machine.
+"""Hosts in network namespaces: each pod has its own address, as on Kubernetes, and nothing leaves this machine.
 
 A namespace in the middle holds a bridge. The test itself enters it (`inside`) to start emulators and to look at tables.
 """

@@ -1,4 +1,4 @@
-"""The Flink operator's part: of a FlinkDeployment it makes the pods of JobManager and TaskManagers.
+"""Plays the Flink operator: creates the pods of JobManager and TaskManagers from a FlinkDeployment.
 
 It starts the containers as operator 1.15 does (`/docker-entrypoint.sh standalone-job ...`, `... taskmanager`, Flink's
 configuration at /opt/flink/conf), and reads the job's state from Flink's REST API.
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from tests.containers.network import Network
-from tests.containers.pods import Ended, Pod, Surroundings, wait_until
+from tests.containers.pods import ContainerExit, Pod, Surroundings, wait_until
 from tests.manifests.rendered import pods as merged_pods
 
 _CONF = {"name": "flink-config-volume", "mountPath": "/opt/flink/conf", "readOnly": True}
@@ -37,7 +37,7 @@ class Deployment:
         return [self.job_manager, *self.task_managers]
 
     @property
-    def ended(self) -> list[Ended]:
+    def ended(self) -> list[ContainerExit]:
         """Every container that ended so far, but for the initContainer."""
         return [ended for pod in self.pods for ended in pod.ended if ended.container != "job-jar"]
 
@@ -81,7 +81,7 @@ class Deployment:
 def deployed(resource: Mapping[str, Any], network: Network, folder: Path, around: Surroundings) -> Iterator[Deployment]:
     """The pods of a FlinkDeployment, not started yet; ended when the context is."""
     name, spec = resource["metadata"]["name"], resource["spec"]
-    made = merged_pods(copy.deepcopy(dict(resource)))
+    pods = merged_pods(copy.deepcopy(dict(resource)))
     host = network.host()
     # The template has no namespace: the API server sets the launcher's.
     service = f"{name}.{resource['metadata'].get('namespace', 'pcc-system')}"
@@ -95,7 +95,7 @@ def deployed(resource: Mapping[str, Any], network: Network, folder: Path, around
         "jobManager": ["standalone-job", "--job-classname", entry] if entry else ["jobmanager"],
         "taskManager": ["taskmanager"],
     }
-    for part, pod in made.items():
+    for part, pod in pods.items():
         main = next(c for c in pod["spec"]["containers"] if c["name"] == "flink-main-container")
         main |= {"command": ["/docker-entrypoint.sh"], "args": commands[part]}
         main["volumeMounts"] = [*main["volumeMounts"], _CONF]
@@ -104,9 +104,9 @@ def deployed(resource: Mapping[str, Any], network: Network, folder: Path, around
             {"name": _CONF["name"], "configMap": {"name": "flink-config"}},
         ]
     unique = f"{name}-{host.namespace.name}"
-    job_manager = Pod(f"{unique}-jm", made["jobManager"]["spec"], host, folder / "jm", around)
+    job_manager = Pod(f"{unique}-jm", pods["jobManager"]["spec"], host, folder / "jm", around)
     task_managers = [
-        Pod(f"{unique}-tm{n}", made["taskManager"]["spec"], network.host(), folder / f"tm{n}", around)
+        Pod(f"{unique}-tm{n}", pods["taskManager"]["spec"], network.host(), folder / f"tm{n}", around)
         for n in range(spec["taskManager"]["replicas"])
     ]
     deployment = Deployment(job_manager, task_managers, network)

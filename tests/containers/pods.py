@@ -1,4 +1,4 @@
-"""From a pod's spec to podman's arguments, field by field; and what the kubelet does: start, probe, restart.
+"""Translates a pod's spec to podman's arguments, and plays the kubelet: start, probe, restart.
 
 What runs is what the template says. A field that is not translated is an error, so that none is left out by mistake.
 """
@@ -55,33 +55,33 @@ def arguments(pod: Spec, container: Spec, volumes: Mapping[str, Path], around: S
     """`podman run` for a container of a pod, without its name. Raises ValueError for a field that it does not know."""
     _refuse_unknown("pod", pod, {"securityContext"})
     name = host.namespace.name
-    made = [f"--network=ns:{host.namespace}", f"--hostname={name}", f"--add-host={name}:{host.address}"]
-    made += [f"--add-host={name}:{address}" for name, address in around.hosts.items()]
-    made += _security_of_pod(pod.get("securityContext", {}))
+    arguments = [f"--network=ns:{host.namespace}", f"--hostname={name}", f"--add-host={name}:{host.address}"]
+    arguments += [f"--add-host={name}:{address}" for name, address in around.hosts.items()]
+    arguments += _security_of_pod(pod.get("securityContext", {}))
     command: list[str] = []
     for name, value in container.items():
         if name == "image":
             continue
         if name == "securityContext":
-            made += _security_of_container(value)
+            arguments += _security_of_container(value)
         elif name == "workingDir":
-            made.append(f"--workdir={value}")
+            arguments.append(f"--workdir={value}")
         elif name == "env":
-            made += [f"--env={one['name']}={_value(one, around.fields)}" for one in value]
+            arguments += [f"--env={one['name']}={_value(one, around.fields)}" for one in value]
         elif name == "resources":
-            made += _limits(value)
+            arguments += _limits(value)
         elif name == "volumeMounts":
-            made += [_mount(one, volumes) for one in value]
+            arguments += [_mount(one, volumes) for one in value]
         elif name == "command":
-            made.append(f"--entrypoint={json.dumps(list(value))}")
+            arguments.append(f"--entrypoint={json.dumps(list(value))}")
         elif name == "args":
             command = list(value)
         elif name not in _OF_OTHERS["container"]:
             raise ValueError(f"container {container['name']}: {name} is not translated for podman")
     if any(one["name"] == "GOOGLE_APPLICATION_CREDENTIALS" for one in container.get("env", [])):
-        made += [f"--env={name}={value}" for name, value in around.environment.items()]
-        made += [f"--volume={source}:{target}:ro" for source, target in around.mounts.items()]
-    return [*made, around.images[container["image"]], *command]
+        arguments += [f"--env={name}={value}" for name, value in around.environment.items()]
+        arguments += [f"--volume={source}:{target}:ro" for source, target in around.mounts.items()]
+    return [*arguments, around.images[container["image"]], *command]
 
 
 def _value(variable: Spec, fields: Mapping[str, str]) -> str:
@@ -101,24 +101,24 @@ def _security_of_pod(security: Spec) -> list[str]:
     known = {"runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "seccompProfile"}
     if set(security) - known:
         raise ValueError(f"securityContext of the pod: {sorted(set(security) - known)} is not translated for podman")
-    made = [f"--user={security['runAsUser']}:{security['runAsGroup']}"]
+    arguments = [f"--user={security['runAsUser']}:{security['runAsGroup']}"]
     if "fsGroup" in security:
-        made.append(f"--group-add={security['fsGroup']}")
+        arguments.append(f"--group-add={security['fsGroup']}")
     assert security.get("seccompProfile", {}).get("type", "RuntimeDefault") == "RuntimeDefault"  # podman's own default
-    return made
+    return arguments
 
 
 def _security_of_container(security: Spec) -> list[str]:
-    made = [f"--cap-drop={name}" for name in security.get("capabilities", {}).get("drop", [])]
+    arguments = [f"--cap-drop={name}" for name in security.get("capabilities", {}).get("drop", [])]
     if security.get("readOnlyRootFilesystem"):
-        made += ["--read-only", "--read-only-tmpfs=false"]
+        arguments += ["--read-only", "--read-only-tmpfs=false"]
     if security.get("allowPrivilegeEscalation") is False:
-        made.append("--security-opt=no-new-privileges")
+        arguments.append("--security-opt=no-new-privileges")
     assert not security.get("privileged")
     known = {"capabilities", "readOnlyRootFilesystem", "allowPrivilegeEscalation", "privileged"}
     if set(security) - known:
         raise ValueError(f"securityContext: {sorted(set(security) - known)} is not translated for podman")
-    return made
+    return arguments
 
 
 def _limits(resources: Spec) -> list[str]:
@@ -147,9 +147,9 @@ def _mount(mount: Spec, volumes: Mapping[str, Path]) -> str:
 
 def make_volumes(pod: Spec, folder: Path, files: Mapping[str, Mapping[str, str]]) -> dict[str, Path]:
     """The pod's volumes as folders: an emptyDir that anybody may write, a projection that nobody may."""
-    made = {}
+    folders = {}
     for volume in pod.get("volumes", []):
-        path = made[volume["name"]] = folder / volume["name"]
+        path = folders[volume["name"]] = folder / volume["name"]
         path.mkdir(parents=True)
         path.chmod(0o1777)
         sources = volume.get("projected", {}).get("sources", [])
@@ -164,17 +164,17 @@ def make_volumes(pod: Spec, folder: Path, files: Mapping[str, Mapping[str, str]]
             assert name in files or named.get("optional"), f"{name} is not there"
         if not sources:
             assert "emptyDir" in volume, f"volume {volume['name']} is not translated"
-    return made
+    return folders
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a container ended: its exit code, whether the kernel killed it for memory, and its last words."""
+class ContainerExit:
+    """How a container ended: its exit code, whether it ran out of memory, and its last log lines."""
 
     container: str
     code: int
     out_of_memory: bool
-    words: str
+    log: str
 
 
 class Pod:
@@ -192,7 +192,7 @@ class Pod:
     ) -> None:
         self.name = name
         self.host = host
-        self.ended: list[Ended] = []
+        self.ended: list[ContainerExit] = []
         self.error: Exception | None = None  # why a container could not even be started
         self._spec = spec
         self._around = around
@@ -207,13 +207,13 @@ class Pod:
             ended = self.run(container)
             self.ended.append(ended)
             if ended.code != 0:
-                raise RuntimeError(f"{self.name}: {container['name']} ended with {ended.code}:\n{ended.words}")
+                raise RuntimeError(f"{self.name}: {container['name']} ended with {ended.code}:\n{ended.log}")
         for container in self._spec["containers"]:
             thread = threading.Thread(target=self._keep, args=(container,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def run(self, container: Spec) -> Ended:
+    def run(self, container: Spec) -> ContainerExit:
         """Run one container to its end."""
         self._start(container)
         return self._wait(container, watch=None)
@@ -275,17 +275,19 @@ class Pod:
             self._closing.wait(_SECONDS_BETWEEN_RESTARTS[min(tries, len(_SECONDS_BETWEEN_RESTARTS) - 1)])
             tries += 1
 
-    def _wait(self, container: Spec, watch: Callable[[], bool] | None) -> Ended:
+    def _wait(self, container: Spec, watch: Callable[[], bool] | None) -> ContainerExit:
         name = self.full_name(container["name"])
         while not self._closing.is_set():
             state = json.loads(podman("inspect", "--format={{json .State}}", name).stdout)
             if state["Status"] in ("exited", "stopped"):
-                words = self.logs(container["name"]).rstrip().splitlines()[-30:]
-                return Ended(container["name"], int(state["ExitCode"]), bool(state["OOMKilled"]), "\n".join(words))
+                lines = self.logs(container["name"]).rstrip().splitlines()[-30:]
+                return ContainerExit(
+                    container["name"], int(state["ExitCode"]), bool(state["OOMKilled"]), "\n".join(lines)
+                )
             if watch is not None and not watch():
                 podman("stop", "--time=10", name, check=False)
             time.sleep(_LOOK)
-        return Ended(container["name"], -1, False, "the test ended")
+        return ContainerExit(container["name"], -1, False, "the test ended")
 
     def _probes(self, container: Spec) -> Callable[[], bool]:
         """Asks startup and then liveness probe when they are due; False once one has failed as often as it may."""
@@ -307,10 +309,10 @@ class Pod:
         return alive
 
 
-def wait_until(found: Callable[[], Any], seconds: float, what: str, pods: Sequence[Pod] = ()) -> Any:
-    """What `found` gives once it gives anything; with the pods' last words where it does not in time."""
+def wait_until(condition: Callable[[], Any], seconds: float, what: str, pods: Sequence[Pod] = ()) -> Any:
+    """Wait for a true result of `condition` and return it; a timeout raises with the logs of the pods."""
     deadline = time.monotonic() + seconds
-    while not (value := found()):
+    while not (value := condition()):
         for pod in pods:
             if pod.error:
                 raise pod.error

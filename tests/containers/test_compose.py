@@ -1,4 +1,4 @@
-"""docker-compose.yml, run: its emulators, its cluster with a read-only root, and its run of yesterday."""
+"""Runs docker-compose.yml: its emulators, its cluster with a read-only root, and its run of yesterday."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.containers.compose import Compose, composed
 from tests.containers.network import Network
 from tests.containers.pods import wait_until
 
-# One worker of pytest-xdist runs all of them: image, network and emulators are made once.
+# One worker of pytest-xdist runs all of them: image, network and emulators are created once.
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("containers")]
 CLUSTER = ("jobmanager", "pod", "taskmanager", "workers")
 
@@ -20,8 +20,8 @@ CLUSTER = ("jobmanager", "pod", "taskmanager", "workers")
 @pytest.fixture(scope="module")
 def emulated(network: Network, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """The emulators, filled."""
-    with composed(network, tmp_path_factory.mktemp("compose"), image) as made:
-        yield made
+    with composed(network, tmp_path_factory.mktemp("compose"), image) as services:
+        yield services
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ def publish(services: Compose) -> subprocess.CompletedProcess[str]:
     return ended
 
 
-def test_the_file_publishes_yesterday(services: Compose) -> None:
+def test_compose_file_publishes_yesterday(services: Compose) -> None:
     start(services)
     assert {address for address, port in services.hosts["pod"].listening() if port == 50000} == {"127.0.0.1"}
     publish(services)
 
 
 @pytest.mark.parametrize("victim", ["taskmanager", "workers"])
-def test_a_service_that_is_killed_starts_again(services: Compose, victim: str) -> None:
+def test_killed_service_restarts(services: Compose, victim: str) -> None:
     start(services)
 
     def kill() -> None:
@@ -66,7 +66,7 @@ def test_a_service_that_is_killed_starts_again(services: Compose, victim: str) -
     assert codes == [137]
 
 
-def test_workers_that_cannot_write_say_so(services: Compose) -> None:
+def test_workers_without_writable_folder_report_it(services: Compose) -> None:
     services.more["workers"] = ["--workdir=/opt/flink"]  # as it was shipped once
     for service in CLUSTER[:-1]:
         services.start(service)

@@ -14,11 +14,11 @@ import pytest
 
 from tests.containers.conftest import Day
 from tests.containers.operator import Deployment
-from tests.containers.pods import Ended, Pod, wait_until
+from tests.containers.pods import ContainerExit, Pod, wait_until
 from tests.launcher.fake_api import Kubernetes, running
 from tests.manifests import rendered
 
-# One worker of pytest-xdist runs all of them: image, network and emulators are made once.
+# One worker of pytest-xdist runs all of them: image, network and emulators are created once.
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("containers")]
 NAME = "pcc-20261120"
 
@@ -71,9 +71,9 @@ class Cluster:
         finally:
             pod.close()
 
-    def ended(self, launcher: Pod) -> Ended:
-        found: list[Ended] = wait_until(lambda: launcher.ended, 300, "the launcher's end", [launcher])
-        return found[0]
+    def ended(self, launcher: Pod) -> ContainerExit:
+        exits: list[ContainerExit] = wait_until(lambda: launcher.ended, 300, "the launcher's end", [launcher])
+        return exits[0]
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ def cluster(day: Day, tmp_path: Path) -> Iterator[Cluster]:
             context = running(kubernetes, tmp_path / "kubeconfig", day.network.address)
             stack.enter_context(context)
         (tmp_path / "kubeconfig").chmod(0o644)
-        made = Cluster(day, tmp_path, kubernetes, stack)
-        kubernetes.on_create = made.operate
-        yield made
+        cluster = Cluster(day, tmp_path, kubernetes, stack)
+        kubernetes.on_create = cluster.operate
+        yield cluster
 
 
 def monitoring(cluster: Cluster) -> dict[str, Any]:
@@ -98,16 +98,16 @@ def monitoring(cluster: Cluster) -> dict[str, Any]:
     return row
 
 
-def test_a_launcher_follows_its_run_to_the_end(cluster: Cluster) -> None:
+def test_launcher_follows_its_run_to_the_end(cluster: Cluster) -> None:
     with cluster.launcher() as launcher:
         ended = cluster.ended(launcher)
-    assert ended.code == 0, ended.words
-    assert "partition 20261120: published" in ended.words
-    assert "WARNING" not in ended.words  # a healthy start
+    assert ended.code == 0, ended.log
+    assert "partition 20261120: published" in ended.log
+    assert "WARNING" not in ended.log  # a healthy start
     assert monitoring(cluster)["status"] == "success"
 
 
-def test_a_launcher_that_is_stopped_is_followed_by_another(cluster: Cluster) -> None:
+def test_stopped_launcher_is_replaced_by_another(cluster: Cluster) -> None:
     with cluster.launcher() as launcher:
         wait_until(lambda: f"{NAME}: RUNNING" in launcher.logs("launcher"), 240, "the job", [launcher])
         asked = time.monotonic()
@@ -115,7 +115,7 @@ def test_a_launcher_that_is_stopped_is_followed_by_another(cluster: Cluster) -> 
         stopped = cluster.ended(launcher)
         took = time.monotonic() - asked
     assert stopped.code == 4
-    assert "it goes on" in stopped.words.splitlines()[-1]
+    assert "it goes on" in stopped.log.splitlines()[-1]
     assert took < 15  # two seconds by design, and whatever podman takes to see it on a busy machine
     (run,) = wait_until(lambda: cluster.deployments, 60, "the pods")
     run.wait_for("FINISHED")
@@ -124,6 +124,6 @@ def test_a_launcher_that_is_stopped_is_followed_by_another(cluster: Cluster) -> 
     )
     with cluster.launcher() as another:
         ended = cluster.ended(another)
-    assert ended.code == 0, ended.words
-    assert "partition 20261120: published" in ended.words
+    assert ended.code == 0, ended.log
+    assert "partition 20261120: published" in ended.log
     assert monitoring(cluster)["status"] == "success"

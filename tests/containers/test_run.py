@@ -1,4 +1,4 @@
-"""The containers of the rendered FlinkDeployment, run as its pod templates say: a day is published, whatever dies."""
+"""Runs the containers of the rendered FlinkDeployment: a day is published, whichever process dies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.containers.conftest import ROWS, Day
 from tests.containers.operator import Deployment
 from tests.containers.pods import wait_until
 
-# One worker of pytest-xdist runs all of them: image, network and emulators are made once.
+# One worker of pytest-xdist runs all of them: image, network and emulators are created once.
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("containers")]
 WORKERS, FLINK = "python-workers", "flink-main-container"
 
@@ -45,7 +45,7 @@ def python_workers(run: Deployment) -> list[str]:
     ]
 
 
-def test_a_day_is_published(day: Day) -> None:
+def test_day_is_published(day: Day) -> None:
     planned = day.plan()
     with day.deployed(planned.resource) as run:
         run.start()
@@ -66,7 +66,7 @@ def test_nothing_is_written_outside_the_volumes(day: Day) -> None:
                 assert pod.execute(container, "sh", "-c", "touch /opt/x /x 2>&1; true").count("Read-only") == 2
 
 
-def test_the_pool_of_workers_is_reached_from_its_own_pod_only(day: Day) -> None:
+def test_worker_pool_is_reachable_from_its_pod_only(day: Day) -> None:
     planned = day.plan("dev")
     with day.deployed(planned.resource) as run:
         run.start()
@@ -96,14 +96,14 @@ def at_work(day: Day) -> Iterator[Deployment]:
     assert_published(day, planned.submission.run_id)
 
 
-def test_a_worker_that_is_killed_is_replaced(day: Day) -> None:
+def test_killed_worker_is_replaced(day: Day) -> None:
     with at_work(day) as run:
         worker = python_workers(run)[0]
         run.task_managers[0].execute(WORKERS, "python", "-c", f"import os; os.kill({worker}, 9)")
         run.wait_for("FINISHED")
 
 
-def test_a_task_manager_that_is_killed_is_replaced(day: Day) -> None:
+def test_killed_task_manager_is_replaced(day: Day) -> None:
     with at_work(day) as run:
         run.task_managers[0].kill(FLINK)
         killed = wait_until(lambda: [ended for ended in run.ended if ended.container == FLINK], 60, "its end", run.pods)
@@ -111,14 +111,14 @@ def test_a_task_manager_that_is_killed_is_replaced(day: Day) -> None:
         assert killed[0].code == 137
 
 
-def test_a_job_manager_that_is_killed_runs_the_job_again(day: Day) -> None:
+def test_killed_job_manager_runs_the_job_again(day: Day) -> None:
     with at_work(day) as run:
         run.job_manager.kill(FLINK)
         wait_until(lambda: run.job() == "FINISHED" and run.ended, 240, "the second job", run.pods)
 
 
 @pytest.mark.parametrize("fault", ["boot cannot write", "boot is killed", "out of memory"])
-def test_workers_that_cannot_start_fail_the_job_and_say_why(day: Day, tmp_path: Path, fault: str) -> None:
+def test_workers_that_cannot_start_fail_the_job(day: Day, tmp_path: Path, fault: str) -> None:
     planned = day.plan("dev")
     resource = copy.deepcopy(planned.resource)
     # One more try, and a shorter wait for the pool: Flink would go on for some minutes.
@@ -154,13 +154,11 @@ def test_workers_that_cannot_start_fail_the_job_and_say_why(day: Day, tmp_path: 
         "boot is killed": "was ended by SIGKILL",
         "out of memory": "out of memory",
     }
-    assert any(
-        words[fault] in reason.words or (fault == "out of memory" and reason.out_of_memory) for reason in reasons
-    )
+    assert any(words[fault] in reason.log or (fault == "out of memory" and reason.out_of_memory) for reason in reasons)
     assert day.published() == []
 
 
-def test_workers_that_start_late_are_waited_for(day: Day, tmp_path: Path) -> None:
+def test_job_waits_for_late_workers(day: Day, tmp_path: Path) -> None:
     """The first container dies of memory; the next one has enough."""
     planned = day.plan("dev")
     resource = copy.deepcopy(planned.resource)
@@ -177,7 +175,7 @@ def test_workers_that_start_late_are_waited_for(day: Day, tmp_path: Path) -> Non
     assert_published(day, planned.submission.run_id)
 
 
-def test_the_pod_of_workers_stops_within_seconds(day: Day) -> None:
+def test_worker_pod_stops_within_seconds(day: Day) -> None:
     planned = day.plan("dev")
     with day.deployed(planned.resource) as run:
         run.start()
@@ -188,5 +186,5 @@ def test_the_pod_of_workers_stops_within_seconds(day: Day) -> None:
         ended = wait_until(lambda: [e for e in run.ended if e.container == WORKERS], 30, "the end of the pool")[0]
         took = time.monotonic() - asked
     assert ended.code == 0
-    assert "stopping: SIGTERM" in ended.words
+    assert "stopping: SIGTERM" in ended.log
     assert took < 15  # two seconds by design, and whatever podman takes to see it on a busy machine

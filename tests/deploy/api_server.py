@@ -1,4 +1,4 @@
-"""As much of a Kubernetes API server as a real kubectl needs to make a Job from a CronJob and to follow it."""
+"""A fake Kubernetes API server for a real kubectl: creates a Job from a CronJob and follows it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DISCOVERY: dict[str, dict[str, Any]] = {
     "/api/v1": _resources("v1", pods="Pod"),
     "/apis/batch/v1": _resources("batch/v1", jobs="Job", cronjobs="CronJob"),
     "/openapi/v3": {"paths": {"apis/batch/v1": {"serverRelativeURL": _SCHEMA}}},
-    # Says that the server itself validates what it is given.
+    # Declares that the server validates resources itself.
     _SCHEMA: {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.34.0"},
@@ -61,7 +61,7 @@ DISCOVERY: dict[str, dict[str, Any]] = {
 
 @dataclass
 class ApiServer:
-    """Runs each Job that is created at once: its pod exits with `exit_code` and leaves `log`."""
+    """Ends each Job at once: its pod exits with `exit_code` and writes `log`."""
 
     exit_code: int = 0
     log: str = "partition 20261120: published\n"
@@ -116,9 +116,9 @@ class ApiServer:
 def serving(server: ApiServer) -> Iterator[ApiServer]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = server.get(self.path.partition("?")[0])
+            resource = server.get(self.path.partition("?")[0])
             missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
-            self._answer(404 if found is None else 200, missing if found is None else found)
+            self._answer(404 if resource is None else 200, missing if resource is None else resource)
 
         def do_POST(self) -> None:
             job = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -1,6 +1,6 @@
-"""Fake aws, kubectl, helm, docker and gcloud for the PATH: each records its call and answers as told.
+"""Fake aws, kubectl, helm, docker and gcloud for the PATH: each records its call and prints a configured reply.
 
-`kubectl kustomize` is real: rendering asks no cluster.
+`kubectl kustomize` is real, since rendering needs no cluster.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ APIS = (
 
 @dataclass
 class Reply:
-    """What a fake answers to the calls that `call` matches (as a regular expression), at most `times` times."""
+    """The reply of a fake to the calls that match the regular expression `call`, at most `times` times."""
 
     call: str
     output: str = ""
@@ -65,7 +65,7 @@ def cron_job(image: str = CURRENT, previous: str | None = PREVIOUS, **spec: Any)
 
 
 def job_template() -> dict[str, Any]:
-    """What `kubectl create job --from` makes of the CronJob, as far as it matters here."""
+    """The Job that `kubectl create job --from` creates from the CronJob, with the fields used here."""
     cron: dict[str, Any] = yaml.safe_load((ROOT / "k8s/flink-operator/base/cronjob.yaml").read_text())
     return {
         "apiVersion": "batch/v1",
@@ -102,7 +102,7 @@ def pods(*items: dict[str, Any]) -> str:
     return json.dumps({"kind": "List", "items": list(items)})
 
 
-USUAL = [
+DEFAULT_REPLIES = [
     Reply(r"^aws sts get-caller-identity", "123456789012"),
     Reply(r"^aws eks describe-cluster", ISSUER),
     Reply(r"^aws ecr describe-repositories", code=254, error="RepositoryNotFoundException"),
@@ -142,14 +142,14 @@ folder = {folder!r}
 if words[:2] == ["kubectl", "kustomize"]:
     sys.exit(subprocess.run([*{real!r}, *words[2:]]).returncode)
 plain = re.sub(r" --kubeconfig \\S+", "", " ".join(words))
-given = sys.stdin.read() if re.search(r"-stdin|--filename -( |$)", plain) else ""
+stdin = sys.stdin.read() if re.search(r"-stdin|--filename -( |$)", plain) else ""
 with open(folder + "/calls", "a") as log:
-    log.write(json.dumps({{"words": words, "stdin": given}}) + "\\n")
+    log.write(json.dumps({{"words": words, "stdin": stdin}}) + "\\n")
 if "update-kubeconfig" in words:
     path = words[words.index("--kubeconfig") + 1]
-    given = folder + "/kubeconfig"
+    source = folder + "/kubeconfig"
     with open(path, "w") as file:
-        file.write(open(given).read() if os.path.exists(given) else "token: secret-of-eks\\n")
+        file.write(open(source).read() if os.path.exists(source) else "token: secret-of-eks\\n")
     os.chmod(path, 0o644)
 for number, reply in enumerate(json.load(open(folder + "/replies.json"))):
     if not re.search(reply["call"], plain):
@@ -167,7 +167,7 @@ for number, reply in enumerate(json.load(open(folder + "/replies.json"))):
 
 
 @dataclass
-class Ended:
+class CommandResult:
     code: int
     output: str
     errors: str
@@ -175,11 +175,11 @@ class Ended:
 
 @dataclass
 class Deployment:
-    """A checkout, as far as a deployment needs it, with the fakes."""
+    """The parts of a checkout that a deployment needs, with the fake programs."""
 
     folder: Path
     state: Path
-    replies: list[Reply] = field(default_factory=lambda: list(USUAL))
+    replies: list[Reply] = field(default_factory=lambda: list(DEFAULT_REPLIES))
 
     @classmethod
     def make(cls, folder: Path) -> Deployment:
@@ -196,10 +196,10 @@ class Deployment:
         return cls(checkout, state)
 
     def reply(self, call: str, output: str = "", code: int = 0, error: str = "", times: int | None = None) -> None:
-        """Answer so before all else."""
+        """Add a reply that takes precedence over the earlier ones."""
         self.replies.insert(0, Reply(call, output, code, error, times))
 
-    def call(self, *arguments: str, program: tuple[str, ...] = (), **settings: str) -> Ended:
+    def call(self, *arguments: str, program: tuple[str, ...] = (), **settings: str) -> CommandResult:
         """Run `beam-pcc deploy` (or another program) with the usual settings and these."""
         (self.state / "replies.json").write_text(json.dumps([asdict(reply) for reply in self.replies]))
         done = subprocess.run(
@@ -211,7 +211,7 @@ class Deployment:
             stdin=subprocess.DEVNULL,
             timeout=60,
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def environment(self, **settings: str) -> dict[str, str]:
         base = {"PATH": f"{self.state}/bin:/usr/bin:/bin", "HOME": str(self.state), "PYTHONPATH": str(self.folder)}
@@ -222,18 +222,18 @@ class Deployment:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def calls(self, *, kubeconfig: bool = False) -> list[str]:
-        """Every command that was run, as a shell would take it."""
+        """Every command that was run, quoted for a shell."""
         calls = [shlex.join(record["words"]) for record in self.records()]
         return calls if kubeconfig else [re.sub(r" --kubeconfig \S+", "", call) for call in calls]
 
     def stdin_of(self, call: str) -> str:
-        """What the call that begins so was given."""
-        found = [r["stdin"] for r, plain in zip(self.records(), self.calls(), strict=True) if plain.startswith(call)]
-        assert len(found) == 1, self.calls()
-        return str(found[0])
+        """The standard input of the only call that starts with `call`."""
+        stdins = [r["stdin"] for r, plain in zip(self.records(), self.calls(), strict=True) if plain.startswith(call)]
+        assert len(stdins) == 1, self.calls()
+        return str(stdins[0])
 
     def layer(self, overlay: str = "prod") -> list[dict[str, Any]]:
-        """What the written layer renders to."""
+        """The resources that the written layer renders to."""
         folder = self.folder / "k8s/flink-operator/deployed" / overlay
         program = self.state / "bin/kubectl"
         done = subprocess.run([str(program), "kustomize", str(folder)], capture_output=True, text=True)
@@ -241,7 +241,7 @@ class Deployment:
         return resources(done.stdout)
 
     def files(self) -> set[str]:
-        """Every file and folder of the checkout, but for what was copied into it."""
+        """Every file and folder of the checkout, except those copied from the repository."""
         return {
             os.path.relpath(path, self.folder)
             for path in self.folder.rglob("*")
@@ -253,10 +253,10 @@ def resources(text: str) -> list[dict[str, Any]]:
     return [one for one in yaml.safe_load_all(text) if one]
 
 
-def one(found: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    (resource,) = (r for r in found if (r["kind"], r["metadata"]["name"]) == (kind, name))
+def one(manifests: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (resource,) = (r for r in manifests if (r["kind"], r["metadata"]["name"]) == (kind, name))
     return resource
 
 
-def kinds(found: list[dict[str, Any]]) -> set[str]:
-    return {str(r["kind"]) for r in found}
+def kinds(manifests: list[dict[str, Any]]) -> set[str]:
+    return {str(r["kind"]) for r in manifests}

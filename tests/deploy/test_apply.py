@@ -75,7 +75,7 @@ def test_apply_writes_federation_credentials(deployment: Deployment) -> None:
     )
 
 
-def test_apply_remembers_the_image_before(deployment: Deployment) -> None:
+def test_apply_records_previous_image(deployment: Deployment) -> None:
     deployment.call("apply")
 
     assert one(deployment.layer(), "CronJob", "pcc-daily")["metadata"]["annotations"] == {
@@ -83,21 +83,21 @@ def test_apply_remembers_the_image_before(deployment: Deployment) -> None:
     }
 
 
-def test_apply_of_the_same_image_keeps_the_one_before(deployment: Deployment) -> None:
+def test_apply_of_same_image_keeps_previous_image(deployment: Deployment) -> None:
     deployment.call("apply", "--image", CURRENT)
 
     annotations = one(deployment.layer(), "CronJob", "pcc-daily")["metadata"]["annotations"]
     assert annotations["beam-pcc/previous-image"] == PREVIOUS
 
 
-def test_apply_keeps_no_annotation_that_is_no_image(deployment: Deployment) -> None:
+def test_apply_drops_malformed_previous_image(deployment: Deployment) -> None:
     deployment.reply("get cronjob", cron_job(CURRENT, "x\nkind: Secret"))
     deployment.call("apply", "--image", CURRENT)
 
     assert "annotations" not in one(deployment.layer(), "CronJob", "pcc-daily")["metadata"]
 
 
-def test_first_apply_has_no_image_before(deployment: Deployment) -> None:
+def test_first_apply_has_no_previous_image(deployment: Deployment) -> None:
     deployment.reply("get cronjob pcc-daily --ignore-not-found", "")
     assert deployment.call("apply").code == 0
 
@@ -157,7 +157,7 @@ def test_named_image_is_not_built(deployment: Deployment) -> None:
     assert one(deployment.layer(), "ConfigMap", "pcc-config")["data"]["image"].startswith("registry.example:5000/x/")
 
 
-def test_what_is_there_is_not_installed_again(deployment: Deployment) -> None:
+def test_existing_operators_are_not_reinstalled(deployment: Deployment) -> None:
     deployment.reply(r"^kubectl get crd")
     deployment.reply(r"^aws ecr describe-repositories")
     deployment.call("apply")
@@ -223,17 +223,17 @@ def test_dev_announces_no_daily_run(deployment: Deployment) -> None:
     assert "run --overlay dev --partition yesterday" in ended.errors
 
 
-def test_apply_proves_the_launcher(deployment: Deployment) -> None:
+def test_apply_checks_launcher_with_dry_run(deployment: Deployment) -> None:
     deployment.call("apply")
 
-    made = json.loads(deployment.stdin_of("kubectl --namespace pcc-system create --filename -"))
-    container = made["spec"]["template"]["spec"]["containers"][0]
+    job = json.loads(deployment.stdin_of("kubectl --namespace pcc-system create --filename -"))
+    container = job["spec"]["template"]["spec"]["containers"][0]
     assert container["command"] == ["beam-pcc", "submit"]
     assert container["args"][1:] == ["--dry_run"]
     assert any("delete job pcc-check-" in call for call in deployment.calls())
 
 
-def test_launcher_that_cannot_work_is_its_exit_code(deployment: Deployment) -> None:
+def test_apply_ends_with_exit_code_of_launcher_check(deployment: Deployment) -> None:
     deployment.reply("get job ", job("Failed", "PodFailurePolicy"))
     deployment.reply("get pods ", pods(pod(exit_code=2)))
     ended = deployment.call("apply")
@@ -302,7 +302,7 @@ def test_missing_setting_is_named(deployment: Deployment, name: str) -> None:
     assert deployment.calls() == []
 
 
-def test_program_that_is_not_there_is_named(deployment: Deployment) -> None:
+def test_missing_program_is_named(deployment: Deployment) -> None:
     (deployment.state / "bin/helm").unlink()
     ended = deployment.call("apply", PATH=f"{deployment.state}/bin")
 

@@ -1,4 +1,4 @@
-"""`beam-pcc deploy check`: it says what is missing, and changes nothing in the cluster."""
+"""`beam-pcc deploy check` reports what is missing, and changes nothing in the cluster."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from tests.deploy.fakes import APIS, Deployment
         ("get crd", "", 0, "Prometheus         operator there", 0),
     ],
 )
-def test_check_says_what_is_wrong(
+def test_check_names_problem(
     deployment: Deployment, call: str, output: str, code: int, words: str, ended_with: int
 ) -> None:
     deployment.reply(call, output, code)
@@ -32,7 +32,7 @@ def test_check_says_what_is_wrong(
     assert ended.code == ended_with
 
 
-def test_check_of_a_sound_installation_is_0(deployment: Deployment) -> None:
+def test_check_of_complete_installation_is_0(deployment: Deployment) -> None:
     ended = deployment.call("check")
 
     assert ended.code == 0
@@ -41,7 +41,7 @@ def test_check_of_a_sound_installation_is_0(deployment: Deployment) -> None:
     assert "the provider trusts this cluster" in ended.errors
 
 
-def test_check_tells_another_version_of_the_operator(deployment: Deployment) -> None:
+def test_check_reports_other_operator_version(deployment: Deployment) -> None:
     spec = {"template": {"spec": {"containers": [{"image": "x/operator:1.9.0"}]}}}
     deployment.reply("get deployments", json.dumps({"items": [{"metadata": {"namespace": "flink"}, "spec": spec}]}))
     ended = deployment.call("check")
@@ -57,7 +57,7 @@ def test_check_changes_nothing_in_the_cluster(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("missing", APIS)
-def test_check_names_an_api_that_is_not_enabled(deployment: Deployment, missing: str) -> None:
+def test_check_names_disabled_api(deployment: Deployment, missing: str) -> None:
     deployment.reply("^gcloud services", "\n".join(api for api in APIS if api != missing))
     ended = deployment.call("check")
 
@@ -66,7 +66,7 @@ def test_check_names_an_api_that_is_not_enabled(deployment: Deployment, missing:
     assert f"gcloud services enable {missing} --project {project}\n" in ended.errors
 
 
-def test_check_goes_on_where_apis_are_not_to_be_seen(deployment: Deployment) -> None:
+def test_check_continues_if_apis_cannot_be_listed(deployment: Deployment) -> None:
     deployment.reply("^gcloud services", "", 1, "PERMISSION_DENIED")
     ended = deployment.call("check")
 
@@ -74,7 +74,7 @@ def test_check_goes_on_where_apis_are_not_to_be_seen(deployment: Deployment) -> 
     assert "not to be seen in project p1 (PERMISSION_DENIED)" in ended.errors
 
 
-def test_check_without_gcloud_says_so(deployment: Deployment) -> None:
+def test_check_reports_missing_gcloud(deployment: Deployment) -> None:
     (deployment.state / "bin/gcloud").unlink()
     ended = deployment.call("check", PATH=f"{deployment.state}/bin")
 
@@ -90,7 +90,7 @@ def test_check_names_a_missing_tool(deployment: Deployment, tool: str) -> None:
     assert (ended.code, ended.errors) == (2, f"beam-pcc: {tool} not found; install what is missing\n")
 
 
-def test_check_with_a_key_file_asks_for_no_provider(deployment: Deployment) -> None:
+def test_check_with_key_file_skips_provider(deployment: Deployment) -> None:
     key = deployment.state / "key.json"
     key.write_text('{"type": "service_account"}')
     ended = deployment.call("check", GCP_KEY_FILE=str(key), GCP_WORKLOAD_PROVIDER="", GCP_SERVICE_ACCOUNT="")

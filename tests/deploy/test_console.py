@@ -1,4 +1,4 @@
-"""Commands of other programs: how they are shown, and what becomes of their answers."""
+"""Commands of other programs: how they are printed, and how their output is handled."""
 
 import shlex
 import sys
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from beam_pcc.deploy.console import Console, command_line
 from beam_pcc.errors import ConfigurationError, RunError
 
-NOWHERE = Console(lambda line: None, lambda line: None)
+CONSOLE = Console(lambda line: None, lambda line: None)
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=5))
-def test_shown_command_is_the_command(words: list[str]) -> None:
+def test_printed_command_is_the_command(words: list[str]) -> None:
     assert shlex.split(command_line(words, powershell=False)) == words
 
 
@@ -36,27 +36,27 @@ def test_command_is_quoted_for_powershell(word: str, shown: str) -> None:
     assert command_line(["kubectl", word], powershell=True) == f"kubectl {shown}"
 
 
-def test_answer_keeps_the_end_of_a_long_error() -> None:
+def test_long_error_keeps_its_end() -> None:
     code = "import sys; sys.exit('begin ' + 'x' * 5000 + '\\x1b[31m the cause')"
-    answer = NOWHERE.ask(sys.executable, "-c", code)
+    result = CONSOLE.ask(sys.executable, "-c", code)
 
-    assert not answer.succeeded
-    assert answer.error.isprintable()
-    assert answer.error.endswith("[31m the cause")
-    assert len(answer.error) < 500
-
-
-def test_output_that_is_no_text_is_no_error() -> None:
-    answer = NOWHERE.ask(sys.executable, "-c", "import sys; sys.stdout.buffer.write(bytes([255, 65]))")
-
-    assert answer.output == "\ufffdA"
+    assert not result.succeeded
+    assert result.error.isprintable()
+    assert result.error.endswith("[31m the cause")
+    assert len(result.error) < 500
 
 
-def test_pipe_fails_with_its_first_program() -> None:
+def test_binary_output_is_no_error() -> None:
+    result = CONSOLE.ask(sys.executable, "-c", "import sys; sys.stdout.buffer.write(bytes([255, 65]))")
+
+    assert result.output == "\ufffdA"
+
+
+def test_pipe_fails_if_first_program_fails() -> None:
     with pytest.raises(RunError, match="ended with exit code 3"):
-        NOWHERE.pipe([sys.executable, "-c", "raise SystemExit(3)"], [sys.executable, "-c", "input"])
+        CONSOLE.pipe([sys.executable, "-c", "raise SystemExit(3)"], [sys.executable, "-c", "input"])
 
 
-def test_program_that_is_not_there_is_a_configuration_error() -> None:
+def test_missing_program_is_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="no-such-program is not found; install it"):
-        NOWHERE.ask("no-such-program")
+        CONSOLE.ask("no-such-program")

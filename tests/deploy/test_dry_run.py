@@ -1,4 +1,4 @@
-"""--dry-run of every subcommand: it shows each command that would be run, as it would be run, and runs none."""
+"""--dry-run of every subcommand prints each command exactly as it would run, and runs none."""
 
 import functools
 import re
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.deploy.fakes import DIGEST, PROGRAMS, Deployment, Ended
+from tests.deploy.fakes import DIGEST, PROGRAMS, CommandResult, Deployment
 
 pytestmark = pytest.mark.end_to_end  # real processes: scripts, kubectl, stand-ins of aws and helm
 
@@ -30,12 +30,12 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
-    """What the dry run of a command shows; each is called once."""
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CommandResult]:
+    """Returns the dry run of a command; each runs once."""
     deployment = Deployment.make(tmp_path_factory.mktemp("dry-run"))
 
     @functools.cache
-    def call(*command: str) -> Ended:
+    def call(*command: str) -> CommandResult:
         ended = deployment.call(*command, "--dry-run")
         assert deployment.calls() == []
         assert deployment.files() == set()
@@ -45,7 +45,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_dry_run_runs_nothing_and_writes_nothing(shown: Callable[..., Ended], command: list[str]) -> None:
+def test_dry_run_runs_nothing_and_writes_nothing(shown: Callable[..., CommandResult], command: list[str]) -> None:
     ended = shown(*command)
 
     assert ended.code == 0, ended.errors
@@ -53,14 +53,16 @@ def test_dry_run_runs_nothing_and_writes_nothing(shown: Callable[..., Ended], co
 
 
 def plain(call: str) -> str:
-    """A command without the times, digests and names that only the cluster knows."""
+    """A command without times, digests and names that depend on the cluster."""
     call = re.sub(r"\b\d{14}\b|(?<=[:=])TAG\b", "TIME", call.replace(DIGEST, "sha256:DIGEST"))
     call = re.sub(r"pod/\S+", "pod/POD", call)
     return re.sub(r"[^\s=\"]*@sha256:[01]+", "IMAGE", call)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_dry_run_shows_what_is_run(deployment: Deployment, shown: Callable[..., Ended], command: list[str]) -> None:
+def test_dry_run_shows_what_is_run(
+    deployment: Deployment, shown: Callable[..., CommandResult], command: list[str]
+) -> None:
     if command[0] == "destroy":
         deployment.reply("get crd flinkdeployments")
     ended = deployment.call(*command)
@@ -72,10 +74,10 @@ def test_dry_run_shows_what_is_run(deployment: Deployment, shown: Callable[..., 
     ]
     announced = {plain(shlex.join(shlex.split(part))) for part in parts}
     run = {plain(call) for call in deployment.calls(kubeconfig=True)}
-    assert announced == run  # a Job is looked at more than once
+    assert announced == run  # sets, since a Job is polled more than once
 
 
-def test_dry_run_shows_the_whole_layer(deployment: Deployment, shown: Callable[..., Ended]) -> None:
+def test_dry_run_shows_the_whole_layer(deployment: Deployment, shown: Callable[..., CommandResult]) -> None:
     deployment.reply("get crd prometheusrules")
     deployment.reply("get cronjob pcc-daily --ignore-not-found", "")
     deployment.call("apply")
@@ -86,14 +88,14 @@ def test_dry_run_shows_the_whole_layer(deployment: Deployment, shown: Callable[.
         assert "\n".join(written).replace(DIGEST, "sha256:DIGEST") in shown("apply").output
 
 
-def test_dry_run_layer_keeps_the_alerts(shown: Callable[..., Ended]) -> None:
+def test_dry_run_layer_keeps_the_alerts(shown: Callable[..., CommandResult]) -> None:
     output = shown("apply").output
 
     assert "with PodMonitor and PrometheusRule" in output
     assert "$patch" not in output
 
 
-def test_dry_run_of_dev_promises_no_alerts(shown: Callable[..., Ended]) -> None:
+def test_dry_run_of_dev_promises_no_alerts(shown: Callable[..., CommandResult]) -> None:
     output = shown("apply", "--overlay", "dev").output
 
     assert "without PodMonitor and PrometheusRule" in output
@@ -101,7 +103,7 @@ def test_dry_run_of_dev_promises_no_alerts(shown: Callable[..., Ended]) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_dry_run_tells_nothing_that_it_does_not_know(shown: Callable[..., Ended], command: list[str]) -> None:
+def test_dry_run_prints_no_progress(shown: Callable[..., CommandResult], command: list[str]) -> None:
     assert shown(*command).errors == ""
 
 
@@ -111,6 +113,6 @@ def test_dry_run_may_stand_before_the_subcommand(deployment: Deployment) -> None
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_shown_kubectl_uses_the_own_kubeconfig(shown: Callable[..., Ended], command: list[str]) -> None:
+def test_every_kubectl_uses_separate_kubeconfig(shown: Callable[..., CommandResult], command: list[str]) -> None:
     for words in re.findall(r"(?:kubectl|helm) (\S+ \S+)", shown(*command).output):
         assert words == "--kubeconfig local/kubeconfig-prod"

@@ -1,4 +1,4 @@
-"""Runs by a real kubectl, before a small API server: what it prints is what is read, what it is given it takes."""
+"""Runs with a real kubectl and a small API server: we parse its output, and it accepts our input."""
 
 import shutil
 
@@ -54,7 +54,7 @@ def test_logs_by_kubectl_are_of_the_day(real: Deployment) -> None:
     assert (other.code, "no launcher of partition 20261121 is left" in other.errors) == (1, True)
 
 
-def test_cluster_that_is_not_there_is_one_line(real: Deployment) -> None:
+def test_unreachable_cluster_is_one_line(real: Deployment) -> None:
     (real.state / "kubeconfig").write_text(ApiServer(port=1).kubeconfig())
     ended = real.call("run", "--partition", "20261120")
 

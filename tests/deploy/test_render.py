@@ -1,4 +1,4 @@
-"""`beam-pcc deploy render`: every manifest of an installation, to be committed for Argo CD or Flux."""
+"""`beam-pcc deploy render` prints every manifest of an installation, to commit for Argo CD or Flux."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def test_render_is_complete(deployment: Deployment) -> None:
     assert kinds(resources(ended.output)) == PROD | {"PodMonitor", "PrometheusRule"}
 
 
-def test_render_asks_nothing_and_leaves_nothing(deployment: Deployment) -> None:
+def test_render_runs_and_writes_nothing(deployment: Deployment) -> None:
     deployment.call("render", "--image", IMAGE, **WITHOUT_A_CLUSTER)
 
     assert deployment.calls() == []
@@ -46,7 +46,7 @@ def test_render_is_what_apply_applies(deployment: Deployment) -> None:
     assert rendered == deployment.layer()
 
 
-def test_render_says_the_same_each_time(deployment: Deployment) -> None:
+def test_render_is_deterministic(deployment: Deployment) -> None:
     first, second = (deployment.call("render", "--image", IMAGE).output for _ in range(2))
 
     assert first == second
@@ -59,10 +59,10 @@ def test_render_without_alerts(deployment: Deployment) -> None:
 
 
 def test_render_of_dev_is_in_its_namespace(deployment: Deployment) -> None:
-    found = resources(deployment.call("render", "--overlay", "dev", "--image", IMAGE).output)
+    manifests = resources(deployment.call("render", "--overlay", "dev", "--image", IMAGE).output)
 
-    assert {r["metadata"].get("namespace", r["metadata"]["name"]) for r in found} == {"pcc-dev"}
-    assert one(found, "FlinkDeployment", "pcc-session")["spec"]["image"] == IMAGE
+    assert {r["metadata"].get("namespace", r["metadata"]["name"]) for r in manifests} == {"pcc-dev"}
+    assert one(manifests, "FlinkDeployment", "pcc-session")["spec"]["image"] == IMAGE
 
 
 def test_render_to_a_folder_is_a_kustomization(deployment: Deployment) -> None:
@@ -77,15 +77,15 @@ def test_render_to_a_folder_is_a_kustomization(deployment: Deployment) -> None:
     assert sorted(map(json.dumps, resources(again))) == sorted(map(json.dumps, resources(stream)))
 
 
-def test_render_names_the_secret_and_does_not_hold_it(deployment: Deployment) -> None:
+def test_render_names_secret_without_content(deployment: Deployment) -> None:
     key = deployment.state / "key.json"
     key.write_text('{"type": "service_account", "private_key": "hush"}')
     ended = deployment.call("render", "--image", IMAGE, GCP_KEY_FILE=str(key))
 
     assert ended.code == 0, ended.errors
-    found = resources(ended.output)
-    assert "Secret" not in kinds(found)
-    assert ("ConfigMap", "pcc-google") not in {(r["kind"], r["metadata"]["name"]) for r in found}
+    manifests = resources(ended.output)
+    assert "Secret" not in kinds(manifests)
+    assert ("ConfigMap", "pcc-google") not in {(r["kind"], r["metadata"]["name"]) for r in manifests}
     assert "hush" not in ended.output + ended.errors
     command = (
         "kubectl --namespace pcc-system create secret generic pcc-google-key --from-file=credentials.json=KEY_FILE"
@@ -110,7 +110,7 @@ def test_render_needs_an_image_by_digest(deployment: Deployment) -> None:
     assert "render needs --image NAME@sha256:..." in ended.errors
 
 
-def test_render_of_a_broken_overlay_says_why(deployment: Deployment) -> None:
+def test_render_of_broken_overlay_is_one_line(deployment: Deployment) -> None:
     (deployment.folder / "k8s/flink-operator/base/cronjob.yaml").unlink()
     ended = deployment.call("render", "--image", IMAGE)
 

@@ -1,4 +1,4 @@
-"""`beam-pcc deploy run` and `backfill`: Jobs made from the CronJob, followed to their end."""
+"""`beam-pcc deploy run` and `backfill`: Jobs created from the CronJob, followed to their end."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from beam_pcc.deploy.jobs import JobState, altered
+from beam_pcc.deploy.jobs import JobState, with_command
 from beam_pcc.errors import ConfigurationError
 from tests.deploy.fakes import Deployment, job, job_template, pod, pods
 from tests.manifests.tools import ROOT
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.end_to_end  # real processes: scripts, kubectl, stand-i
 RUN = ("run", "--partition", "20261120")
 
 
-def created(deployment: Deployment) -> dict:
+def created_job(deployment: Deployment) -> dict:
     return json.loads(deployment.stdin_of("kubectl --namespace pcc-system create --filename -"))
 
 
@@ -76,7 +76,7 @@ def test_evicted_launcher_is_followed_in_its_next_pod(deployment: Deployment) ->
     assert logs == ["pod/first", "pod/second"]
 
 
-def test_broken_log_is_followed_on(deployment: Deployment) -> None:
+def test_broken_log_is_read_again(deployment: Deployment) -> None:
     deployment.reply("get pods ", pods(pod(exit_code=None)), times=1)
     deployment.reply("get job ", job(None), times=1)
     deployment.reply(" logs ", "the beginning", 1, "error: unexpected EOF", times=1)
@@ -88,7 +88,7 @@ def test_broken_log_is_followed_on(deployment: Deployment) -> None:
     assert re.search(r" --since=[1-9]s$", second)
 
 
-def test_log_that_is_gone_does_not_hide_the_end(deployment: Deployment) -> None:
+def test_missing_log_does_not_hide_outcome(deployment: Deployment) -> None:
     deployment.reply("get job ", job("Failed"))
     deployment.reply("get pods ", pods(pod(exit_code=3)))
     deployment.reply(" logs ", "", 1, "error: the pod's log is gone")
@@ -98,7 +98,7 @@ def test_log_that_is_gone_does_not_hide_the_end(deployment: Deployment) -> None:
     assert sum(" logs " in call for call in deployment.calls()) == 3
 
 
-def test_log_that_was_read_is_not_read_again(deployment: Deployment) -> None:
+def test_complete_log_is_read_once(deployment: Deployment) -> None:
     deployment.reply("get pods ", pods(pod(exit_code=None)), times=2)
     deployment.reply("get job ", job(None), times=2)
     deployment.call(*RUN)
@@ -124,7 +124,7 @@ def test_launcher_out_of_memory_is_a_failed_run(deployment: Deployment) -> None:
     assert "OOMKilled BackoffLimitExceeded" in ended.errors
 
 
-def test_cluster_that_answers_again_is_followed_on(deployment: Deployment) -> None:
+def test_transient_cluster_error_is_retried(deployment: Deployment) -> None:
     deployment.reply("get job ", "", 1, "Unable to connect to the server", times=1)
     ended = deployment.call(*RUN)
 
@@ -134,7 +134,7 @@ def test_cluster_that_answers_again_is_followed_on(deployment: Deployment) -> No
 def test_silent_cluster_is_exit_code_4(deployment: Deployment) -> None:
     deployment.reply("get job ", "", 1, "Unable to connect to the server")
     without_patience = (
-        "from beam_pcc.cli import main as cli; from beam_pcc.deploy import jobs; jobs._SILENT = 0.0; cli.entry()"
+        "from beam_pcc.cli import main as cli; from beam_pcc.deploy import jobs; jobs._API_TIMEOUT = 0.0; cli.entry()"
     )
     ended = deployment.call("deploy", *RUN, program=(sys.executable, "-c", without_patience))
 
@@ -142,7 +142,7 @@ def test_silent_cluster_is_exit_code_4(deployment: Deployment) -> None:
     assert "may go on: kubectl --kubeconfig local/kubeconfig-prod --namespace pcc-system get job " in ended.errors
 
 
-def test_stopped_following_says_how_to_go_on(deployment: Deployment) -> None:
+def test_interrupted_follow_names_command_to_continue(deployment: Deployment) -> None:
     deployment.reply("get job ", job(None))
     deployment.reply("get pods ", pods())
     (deployment.state / "replies.json").write_text(json.dumps([asdict(reply) for reply in deployment.replies]))
@@ -165,22 +165,22 @@ def test_stopped_following_says_how_to_go_on(deployment: Deployment) -> None:
 def test_run_is_the_daily_job_with_other_arguments(deployment: Deployment) -> None:
     deployment.call(*RUN, "--replace")
 
-    made, usual = created(deployment), job_template()
-    container = made["spec"]["template"]["spec"]["containers"][0]
+    actual, template = created_job(deployment), job_template()
+    container = actual["spec"]["template"]["spec"]["containers"][0]
     assert container["command"] == ["beam-pcc", "submit"]
     figures = ["--metrics_port=9249", "--metrics_linger=20"]
     assert container["args"] == ["--partition=20261120", "--wait", "--attach", *figures, "--replace"]
-    for of in (container, usual["spec"]["template"]["spec"]["containers"][0]):
+    for of in (container, template["spec"]["template"]["spec"]["containers"][0]):
         del of["command"], of["args"]
-    assert made == usual
+    assert actual == template
 
 
-def test_figures_of_a_run_are_seen_once_at_least(deployment: Deployment) -> None:
+def test_metrics_are_served_longer_than_scrape_interval(deployment: Deployment) -> None:
     deployment.call(*RUN)
 
     monitor = yaml.safe_load((ROOT / "k8s/flink-operator/observability/podmonitor.yaml").read_text())
     interval = int(monitor["spec"]["podMetricsEndpoints"][0]["interval"].removesuffix("s"))
-    arguments = created(deployment)["spec"]["template"]["spec"]["containers"][0]["args"]
+    arguments = created_job(deployment)["spec"]["template"]["spec"]["containers"][0]["args"]
     (linger,) = [int(a.partition("=")[2]) for a in arguments if a.startswith("--metrics_linger=")]
     assert interval < linger < 2 * interval
 
@@ -188,16 +188,18 @@ def test_figures_of_a_run_are_seen_once_at_least(deployment: Deployment) -> None
 def test_run_fixes_the_day_when_it_is_called(deployment: Deployment) -> None:
     deployment.call("run", "--partition", "yesterday")
 
-    (day,) = [a for a in created(deployment)["spec"]["template"]["spec"]["containers"][0]["args"] if "partition" in a]
+    (day,) = [
+        a for a in created_job(deployment)["spec"]["template"]["spec"]["containers"][0]["args"] if "partition" in a
+    ]
     assert day.removeprefix("--partition=").isdigit()
 
 
 def test_backfill_has_no_deadline(deployment: Deployment) -> None:
     deployment.call("backfill", "--from", "20261101", "--to", "20261130", "--parallel", "2")
 
-    made = created(deployment)
-    container = made["spec"]["template"]["spec"]["containers"][0]
-    assert "activeDeadlineSeconds" not in made["spec"]
+    actual = created_job(deployment)
+    container = actual["spec"]["template"]["spec"]["containers"][0]
+    assert "activeDeadlineSeconds" not in actual["spec"]
     assert container["command"] == ["beam-pcc", "backfill"]
     assert container["args"] == ["--on-kubernetes", "--from=20261101", "--to=20261130", "--parallel=2"]
 
@@ -205,7 +207,7 @@ def test_backfill_has_no_deadline(deployment: Deployment) -> None:
 def test_run_keeps_its_deadline(deployment: Deployment) -> None:
     deployment.call(*RUN)
 
-    assert created(deployment)["spec"]["activeDeadlineSeconds"] == 10800
+    assert created_job(deployment)["spec"]["activeDeadlineSeconds"] == 10800
 
 
 def test_run_in_dev_is_in_its_namespace(deployment: Deployment) -> None:
@@ -216,7 +218,7 @@ def test_run_in_dev_is_in_its_namespace(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "answer", "said"),
+    ("command", "answer", "message"),
     [
         (
             "create --filename -",
@@ -236,12 +238,14 @@ def test_run_in_dev_is_in_its_namespace(deployment: Deployment) -> None:
     ],
     ids=["not taken", "nothing deployed", "deleted"],
 )
-def test_a_run_that_cannot_be_says_why(deployment: Deployment, command: str, answer: str, said: str) -> None:
+def test_job_that_cannot_be_created_names_reason(
+    deployment: Deployment, command: str, answer: str, message: str
+) -> None:
     deployment.reply(command, "", 1, answer)
     ended = deployment.call(*RUN)
 
     assert ended.code == 1
-    assert said in ended.errors
+    assert message in ended.errors
 
 
 @pytest.mark.parametrize(
@@ -249,17 +253,17 @@ def test_a_run_that_cannot_be_says_why(deployment: Deployment, command: str, ans
 )
 def test_job_without_a_launcher_is_refused(broken: dict) -> None:
     with pytest.raises(ConfigurationError, match="has no container launcher"):
-        altered(broken, ["a"], ["b"])
+        with_command(broken, ["a"], ["b"])
 
 
-def test_altering_a_job_leaves_the_original(deployment: Deployment) -> None:
+def test_with_command_does_not_modify_its_input(deployment: Deployment) -> None:
     before = job_template()
-    altered(before, ["a"], ["b"], deadline=False)
+    with_command(before, ["a"], ["b"], deadline=False)
 
     assert before == job_template()
 
 
-def test_job_condition_that_is_not_true_is_no_end() -> None:
+def test_false_job_condition_is_ignored() -> None:
     state = JobState.of({"status": {"conditions": [{"type": "Failed", "status": "False"}]}}, {"items": []})
 
     assert state.ended is None
@@ -272,9 +276,9 @@ def test_state_is_of_the_latest_pod() -> None:
     assert state.exit_code == 3
 
 
-def test_unscheduled_pod_says_what_it_waits_for() -> None:
+def test_unscheduled_pod_has_reason() -> None:
     waiting = pod(exit_code=None, state={})
     waiting["status"] = {"conditions": [{"type": "PodScheduled", "message": "0/3 nodes are available"}]}
-    (found,) = JobState.of({}, {"items": [waiting]}).pods
+    (state,) = JobState.of({}, {"items": [waiting]}).pods
 
-    assert (found.started, found.reason) == (False, "0/3 nodes are available")
+    assert (state.started, state.reason) == (False, "0/3 nodes are available")

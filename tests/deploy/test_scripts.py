@@ -41,7 +41,7 @@ def test_script_runs_beam_pcc_deploy(scripted: Deployment) -> None:
     assert ended.output == same.output
 
 
-def test_script_says_its_own_words(scripted: Deployment) -> None:
+def test_script_names_itself_in_help(scripted: Deployment) -> None:
     ended = scripted.call("--help", program=(f"./{SCRIPT}",))
 
     assert ended.code == 0
@@ -65,7 +65,7 @@ def test_script_names_itself_after_a_deployment(scripted: Deployment) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_script_knows_each_subcommand(scripted: Deployment, name: str) -> None:
+def test_script_passes_on_each_subcommand(scripted: Deployment, name: str) -> None:
     ended = scripted.call(name, "--help", program=(f"./{SCRIPT}",))
 
     assert ended.code == 0
@@ -84,7 +84,7 @@ def test_script_ends_with_the_exit_code_of_the_run(scripted: Deployment) -> None
     assert ended.code == 3, ended.errors
 
 
-def test_script_may_be_called_from_elsewhere(scripted: Deployment) -> None:
+def test_script_works_from_another_folder(scripted: Deployment) -> None:
     script = scripted.folder / SCRIPT
     elsewhere = scripted.state
     done = subprocess.run(
@@ -99,14 +99,14 @@ def test_script_may_be_called_from_elsewhere(scripted: Deployment) -> None:
     assert (elsewhere / "rendered/manifests.yaml").is_file()
 
 
-def test_script_keeps_words_whole(scripted: Deployment) -> None:
+def test_script_keeps_arguments_with_spaces(scripted: Deployment) -> None:
     ended = scripted.call("run", "--partition", "a b; touch 'x'", program=(f"./{SCRIPT}",))
 
     assert (ended.code, "\"a b; touch 'x'\" is not a date" in ended.errors) == (2, True)
 
 
 @pytest.mark.end_to_end
-def test_script_makes_its_environment(scripted: Deployment) -> None:
+def test_script_creates_its_environment(scripted: Deployment) -> None:
     """The packages are there already, by a path to those of this environment: nothing is downloaded."""
     folder = scripted.folder
     (folder / ".venv/installed.json").unlink()
@@ -139,13 +139,13 @@ def test_list_is_locked_and_part_of_every_other() -> None:
 
 def test_deploy_needs_no_library_of_a_run() -> None:
     heavy = ("apache_beam", "numpy", "pyarrow", "kubernetes", "google.api_core")
-    said, loaded = loaded_by_help("deploy", *heavy, also="import beam_pcc.deploy.operations, beam_pcc.deploy.check")
+    output, loaded = loaded_by_help("deploy", *heavy, also="import beam_pcc.deploy.operations, beam_pcc.deploy.check")
 
-    assert "render" in said
+    assert "render" in output
     assert loaded == []
 
 
-def test_other_commands_say_what_the_small_environment_lacks(tmp_path: Path) -> None:
+def test_other_commands_name_missing_package(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError('no numpy', name='numpy')\n")
     done = subprocess.run(
         [sys.executable, "-m", "beam_pcc", "run"],
@@ -169,7 +169,7 @@ def test_powershell_script_parses() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_powershell_script_does_what_the_other_does() -> None:
+def test_powershell_script_equals_shell_script() -> None:
     bash, powershell = (ROOT / SCRIPT).read_text(), POWERSHELL.read_text()
 
     assert '/.venv/bin/beam-pcc" deploy "$@"' in bash

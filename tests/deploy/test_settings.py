@@ -19,7 +19,7 @@ from beam_pcc.errors import ConfigurationError
 from tests.deploy.fakes import DIGEST, SETTINGS, Deployment
 
 NAMES = [name for name in settings.VARIABLES if name != "GCP_KEY_FILE"]
-USUAL = {**SETTINGS, "PCC_TEMP_DATASET": "p1.temp"}
+VALID = {**SETTINGS, "PCC_TEMP_DATASET": "p1.temp"}
 SAFE = set(string.ascii_letters + string.digits + "-_./:@{}?=*+~")
 HOSTILE = {
     "newline": "{0}\ne touch {1}",
@@ -59,9 +59,9 @@ def read(environment: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_setting_is_refused(name: str, kind: str) -> None:
-    value = HOSTILE[kind].format(USUAL[name], "/tmp/canary")
+    value = HOSTILE[kind].format(VALID[name], "/tmp/canary")
     with pytest.raises(ConfigurationError) as refused:
-        read({**USUAL, name: value})
+        read({**VALID, name: value})
 
     message = str(refused.value)
     assert message.startswith(f"{name} is ")
@@ -90,9 +90,9 @@ def test_hostile_setting_runs_and_writes_nothing(deployment: Deployment, kind: s
         (NAMES, ["apply", "--dry-run"]),
         (names, ["render", f"--image=x@{DIGEST}"]),
     ):
-        values = {name: HOSTILE[kind].format(USUAL[name], canary)[:10_000] for name in chosen}
-        given = json.dumps([USUAL, values, [command]])
-        ended = deployment.call(given, program=(sys.executable, "-c", _CALLS))
+        values = {name: HOSTILE[kind].format(VALID[name], canary)[:10_000] for name in chosen}
+        arguments = json.dumps([VALID, values, [command]])
+        ended = deployment.call(arguments, program=(sys.executable, "-c", _CALLS))
 
         assert ended.output.splitlines() == ["exit code 2"] * len(chosen), ended.errors
     assert deployment.calls() == []
@@ -103,7 +103,7 @@ def test_hostile_setting_runs_and_writes_nothing(deployment: Deployment, kind: s
 @pytest.mark.parametrize("name", NAMES)
 def test_nul_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError):
-        read({**USUAL, name: f"{USUAL[name]}\0"})
+        read({**VALID, name: f"{VALID[name]}\0"})
 
 
 @given(st.sampled_from(NAMES), st.text(max_size=40), st.text(max_size=40))
@@ -111,7 +111,7 @@ def test_nul_is_refused(name: str) -> None:
 @example("GCP_SERVICE_ACCOUNT", "x\ne id\n", "")
 def test_setting_is_safe_or_refused(name: str, before: str, after: str) -> None:
     try:
-        values = read({**USUAL, name: before + USUAL[name] + after})
+        values = read({**VALID, name: before + VALID[name] + after})
     except ConfigurationError as error:
         refusal = str(error)
     else:
@@ -124,7 +124,7 @@ def test_setting_is_safe_or_refused(name: str, before: str, after: str) -> None:
 def test_source_is_safe_or_refused(text: str) -> None:
     for prefix in ("bq://", "gs://", ""):
         try:
-            source = settings.pipeline({**USUAL, "PCC_SOURCE": prefix + text}).source
+            source = settings.pipeline({**VALID, "PCC_SOURCE": prefix + text}).source
         except ConfigurationError:
             continue
         assert set(source) <= SAFE
@@ -154,7 +154,7 @@ def test_image_is_a_digest_or_refused(text: str) -> None:
         f"beam-pcc@{DIGEST}",
     ],
 )
-def test_usual_image_is_taken(image: str) -> None:
+def test_valid_image_is_accepted(image: str) -> None:
     assert str(Image.parse(image)) == image
 
 
@@ -190,8 +190,8 @@ def test_hostile_image_runs_nothing(deployment: Deployment, flag: str) -> None:
         ("GCP_SERVICE_ACCOUNT", "runner@p1.example.com.iam.gserviceaccount.com"),
     ],
 )
-def test_usual_setting_is_taken(name: str, value: str) -> None:
-    assert value in read({**USUAL, name: value})
+def test_valid_setting_is_accepted(name: str, value: str) -> None:
+    assert value in read({**VALID, name: value})
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_usual_setting_is_taken(name: str, value: str) -> None:
 )
 def test_setting_of_another_form_is_refused(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} is .*; it must be "):
-        read({**USUAL, name: value})
+        read({**VALID, name: value})
 
 
 KEY = '{"type": "service_account", "private_key": "hush"}'
@@ -235,7 +235,7 @@ KEY = '{"type": "service_account", "private_key": "hush"}'
         ('a"b.json', KEY),
     ],
 )
-def test_key_file_that_is_none_is_refused(tmp_path: Path, name: str, content: str) -> None:
+def test_malformed_key_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ConfigurationError, match="GCP_KEY_FILE ") as refused:
         settings.google({"GCP_KEY_FILE": str(tmp_path / name)})
@@ -244,14 +244,14 @@ def test_key_file_that_is_none_is_refused(tmp_path: Path, name: str, content: st
     assert str(refused.value).isprintable()
 
 
-def test_key_file_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+def test_irregular_key_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero"), tmp_path / "none"):
         with pytest.raises(ConfigurationError, match="is not there, or is no regular file"):
             settings.google({"GCP_KEY_FILE": str(path)})
 
 
-def test_script_that_called_is_one_of_two() -> None:
+def test_called_as_is_one_of_two_scripts() -> None:
     for name, expected in (("./deploy-to-eks.sh", "./deploy-to-eks.sh"), ("./x; id", None), ("", None)):
         assert settings.called_as({"BEAM_PCC_CALLED_AS": name}) == expected
 

@@ -13,7 +13,7 @@ from tests.deploy.fakes import CURRENT, PREVIOUS, Deployment, cron_job, pod, pod
 DAY = dt.date(2026, 11, 20)
 
 
-def test_status_says_image_and_model(deployment: Deployment) -> None:
+def test_status_prints_image_and_model(deployment: Deployment) -> None:
     output = deployment.call("status").output
 
     assert f"image     {CURRENT}\n" in output
@@ -22,7 +22,7 @@ def test_status_says_image_and_model(deployment: Deployment) -> None:
     assert "daily run the daily run is at 0 2 * * *" in output
 
 
-def test_status_of_dev_says_no_daily_run(deployment: Deployment) -> None:
+def test_status_of_dev_prints_no_daily_run(deployment: Deployment) -> None:
     deployment.reply("get cronjob pcc-daily", cron_job(suspend=True))
     deployment.reply("get configmap", json.dumps({"data": {}}))
     output = deployment.call("status", "--overlay", "dev").output
@@ -31,7 +31,7 @@ def test_status_of_dev_says_no_daily_run(deployment: Deployment) -> None:
     assert "model     the registry's current version" in output
 
 
-def test_status_without_a_deployment_says_why(deployment: Deployment) -> None:
+def test_status_without_deployment_is_an_error(deployment: Deployment) -> None:
     deployment.reply(
         "get cronjob pcc-daily", "", 1, 'Error from server (NotFound): cronjobs.batch "pcc-daily" not found'
     )
@@ -58,21 +58,21 @@ def test_status_without_a_deployment_says_why(deployment: Deployment) -> None:
         (("--partition=20261120",), "today", False),
     ],
 )
-def test_launcher_is_known_by_its_day(args: tuple[str, ...], created: str, expected: bool) -> None:
+def test_launcher_matches_its_day(args: tuple[str, ...], created: str, expected: bool) -> None:
     assert ran_for(pod(args=args, created=created), DAY) is expected
 
 
 @given(st.lists(st.text(max_size=30) | st.sampled_from(["--partition=today", "--from=20261101", "--to=x"]), max_size=4))
-def test_launcher_with_any_arguments_is_or_is_not_of_a_day(args: list[str]) -> None:
+def test_ran_for_accepts_any_arguments(args: list[str]) -> None:
     assert ran_for(pod(args=tuple(args)), DAY) in (True, False)
 
 
 @pytest.mark.parametrize("broken", [{}, {"spec": {}}, {"spec": {"containers": [{"name": "other"}]}}])
-def test_pod_that_is_no_launcher_is_of_no_day(broken: dict) -> None:
+def test_malformed_pod_matches_no_day(broken: dict) -> None:
     assert ran_for(broken, DAY) is False
 
 
-def test_logs_of_a_partition_are_of_its_latest_launcher(deployment: Deployment) -> None:
+def test_logs_of_partition_are_of_latest_launcher(deployment: Deployment) -> None:
     deployment.reply(
         "get pods ",
         pods(
@@ -88,7 +88,7 @@ def test_logs_of_a_partition_are_of_its_latest_launcher(deployment: Deployment) 
     assert "kubectl --kubeconfig local/kubeconfig-prod --namespace pcc-system logs pod/daily" in ended.errors
 
 
-def test_logs_of_a_day_without_launcher_say_so(deployment: Deployment) -> None:
+def test_logs_without_launcher_are_an_error(deployment: Deployment) -> None:
     ended = deployment.call("logs", "--partition", "20261119")
 
     assert ended.code == 1
@@ -111,7 +111,7 @@ def test_logs_of_a_run(deployment: Deployment, of: str, selected: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["today", "yesterday"])
-def test_days_may_be_words_everywhere(deployment: Deployment, word: str) -> None:
+def test_today_and_yesterday_are_accepted(deployment: Deployment, word: str) -> None:
     today = dt.datetime.now(dt.timezone.utc).date()
     day = f"{today if word == 'today' else today - dt.timedelta(days=1):%Y%m%d}"
     for command in (["run"], ["logs", "--of", "workers"], ["ui"]):
@@ -138,7 +138,7 @@ def test_prod_has_no_session(deployment: Deployment) -> None:
     assert (ended.code, "the overlay prod has no session cluster" in ended.errors) == (2, True)
 
 
-def test_rollback_takes_the_image_before_in_both_places(deployment: Deployment) -> None:
+def test_rollback_restores_image_in_both_resources(deployment: Deployment) -> None:
     ended = deployment.call("rollback")
 
     assert ended.code == 0, ended.errors
@@ -149,7 +149,7 @@ def test_rollback_takes_the_image_before_in_both_places(deployment: Deployment) 
 
 
 @pytest.mark.parametrize("previous", [None, "", "x:latest", 'a"; rm -rf /'])
-def test_rollback_without_an_image_before_says_so(deployment: Deployment, previous: str | None) -> None:
+def test_rollback_without_previous_image_is_an_error(deployment: Deployment, previous: str | None) -> None:
     deployment.reply("get cronjob", cron_job(previous=previous))
     ended = deployment.call("rollback")
 
@@ -176,7 +176,7 @@ def test_destroy_removes_runs_before_the_namespace(deployment: Deployment) -> No
     assert namespace.startswith("kubectl delete namespace pcc-system")
 
 
-def test_destroy_without_the_operator_removes_the_namespace(deployment: Deployment) -> None:
+def test_destroy_without_operator_deletes_namespace(deployment: Deployment) -> None:
     ended = deployment.call("destroy", "--yes", "--overlay", "dev")
 
     assert ended.code == 0

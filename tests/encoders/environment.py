@@ -26,8 +26,8 @@ MISSING = "the encoders of the tests are not made: run make encoders"
 def weights() -> Path:
     """The folder of published weights, fetched if it is not there."""
     script = ROOT / "requirements/weights.sh"
-    said = subprocess.run([script, CACHE / "minilm", sys.executable], check=True, capture_output=True, text=True)
-    return Path(said.stdout.strip())
+    result = subprocess.run([script, CACHE / "minilm", sys.executable], check=True, capture_output=True, text=True)
+    return Path(result.stdout.strip())
 
 
 def encoders() -> Path:
@@ -43,13 +43,13 @@ def encoders() -> Path:
 def reference() -> Path:
     """The Python of the reference's environment."""
     folder = CACHE / f"reference-{hashlib.sha256(REFERENCE.read_bytes()).hexdigest()[:12]}"
-    made = folder / "bin" / "python"
+    python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         print("making the environment of the reference encoder (a minute or two and 4 GB, the first time)", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         install = [
-            made,
+            python,
             "-m",
             "pip",
             "install",
@@ -60,16 +60,16 @@ def reference() -> Path:
         ]
         subprocess.run([*install, "--require-hashes", "--requirement", REFERENCE], check=True)
         (folder / "complete").touch()
-    return made
+    return python
 
 
 def reference_vectors(texts: list[str], folder: Path) -> np.ndarray:
     """What the reference says of the texts, (n, 384); computed in its own environment."""
     import json
 
-    given, out = folder / "texts.json", folder / "vectors.npy"
-    given.write_text(json.dumps(texts), encoding="utf-8")
-    command = [reference(), "-m", "beam_pcc.features.encoders.reference", weights(), given, out]
+    texts_file, out = folder / "texts.json", folder / "vectors.npy"
+    texts_file.write_text(json.dumps(texts), encoding="utf-8")
+    command = [reference(), "-m", "beam_pcc.features.encoders.reference", weights(), texts_file, out]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     subprocess.run(command, check=True, env=environment, capture_output=True, cwd=ROOT)
     return np.load(out)

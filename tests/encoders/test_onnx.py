@@ -16,8 +16,8 @@ from tests.encoders import toy
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> EncoderRef:
     folder = tmp_path_factory.mktemp("encoder")
-    made = export(str(toy.publish(folder / "published")), str(folder / "encoders"))
-    return EncoderRef(made.address, made.sha256)
+    exported = export(str(toy.publish(folder / "published")), str(folder / "encoders"))
+    return EncoderRef(exported.address, exported.sha256)
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +62,18 @@ def by_hand(text: str) -> np.ndarray:
 TEXTS = ["please delete my data", "", "a", "where is the parcel? " * 40, "DELETE!", "日本語 🎉"]
 
 
-def test_the_graph_computes_what_bert_is(encoder: serving.Encoder) -> None:
-    found = encoder.encode(TEXTS)
-    np.testing.assert_allclose(found, [by_hand(text) for text in TEXTS], atol=2e-5)
+def test_graph_computes_bert(encoder: serving.Encoder) -> None:
+    vectors = encoder.encode(TEXTS)
+    np.testing.assert_allclose(vectors, [by_hand(text) for text in TEXTS], atol=2e-5)
 
 
-def test_a_texts_vector_does_not_depend_on_its_neighbours(encoder: serving.Encoder) -> None:
+def test_vector_does_not_depend_on_other_texts(encoder: serving.Encoder) -> None:
     together = encoder.encode(TEXTS)
-    apart = np.vstack([encoder.encode([text]) for text in TEXTS])
-    np.testing.assert_allclose(together, apart, atol=2e-6)
+    separate = np.vstack([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, separate, atol=2e-6)
 
 
-def test_vectors_come_in_the_order_of_the_texts(encoder: serving.Encoder) -> None:
+def test_vectors_have_the_order_of_the_texts(encoder: serving.Encoder) -> None:
     texts = ["data " * n for n in (3, 200, 1, 50, 200, 2)]
     np.testing.assert_allclose(encoder.encode(texts)[::-1], encoder.encode(texts[::-1]), atol=2e-6)
 
@@ -82,7 +82,7 @@ def test_vectors_are_of_unit_length(encoder: serving.Encoder) -> None:
     np.testing.assert_allclose(np.linalg.norm(encoder.encode(TEXTS), axis=1), 1.0, atol=1e-5)
 
 
-def test_what_is_beyond_256_tokens_is_cut_off(encoder: serving.Encoder) -> None:
+def test_text_beyond_256_tokens_is_ignored(encoder: serving.Encoder) -> None:
     long = "data " * 254
     np.testing.assert_allclose(encoder.encode([long]), encoder.encode([long + "delete my account"]), atol=2e-6)
 
@@ -91,7 +91,7 @@ def test_no_texts_give_no_vectors(encoder: serving.Encoder) -> None:
     assert encoder.encode([]).shape == (0, toy.SIZE)
 
 
-def test_batches_hold_texts_of_like_length_and_not_too_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_similar_lengths_and_limited_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "_BATCH_TOKENS", 100)
     lengths = [5, 60, 7, 50, 6, 200]
     batches = list(serving._batches(lengths))
@@ -113,25 +113,25 @@ def test_the_same_weights_give_the_same_files(tmp_path: Path, exported: EncoderR
     published = str(toy.publish(tmp_path / "published"))
     first, again = (export(published, str(tmp_path / "encoders")) for _ in range(2))
 
-    assert (first.sha256, first.made) == (exported.sha256, True)
-    assert (again.address, again.made) == (first.address, False)
+    assert (first.sha256, first.is_new) == (exported.sha256, True)
+    assert (again.address, again.is_new) == (first.address, False)
 
 
-def test_an_encoder_other_than_the_models_own_is_refused(exported: EncoderRef) -> None:
+def test_encoder_with_other_digest_is_refused(exported: EncoderRef) -> None:
     with pytest.raises(ModelError, match="name that one with --encoder"):
         serving.open_encoder(EncoderRef(exported.address, "0" * 64), "onnx", 1)
 
 
-def test_an_encoder_that_was_changed_is_refused(tmp_path: Path) -> None:
-    made = export(str(toy.publish(tmp_path / "published")), str(tmp_path / "encoders"))
-    model = Path(made.address) / package.MODEL
+def test_modified_encoder_is_refused(tmp_path: Path) -> None:
+    exported = export(str(toy.publish(tmp_path / "published")), str(tmp_path / "encoders"))
+    model = Path(exported.address) / package.MODEL
     model.write_bytes(model.read_bytes().replace(b"beam_pcc", b"beam-pcc"))
 
     with pytest.raises(ModelError, match=r"not .* that the model was trained with"):
-        serving.open_encoder(EncoderRef(made.address, made.sha256), "onnx", 1)
+        serving.open_encoder(EncoderRef(exported.address, exported.sha256), "onnx", 1)
 
 
-def test_a_file_that_is_no_encoder_is_one_line(tmp_path: Path) -> None:
+def test_malformed_encoder_is_one_line(tmp_path: Path) -> None:
     address, _ = package.add(str(tmp_path), package.EncoderFiles(b"no model", toy.tokenizer().to_str().encode()), {})
     ref = EncoderRef(address, package.read(address).sha256)
 
@@ -140,17 +140,17 @@ def test_a_file_that_is_no_encoder_is_one_line(tmp_path: Path) -> None:
     assert str(refused.value).isprintable()
 
 
-def test_a_folder_without_an_encoder_is_one_line(tmp_path: Path) -> None:
+def test_folder_without_encoder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="make one with beam-pcc encoder export"):
         package.read(str(tmp_path / "none"))
 
 
-def test_a_registry_of_several_encoders_wants_to_know_which(tmp_path: Path) -> None:
+def test_registry_with_several_encoders_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds no encoder"):
         package.only_one(str(tmp_path))
     for seed in (0, 1):
-        made = export(str(toy.publish(tmp_path / f"published{seed}", seed)), str(tmp_path / "encoders"))
-        assert seed or package.only_one(str(tmp_path)) == made.address
+        exported = export(str(toy.publish(tmp_path / f"published{seed}", seed)), str(tmp_path / "encoders"))
+        assert seed or package.only_one(str(tmp_path)) == exported.address
     with pytest.raises(ModelError, match="holds several encoders"):
         package.only_one(str(tmp_path))
 
@@ -166,7 +166,7 @@ def test_a_registry_of_several_encoders_wants_to_know_which(tmp_path: Path) -> N
         ("tokenizer.json", None),
     ],
 )
-def test_what_cannot_be_made_an_encoder_is_one_line(tmp_path: Path, file: str, content: bytes | None) -> None:
+def test_weights_that_cannot_be_exported_are_one_line(tmp_path: Path, file: str, content: bytes | None) -> None:
     published = toy.publish(tmp_path / "published")
     (published / file).unlink() if content is None else (published / file).write_bytes(content)
 

@@ -27,8 +27,8 @@ def messages(path: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def encoder() -> EncoderRef:
     environment.require()
-    (made,) = (path for path in environment.encoders().iterdir() if path.is_dir())
-    return EncoderRef(str(made), package.read(str(made)).sha256)
+    (folder,) = (path for path in environment.encoders().iterdir() if path.is_dir())
+    return EncoderRef(str(folder), package.read(str(folder)).sha256)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def held_out() -> list[str]:
 
 @pytest.fixture(scope="module")
 def reference(encoder: EncoderRef, held_out: list[str], tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    found = environment.reference_vectors(held_out, tmp_path_factory.mktemp("reference"))
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    vectors = environment.reference_vectors(held_out, tmp_path_factory.mktemp("reference"))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,10 @@ def model(encoder: EncoderRef, tmp_path_factory: pytest.TempPathFactory) -> tupl
     rows = [row for path in sorted((ROOT / "data/messages").glob("*.jsonl")) for row in messages(str(path))]
     lines = [json.dumps({"text": row["text"], "intent": row["intent"]}) for row in rows[::4]]
     (folder / "labelled.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    made = train(str(folder / "labelled.jsonl"), str(folder / "models"), text_column="text", encoder=encoder.address)
-    return Registry(str(folder / "models")), made.version
+    metadata = train(
+        str(folder / "labelled.jsonl"), str(folder / "models"), text_column="text", encoder=encoder.address
+    )
+    return Registry(str(folder / "models")), metadata.version
 
 
 def labels(model: tuple[Registry, str], embeddings: np.ndarray, texts: list[str]) -> np.ndarray:
@@ -66,48 +68,50 @@ def labels(model: tuple[Registry, str], embeddings: np.ndarray, texts: list[str]
 def test_onnx_gives_the_vectors_of_the_reference(
     encoder: EncoderRef, held_out: list[str], reference: np.ndarray
 ) -> None:
-    found = serving.open_encoder(encoder, "onnx", 2).encode(held_out)
-    cosine = (found * reference).sum(axis=1) / np.linalg.norm(found, axis=1)
+    vectors = serving.open_encoder(encoder, "onnx", 2).encode(held_out)
+    cosine = (vectors * reference).sum(axis=1) / np.linalg.norm(vectors, axis=1)
 
     assert cosine.min() >= 0.9999
-    assert np.abs(found - reference).max() < 1e-4
+    assert np.abs(vectors - reference).max() < 1e-4
 
 
 def test_onnx_flips_no_label(
     model: tuple[Registry, str], encoder: EncoderRef, held_out: list[str], reference: np.ndarray
 ) -> None:
-    found = serving.open_encoder(encoder, "onnx", 2).encode(held_out)
-    np.testing.assert_array_equal(labels(model, found, held_out), labels(model, reference, held_out))
+    vectors = serving.open_encoder(encoder, "onnx", 2).encode(held_out)
+    np.testing.assert_array_equal(labels(model, vectors, held_out), labels(model, reference, held_out))
 
 
 def test_openvino_stays_near_the_reference(
     model: tuple[Registry, str], encoder: EncoderRef, held_out: list[str], reference: np.ndarray
 ) -> None:
     """In bfloat16 it cannot be as near as float32; docs/text-mode.md tells the measured loss."""
-    found = serving.open_encoder(encoder, "openvino", 2).encode(held_out)
-    cosine = (found * reference).sum(axis=1)
-    flipped = labels(model, found, held_out) != labels(model, reference, held_out)
+    vectors = serving.open_encoder(encoder, "openvino", 2).encode(held_out)
+    cosine = (vectors * reference).sum(axis=1)
+    flipped = labels(model, vectors, held_out) != labels(model, reference, held_out)
 
     assert cosine.min() >= 0.999
     assert flipped.mean() <= 0.01
 
 
-def test_the_starter_set_teaches_what_others_wrote(
+def test_starter_set_generalises_to_other_writers(
     model: tuple[Registry, str], encoder: EncoderRef, held_out: list[str]
 ) -> None:
     """A quarter of the set, on messages by other hands. The whole set does better: see docs/models.md."""
     rows = messages("data/evaluation/messages.jsonl")
-    found = serving.open_encoder(encoder, "onnx", 2).encode(held_out)[: len(rows)]
-    said = labels(model, found, held_out[: len(rows)])
+    vectors = serving.open_encoder(encoder, "onnx", 2).encode(held_out)[: len(rows)]
+    predicted = labels(model, vectors, held_out[: len(rows)])
     truth = np.array([row["intent"] != schemas.NOT_PC for row in rows])
 
-    assert (said == truth).mean() > 0.8
+    assert (predicted == truth).mean() > 0.8
 
 
-def test_no_message_of_the_evaluation_is_in_the_training_set() -> None:
+def test_evaluation_and_training_messages_are_disjoint() -> None:
     training = {
-        labelled.same(row["text"]) for path in (ROOT / "data/messages").glob("*.jsonl") for row in messages(str(path))
+        labelled.normalised(row["text"])
+        for path in (ROOT / "data/messages").glob("*.jsonl")
+        for row in messages(str(path))
     }
-    evaluation = {labelled.same(row["text"]) for row in messages("data/evaluation/messages.jsonl")}
+    evaluation = {labelled.normalised(row["text"]) for row in messages("data/evaluation/messages.jsonl")}
     assert not training & evaluation
     assert len(training) >= 1_500

@@ -56,7 +56,7 @@ def weights(seed: int = 0) -> dict[str, np.ndarray]:
     def some(*shape: int) -> np.ndarray:
         return (0.3 * rng.standard_normal(shape)).astype(np.float32)
 
-    made = {
+    weights = {
         "embeddings.word_embeddings.weight": some(len(vocabulary()), SIZE),
         "embeddings.position_embeddings.weight": some(POSITIONS, SIZE),
         "embeddings.token_type_embeddings.weight": some(2, SIZE),
@@ -70,18 +70,18 @@ def weights(seed: int = 0) -> dict[str, np.ndarray]:
         (f"{layer}intermediate.dense", INNER, SIZE),
         (f"{layer}output.dense", SIZE, INNER),
     ):
-        made |= {f"{name}.weight": some(out, into), f"{name}.bias": some(out)}
+        weights |= {f"{name}.weight": some(out, into), f"{name}.bias": some(out)}
     for name in ("embeddings.LayerNorm", f"{layer}attention.output.LayerNorm", f"{layer}output.LayerNorm"):
-        made |= {f"{name}.weight": 1 + some(SIZE), f"{name}.bias": some(SIZE)}
-    return made
+        weights |= {f"{name}.weight": 1 + some(SIZE), f"{name}.bias": some(SIZE)}
+    return weights
 
 
 def tokenizer() -> Tokenizer:
-    made = Tokenizer(models.WordPiece(vocabulary(), unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer()
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return made
+    tokenizer = Tokenizer(models.WordPiece(vocabulary(), unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
 
 
 def publish(folder: Path, seed: int = 0) -> Path:

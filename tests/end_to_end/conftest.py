@@ -1,4 +1,4 @@
-"""A workspace with a trained model, and the command line as a person calls it, on real files and a real DuckDB."""
+"""A workspace with a trained model, and the command line on real files and a real DuckDB."""
 
 import datetime as dt
 import subprocess
@@ -68,8 +68,8 @@ class Workspace:
         """Run a command in this process."""
         self.capture.readouterr()
         code = cli.main([str(a) for a in arguments])
-        said = self.capture.readouterr()
-        return Ended(code, said.out, said.err)
+        captured = self.capture.readouterr()
+        return Ended(code, captured.out, captured.err)
 
     def run(self, source: object = "sample://500", *more: object, day: str = DAY) -> Ended:
         return self.call("run", "--partition", day, *self.flags(source, *more))
@@ -93,9 +93,9 @@ class Workspace:
     def monitoring(self) -> list[dict[str, Any]]:
         """All monitoring rows, oldest first."""
         with duckdb.connect(str(self.warehouse)) as connection:
-            found = connection.execute("SELECT * FROM pcc_monitoring_logs ORDER BY ingestion_time")
-            names = [column[0] for column in found.description]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+            result = connection.execute("SELECT * FROM pcc_monitoring_logs ORDER BY ingestion_time")
+            names = [column[0] for column in result.description]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Many days in a row."""
+"""Backfills of several days."""
 
 import datetime as dt
 
@@ -11,7 +11,7 @@ from tests.end_to_end.test_run import good_rows
 pytestmark = pytest.mark.end_to_end
 
 
-def test_each_day_is_run_in_order_with_a_line_each(workspace: Workspace) -> None:
+def test_days_run_in_order_with_a_line_each(workspace: Workspace) -> None:
     ended = workspace.call("backfill", "--from", "20261101", "--to", "20261103", *workspace.flags("sample://100"))
 
     assert ended.code == 0
@@ -45,7 +45,7 @@ def test_one_file_for_many_days_is_refused(workspace: Workspace) -> None:
     assert not workspace.warehouse.exists()
 
 
-def test_a_range_that_ends_before_it_begins_is_refused(workspace: Workspace) -> None:
+def test_reversed_range_is_refused(workspace: Workspace) -> None:
     ended = workspace.call("backfill", "--from", "20261102", "--to", "20261101", *workspace.flags())
 
     assert ended.code == 2

@@ -1,4 +1,4 @@
-"""The Beam counters of a run, in namespace pcc: what a person sees in a runner's user interface."""
+"""The Beam counters of a run in namespace pcc, which a runner's user interface shows."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def test_counters_add_up_to_what_the_table_holds(tmp_path: Path, models: Path) -
     graph.build(pipeline, plan)
     result = pipeline.run()
     result.wait_until_finish()
-    found = result.metrics().query(MetricsFilter().with_namespace("pcc"))["counters"]
-    counters = {counter.key.metric.name: counter.result for counter in found}
+    results = result.metrics().query(MetricsFilter().with_namespace("pcc"))["counters"]
+    counters = {counter.key.metric.name: counter.result for counter in results}
     row = plan.warehouse.monitoring(plan.run.run_id)
 
     assert row is not None

@@ -1,4 +1,4 @@
-"""Commands of the documents, run as they are, in a copy of the checkout. Each test says what it replaces in them."""
+"""Runs commands of the documents in a copy of the checkout. Each test names its replacements in them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.end_to_end
 
 
 def block(document: str, containing: str) -> str:
-    (found,) = (b.text for b in documented.blocks(ROOT / document) if containing in b.text)
-    return found
+    (command,) = (b.text for b in documented.blocks(ROOT / document) if containing in b.text)
+    return command
 
 
 def without(text: str, *starts: str) -> str:
@@ -62,7 +62,7 @@ def in_another_shell(folder: Path, command: str, lines: int) -> Iterator[str]:
 
 
 @pytest.mark.xdist_group("emulators")
-def test_bigquery_is_tried_without_google_by_hand(tmp_path: Path, registry: Path) -> None:
+def test_bigquery_walkthrough_without_google(tmp_path: Path, registry: Path) -> None:
     """docs/bigquery.md, without a container engine; the emulators' environment is there already."""
     checkout.copy(tmp_path, "tests", "docker/emulators")
     checkout.environment(tmp_path, "run", "gcp")
@@ -80,16 +80,16 @@ def test_bigquery_is_tried_without_google_by_hand(tmp_path: Path, registry: Path
         assert exports.count("export ") == 6
         seeded = shell(tmp_path, f"{exports}\n.venv/bin/python docker/emulators/seed.py")
         printed = shell(tmp_path, f"{exports}\n{tried}")
-        found = [shell(tmp_path, f"{exports}\n{query}") for query in queries]
+        outputs = [shell(tmp_path, f"{exports}\n{query}") for query in queries]
 
     assert re.findall(r"([\d,]+) cases", seeded) == ["2,000", "4,000"]
     assert printed.count(": published") == 2
     assert len(queries) == 5
-    assert sum("success" in output for output in found) >= 3
+    assert sum("success" in output for output in outputs) >= 3
 
 
 @pytest.mark.xdist_group("encoders")
-def test_text_mode_from_nothing(tmp_path: Path) -> None:
+def test_text_mode_walkthrough(tmp_path: Path) -> None:
     """docs/text-mode.md; the weights are fetched already, and `cases/` holds the messages of the evaluation."""
     encoders.require()
     checkout.copy(tmp_path)

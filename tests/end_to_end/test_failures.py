@@ -58,7 +58,7 @@ def test_a_truncated_parquet_file(workspace: Workspace) -> None:
     assert workspace.published() == before
 
 
-def test_a_parquet_file_damaged_in_the_middle_is_found_by_its_checksums(workspace: Workspace) -> None:
+def test_damaged_parquet_is_detected_by_checksums(workspace: Workspace) -> None:
     file = workspace.folder / "cases.parquet"
     pq.write_table(good_rows(200), file, write_page_checksum=True)
     data = bytearray(file.read_bytes())
@@ -68,7 +68,7 @@ def test_a_parquet_file_damaged_in_the_middle_is_found_by_its_checksums(workspac
     assert_failed(workspace, workspace.run(file), 1, str(file), "Parquet")
 
 
-def test_one_bad_file_among_good_ones_publishes_nothing(workspace: Workspace) -> None:
+def test_one_bad_file_publishes_nothing(workspace: Workspace) -> None:
     pq.write_table(good_rows(200), workspace.folder / "a.parquet")
     (workspace.folder / "b.parquet").write_text("not Parquet")
 
@@ -91,7 +91,7 @@ def test_a_vector_column_of_the_wrong_type(workspace: Workspace) -> None:
     assert_failed(workspace, workspace.run(file), 1, str(file), "embedding_vector is string")
 
 
-def test_jsonl_with_a_broken_line_names_the_file_and_not_its_content(workspace: Workspace) -> None:
+def test_broken_jsonl_names_file_without_content(workspace: Workspace) -> None:
     file = workspace.folder / "cases.jsonl"
     row = {"case_id": "a", "embedding_vector": [0.0] * 584, "timestamp": "2026-11-20T10:00:00Z"}
     file.write_text(json.dumps(row) + '\n{"case_id": "b", "text": "my secret words", "embedding\n')
@@ -101,7 +101,7 @@ def test_jsonl_with_a_broken_line_names_the_file_and_not_its_content(workspace: 
     assert "secret" not in ended.err
 
 
-def test_a_model_that_runs_code_never_does(workspace: Workspace) -> None:
+def test_hostile_model_runs_no_code(workspace: Workspace) -> None:
     canary = workspace.folder / "canary"
 
     class Payload:
@@ -123,15 +123,13 @@ def test_a_digest_that_does_not_match(workspace: Workspace) -> None:
     assert_failed(workspace, ended, 2, "model.joblib", "--model_sha256")
 
 
-def test_a_registry_that_is_not_there(workspace: Workspace) -> None:
+def test_missing_registry(workspace: Workspace) -> None:
     ended = workspace.run("sample://100", "--models", workspace.folder / "nowhere")
 
     assert_failed(workspace, ended, 2, "nowhere", "beam-pcc train")
 
 
-def test_a_model_that_changes_between_launch_and_work_is_refused(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_changed_after_launch_is_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker reads the file again: what it loads must be what was checked."""
     from beam_pcc.pipeline import launch
 
@@ -152,7 +150,7 @@ def test_a_model_that_changes_between_launch_and_work_is_refused(
 
 
 def refused_after(workspace: Workspace, change: str) -> str:
-    """What a run says of tables that were made, and then changed."""
+    """The error of a run whose tables were changed after their creation."""
     workspace.call("tables", "create", "--warehouse", workspace.warehouse)
     workspace.query(f"ALTER TABLE pcc_inference_output {change}")
     ended = workspace.run()
@@ -161,13 +159,13 @@ def refused_after(workspace: Workspace, change: str) -> str:
 
 
 def test_a_table_with_a_column_of_another_type(workspace: Workspace) -> None:
-    said = refused_after(workspace, "ALTER COLUMN confidence TYPE VARCHAR")
-    assert "pcc_inference_output.confidence is VARCHAR, not DOUBLE" in said
+    error = refused_after(workspace, "ALTER COLUMN confidence TYPE VARCHAR")
+    assert "pcc_inference_output.confidence is VARCHAR, not DOUBLE" in error
 
 
 def test_a_table_that_lacks_a_column(workspace: Workspace) -> None:
-    said = refused_after(workspace, "DROP COLUMN prediction_notes")
-    assert "pcc_inference_output lacks prediction_notes" in said
+    error = refused_after(workspace, "DROP COLUMN prediction_notes")
+    assert "pcc_inference_output lacks prediction_notes" in error
     mended = workspace.call("tables", "create", "--warehouse", workspace.warehouse, "--add_columns")
     assert "added pcc_inference_output.prediction_notes" in mended.out
     assert workspace.run().code == 0
@@ -196,7 +194,7 @@ def test_a_query_that_cannot_be_run(workspace: Workspace) -> None:
     assert "the query cannot be run: " in one_line(ended)
 
 
-def test_a_query_makes_no_warehouse(workspace: Workspace) -> None:
+def test_query_creates_no_warehouse(workspace: Workspace) -> None:
     ended = workspace.call("tables", "query", "--warehouse", workspace.warehouse, "SELECT 1")
 
     assert ended.code == 2
@@ -228,7 +226,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(workspace: Workspace, flags: li
     assert words in one_line(ended)
 
 
-def test_a_traceback_only_with_debug(workspace: Workspace) -> None:
+def test_traceback_is_printed_only_with_debug(workspace: Workspace) -> None:
     process = workspace.spawn("run", "--partition", DAY, *workspace.flags("missing.parquet"), "--debug")
     _, err = process.communicate(timeout=60)
 
@@ -236,7 +234,7 @@ def test_a_traceback_only_with_debug(workspace: Workspace) -> None:
     assert "Traceback" in err
 
 
-def test_a_warehouse_held_by_another_process_is_waited_for(workspace: Workspace) -> None:
+def test_second_process_waits_for_the_lock(workspace: Workspace) -> None:
     workspace.call("tables", "create", "--warehouse", workspace.warehouse)
     with duckdb.connect(str(workspace.warehouse)):
         process = workspace.spawn("run", "--partition", DAY, *workspace.flags())
@@ -248,7 +246,7 @@ def test_a_warehouse_held_by_another_process_is_waited_for(workspace: Workspace)
     assert "published" in out
 
 
-def test_a_warehouse_held_for_too_long_is_a_failure_that_says_so(workspace: Workspace) -> None:
+def test_lock_held_beyond_timeout_is_a_failure(workspace: Workspace) -> None:
     workspace.call("tables", "create", "--warehouse", workspace.warehouse)
     with duckdb.connect(str(workspace.warehouse)):
         process = workspace.spawn("run", "--partition", DAY, *workspace.flags(), "--lock_timeout", 0.5)
@@ -259,9 +257,7 @@ def test_a_warehouse_held_for_too_long_is_a_failure_that_says_so(workspace: Work
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_a_run_that_is_stopped_leaves_a_failed_row_and_nothing_published(
-    workspace: Workspace, number: signal.Signals
-) -> None:
+def test_stopped_run_leaves_failed_row_only(workspace: Workspace, number: signal.Signals) -> None:
     process = workspace.spawn("run", "--partition", DAY, *workspace.flags("sample://400000"))
     wait_for_staged_rows(workspace)
     process.send_signal(number)
@@ -274,7 +270,7 @@ def test_a_run_that_is_stopped_leaves_a_failed_row_and_nothing_published(
     assert not list(workspace.folder.glob("*.staging/*"))
 
 
-def test_who_presses_ctrl_c_again_and_again_gets_the_failed_row_too(workspace: Workspace) -> None:
+def test_repeated_ctrl_c_leaves_failed_row(workspace: Workspace) -> None:
     """The row waits here, for somebody who holds the file: all that time a second Ctrl-C must not end it."""
     workspace.call("tables", "create", "--warehouse", workspace.warehouse)
     process = workspace.spawn("run", "--partition", DAY, *workspace.flags("sample://400000"))

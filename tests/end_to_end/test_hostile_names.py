@@ -1,4 +1,4 @@
-"""Folders and files whose names look like patterns: a run finds its own files, and leaves none behind."""
+"""Folders and files whose names look like patterns: a run uses its own files, and leaves none behind."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ NAMES = ["we[i]rd", "a*", "[!x]", "**", "{a,b}"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_in_a_folder_named_like_a_pattern(workspace: Workspace, tmp_path: Path, name: str) -> None:
+def test_folder_name_with_pattern_characters(workspace: Workspace, tmp_path: Path, name: str) -> None:
     """With neighbours that the pattern would match: a staged file, a source, a model."""
     for neighbour in ("weird", "ab", "whatx", "y", "a"):
         (tmp_path / neighbour / "staging" / "kept").mkdir(parents=True)
@@ -47,7 +47,7 @@ def test_a_warehouse_with_a_question_mark_is_refused(workspace: Workspace, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_is_a_pattern_is_still_one(workspace: Workspace, tmp_path: Path) -> None:
+def test_source_pattern_still_matches_files(workspace: Workspace, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         pq.write_table(good_rows(60).slice(20 * number - 20, 20), tmp_path / f"part{number}.parquet")
 

@@ -1,4 +1,4 @@
-"""Runs that are killed, and runs that meet: the table always holds exactly one whole run of the partition."""
+"""Killed runs and concurrent runs: the table always contains exactly one complete run of the partition."""
 
 import random
 import shutil
@@ -39,7 +39,7 @@ def cases(workspace: Workspace) -> Path:
     return file
 
 
-def test_kill_9_at_any_moment_leaves_a_whole_partition(workspace: Workspace, cases: Path) -> None:
+def test_kill_9_at_any_moment_leaves_complete_partition(workspace: Workspace, cases: Path) -> None:
     """Half of the moments are anywhere in the run, half within the 0.4 s after staged rows appear: load to commit."""
     flags = ["run", "--partition", DAY, *workspace.flags(cases)]
     started = time.monotonic()
@@ -70,7 +70,7 @@ def test_kill_9_at_any_moment_leaves_a_whole_partition(workspace: Workspace, cas
     assert assert_one_whole_run(workspace) not in seen
 
 
-def test_two_runs_of_one_partition_at_once_both_end_and_one_is_published(workspace: Workspace, cases: Path) -> None:
+def test_concurrent_runs_leave_one_published(workspace: Workspace, cases: Path) -> None:
     flags = ["run", "--partition", DAY, *workspace.flags(cases)]
     processes = [workspace.spawn(*flags) for _ in range(2)]
     ended = [process.communicate(timeout=120) for process in processes]
@@ -80,7 +80,7 @@ def test_two_runs_of_one_partition_at_once_both_end_and_one_is_published(workspa
     assert [row["status"] for row in workspace.monitoring()] == ["success", "success"]
 
 
-def test_what_a_dead_run_staged_is_removed_after_a_day(workspace: Workspace) -> None:
+def test_stale_staging_is_removed_after_a_day(workspace: Workspace) -> None:
     area = workspace.folder / "pcc.duckdb.staging"
     now = staging.dt.datetime.now(staging.dt.timezone.utc)
     old = new_run_id(DATE, now - staging.dt.timedelta(hours=25))

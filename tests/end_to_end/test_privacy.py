@@ -1,4 +1,4 @@
-"""What is in a row stays in it: canaries in every column and key are found nowhere after any end of a run.
+"""Rows do not leak: canaries in every column and key appear nowhere after a run, however it ends.
 
 Each run is a process of its own, so that its temporary folder, its output and what it leaves can all be looked at.
 """
@@ -85,7 +85,7 @@ class Place:
     folder: Path
     models: Path
     text: bool
-    said: str = field(default="")
+    output: str = field(default="")
     code: int = -1
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Place:
 
     def run(self, source: object, *more: object, patch: str = "") -> int:
         process = self.start(source, *more, patch=patch)
-        self.said, _ = process.communicate(timeout=180)
+        self.output, _ = process.communicate(timeout=180)
         return process.returncode
 
 
@@ -139,7 +139,7 @@ def run_all(folder: Path, cases: dict[str, tuple[Place, Path, list[str], list[st
     subprocess.run(command, check=True, env=environment(folder), timeout=500)
     ends = json.loads((folder / "ends.json").read_text())
     for place, *_ in cases.values():
-        place.code, place.said = ends[str(place.folder)], (place.folder / "output").read_text()
+        place.code, place.output = ends[str(place.folder)], (place.folder / "output").read_text()
     (folder / "work.json").unlink()
     return {name: place for name, (place, *_) in cases.items()}
 
@@ -189,7 +189,7 @@ def ended(
 def rows() -> list[dict[str, Any]]:
     """Sound rows but for a few of each fault, with a canary wherever one fits."""
     messages = labelled_messages(N)[0]
-    made = [
+    cases = [
         {
             "case_id": f"{ID}-{n}",
             "embedding_vector": (VECTOR / 600).tolist(),
@@ -200,11 +200,11 @@ def rows() -> list[dict[str, Any]]:
         }
         for n in range(N)
     ]
-    made[1]["case_id"] = None
-    made[2]["timestamp"] = f"{CANARY}-time"
-    made[3]["embedding_vector"] = None
-    made[3]["text"] = " "
-    return made
+    cases[1]["case_id"] = None
+    cases[2]["timestamp"] = f"{CANARY}-time"
+    cases[3]["embedding_vector"] = None
+    cases[3]["text"] = " "
+    return cases
 
 
 def parquet(path: Path, **columns: pa.Array) -> Path:
@@ -259,7 +259,7 @@ def needles() -> list[str]:
 
 
 def assert_nothing_leaked(place: Place) -> None:
-    assert not [n for n in needles() if n in place.said], place.said
+    assert not [n for n in needles() if n in place.output], place.output
     for path in sorted(place.folder.rglob("*")):
         if not path.is_file() or place.source in path.parents:
             continue
@@ -274,13 +274,13 @@ def assert_nothing_leaked(place: Place) -> None:
 
 
 @pytest.mark.parametrize(("kind", "debug"), [("parquet", ["--debug"]), ("jsonl.gz", [])])
-def test_a_run_that_publishes_keeps_rows_to_itself(place: Place, kind: str, debug: list[str]) -> None:
+def test_published_run_leaks_no_rows(place: Place, kind: str, debug: list[str]) -> None:
     file = place.source / f"cases.{kind}"
     parquet(file) if kind == "parquet" else jsonl(file, *rows())
 
     code = place.run(file, *debug)
 
-    assert code == 0, place.said
+    assert code == 0, place.output
     assert_nothing_leaked(place)
     published = dict(tables(place.folder / "pcc.duckdb"))
     assert len(published["pcc_inference_output.case_id"]) > 30
@@ -292,9 +292,9 @@ def without(name: str) -> list[dict[str, Any]]:
 
 
 def changed(at: int, **values: Any) -> list[dict[str, Any]]:
-    made = rows()
-    made[at] = made[at] | values
-    return made
+    cases = rows()
+    cases[at] = cases[at] | values
+    return cases
 
 
 BAD_JSONL: dict[str, list[object]] = {
@@ -322,9 +322,9 @@ BAD_JSONL: dict[str, list[object]] = {
 
 
 @pytest.mark.parametrize("name", BAD_JSONL)
-def test_bad_jsonl_is_told_without_a_word_of_it(ended: dict[str, Place], name: str) -> None:
+def test_error_of_bad_jsonl_contains_no_content(ended: dict[str, Place], name: str) -> None:
     place = ended[name]
-    assert place.code in (0, 1, 3), place.said
+    assert place.code in (0, 1, 3), place.output
     assert_nothing_leaked(place)
     (failed,) = dict(tables(place.folder / "pcc.duckdb"))["pcc_monitoring_logs.error_message"]
     assert place.code == 0 or failed
@@ -345,13 +345,13 @@ BAD_PARQUET: dict[str, dict[str, pa.Array]] = {
 
 
 @pytest.mark.parametrize("name", BAD_PARQUET)
-def test_bad_parquet_is_told_without_a_word_of_it(ended: dict[str, Place], name: str) -> None:
+def test_error_of_bad_parquet_contains_no_content(ended: dict[str, Place], name: str) -> None:
     place = ended[name]
-    assert place.code in (0, 1, 3), place.said
+    assert place.code in (0, 1, 3), place.output
     assert_nothing_leaked(place)
 
 
-def test_a_damaged_parquet_file_is_told_without_a_word_of_it(place: Place) -> None:
+def test_error_of_damaged_parquet_contains_no_content(place: Place) -> None:
     file = parquet(place.source / "cases.parquet")
     data = bytearray(file.read_bytes())
     data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
@@ -363,19 +363,19 @@ def test_a_damaged_parquet_file_is_told_without_a_word_of_it(place: Place) -> No
     assert_nothing_leaked(place)
 
 
-def test_a_refused_audit_is_told_without_a_word_of_the_rows(ended: dict[str, Place]) -> None:
+def test_refused_audit_leaks_no_rows(ended: dict[str, Place]) -> None:
     assert ended["refused"].code == 3
     assert_nothing_leaked(ended["refused"])
 
 
-def test_nothing_of_rows_is_left_in_the_temporary_folders(ended: dict[str, Place]) -> None:
+def test_temporary_folders_contain_no_rows(ended: dict[str, Place]) -> None:
     driver = next(iter(ended.values())).folder.parent / "driver"
     for path in driver.rglob("*"):
         if path.is_file():
             assert not [n for content in contents(path) for n in needles() if n in content], path
 
 
-# What raises: each then quotes all that it was given, as parsers, models and libraries do.
+# The functions that raise: each quotes all its arguments, as parsers, models and libraries do.
 STEPS = [
     ("beam_pcc.pipeline.transforms", "validate", "vectors"),
     ("beam_pcc.pipeline.transforms", "validate_texts", "texts"),
@@ -395,21 +395,21 @@ ERRORS = ["builtins.ValueError", "builtins.KeyError", "pyarrow.ArrowInvalid", "d
 
 
 @pytest.mark.parametrize("name", [name for _, name, _ in STEPS])
-def test_an_error_that_quotes_rows_does_not_get_out(ended: dict[str, Place], name: str) -> None:
+def test_foreign_error_with_rows_is_replaced(ended: dict[str, Place], name: str) -> None:
     if name not in ended:
         pytest.skip("not a step of this mode")
-    assert ended[name].code in (1, 3), ended[name].said
+    assert ended[name].code in (1, 3), ended[name].output
     assert_nothing_leaked(ended[name])
 
 
-def test_a_worker_that_dies_says_nothing_of_rows(place: Place) -> None:
+def test_dying_worker_leaks_no_rows(place: Place) -> None:
     file = parquet(place.source / "cases.parquet")
     died = "import beam_pcc.pipeline.transforms as steps, os\nsteps.postprocess = lambda *a, **n: os._exit(9)"
     assert place.run(file, "--debug", patch=died) == 9
     assert_nothing_leaked(place)
 
 
-def test_killed_at_any_moment_it_leaves_nothing_of_rows(place: Place) -> None:
+def test_kill_at_any_moment_leaks_no_rows(place: Place) -> None:
     """Ids of predictions may be staged; the texts never are."""
     file = parquet(place.source / "cases.parquet")
     slow = (
@@ -433,7 +433,7 @@ def test_killed_at_any_moment_it_leaves_nothing_of_rows(place: Place) -> None:
             time.sleep(0.02)
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)
-        place.said, _ = process.communicate(timeout=60)
+        place.output, _ = process.communicate(timeout=60)
         seen |= {path.suffix for path in place.folder.rglob("*") if path.is_file()}
         assert_nothing_leaked(place)
         assert_private(place)
@@ -441,7 +441,7 @@ def test_killed_at_any_moment_it_leaves_nothing_of_rows(place: Place) -> None:
     assert ".duckdb" in seen
 
 
-def modes(folder: Path) -> dict[str, str]:
+def file_modes(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): oct(stat.S_IMODE(path.lstat().st_mode))
         for path in folder.rglob("*")
@@ -450,27 +450,27 @@ def modes(folder: Path) -> dict[str, str]:
 
 
 def assert_private(place: Place) -> None:
-    """All that a run made is its user's alone."""
-    made = {
+    """All files of a run are readable by its user only."""
+    modes = {
         name: mode
-        for name, mode in modes(place.folder).items()
+        for name, mode in file_modes(place.folder).items()
         if name.split("/")[0] not in ("input", "home", "tmp") or name.count("/")
     }
-    made = {name: mode for name, mode in made.items() if not name.startswith("input/")}
-    assert made
-    for name, mode in made.items():
+    modes = {name: mode for name, mode in modes.items() if not name.startswith("input/")}
+    assert modes
+    for name, mode in modes.items():
         assert mode == ("0o700" if (place.folder / name).is_dir() else "0o600"), name
 
 
 WATCH = """
 import json, os, threading, time
-made = {}
+modes = {}
 def watch():
     while True:
         for folder, folders, files in os.walk('.'):
             for name in (*folders, *files):
                 path = os.path.join(folder, name)
-                try: made[path] = (os.path.isdir(path), os.stat(path).st_mode & 0o777)
+                try: modes[path] = (os.path.isdir(path), os.stat(path).st_mode & 0o777)
                 except OSError: pass
         time.sleep(0.002)
 threading.Thread(target=watch, daemon=True).start()
@@ -478,22 +478,22 @@ run = cli.main
 def main(arguments):
     code = run(arguments)
     time.sleep(0.05)
-    print(json.dumps(made))
+    print(json.dumps(modes))
     return code
 cli.main = main
 """
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_every_file_of_a_run_is_its_users_alone(place: Place, umask: int) -> None:
+def test_files_of_a_run_are_private(place: Place, umask: int) -> None:
     """Those that are there for a moment only too: staged rows, DuckDB's log and temporary files."""
     file = parquet(place.source / "cases.parquet")
-    before = set(modes(place.folder))
+    before = set(file_modes(place.folder))
     process = place.start(file, patch=WATCH, umask=umask)
-    place.said, _ = process.communicate(timeout=120)
+    place.output, _ = process.communicate(timeout=120)
 
-    assert process.returncode == 0, place.said
-    seen = {path.removeprefix("./"): what for path, what in json.loads(place.said.splitlines()[-1]).items()}
+    assert process.returncode == 0, place.output
+    seen = {path.removeprefix("./"): what for path, what in json.loads(place.output.splitlines()[-1]).items()}
     new = {path: what for path, what in seen.items() if path not in before}
     assert any(path.endswith(".parquet") for path in new)
     assert any(path.endswith(".duckdb") for path in new)
@@ -501,14 +501,14 @@ def test_every_file_of_a_run_is_its_users_alone(place: Place, umask: int) -> Non
         assert mode == (0o700 if folder else 0o600), (path, oct(mode))
 
 
-def test_what_is_there_keeps_its_mode(place: Place) -> None:
+def test_existing_files_keep_their_mode(place: Place) -> None:
     file = parquet(place.source / "cases.parquet")
     assert place.run(file) == 0
     (place.folder / "pcc.duckdb").chmod(0o640)
     (place.folder / "pcc.duckdb.staging").chmod(0o750)
     assert place.run(file) == 0
-    assert modes(place.folder)["pcc.duckdb"] == "0o640"
-    assert modes(place.folder)["pcc.duckdb.staging"] == "0o750"
+    assert file_modes(place.folder)["pcc.duckdb"] == "0o640"
+    assert file_modes(place.folder)["pcc.duckdb.staging"] == "0o750"
 
 
 @pytest.mark.parametrize(
@@ -519,25 +519,25 @@ def test_what_is_there_keeps_its_mode(place: Place) -> None:
         (["tables", "create", "--warehouse", "made/x.duckdb"], 0o600),
     ],
 )
-def test_files_with_cases_are_private_and_the_umask_stays(tmp_path: Path, arguments: list[str], mode: int) -> None:
+def test_files_with_cases_are_private(tmp_path: Path, arguments: list[str], mode: int) -> None:
     code = (
         "import os, sys\nos.umask(0o022)\nfrom beam_pcc.cli import main as cli\n"
         "code = cli.main(sys.argv[1:])\nassert os.umask(0) == 0o022\nsys.exit(code)"
     )
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=tmp_path, capture_output=True)
-    assert set(modes(tmp_path).values()) == {"0o700", oct(mode)}
+    assert set(file_modes(tmp_path).values()) == {"0o700", oct(mode)}
 
 
-def test_a_registry_and_a_report_are_as_the_umask_says(tmp_path: Path, labelled: Path) -> None:
+def test_registry_and_report_follow_the_umask(tmp_path: Path, labelled: Path) -> None:
     """Nothing of a case is in them, and others read them."""
     code = "import os, sys\nos.umask(0o022)\nfrom beam_pcc.cli import main as cli\nsys.exit(cli.main(sys.argv[1:]))"
     command = ["train", "--data", str(labelled), "--models", "models"]
     subprocess.run([sys.executable, "-c", code, *command], check=True, cwd=tmp_path, capture_output=True)
-    assert set(modes(tmp_path).values()) == {"0o755", "0o644"}
+    assert set(file_modes(tmp_path).values()) == {"0o755", "0o644"}
 
 
-def test_every_step_of_ours_is_shielded(models: Path, text_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A DoFn or a mapped function that is added later is found here, in both modes."""
+def test_all_our_steps_are_shielded(models: Path, text_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Covers DoFns and mapped functions that are added later, in both modes."""
     from beam_pcc.config.settings import RunConfig
     from beam_pcc.pipeline import run as running
     from beam_pcc.pipeline.options import beam_options

@@ -24,7 +24,7 @@ def good_rows(n: int) -> pa.Table:
     return table.take(sound[:n])
 
 
-def test_a_sample_is_published_with_every_row_accounted_for(workspace: Workspace) -> None:
+def test_sample_run_accounts_for_every_row(workspace: Workspace) -> None:
     ended = workspace.run("sample://2000")
 
     assert ended.code == 0, ended.err
@@ -33,7 +33,7 @@ def test_a_sample_is_published_with_every_row_accounted_for(workspace: Workspace
     assert len(workspace.published()) == 2_000 - sum(BROKEN.values())
 
 
-def test_the_monitoring_row_says_what_the_tables_say(workspace: Workspace) -> None:
+def test_monitoring_row_matches_the_tables(workspace: Workspace) -> None:
     workspace.run("sample://2000")
 
     (row,) = workspace.monitoring()
@@ -54,7 +54,7 @@ def test_the_monitoring_row_says_what_the_tables_say(workspace: Workspace) -> No
     assert row["error_message"] is None
 
 
-def test_the_summary_tells_a_person_what_happened_and_where_to_look(workspace: Workspace) -> None:
+def test_summary_names_outcome_and_next_commands(workspace: Workspace) -> None:
     ended = workspace.run("sample://2000")
 
     version = next(workspace.models.iterdir()).name
@@ -94,7 +94,7 @@ def test_the_result_does_not_depend_on_batches_or_workers(workspace: Workspace) 
     assert [row[3] for row in workspace.published()] == pytest.approx([row[3] for row in first], abs=1e-5)
 
 
-def test_a_dry_run_publishes_nothing_and_says_what_it_would(workspace: Workspace) -> None:
+def test_dry_run_publishes_nothing_but_reports(workspace: Workspace) -> None:
     workspace.run()
     before = workspace.published()
     ended = workspace.run("sample://1000", "--dry_run")
@@ -121,7 +121,7 @@ def test_audits_refuse_too_many_rejected_rows(workspace: Workspace) -> None:
     assert quarantined == sum(BROKEN.values())
 
 
-def test_an_empty_partition_is_a_success_that_keeps_what_was_published(workspace: Workspace) -> None:
+def test_empty_partition_keeps_published_rows(workspace: Workspace) -> None:
     workspace.run()
     before = workspace.published()
     pq.write_table(good_rows(10).slice(0, 0), workspace.folder / "none.parquet")
@@ -132,7 +132,7 @@ def test_an_empty_partition_is_a_success_that_keeps_what_was_published(workspace
     assert workspace.published() == before
 
 
-def test_an_empty_partition_replaces_when_told_so(workspace: Workspace) -> None:
+def test_replace_with_empty_replaces_partition(workspace: Workspace) -> None:
     workspace.run()
     pq.write_table(good_rows(10).slice(0, 0), workspace.folder / "none.parquet")
     ended = workspace.run(workspace.folder / "none.parquet", "--replace_with_empty")
@@ -142,7 +142,7 @@ def test_an_empty_partition_replaces_when_told_so(workspace: Workspace) -> None:
     assert workspace.query("SELECT * FROM pcc_quarantine") == []
 
 
-def test_of_duplicates_in_different_files_the_latest_is_kept(workspace: Workspace) -> None:
+def test_latest_of_duplicates_across_files_is_kept(workspace: Workspace) -> None:
     table = good_rows(100)
     later = table["timestamp"][0].as_py() + dt.timedelta(days=1)
     first, second = table.slice(0, 1), table.slice(1, 1)
@@ -162,14 +162,14 @@ def test_of_duplicates_in_different_files_the_latest_is_kept(workspace: Workspac
     assert quarantined == [(first["case_id"][0].as_py(), "duplicate_case_id")]
 
 
-def test_a_subtype_is_published_for_privacy_cases_only(workspace: Workspace) -> None:
+def test_subtype_is_published_for_privacy_cases_only(workspace: Workspace) -> None:
     workspace.run("sample://2000")
 
-    found = workspace.query("SELECT DISTINCT predicted_label, subtype_label FROM pcc_inference_output ORDER BY ALL")
-    assert found == [("NOT_PC", None), ("PC", "access"), ("PC", "deletion"), ("PC", "opt_out")]
+    labels = workspace.query("SELECT DISTINCT predicted_label, subtype_label FROM pcc_inference_output ORDER BY ALL")
+    assert labels == [("NOT_PC", None), ("PC", "access"), ("PC", "deletion"), ("PC", "opt_out")]
 
 
-def test_cases_near_the_threshold_are_marked_with_what_moved_them(workspace: Workspace) -> None:
+def test_cases_near_threshold_have_a_review_note(workspace: Workspace) -> None:
     workspace.run("sample://2000", "--review_band", 0.2)
 
     notes = workspace.query("SELECT prediction_notes FROM pcc_inference_output WHERE prediction_notes IS NOT NULL")
@@ -188,14 +188,14 @@ def test_the_partition_comes_from_the_environment_too(workspace: Workspace, monk
     assert "partition 20260101: dry run" in ended.out
 
 
-def test_drift_beyond_its_limit_is_a_warning_not_a_stop(workspace: Workspace) -> None:
+def test_drift_beyond_limit_is_only_a_warning(workspace: Workspace) -> None:
     ended = workspace.run("sample://500", "--max_psi", 0)
 
     assert ended.code == 0
     assert "drift" in workspace.monitoring()[-1]["notes"]
 
 
-def test_a_version_without_metadata_runs_with_the_defaults(workspace: Workspace) -> None:
+def test_run_without_metadata_uses_defaults(workspace: Workspace) -> None:
     models = workspace.folder / "models"
     shutil.copytree(workspace.models, models)
     (next(models.iterdir()) / "metadata.json").unlink()

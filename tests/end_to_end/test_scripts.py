@@ -1,4 +1,4 @@
-"""The scripts of a fresh checkout, run as a newcomer runs them (in a copy that shares this environment's packages)."""
+"""The scripts of a fresh checkout (in a copy that shares this environment's packages)."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def run_local(checkout: Path, *flags: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-def test_the_newcomers_run_trains_scores_publishes_and_can_be_run_again(checkout: Path) -> None:
+def test_run_local_script_can_be_repeated(checkout: Path) -> None:
     first = run_local(checkout)
     again = run_local(checkout, "--rows=300", "--partition", "20261120")
 
@@ -43,7 +43,7 @@ def test_the_newcomers_run_trains_scores_publishes_and_can_be_run_again(checkout
 
 
 @pytest.mark.xdist_group("encoders")
-def test_the_newcomers_run_of_text_trains_on_the_messages_and_scores_others(checkout: Path) -> None:
+def test_run_local_script_with_text(checkout: Path) -> None:
     encoders.require()
     (checkout / "local").mkdir()
     (checkout / "local/minilm").symlink_to(encoders.CACHE / "minilm", target_is_directory=True)  # fetched already
@@ -69,11 +69,11 @@ def said_right(checkout: Path) -> tuple[int, int]:
     lines = (checkout / "data/evaluation/messages.jsonl").read_text(encoding="utf-8").splitlines()
     truth = {f"message-{i:06d}": json.loads(line)["intent"] for i, line in enumerate(lines)}
     with duckdb.connect(str(checkout / "local/pcc.duckdb")) as connection:
-        said = connection.execute("SELECT case_id, predicted_label FROM pcc_inference_output").fetchall()
-    return sum(truth[case_id].partition("/")[0] == label for case_id, label in said), len(said)
+        predictions = connection.execute("SELECT case_id, predicted_label FROM pcc_inference_output").fetchall()
+    return sum(truth[case_id].partition("/")[0] == label for case_id, label in predictions), len(predictions)
 
 
-def test_the_first_installation_says_one_line_and_no_warnings(tmp_path: Path) -> None:
+def test_first_installation_prints_one_line(tmp_path: Path) -> None:
     """The packages are there already, by a path to those of this environment: nothing is downloaded."""
     copy(tmp_path)
     bare_environment(tmp_path)
@@ -87,7 +87,7 @@ def test_the_first_installation_says_one_line_and_no_warnings(tmp_path: Path) ->
     assert (tmp_path / ".venv/bin/beam-pcc").exists()
 
 
-def test_help_does_nothing_but_help(checkout: Path) -> None:
+def test_help_of_script_does_nothing(checkout: Path) -> None:
     ended = run_local(checkout, "--help")
 
     assert ended.returncode == 0

@@ -1,4 +1,4 @@
-"""From message text to a promoted model: the full circle with the real encoder, and what text must never do."""
+"""From message text to a promoted model with the real encoder; texts must not leak."""
 
 import json
 from pathlib import Path
@@ -27,8 +27,8 @@ def test_the_full_circle(text: Workspace) -> None:
     assert text.call("models", "promote", first, "--models", text.models).code == 0
     assert text.run(source, *score).code == 0
     published = text.published()
-    said = np.array([row[1] for row in published])
-    assert (said == np.array(["NOT_PC" if label == "NOT_PC" else "PC" for label in truth])).mean() > 0.95
+    labels = np.array([row[1] for row in published])
+    assert (labels == np.array(["NOT_PC" if label == "NOT_PC" else "PC" for label in truth])).mean() > 0.95
     assert {row[4] for row in published} == {first}
 
     second = train(text, "second.jsonl", 2, "--min_precision", "0.95")
@@ -53,7 +53,7 @@ def test_the_full_circle(text: Workspace) -> None:
     assert [e["action"] for e in Registry(str(text.models)).history()] == ["promote", "promote", "shadow", "rollback"]
 
 
-def test_hostile_texts_are_scored_or_rejected_and_are_found_nowhere(text: Workspace) -> None:
+def test_hostile_texts_are_not_leaked(text: Workspace) -> None:
     train(text, "labelled.jsonl", 1)
     texts = [*labelled_messages(150)[0], *HOSTILE, *NOT_VISIBLE]
     source = partition(text.folder / "day.parquet", texts)
@@ -63,12 +63,12 @@ def test_hostile_texts_are_scored_or_rejected_and_are_found_nowhere(text: Worksp
     assert ended.code == 0, ended.err
     assert row["total_cases"] == len(texts)
     assert json.loads(row["reject_reasons"]) == {"empty_text": len(NOT_VISIBLE)}
-    told = ended.out + ended.err
+    output = ended.out + ended.err
     with duckdb.connect(str(text.warehouse)) as connection:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            told += str(connection.execute(f"SELECT * FROM {table}").fetchall())
-    assert SECRET not in told
-    assert "Quentin" not in told
+            output += str(connection.execute(f"SELECT * FROM {table}").fetchall())
+    assert SECRET not in output
+    assert "Quentin" not in output
     for left in text.folder.rglob("*"):
         if left.is_file() and left not in (source, text.folder / "labelled.jsonl"):
             assert b"Quentin" not in left.read_bytes(), left
@@ -98,7 +98,7 @@ def test_jsonl_is_read_as_parquet_is(text: Workspace) -> None:
     assert [r[:3] for r in text.published()] == [r[:3] for r in expected]
 
 
-def test_workers_in_processes_of_their_own_score_alike(text: Workspace) -> None:
+def test_worker_processes_give_same_scores(text: Workspace) -> None:
     train(text, "labelled.jsonl", 1)
     source = partition(text.folder / "day.parquet", list(labelled_messages(60)[0]))
     assert text.run(source, "--text_column", "text").code == 0
@@ -116,7 +116,7 @@ def test_a_model_of_vectors_cannot_score_text(text: Workspace, models: Path) -> 
     assert (ended.code, "was trained on vectors" in ended.err) == (2, True)
 
 
-def test_a_run_whose_encoder_is_gone_does_not_start(text: Workspace) -> None:
+def test_run_without_encoder_does_not_start(text: Workspace) -> None:
     train(text, "labelled.jsonl", 1)
     (text.models / "encoders").unlink()
     source = partition(text.folder / "day.parquet", ["delete me"])

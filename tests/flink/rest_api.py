@@ -1,4 +1,4 @@
-"""A small HTTP server that speaks Flink's REST API, as far as a run needs it: one job, and faults on purpose."""
+"""A fake server with the parts of Flink's REST API that a run uses: one job, and injected faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CUT, SILENT, NO_JSON = 0, -1, -2
 
 
 def counter(name: str, value: int) -> dict[str, Any]:
-    """One of Beam's counters, as the runner's accumulator holds it."""
+    """A Beam counter in the format of the runner's accumulator."""
     import base64
 
     labels = {"NAMESPACE": "pcc", "NAME": name, "PTRANSFORM": "Score"}
@@ -30,11 +30,11 @@ def counter(name: str, value: int) -> dict[str, Any]:
 
 
 def _varint(value: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*found, value])
+    return bytes([*encoded, value])
 
 
 def vertex(name: str, status: str = "RUNNING", **metrics: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def vertex(name: str, status: str = "RUNNING", **metrics: Any) -> dict[str, Any]
 
 @dataclass
 class Flink:
-    """One cluster with one job. `faults` are (method and path, status, times) for the requests that begin so."""
+    """One cluster with one job. `faults` are (start of method and path, status, times)."""
 
     state: str = "RUNNING"
     counters: dict[str, int] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Flink:
     name: str = "pcc-job"
 
     def paths(self) -> dict[str, Any]:
-        """What GET answers, by path."""
+        """The responses to GET by path."""
         infos = [counter(name, value) for name, value in self.counters.items()]
         value = json.dumps({"metrics": {"attempted": infos}})
         job = {"jid": JOB, "name": self.name, "state": self.state, "start-time": 1, "vertices": self.vertices}
@@ -98,7 +98,7 @@ class _Handler(Handler):
         elif status in (CUT, SILENT):
             if status == SILENT:
                 self.flink.over.wait(30)
-            elif method != "GET":  # it arrived, and the answer was lost
+            elif method != "GET":  # the request succeeds, but its response is lost
                 self._act(method, path)
             self.cut()
         else:
@@ -116,10 +116,10 @@ class _Handler(Handler):
         return {} if method == "DELETE" else None
 
     def _answer(self, method: str, path: str) -> None:
-        found = self.flink.paths().get(path) if method == "GET" else self._act(method, path)
-        self.send(404 if found is None else 200, {"errors": ["not found"]} if found is None else found)
+        response = self.flink.paths().get(path) if method == "GET" else self._act(method, path)
+        self.send(404 if response is None else 200, {"errors": ["not found"]} if response is None else response)
 
 
 def serving(flink: Flink) -> AbstractContextManager[str]:
-    """Its address."""
+    """Serve `flink`; the address."""
     return http_servers.serving(type("_Handler", (_Handler,), {"flink": flink}), flink.over)

@@ -1,4 +1,4 @@
-"""Why a job on Flink failed, in one line. The traces are cut from those of real failures."""
+"""The one-line errors of failed Flink jobs. The traces are excerpts of real ones."""
 
 import pytest
 
@@ -18,7 +18,7 @@ beam_pcc.errors.{kind}: {words} [while running 'Read/Parts']
 @pytest.mark.parametrize(
     ("kind", "expected", "code"), [("SourceError", SourceError, EXIT_FAILED), ("ModelError", ModelError, EXIT_USAGE)]
 )
-def test_what_a_worker_meant_comes_back_in_its_own_words(kind: str, expected: type, code: int) -> None:
+def test_error_of_a_worker_is_restored(kind: str, expected: type, code: int) -> None:
     error = explain(OF_PYTHON.format(kind=kind, words="cases.parquet is cut off; write it again"), worker_pool=POOL)
 
     assert type(error) is expected
@@ -42,7 +42,7 @@ def test_what_a_worker_meant_comes_back_in_its_own_words(kind: str, expected: ty
         ("Caused by: StatusRuntimeException: CANCELLED: client cancelled", "the Python workers died again and again"),
     ],
 )
-def test_what_flink_says_is_told_with_what_to_do(trace: str, words: str) -> None:
+def test_known_flink_error_names_remedy(trace: str, words: str) -> None:
     error = explain(
         f"org.apache.flink.runtime.JobException: Recovery is suppressed\n{trace}\n\tat a.b", worker_pool=POOL
     )
@@ -51,7 +51,7 @@ def test_what_flink_says_is_told_with_what_to_do(trace: str, words: str) -> None
     assert error.exit_code == EXIT_FAILED
 
 
-def test_anything_else_is_told_by_its_innermost_cause() -> None:
+def test_unknown_error_is_its_innermost_cause() -> None:
     trace = "java.lang.A: outer\n\tat x\nCaused by: java.lang.B: middle\n\tat y\nCaused by: java.lang.C: inner\n\tat z"
 
     assert last_cause(trace) == "java.lang.C: inner"
@@ -60,9 +60,9 @@ def test_anything_else_is_told_by_its_innermost_cause() -> None:
     )
 
 
-def test_a_trace_without_a_cause_is_told_by_its_first_line() -> None:
+def test_trace_without_cause_is_its_first_line() -> None:
     assert last_cause("\njava.lang.A: only\n\tat x") == "java.lang.A: only"
-    assert last_cause("") == "no word"
+    assert last_cause("") == "no message"
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_a_trace_without_a_cause_is_told_by_its_first_line() -> None:
         "This might indicate that the remote task manager was lost.",
     ],
 )
-def test_a_lack_of_slots_after_the_loss_of_a_task_manager_is_the_loss(words: str) -> None:
+def test_too_few_slots_after_lost_task_manager_is_the_loss(words: str) -> None:
     error = explain("NoResourceAvailableException: Could not acquire", worker_pool=POOL, history=["other", words])
 
     assert "a TaskManager was lost" in str(error)
     assert "a TaskManager was lost" in str(explain(words, worker_pool=POOL))
 
 
-def test_a_loss_that_the_job_got_over_does_not_hide_another_failure() -> None:
+def test_earlier_loss_does_not_hide_later_failure() -> None:
     history = ["TaskManager with id localhost:1 is no longer reachable"]
     trace = OF_PYTHON.format(kind="SourceError", words="gone")
     assert str(explain(trace, worker_pool=POOL, history=history)) == "gone"

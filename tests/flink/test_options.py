@@ -1,4 +1,4 @@
-"""What is filled in for a job on Flink, and that it gives way to what a person says."""
+"""The defaults of a job on Flink, which the user's arguments override."""
 
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions, FlinkRunnerOptions, PortableOptions
@@ -10,7 +10,7 @@ from beam_pcc.pipeline.options import beam_options, job_jar_options
 FLINK = ["--runner=FlinkRunner", "--flink_master=localhost:8081"]
 
 
-def test_what_a_person_need_not_know_is_filled_in() -> None:
+def test_defaults_are_added() -> None:
     options = beam_options(FLINK)
 
     portable = options.view_as(PortableOptions)
@@ -20,7 +20,7 @@ def test_what_a_person_need_not_know_is_filled_in() -> None:
 
 
 @pytest.mark.parametrize("form", [["--environment_config=h:1"], ["--environment_config", "h:1"]])
-def test_what_is_said_stays(form: list[str]) -> None:
+def test_arguments_win_over_defaults(form: list[str]) -> None:
     options = beam_options([*FLINK, *form, "--experiments=pre_optimize=none,other", "--object_reuse=true"])
 
     assert options.view_as(PortableOptions).environment_config == "h:1"
@@ -28,11 +28,11 @@ def test_what_is_said_stays(form: list[str]) -> None:
     assert not [e for e in options.view_as(DebugOptions).experiments if e == "pre_optimize=all"]
 
 
-def test_in_process_runs_get_none_of_it() -> None:
+def test_in_process_run_gets_no_flink_defaults() -> None:
     assert beam_options([]).view_as(PortableOptions).environment_type is None
 
 
-def test_a_job_jar_needs_no_cluster() -> None:
+def test_job_jar_needs_no_cluster() -> None:
     options = job_jar_options(["--parallelism=4"], "job.jar")
 
     assert options.view_as(PortableOptions).output_executable_path == "job.jar"
@@ -44,11 +44,11 @@ def test_a_job_jar_needs_no_cluster() -> None:
     ("said", "address"),
     [("localhost:8081", "http://localhost:8081"), ("https://flink.example/", "https://flink.example")],
 )
-def test_a_master_is_an_address(said: str, address: str) -> None:
+def test_flink_master_becomes_url(said: str, address: str) -> None:
     assert check_master(said) == address
 
 
 @pytest.mark.parametrize("said", ["", "[auto]", "[local]"])
-def test_no_master_is_told(said: str) -> None:
+def test_missing_flink_master_is_an_error(said: str) -> None:
     with pytest.raises(ConfigurationError, match="needs --flink_master HOST:PORT"):
         check_master(said)

@@ -1,4 +1,4 @@
-"""A Flink that is not there, or breaks off: told in a bounded time. What a Flink answers is tested on a real one."""
+"""Errors of a missing Flink, in a bounded time. Its responses are tested with a real Flink."""
 
 import time
 from pathlib import Path
@@ -13,20 +13,20 @@ from beam_pcc.pipeline.options import job_jar_options
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
-def test_a_cluster_that_is_not_there_is_wrong_configuration() -> None:
+def test_missing_cluster_is_wrong_configuration() -> None:
     with pytest.raises(ConfigurationError, match=f"no Flink answers at --flink_master {NOBODY}"):
         FlinkCluster(NOBODY).slots()
 
 
-def test_a_job_manager_that_does_not_come_back_is_waited_for_a_bounded_time() -> None:
+def test_unavailable_job_manager_is_retried_until_timeout() -> None:
     started = time.monotonic()
     with pytest.raises(RunError, match=r"does not answer .*; look at its JobManager, and run again"):
-        FlinkCluster(NOBODY, patience=0.5).state("0" * 32)
+        FlinkCluster(NOBODY, retry_timeout=0.5).state("0" * 32)
 
     assert 0.5 <= time.monotonic() - started < 10
 
 
-def test_a_jar_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_jar_is_an_error(tmp_path: Path) -> None:
     import apache_beam as beam
 
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""One retry policy for all of Flink's REST API, and what a job does not depend on, against a server that speaks it."""
+"""Retries of requests to Flink's REST API, with a fake server."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -22,15 +22,15 @@ NO_SLOTS = "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableExc
 @pytest.fixture
 def flink(monkeypatch: pytest.MonkeyPatch) -> Flink:
     monkeypatch.setattr(retrying, "PAUSES", Pauses(0.01, 0.01))
-    monkeypatch.setattr(runner, "_PAUSE", 0.01)
-    monkeypatch.setattr(runner, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(runner, "_POLL_INTERVAL", 0.01)
+    monkeypatch.setattr(runner, "_LOG_INTERVAL", 0.0)
     return Flink(counters={"rows_read": 5, "rows_scored": 4, "rows_rejected_missing_vector": 1})
 
 
 @pytest.fixture
 def cluster(flink: Flink) -> Iterator[FlinkCluster]:
     with serving(flink) as address:
-        yield FlinkCluster(address, patience=20.0, seconds=0.2)
+        yield FlinkCluster(address, retry_timeout=20.0, timeout=0.2)
 
 
 GETS: list[tuple[str, Callable[[FlinkCluster], Any]]] = [
@@ -45,7 +45,7 @@ GETS: list[tuple[str, Callable[[FlinkCluster], Any]]] = [
 
 @pytest.mark.parametrize("status", [500, 503, 429, CUT, SILENT, NO_JSON])
 @pytest.mark.parametrize(("request_", "call"), GETS[1:], ids=[name for name, _ in GETS[1:]])
-def test_what_may_be_asked_twice_is_asked_again(
+def test_idempotent_request_is_retried(
     flink: Flink, cluster: FlinkCluster, request_: str, call: Callable[[FlinkCluster], Any], status: int
 ) -> None:
     flink.faults.append([request_, status, 2])
@@ -53,32 +53,32 @@ def test_what_may_be_asked_twice_is_asked_again(
     assert flink.faults[0][2] == 0
 
 
-def test_a_flink_that_starts_is_waited_for(flink: Flink, cluster: FlinkCluster) -> None:
+def test_starting_flink_is_retried(flink: Flink, cluster: FlinkCluster) -> None:
     flink.faults.append(["GET v1/overview", 503, 2])
     assert cluster.slots() == Slots(2, 2, 1)
 
 
-def test_somebody_else_at_the_address_is_told_at_once(flink: Flink, cluster: FlinkCluster) -> None:
+def test_other_server_at_address_is_not_retried(flink: Flink, cluster: FlinkCluster) -> None:
     flink.faults.append(["GET v1/overview", NO_JSON, 99])
     with pytest.raises(ConfigurationError, match="no Flink answers at --flink_master"):
         cluster.slots()
     assert len(flink.requests) == 1
 
 
-def test_patience_ends(flink: Flink, cluster: FlinkCluster) -> None:
+def test_retries_end_after_timeout(flink: Flink, cluster: FlinkCluster) -> None:
     flink.faults.append(["GET", 503, 999])
     with pytest.raises(RunError, match="refused: on purpose"):
-        FlinkCluster(cluster.address, patience=0.1).state(JOB)
+        FlinkCluster(cluster.address, retry_timeout=0.1).state(JOB)
     assert len(flink.requests) > 1
 
 
-def test_a_job_that_is_not_known_is_not_asked_for_again(flink: Flink, cluster: FlinkCluster) -> None:
+def test_unknown_job_is_not_retried(flink: Flink, cluster: FlinkCluster) -> None:
     with pytest.raises(RunError, match="does not know the job any more"):
         cluster.state("f" * 32)
     assert len(flink.requests) == 1
 
 
-def test_a_job_is_not_started_twice(flink: Flink, cluster: FlinkCluster, tmp_path: Path) -> None:
+def test_job_is_not_started_twice(flink: Flink, cluster: FlinkCluster, tmp_path: Path) -> None:
     (tmp_path / "job.jar").write_bytes(b"")
     flink.faults.append(["POST v1/jars/a_job.jar/run", CUT, 1])
 
@@ -86,7 +86,7 @@ def test_a_job_is_not_started_twice(flink: Flink, cluster: FlinkCluster, tmp_pat
     assert sum(request.endswith("/run") for request in flink.requests) == 1
 
 
-def test_a_start_that_was_refused_is_not_tried_again(flink: Flink, cluster: FlinkCluster, tmp_path: Path) -> None:
+def test_refused_start_is_not_retried(flink: Flink, cluster: FlinkCluster, tmp_path: Path) -> None:
     (tmp_path / "job.jar").write_bytes(b"")
     flink.faults.append(["POST v1/jars/a_job.jar/run", 500, 1])
     with pytest.raises(RunError, match="refused: on purpose"):
@@ -94,7 +94,7 @@ def test_a_start_that_was_refused_is_not_tried_again(flink: Flink, cluster: Flin
 
 
 @pytest.mark.parametrize("status", [404, 500, CUT, SILENT, NO_JSON])
-def test_a_failed_progress_request_cancels_nothing(
+def test_failed_progress_request_cancels_nothing(
     flink: Flink, cluster: FlinkCluster, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "beam_pcc")
@@ -102,12 +102,12 @@ def test_a_failed_progress_request_cancels_nothing(
     result = SessionResult(_Finishes(flink, cluster, after=5), JOB, POOL)
 
     assert result.wait_until_finish() == "DONE"
-    assert "its figures cannot be read just now" in caplog.text
+    assert "its counters cannot be read now" in caplog.text
     assert "5 rows read, 4 scored, 1 rejected" in caplog.text  # the next one
     assert not any(request.startswith("PATCH") for request in flink.requests)
 
 
-def test_a_lost_task_manager_is_told_as_such(flink: Flink, cluster: FlinkCluster) -> None:
+def test_lost_task_manager_is_reported(flink: Flink, cluster: FlinkCluster) -> None:
     flink.state = "FAILED"
     flink.exceptions = {
         "root-exception": f"org.apache.flink.runtime.JobException: Recovery is suppressed\nCaused by: {NO_SLOTS}",
@@ -127,7 +127,7 @@ def test_a_lost_task_manager_is_told_as_such(flink: Flink, cluster: FlinkCluster
         SessionResult(cluster, JOB, POOL).wait_until_finish()
 
 
-def test_too_few_slots_without_a_loss_are_too_few_slots(flink: Flink, cluster: FlinkCluster) -> None:
+def test_too_few_slots_without_loss_are_reported(flink: Flink, cluster: FlinkCluster) -> None:
     flink.state, flink.exceptions = "FAILED", {"root-exception": NO_SLOTS}
     with pytest.raises(RunError, match="too few free slots"):
         SessionResult(cluster, JOB, POOL).wait_until_finish()
@@ -137,11 +137,11 @@ class _Finishes(FlinkCluster):
     """The cluster, whose job is finished after so many looks at it."""
 
     def __init__(self, flink: Flink, cluster: FlinkCluster, after: int) -> None:
-        super().__init__(cluster.address, seconds=0.5)
+        super().__init__(cluster.address, timeout=0.5)
         self._flink, self._after = flink, after
 
-    def state(self, job: str, *, patience: float | None = None) -> str:
+    def state(self, job: str, *, retry_timeout: float | None = None) -> str:
         self._after -= 1
         if self._after == 0:
             self._flink.state = "FINISHED"
-        return super().state(job, patience=patience)
+        return super().state(job, retry_timeout=retry_timeout)

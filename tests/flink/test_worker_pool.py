@@ -1,4 +1,4 @@
-"""The pool of Python workers as a process of its own; a script stands for Beam's launcher, and this test for Flink."""
+"""The pool of Python workers as a separate process; a script replaces Beam's boot program, and the test plays Flink."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pool:
     log: Path
 
     def start_worker(self, name: str, control: str) -> str:
-        """As Flink's runner asks; the error that it gets."""
+        """Request a worker, as Flink's runner does; returns the error in the response."""
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             grpc.channel_ready_future(channel).result(60)
             pool = services.BeamFnExternalWorkerPoolStub(channel)
@@ -48,16 +48,16 @@ class Pool:
             pool = services.BeamFnExternalWorkerPoolStub(channel)
             pool.StopWorker(messages.StopWorkerRequest(worker_id=name), timeout=30)
 
-    def ends(self) -> int:
+    def wait(self) -> int:
         return self.process.wait(60)
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
 
 @contextmanager
 def running(folder: Path, boot: str, *, wrapper: tuple[str, ...] = ()) -> Iterator[Pool]:
-    """A pool whose launcher of workers is this script."""
+    """A pool whose boot program is this script."""
     program, log = folder / "boot", folder / "log"
     program.write_text(f"#!/bin/sh\n{boot}\n")
     program.chmod(0o755)
@@ -74,15 +74,15 @@ def running(folder: Path, boot: str, *, wrapper: tuple[str, ...] = ()) -> Iterat
 
 @pytest.fixture
 def control() -> Iterator[str]:
-    """Where Flink waits for its workers: a port that somebody listens at."""
+    """The control address where Flink waits for its workers: a listening port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"localhost:{server.getsockname()[1]}"
 
 
 def wait_for_port(pool: Pool) -> None:
     deadline = time.monotonic() + 60
-    while "waiting for Flink" not in pool.said():
-        assert pool.process.poll() is None, pool.said()
+    while "waiting for Flink" not in pool.output():
+        assert pool.process.poll() is None, pool.output()
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -94,7 +94,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
+def test_pool_listens_on_loopback_only(tmp_path: Path) -> None:
     with running(tmp_path, SLEEPS) as pool:
         wait_for_port(pool)
         lines = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout.splitlines()
@@ -103,37 +103,37 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     assert addresses
 
 
-def test_a_launcher_that_fails_ends_the_pool(tmp_path: Path, control: str) -> None:
+def test_failing_boot_program_ends_pool(tmp_path: Path, control: str) -> None:
     with running(tmp_path, FAILS) as pool:
         assert pool.start_worker("1-1", control) == ""
-        assert pool.ends() == 1
-        *_, last = pool.said().splitlines()
+        assert pool.wait() == 1
+        *_, last = pool.output().splitlines()
     assert last.startswith("beam-pcc: the pool of Python workers ends: worker 1-1 ended with exit code 1")
-    assert "cannot write pipeline_options.json" in pool.said()
+    assert "cannot write pipeline_options.json" in pool.output()
 
 
-def test_a_launcher_that_is_killed_ends_the_pool(tmp_path: Path, control: str) -> None:
+def test_killed_boot_program_ends_pool(tmp_path: Path, control: str) -> None:
     with running(tmp_path, "kill -9 $$") as pool:
         pool.start_worker("1-1", control)
-        assert pool.ends() == 1
-    assert "was ended by SIGKILL" in pool.said()
+        assert pool.wait() == 1
+    assert "was ended by SIGKILL" in pool.output()
 
 
-def test_a_worker_whose_flink_is_gone_ends_nothing(tmp_path: Path) -> None:
+def test_worker_without_flink_does_not_end_pool(tmp_path: Path) -> None:
     with running(tmp_path, FAILS) as pool:
         pool.start_worker("1-1", f"localhost:{free_ports(1)}")  # nobody listens there
-        time.sleep(7)  # longer than the grace
+        time.sleep(7)  # longer than the grace period
         assert pool.process.poll() is None
 
 
-def test_a_worker_that_was_done_ends_nothing(tmp_path: Path, control: str) -> None:
+def test_finished_worker_does_not_end_pool(tmp_path: Path, control: str) -> None:
     with running(tmp_path, "exit 0") as pool:
         pool.start_worker("1-1", control)
         time.sleep(7)
         assert pool.process.poll() is None
 
 
-def test_a_worker_that_flink_stops_ends_nothing(tmp_path: Path, control: str) -> None:
+def test_stopped_worker_does_not_end_pool(tmp_path: Path, control: str) -> None:
     with running(tmp_path, "trap 'exit 3' TERM; sleep 60 & wait") as pool:
         pool.start_worker("1-1", control)
         pool.stop_worker("1-1")
@@ -141,7 +141,7 @@ def test_a_worker_that_flink_stops_ends_nothing(tmp_path: Path, control: str) ->
         assert pool.process.poll() is None
 
 
-def test_a_program_that_cannot_run_is_told_to_flink(tmp_path: Path, control: str) -> None:
+def test_missing_boot_program_is_reported_to_flink(tmp_path: Path, control: str) -> None:
     with running(tmp_path, SLEEPS) as pool:
         wait_for_port(pool)
         (tmp_path / "boot").unlink()
@@ -149,8 +149,8 @@ def test_a_program_that_cannot_run_is_told_to_flink(tmp_path: Path, control: str
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_pool_and_workers(tmp_path: Path, control: str, number: signal.Signals) -> None:
-    """Also workers that ignore it, and what they started in groups of their own."""
+def test_signal_ends_pool_and_workers(tmp_path: Path, control: str, number: signal.Signals) -> None:
+    """Also workers that ignore it, and their children in other process groups."""
     child = "trap '' TERM; setsid sleep 61 & echo $! >child; wait"
     with running(tmp_path, child) as pool:
         pool.start_worker("1-1", control)
@@ -161,23 +161,23 @@ def test_a_signal_ends_pool_and_workers(tmp_path: Path, control: str, number: si
         worker = int((tmp_path / "child").read_text())
         asked = time.monotonic()
         pool.process.send_signal(number)
-        assert pool.ends() == 0
+        assert pool.wait() == 0
         took = time.monotonic() - asked
         assert not alive(worker)
     assert took < 10  # two seconds by design; this machine may be busy
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a process the first of a namespace")
-def test_the_first_process_of_a_container_stops(tmp_path: Path, control: str) -> None:
+def test_first_process_of_container_stops(tmp_path: Path, control: str) -> None:
     with running(tmp_path, SLEEPS, wrapper=("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")) as pool:
         pool.start_worker("1-1", control)
         inner = int(subprocess.run(["pgrep", "-P", str(pool.process.pid)], capture_output=True, text=True).stdout)
         os.kill(inner, signal.SIGTERM)
-        assert pool.ends() == 0
-    assert "stopping: SIGTERM" in pool.said()
+        assert pool.wait() == 0
+    assert "stopping: SIGTERM" in pool.output()
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+def test_unwritable_folder_ends_pool(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "beam_pcc.flink.worker_pool", f"--port={free_ports(1)}"]
     done = subprocess.run(command, cwd="/proc", capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -185,10 +185,10 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None
     assert "working directory" in done.stderr
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_used_port_ends_pool(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "beam_pcc.flink.worker_pool", f"--port={port}"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert f"port {port} of 127.0.0.1 cannot be had" in done.stderr
+    assert f"port {port} of 127.0.0.1 is in use" in done.stderr

@@ -1,4 +1,4 @@
-"""A fake API server with the ConfigMaps of the base, a DuckDB warehouse, and the command line on both."""
+"""A fake API server with the ConfigMaps of the base, a DuckDB warehouse, and a command line that uses both."""
 
 import dataclasses
 import datetime as dt
@@ -27,7 +27,7 @@ TEMPLATE = ROOT / "k8s/flink-operator/base/template/flinkdeployment.yaml"
 
 
 def config(folder: Path) -> dict[str, str]:
-    """Of the base, with a warehouse on this machine."""
+    """The ConfigMap of the base, with a local warehouse."""
     lines = (ROOT / "k8s/flink-operator/base/config.env").read_text().splitlines()
     base = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     ours = {
@@ -43,7 +43,7 @@ def config(folder: Path) -> dict[str, str]:
 
 
 def add_version(models: Path, name: str = "v20261119_020000", sha256: str = "a" * 64) -> None:
-    """A version as the launcher sees it: it reads metadata.json alone."""
+    """A version as the launcher sees it: it only reads metadata.json."""
     folder = models / name
     folder.mkdir(parents=True)
     (folder / "model.joblib").write_bytes(b"loaded by the run, not by the launcher")
@@ -52,13 +52,13 @@ def add_version(models: Path, name: str = "v20261119_020000", sha256: str = "a" 
 
 @dataclass
 class Launcher:
-    """The command line against the fake API server."""
+    """Calls the command line against the fake API server; `stdout` and `errors` are of the last call."""
 
     kubernetes: Kubernetes
     warehouse: DuckDBWarehouse
     capture: pytest.CaptureFixture[str]
     log: pytest.LogCaptureFixture
-    said: str = ""
+    stdout: str = ""
     errors: str = ""
     kubeconfig: Path = Path()
 
@@ -69,31 +69,31 @@ class Launcher:
         self.capture.readouterr()
         code = cli.main(list(arguments))
         captured = self.capture.readouterr()
-        self.said, self.errors = captured.out, captured.err + self.log.text
+        self.stdout, self.errors = captured.out, captured.err + self.log.text
         return code
 
     def run_id(self, name: str = NAME) -> str:
-        found: str = self.kubernetes.deployments[name]["metadata"]["annotations"]["beam-pcc/run-id"]
-        return found
+        run_id: str = self.kubernetes.deployments[name]["metadata"]["annotations"]["beam-pcc/run-id"]
+        return run_id
 
     def started(self, run_id: str) -> dt.datetime:
-        found = run_ids.started_at(run_id)
-        assert found
-        return found
+        started_at = run_ids.started_at(run_id)
+        assert started_at
+        return started_at
 
     def publish(self, name: str = NAME, *violations: str) -> None:
-        """Do what the job does at its end: leave the monitoring row; with `violations` that of a refused run."""
+        """Write the monitoring row, as the job does; with `violations` that of a refused run."""
         day = dt.datetime.strptime(name, "pcc-%Y%m%d").date()
         run = Run(self.run_id(name), day, dt.datetime.now(dt.timezone.utc), "v20261119_020000", "minilm", "f" * 64)
         figures = StagedFigures(predictions=98, distinct_case_ids=98, positive=12)
         row = audited_row(run, figures, RunStats(98), None, violations)
         self.warehouse.record(dataclasses.replace(row, drift_psi=0.31))
 
-    def finishes(self, name: str) -> None:
-        """The life of a run that goes well."""
+    def succeed(self, name: str) -> None:
+        """Go through the states of a successful run."""
         self.kubernetes.update(name, jobManagerDeploymentStatus="DEPLOYING", lifecycleState="UPGRADING")
         self.kubernetes.job(name, "RUNNING")
-        time.sleep(1.0)  # so that it is seen, however busy the machine is
+        time.sleep(1.0)  # the launcher sees RUNNING even on a busy machine
         self.publish(name)
         self.kubernetes.job(name, "FINISHED")
 
@@ -109,11 +109,11 @@ def launcher(
         {"pcc-config": config(tmp_path), "pcc-template": {"flinkdeployment.yaml": TEMPLATE.read_text()}}
     )
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(plan, "Patience", functools.partial(follow.Patience, look=0.2))
+    monkeypatch.setattr(plan, "Timeouts", functools.partial(follow.Timeouts, poll=0.2))
     add_version(tmp_path / "models")
     caplog.set_level("INFO", logger="beam_pcc")
     with running(kubernetes, tmp_path / "kubeconfig"):
-        made = Launcher(kubernetes, DuckDBWarehouse(str(tmp_path / "pcc.duckdb"), lock_timeout=30), capsys, caplog)
-        made.kubeconfig = tmp_path / "kubeconfig"
-        kubernetes.on_create = made.finishes
-        yield made
+        launcher = Launcher(kubernetes, DuckDBWarehouse(str(tmp_path / "pcc.duckdb"), lock_timeout=30), capsys, caplog)
+        launcher.kubeconfig = tmp_path / "kubeconfig"
+        kubernetes.on_create = launcher.succeed
+        yield launcher

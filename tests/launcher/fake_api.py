@@ -1,9 +1,9 @@
-"""A Kubernetes API server of one namespace, as far as the launcher needs one: it speaks the real REST API over HTTP.
+"""A fake Kubernetes API server of one namespace, with the parts of the REST API that the launcher uses.
 
-Resources have uids and resource versions; creating twice is a conflict; a watch streams what happens after a version,
-ends at its time-out, and answers 410 for a version that is forgotten; deletion takes a while. What the operator and the
-kubelet would do is done by a test, with `update`. Faults are answers (or a cut connection, or silence) for the next
-requests that match. Below a service proxy it answers as the run's Flink would, with what the test put into `flink`.
+Resources have uids and resource versions; creating one twice is a conflict; a watch streams the changes after a
+version, ends at its timeout, and returns 410 for an expired version; deletion takes time. A test plays the operator
+and the kubelet with `update`. Faults are error responses (or a cut or silent connection) to the next matching
+requests. The service proxy returns the responses in `flink`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ CUT, SILENT = 0, -1
 
 @dataclass
 class Fault:
-    """For the next `times` requests whose method and path begin so: this status, or a connection CUT or SILENT."""
+    """The response to the next `times` requests that start with `request`: a status, or a connection CUT or SILENT."""
 
     request: str
     status: int
     reason: str = "InternalError"
     message: str = "on purpose"
     times: int = 1
-    after: bool = False  # do what was asked first, then answer so
+    after: bool = False  # process the request before the fault
     retry_after: int | None = None
 
 
@@ -57,28 +57,28 @@ class Kubernetes:
     flink: dict[str, Any] = field(default_factory=dict)
     on_create: Callable[[str], None] = lambda name: None
     seconds_to_go: float = 0.0
-    forgotten: int = 0  # watches from before this version get 410
+    expired: int = 0  # watches from before this version get 410
     over: threading.Event = field(default_factory=threading.Event)
     _history: list[tuple[int, str, Resource]] = field(default_factory=list)
     _version: int = 100
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def update(self, name: str, **status: Any) -> None:
-        """Do as the operator does: change the status of a FlinkDeployment."""
+        """Change the status of a FlinkDeployment, as the operator does."""
         with self._changed:
             one = self.deployments[name]
             one["status"] = {**one.get("status", {}), **status}
-            self._note("MODIFIED", one)
+            self._record("MODIFIED", one)
 
     def job(self, name: str, state: str, **more: Any) -> None:
-        """The job's state, as the operator writes it."""
+        """Set the job's state, as the operator does."""
         job = {"state": state, "jobId": "0" * 32}
         if state not in ("INITIALIZING", "RECONCILING", "CREATED"):
             job["startTime"] = "1795230000000"
         self.update(name, jobStatus=job, jobManagerDeploymentStatus="READY", lifecycleState="DEPLOYED", **more)
 
     def pod(self, name: str, of: str, **status: Any) -> None:
-        """A pod that the operator made for a FlinkDeployment."""
+        """Add or replace a pod of a FlinkDeployment."""
         self.pods = [pod for pod in self.pods if pod["metadata"]["name"] != name]
         labels = {"app": of, "type": "flink-standalone-kubernetes"}
         self.pods.append({"metadata": {"name": name, "namespace": NAMESPACE, "labels": labels}, "status": status})
@@ -86,7 +86,7 @@ class Kubernetes:
     def warn(
         self, kind: str, name: str, reason: str, message: str, *, uid: str | None = None, age: float = 0.0
     ) -> None:
-        """A warning event, of `age` seconds ago."""
+        """Add a warning event, `age` seconds old."""
         at = dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=age)
         self.events.append(
             {
@@ -100,23 +100,23 @@ class Kubernetes:
         )
 
     def pause(self) -> None:
-        """Let the launcher look a few times."""
-        seen = self.requests.count(f"GET {CORE}/events")
-        while self.requests.count(f"GET {CORE}/events") < seen + 2 and not self.over.wait(0.05):
+        """Wait until the launcher has listed the events twice."""
+        before = self.requests.count(f"GET {CORE}/events")
+        while self.requests.count(f"GET {CORE}/events") < before + 2 and not self.over.wait(0.05):
             pass
 
-    # -- what the handler asks
+    # -- called by the handler
 
     def create(self, body: Resource) -> tuple[int, Resource]:
         name = body["metadata"]["name"]
         with self._changed:
             if name in self.deployments:
-                said = f'flinkdeployments.flink.apache.org "{name}" already exists'
-                return 409, _status(409, "AlreadyExists", said)
+                message = f'flinkdeployments.flink.apache.org "{name}" already exists'
+                return 409, _status(409, "AlreadyExists", message)
             created = dt.datetime.now(dt.timezone.utc)
             body["metadata"] |= {"uid": str(uuid.uuid4()), "namespace": NAMESPACE, "creationTimestamp": _text(created)}
             self.deployments[name] = body
-            self._note("ADDED", body)
+            self._record("ADDED", body)
         threading.Thread(target=self.on_create, args=(name,), daemon=True).start()
         return 201, body
 
@@ -126,7 +126,7 @@ class Kubernetes:
                 return 404, _status(404, "NotFound", f'flinkdeployments.flink.apache.org "{name}" not found')
             one = self.deployments[name]
             one["metadata"]["deletionTimestamp"] = "2026-11-21T02:00:00Z"
-            self._note("MODIFIED", one)
+            self._record("MODIFIED", one)
         threading.Timer(self.seconds_to_go, self._go, [name]).start()
         return 200, one
 
@@ -135,30 +135,30 @@ class Kubernetes:
             gone = self.deployments.pop(name, None)
             self.pods = [pod for pod in self.pods if pod["metadata"]["labels"]["app"] != name]
             if gone:
-                self._note("DELETED", gone)
+                self._record("DELETED", gone)
 
-    def _note(self, kind: str, one: Resource) -> None:
+    def _record(self, event: str, one: Resource) -> None:
         self._version += 1
         one["metadata"]["resourceVersion"] = str(self._version)
-        self._history.append((self._version, kind, json.loads(json.dumps(one))))
+        self._history.append((self._version, event, json.loads(json.dumps(one))))
         self._changed.notify_all()
 
     def watch(self, name: str, version: int, seconds: float) -> Iterator[Resource]:
-        if version < self.forgotten:
+        if version < self.expired:
             yield {"type": "ERROR", "object": _status(410, "Expired", "too old resource version")}
             return
         deadline = time.monotonic() + seconds
         while True:
             with self._changed:
-                news = [h for h in self._history if h[0] > version and h[2]["metadata"]["name"] == name]
-                if not news:
+                changes = [h for h in self._history if h[0] > version and h[2]["metadata"]["name"] == name]
+                if not changes:
                     left = deadline - time.monotonic()
                     if left <= 0:
                         return
                     self._changed.wait(left)
-            for _, kind, one in news:
-                yield {"type": kind, "object": one}
-            version = news[-1][0] if news else version
+            for _, event, one in changes:
+                yield {"type": event, "object": one}
+            version = changes[-1][0] if changes else version
 
 
 def _text(time: dt.datetime) -> str:
@@ -217,8 +217,8 @@ class _Handler(Handler):
             return state.create(body)
         if path == FLINK:
             label = query.get("labelSelector", "")
-            found = [one for one in state.deployments.values() if label in one["metadata"].get("labels", {"": ""})]
-            return 200, _list("FlinkDeploymentList", found, state._version)
+            matching = [one for one in state.deployments.values() if label in one["metadata"].get("labels", {"": ""})]
+            return 200, _list("FlinkDeploymentList", matching, state._version)
         if folder == FLINK and method == "DELETE":
             return state.delete(name)
         if folder == FLINK and name in state.deployments:
@@ -227,8 +227,8 @@ class _Handler(Handler):
             return 200, {"kind": "ConfigMap", "metadata": {"name": name}, "data": state.config_maps[name]}
         if path == f"{CORE}/pods":
             app = query["labelSelector"].removeprefix("app=")
-            found = [pod for pod in state.pods if pod["metadata"]["labels"]["app"] == app]
-            return 200, _list("PodList", found, state._version)
+            pods = [pod for pod in state.pods if pod["metadata"]["labels"]["app"] == app]
+            return 200, _list("PodList", pods, state._version)
         if path == f"{CORE}/events":
             assert query["fieldSelector"] == "type=Warning"
             return 200, _list("EventList", state.events, state._version)
@@ -259,7 +259,7 @@ def _list(kind: str, items: list[Resource], version: int) -> Resource:
 
 @contextmanager
 def running(state: Kubernetes, kubeconfig: Path, host: str = "127.0.0.1") -> Iterator[str]:
-    """Serve `state` on a free port of this machine; `kubeconfig` is written to lead there."""
+    """Serve `state` on a free local port, and write a `kubeconfig` with its address."""
     with serving(type("_Handler", (_Handler,), {"state": state}), state.over, host) as address:
         config = {
             "apiVersion": "v1",

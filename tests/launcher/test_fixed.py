@@ -1,4 +1,4 @@
-"""What is fixed at launch: the model and its digest, the shadow, the start; and what is passed on as it was given."""
+"""The launcher fixes the model, its digest, the shadow and the start, and passes other arguments on unchanged."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ VERSIONS = ("v20261118_020000", "v20261119_020000", "v20261120_020000")
 
 
 def flags_of_the_job(launcher: Launcher, name: str = NAME) -> dict[str, str]:
-    """The flags of the job-jar, of which the last wins."""
+    """The flags of the job-jar container; the last of several equal ones."""
     spec = launcher.kubernetes.deployments[name]["spec"]
     (job_jar,) = spec["jobManager"]["podTemplate"]["spec"]["initContainers"]
     return {flag.partition("=")[0].removeprefix("--"): flag.partition("=")[2] for flag in job_jar["args"]}
@@ -34,7 +34,7 @@ def promote(registry: Path, version: str, shadow: str | None = None) -> None:
     (registry / "current.json").write_text(json.dumps({"version": version, **({"shadow": shadow} if shadow else {})}))
 
 
-def test_the_promoted_version_is_fixed_with_its_digest(launcher: Launcher, registry: Path) -> None:
+def test_promoted_version_is_fixed_with_its_digest(launcher: Launcher, registry: Path) -> None:
     promote(registry, VERSIONS[0], shadow=VERSIONS[2])
     launcher.submit()
 
@@ -49,7 +49,7 @@ def test_no_shadow_is_fixed_as_none(launcher: Launcher, registry: Path) -> None:
     assert flags_of_the_job(launcher)["shadow_version"] == "none"
 
 
-def test_the_latest_is_fixed_where_it_is_asked_for(launcher: Launcher, registry: Path) -> None:
+def test_force_latest_fixes_latest_version(launcher: Launcher, registry: Path) -> None:
     promote(registry, VERSIONS[0])
     launcher.submit("--force_latest")
 
@@ -58,7 +58,7 @@ def test_the_latest_is_fixed_where_it_is_asked_for(launcher: Launcher, registry:
     assert "force_latest" not in flags
 
 
-def test_what_is_given_wins(launcher: Launcher, registry: Path) -> None:
+def test_model_flags_win(launcher: Launcher, registry: Path) -> None:
     promote(registry, VERSIONS[0], shadow=VERSIONS[1])
     launcher.submit(f"--model_version={VERSIONS[2]}", "--shadow_version=none", f"--model_sha256={'2' * 64}")
 
@@ -75,26 +75,24 @@ def test_what_is_given_wins(launcher: Launcher, registry: Path) -> None:
         ([f"--model_sha256={'f' * 64}"], "was changed or swapped"),
     ],
 )
-def test_a_model_that_cannot_be_used_is_exit_code_2(
-    launcher: Launcher, registry: Path, flags: list[str], words: str
-) -> None:
+def test_unusable_model_is_exit_code_2(launcher: Launcher, registry: Path, flags: list[str], words: str) -> None:
     assert launcher.submit(*flags) == 2
     assert words in launcher.errors
     assert not launcher.kubernetes.deployments
 
 
-def test_the_start_is_in_the_run_id_of_the_job(launcher: Launcher, registry: Path) -> None:
+def test_run_id_of_job_contains_start(launcher: Launcher, registry: Path) -> None:
     launcher.submit()
     assert flags_of_the_job(launcher)["run_id"] == launcher.run_id()
 
 
-def test_a_dry_run_shows_the_model(launcher: Launcher, registry: Path) -> None:
+def test_dry_run_shows_model(launcher: Launcher, registry: Path) -> None:
     promote(registry, VERSIONS[0])
     assert launcher.submit("--dry_run") == 0
-    assert f"--model_version={VERSIONS[0]}" in launcher.said
+    assert f"--model_version={VERSIONS[0]}" in launcher.stdout
 
 
-def test_a_dry_run_of_manifests_asks_nobody(launcher: Launcher, tmp_path: Path) -> None:
+def test_dry_run_of_manifests_needs_no_network(launcher: Launcher, tmp_path: Path) -> None:
     import yaml
 
     launcher.kubernetes.config_maps["pcc-config"]["run.models"] = "gs://nobody-is-asked/models"
@@ -105,20 +103,20 @@ def test_a_dry_run_of_manifests_asks_nobody(launcher: Launcher, tmp_path: Path) 
     (tmp_path / "rendered.yaml").write_text(yaml.safe_dump_all(maps))
 
     assert launcher.submit("--dry_run", f"--manifests={tmp_path / 'rendered.yaml'}") == 0
-    assert "--model_version" not in launcher.said
+    assert "--model_version" not in launcher.stdout
     assert launcher.kubernetes.requests == []
 
 
-def test_a_launcher_that_follows_on_needs_no_registry(launcher: Launcher, registry: Path) -> None:
+def test_attached_launcher_needs_no_registry(launcher: Launcher, registry: Path) -> None:
     launcher.submit()
-    launcher.finishes(NAME)
+    launcher.succeed(NAME)
     registry.rename(registry.with_name("gone"))
 
     assert launcher.submit("--wait", "--attach") == 0
 
 
-def test_a_backfill_passes_on_what_equals_a_default(launcher: Launcher, registry: Path) -> None:
-    launcher.kubernetes.on_create = launcher.finishes
+def test_backfill_passes_on_flags_equal_to_defaults(launcher: Launcher, registry: Path) -> None:
+    launcher.kubernetes.on_create = launcher.succeed
     launcher.kubernetes.config_maps["pcc-config"]["run.max_drop_rate"] = "0.5"
     certificate = registry / "root.pem"
     certificate.write_text("")
@@ -132,7 +130,7 @@ def test_a_backfill_passes_on_what_equals_a_default(launcher: Launcher, registry
 
 
 @pytest.mark.parametrize(
-    "given_",
+    "arguments",
     [
         ["--max_drop_rate=0.1"],
         ["--max_drop_rate", "0.1", "--force_latest"],
@@ -141,18 +139,18 @@ def test_a_backfill_passes_on_what_equals_a_default(launcher: Launcher, registry
         ["--source=a b", "--environment_config", "h:1"],
     ],
 )
-def test_arguments_of_runs_are_passed_on_as_given(given_: list[str]) -> None:
+def test_run_arguments_are_passed_on_unchanged(arguments: list[str]) -> None:
     own = ["--from", "20261119", "--to=20261120", "--on-kubernetes", "--parallel", "2", "--keep=9", "--namespace=n"]
-    assert run_arguments_of([*own[:3], *given_, *own[3:]]) == given_
+    assert run_arguments_of([*own[:3], *arguments, *own[3:]]) == arguments
 
 
 @given(st.lists(st.sampled_from(["--max_psi=1", "--text_column", "body", "--dry_run", "x y", "--k=--from", "-1"])))
-def test_no_argument_of_a_run_is_lost_or_moved(arguments: list[str]) -> None:
+def test_run_arguments_keep_their_order(arguments: list[str]) -> None:
     assert run_arguments_of(["--from=20261119", *arguments, "--to=20261120"]) == arguments
 
 
-def test_what_a_file_says_travels_as_flags_and_the_file_stays(launcher: Launcher, registry: Path) -> None:
-    """The pod has no such file. A flag wins over it, and it wins over the ConfigMap."""
+def test_config_file_is_passed_on_as_flags(launcher: Launcher, registry: Path) -> None:
+    """The pod does not have the file. Flags win over the file, and the file over the ConfigMap."""
     launcher.kubernetes.config_maps["pcc-config"]["run.max_psi"] = "0.5"
     file = registry / "run.toml"
     file.write_text('partition = "20261120"\nmax_psi = 0.3\nmax_drop_rate = 0.2\nreplace_with_empty = true\n')
@@ -163,6 +161,6 @@ def test_what_a_file_says_travels_as_flags_and_the_file_stays(launcher: Launcher
     assert "config" not in flags
 
 
-def test_a_file_that_cannot_be_read_creates_nothing(launcher: Launcher, registry: Path) -> None:
+def test_unreadable_config_file_creates_nothing(launcher: Launcher, registry: Path) -> None:
     assert launcher.call("submit", "--partition=20261120", f"--config={registry / 'none.toml'}") == 2
     assert launcher.kubernetes.deployments == {}

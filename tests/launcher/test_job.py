@@ -1,4 +1,4 @@
-"""The Kubernetes Job around the launcher: which exit codes end it, and what it tells the launcher."""
+"""The Kubernetes Job around the launcher: which exit codes end it, and the environment of the launcher."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ def container(job: dict[str, Any]) -> dict[str, Any]:
 
 
 @every_job
-def test_a_run_that_has_ended_ends_the_job(job: dict[str, Any]) -> None:
+def test_exit_codes_of_ended_runs_end_the_job(job: dict[str, Any]) -> None:
     (rule,) = [rule for rule in job["podFailurePolicy"]["rules"] if rule["action"] == "FailJob"]
     assert set(rule["onExitCodes"]["values"]) == {EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED}
     assert rule["onExitCodes"]["operator"] == "In"
 
 
 @every_job
-def test_a_launcher_that_lost_sight_is_started_again(job: dict[str, Any]) -> None:
+def test_launcher_that_lost_sight_is_restarted(job: dict[str, Any]) -> None:
     codes = [rule["onExitCodes"]["values"] for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
     assert EXIT_LOST not in {EXIT_PUBLISHED, *(code for values in codes for code in values)}
     assert job["backoffLimit"] >= 3
@@ -37,12 +37,12 @@ def test_a_launcher_that_lost_sight_is_started_again(job: dict[str, Any]) -> Non
 
 
 @every_job
-def test_the_launcher_is_told_which_job_it_is_of(job: dict[str, Any]) -> None:
+def test_launcher_gets_uid_of_its_job(job: dict[str, Any]) -> None:
     (variable,) = [one for one in container(job)["env"] if one["name"] == "LAUNCHER_JOB"]
     path = variable["valueFrom"]["fieldRef"]["fieldPath"]
     assert path == "metadata.labels['batch.kubernetes.io/controller-uid']"
 
 
 @every_job
-def test_a_launcher_is_not_waited_for_when_it_is_stopped(job: dict[str, Any]) -> None:
+def test_launcher_has_short_grace_period(job: dict[str, Any]) -> None:
     assert job["template"]["spec"]["terminationGracePeriodSeconds"] <= 10

@@ -1,4 +1,4 @@
-"""A run of which nothing changes ends; a slow one, or one that cannot be looked at, does not."""
+"""The watchdog ends a run without progress, but not a slow one or one whose metrics cannot be read."""
 
 import threading
 import time
@@ -9,11 +9,11 @@ import pytest
 
 from beam_pcc.flink.rest import FlinkCluster, Progress, progress
 from beam_pcc.kubernetes import follow
-from beam_pcc.kubernetes.follow import Patience, Watchdog
+from beam_pcc.kubernetes.follow import Timeouts, Watchdog
 from tests.flink.rest_api import JOB, SILENT, Flink, serving, vertex
 from tests.launcher.conftest import NAME, Launcher
 
-WORKS = [
+RUNNING = [
     {"name": "flink-main-container", "state": {"running": {}}},
     {"name": "python-workers", "state": {"running": {}}},
 ]
@@ -30,7 +30,7 @@ def pod(*statuses: dict[str, Any]) -> dict[str, Any]:
 
 
 class Clock:
-    """Time that passes when the test says so."""
+    """A clock that the test sets."""
 
     now = 0.0
 
@@ -49,16 +49,16 @@ def clock() -> Clock:
 
 @pytest.fixture
 def watchdog(clock: Clock) -> Watchdog:
-    return Watchdog(Patience(stall=600, publishing=300), clock)
+    return Watchdog(Timeouts(stall=600, publishing=300), clock)
 
 
-def test_a_job_whose_counters_stand_still_has_stalled(watchdog: Watchdog, clock: Clock) -> None:
+def test_job_with_unchanged_counters_has_stalled(watchdog: Watchdog, clock: Clock) -> None:
     flink = Flink(counters={"rows_scored": 1234})
-    assert watchdog.look("RUNNING", seen(flink), [pod(*WORKS)]) is None
+    assert watchdog.check("RUNNING", seen(flink), [pod(*RUNNING)]) is None
     clock.now = 599
-    assert watchdog.look("RUNNING", seen(flink), [pod(*WORKS)]) is None
+    assert watchdog.check("RUNNING", seen(flink), [pod(*RUNNING)]) is None
     clock.now = 600
-    stalled = watchdog.look("RUNNING", seen(flink), [pod(*WORKS)])
+    stalled = watchdog.check("RUNNING", seen(flink), [pod(*RUNNING)])
     assert stalled == (
         "the job has stalled: neither its state nor a counter changed for 600 s (RUNNING, 1,234 rows scored)"
     )
@@ -74,63 +74,61 @@ def test_a_job_whose_counters_stand_still_has_stalled(watchdog: Watchdog, clock:
     ],
     ids=["counter", "step", "records", "state"],
 )
-def test_any_change_begins_the_wait_anew(watchdog: Watchdog, clock: Clock, change: dict[str, Any]) -> None:
-    watchdog.look("RUNNING", seen(Flink(counters={"rows_scored": 1})), None)
+def test_any_change_restarts_the_stall_timeout(watchdog: Watchdog, clock: Clock, change: dict[str, Any]) -> None:
+    watchdog.check("RUNNING", seen(Flink(counters={"rows_scored": 1})), None)
     clock.now = 599
     changed = Flink(**{"counters": {"rows_scored": 1}, **change})
-    watchdog.look("RUNNING", seen(changed), None)
+    watchdog.check("RUNNING", seen(changed), None)
     clock.now = 700
-    assert watchdog.look("RUNNING", seen(changed), None) is None
+    assert watchdog.check("RUNNING", seen(changed), None) is None
 
 
-def test_time_that_flink_adds_up_is_no_progress(watchdog: Watchdog, clock: Clock) -> None:
-    watchdog.look("RUNNING", seen(Flink()), None)
+def test_idle_time_is_no_progress(watchdog: Watchdog, clock: Clock) -> None:
+    watchdog.check("RUNNING", seen(Flink()), None)
     clock.now = 601
     idle = Flink(vertices=[vertex("Score", **{"accumulated-idle-time": 600_000})])
-    assert watchdog.look("RUNNING", seen(idle), None)
+    assert watchdog.check("RUNNING", seen(idle), None)
 
 
-def test_a_job_that_publishes_may_be_quiet_for_longer(watchdog: Watchdog, clock: Clock) -> None:
+def test_publishing_job_has_longer_stall_timeout(watchdog: Watchdog, clock: Clock) -> None:
     flink = Flink(vertices=[vertex("Score", "FINISHED"), vertex("Publish/Publish")])
-    watchdog.look("RUNNING", seen(flink), None)
+    watchdog.check("RUNNING", seen(flink), None)
     clock.now = 899
-    assert watchdog.look("RUNNING", seen(flink), None) is None
+    assert watchdog.check("RUNNING", seen(flink), None) is None
     clock.now = 900
-    assert watchdog.look("RUNNING", seen(flink), None)
+    assert watchdog.check("RUNNING", seen(flink), None)
 
 
-def test_without_counters_a_long_job_has_not_stalled(watchdog: Watchdog, clock: Clock) -> None:
+def test_long_job_without_counters_has_not_stalled(watchdog: Watchdog, clock: Clock) -> None:
     for hours in range(9):
         clock.now = hours * 3600
-        assert watchdog.look("RUNNING", None, [pod(*WORKS)]) is None
-        assert watchdog.look("RUNNING", None, None) is None
+        assert watchdog.check("RUNNING", None, [pod(*RUNNING)]) is None
+        assert watchdog.check("RUNNING", None, None) is None
 
 
-@pytest.mark.parametrize("pods", [[], [pod(WORKS[0], DEAD)]], ids=["no pod", "dead workers"])
-def test_without_counters_pods_that_cannot_work_prove_a_stall(
-    watchdog: Watchdog, clock: Clock, pods: list[dict[str, Any]]
-) -> None:
-    assert watchdog.look("RUNNING", None, pods) is None
+@pytest.mark.parametrize("pods", [[], [pod(RUNNING[0], DEAD)]], ids=["no pod", "dead workers"])
+def test_job_without_running_pods_has_stalled(watchdog: Watchdog, clock: Clock, pods: list[dict[str, Any]]) -> None:
+    assert watchdog.check("RUNNING", None, pods) is None
     clock.now = 601
-    assert watchdog.look("RUNNING", None, pods) == "the job has stalled: no TaskManager could work for 601 s"
+    assert watchdog.check("RUNNING", None, pods) == "the job has stalled: no TaskManager could work for 601 s"
 
 
-def test_a_pod_that_works_now_and_then_proves_nothing(watchdog: Watchdog, clock: Clock) -> None:
+def test_pod_that_runs_sometimes_is_no_stall(watchdog: Watchdog, clock: Clock) -> None:
     for minute in range(60):
         clock.now = minute * 60
-        assert watchdog.look("RUNNING", None, [pod(*WORKS)] if minute % 9 == 0 else []) is None
+        assert watchdog.check("RUNNING", None, [pod(*RUNNING)] if minute % 9 == 0 else []) is None
 
 
-def test_counters_that_are_gone_for_a_while_prove_nothing(watchdog: Watchdog, clock: Clock) -> None:
+def test_missing_counters_are_no_stall(watchdog: Watchdog, clock: Clock) -> None:
     flink = Flink(counters={"rows_scored": 1})
-    watchdog.look("RUNNING", seen(flink), None)
+    watchdog.check("RUNNING", seen(flink), None)
     clock.now = 900
-    assert watchdog.look("RUNNING", None, None) is None
+    assert watchdog.check("RUNNING", None, None) is None
     flink.counters["rows_scored"] = 2
-    assert watchdog.look("RUNNING", seen(flink), None) is None
+    assert watchdog.check("RUNNING", seen(flink), None) is None
 
 
-def test_the_order_of_accumulators_is_no_progress() -> None:
+def test_order_of_accumulators_is_no_progress() -> None:
     there, back = Flink(counters={"a": 1, "b": 2}), Flink(counters={"b": 2, "a": 1})
     first, second = seen(there), seen(back)
     assert first
@@ -139,44 +137,44 @@ def test_the_order_of_accumulators_is_no_progress() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"jobs": []}, [], "x", {"vertices": [{}], "state": "RUNNING"}])
-def test_an_answer_of_another_form_is_no_progress(answer: Any) -> None:
+def test_malformed_response_is_no_progress(answer: Any) -> None:
     assert progress(lambda path: answer, None) is None
     assert progress(lambda path: answer, JOB) is None
 
 
-def test_inside_the_cluster_flink_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flink_is_called_directly_in_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     flink = Flink(counters={"rows_scored": 5})
     with serving(flink) as address:
         monkeypatch.setattr(follow, "_REST", address)
         cluster: Any = SimpleNamespace(inside=True, namespace="pcc-system")
-        found = progress(follow._flink(cluster, NAME), None)
+        healthy = progress(follow._flink_client(cluster, NAME), None)
         flink.faults.append(["GET v1/jobs", 503, 1])
-        missed = progress(follow._flink(cluster, NAME), JOB)
-        monkeypatch.setattr(follow, "_REST_SECONDS", 0.2)
+        unavailable = progress(follow._flink_client(cluster, NAME), JOB)
+        monkeypatch.setattr(follow, "_REST_TIMEOUT", 0.2)
         flink.faults.append(["GET v1/jobs", SILENT, 1])
-        silent = progress(follow._flink(cluster, NAME), JOB)
+        silent = progress(follow._flink_client(cluster, NAME), JOB)
 
-    assert found
-    assert (found.state, found.counted) == ("RUNNING", {"rows_scored": 5})
-    assert (missed, silent) == (None, None)
+    assert healthy
+    assert (healthy.state, healthy.counters) == ("RUNNING", {"rows_scored": 5})
+    assert (unavailable, silent) == (None, None)
 
 
-def test_the_service_is_the_operators() -> None:
-    asked: list[str] = []
+def test_service_address_is_the_operators() -> None:
+    addresses: list[str] = []
 
     class Cluster(FlinkCluster):
         def __init__(self, address: str, **_: Any) -> None:
-            asked.append(address)
+            addresses.append(address)
             super().__init__(address)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(follow, "FlinkCluster", Cluster)
         cluster: Any = SimpleNamespace(inside=True, namespace="pcc-system")
-        follow._flink(cluster, NAME)
-    assert asked == ["http://pcc-20261120-rest.pcc-system:8081"]
+        follow._flink_client(cluster, NAME)
+    assert addresses == ["http://pcc-20261120-rest.pcc-system:8081"]
 
 
-def test_a_stalled_run_is_removed_and_failed_with_its_reason(launcher: Launcher) -> None:
+def test_stalled_run_is_deleted_and_failed(launcher: Launcher) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.stall_timeout"] = "2"
     launcher.kubernetes.flink = Flink(counters={"rows_scored": 7}).paths()
 
@@ -198,7 +196,7 @@ def test_a_stalled_run_is_removed_and_failed_with_its_reason(launcher: Launcher)
     assert not launcher.kubernetes.deployments
 
 
-def test_a_slow_run_is_left_alone(launcher: Launcher) -> None:
+def test_slow_run_is_not_ended(launcher: Launcher) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.stall_timeout"] = "2"
 
     def slow(name: str) -> None:
@@ -213,21 +211,21 @@ def test_a_slow_run_is_left_alone(launcher: Launcher) -> None:
     assert launcher.submit("--wait") == 0
 
 
-def test_a_run_whose_counters_cannot_be_seen_is_left_alone(launcher: Launcher) -> None:
+def test_run_with_unreadable_counters_is_not_ended(launcher: Launcher) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.stall_timeout"] = "1"
 
     def unseen(name: str) -> None:
-        statuses = [{"image": "x", "imageID": "", "ready": True, "restartCount": 0, **one} for one in WORKS]
+        statuses = [{"image": "x", "imageID": "", "ready": True, "restartCount": 0, **one} for one in RUNNING]
         launcher.kubernetes.pod(f"{name}-taskmanager-1", name, containerStatuses=statuses)
         launcher.kubernetes.job(name, "RUNNING")
-        threading.Timer(4.0, launcher.finishes, [name]).start()
+        threading.Timer(4.0, launcher.succeed, [name]).start()
 
     launcher.kubernetes.on_create = unseen
     assert launcher.submit("--wait") == 0
-    assert launcher.errors.count("Flink's counters cannot be seen") == 1
+    assert launcher.errors.count("Flink's counters cannot be read") == 1
 
 
-def test_the_limit_is_in_the_config(launcher: Launcher) -> None:
+def test_stall_timeout_is_read_from_config(launcher: Launcher) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.stall_timeout"] = "soon"
     assert launcher.submit() == 2
     assert "launcher.stall_timeout is 'soon': use a number above 0" in launcher.errors

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a launcher at once: real processes against the fake API server, one of them as PID 1."""
+"""SIGTERM and Ctrl-C end a launcher at once: real processes with the fake API server, one of them as PID 1."""
 
 import os
 import re
@@ -20,7 +20,7 @@ SECONDS = 2.0
 
 
 class Process:
-    """A launcher in a process of its own, and what it says on stderr."""
+    """A launcher process and its stderr."""
 
     def __init__(self, launcher: Launcher, *arguments: str, wrapped: tuple[str, ...] = ()) -> None:
         environment = {**os.environ, "KUBECONFIG": str(launcher.kubeconfig), "PYTHONUNBUFFERED": "1"}
@@ -33,22 +33,22 @@ class Process:
     def errors(self) -> str:
         return self._log.read_text()
 
-    def wait_for(self, seen: Callable[[], object], seconds: float = 90.0) -> None:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 90.0) -> None:
         deadline = time.monotonic() + seconds
-        while not seen():
+        while not condition():
             assert self._process.poll() is None, self.errors
             assert time.monotonic() < deadline, self.errors
             time.sleep(0.02)
 
-    def says(self, words: str) -> Callable[[], object]:
-        return lambda: re.search(words, self.errors)
+    def logs(self, pattern: str) -> Callable[[], object]:
+        return lambda: re.search(pattern, self.errors)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, pid: int | None = None) -> int:
-        """Send the signal; the exit code, which must come within two seconds."""
+        """Send the signal; returns the exit code. Fails after two seconds."""
         os.kill(pid or self._process.pid, number)
         return self._process.wait(SECONDS)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
         self._process.wait()
 
@@ -58,9 +58,9 @@ class Process:
 
     @property
     def child(self) -> int:
-        """The first process that this one started."""
-        found = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return int(found[0]) if found else 0
+        """The first child process; 0 without one."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return int(children[0]) if children else 0
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def started(launcher: Launcher, *arguments: str, wrapped: tuple[str, ...] = ()) 
     try:
         yield process
     finally:
-        process.end()
+        process.kill()
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ SUBMIT = ("submit", "--partition=20261120", "--wait")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_a_launcher_in_its_watch_ends_at_once(running: Launcher, number: signal.Signals) -> None:
+def test_launcher_in_watch_ends_at_once(running: Launcher, number: signal.Signals) -> None:
     with started(running, *SUBMIT) as process:
-        process.wait_for(process.says(f"{NAME}: RUNNING"))
+        process.wait_for(process.logs(f"{NAME}: RUNNING"))
         code = process.stop(number)
 
     assert code == 4
@@ -95,7 +95,7 @@ def test_a_launcher_in_its_watch_ends_at_once(running: Launcher, number: signal.
 
 
 @pytest.mark.parametrize("request_", [f"GET {CORE}/configmaps", f"POST {FLINK}", f"GET {CORE}/pods"])
-def test_a_launcher_in_a_silent_request_ends_at_once(running: Launcher, request_: str) -> None:
+def test_launcher_in_silent_request_ends_at_once(running: Launcher, request_: str) -> None:
     running.kubernetes.faults.append(Fault(request_, SILENT))
     with started(running, *SUBMIT) as process:
         process.wait_for(lambda: any(one.startswith(request_) for one in running.kubernetes.requests))
@@ -103,9 +103,9 @@ def test_a_launcher_in_a_silent_request_ends_at_once(running: Launcher, request_
         assert process.stop() == 4
 
 
-def test_a_launcher_that_starts_ends_at_once(running: Launcher) -> None:
+def test_starting_launcher_ends_at_once(running: Launcher) -> None:
     with started(running, *SUBMIT) as process:
-        # its imports take a second or more; the handler is there when the package's own command line is
+        # The imports take a second or more; beam_pcc.cli installs the handler first.
         process.wait_for(lambda: _catches(process, signal.SIGTERM))
         code = process.stop()
 
@@ -114,29 +114,29 @@ def test_a_launcher_that_starts_ends_at_once(running: Launcher) -> None:
 
 
 @pytest.mark.parametrize(("violations", "code"), [([], 0), (["40.0% of the rows rejected"], 3)])
-def test_a_lingering_launcher_ends_with_the_runs_code(launcher: Launcher, violations: list[str], code: int) -> None:
+def test_lingering_launcher_ends_with_exit_code_of_run(launcher: Launcher, violations: list[str], code: int) -> None:
     def ends(name: str) -> None:
         launcher.publish(name, *violations)
         launcher.kubernetes.job(name, "FINISHED")
 
     launcher.kubernetes.on_create = ends
     with started(launcher, *SUBMIT, "--metrics_port=0", "--metrics_linger=60") as process:
-        process.wait_for(process.says("figures stay at port"))
+        process.wait_for(process.logs("figures stay at port"))
 
         assert process.stop() == code
 
 
-def test_a_lingering_launcher_still_says_why_the_run_failed(launcher: Launcher) -> None:
+def test_lingering_launcher_reports_why_run_failed(launcher: Launcher) -> None:
     launcher.kubernetes.on_create = lambda name: launcher.kubernetes.job(name, "FAILED", error="a disk is full")
     with started(launcher, *SUBMIT, "--metrics_port=0", "--metrics_linger=60") as process:
-        process.wait_for(process.says("figures stay at port"))
+        process.wait_for(process.logs("figures stay at port"))
         code = process.stop()
 
     assert code == 1
     assert "beam-pcc: a disk is full" in process.errors
 
 
-def test_a_backfill_ends_at_once_with_all_its_days(running: Launcher) -> None:
+def test_backfill_ends_at_once_with_all_its_days(running: Launcher) -> None:
     days = ("--from=20261119", "--to=20261121", "--parallel=2")
     with started(running, "backfill", "--on-kubernetes", *days) as process:
         process.wait_for(lambda: process.errors.count(": RUNNING") == 2)

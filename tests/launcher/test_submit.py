@@ -1,4 +1,4 @@
-"""`beam-pcc submit` against a Kubernetes API server that really speaks its REST API."""
+"""`beam-pcc submit` with a fake Kubernetes API server over HTTP."""
 
 import json
 import threading
@@ -16,37 +16,37 @@ def only_row(launcher: Launcher) -> dict[str, Any]:
     import duckdb
 
     with duckdb.connect(launcher.warehouse.address) as connection:
-        found = connection.execute("SELECT * FROM pcc_monitoring_logs")
-        names = [column[0] for column in found.description or []]
-        rows = found.fetchall()
+        result = connection.execute("SELECT * FROM pcc_monitoring_logs")
+        names = [column[0] for column in result.description or []]
+        rows = result.fetchall()
     assert len(rows) == 1
     return dict(zip(names, rows[0], strict=True))
 
 
-def test_a_run_is_created_followed_and_summed_up(launcher: Launcher) -> None:
+def test_run_is_created_followed_and_summarised(launcher: Launcher) -> None:
     assert launcher.submit("--wait") == 0
-    assert "partition 20261120: published" in launcher.said
-    assert launcher.run_id() in launcher.said
+    assert "partition 20261120: published" in launcher.stdout
+    assert launcher.run_id() in launcher.stdout
     for state in ("created", "RUNNING", "FINISHED"):
         assert f"{NAME}: {state}" in launcher.errors
 
 
-def test_without_wait_it_is_only_created(launcher: Launcher) -> None:
+def test_without_wait_run_is_only_created(launcher: Launcher) -> None:
     launcher.kubernetes.on_create = lambda name: None
     assert launcher.submit() == 0
-    assert launcher.said.startswith(f"{NAME}: submitted, run 20261120-")
+    assert launcher.stdout.startswith(f"{NAME}: submitted, run 20261120-")
     assert not any("watch" in request or "pods" in request for request in launcher.kubernetes.requests)
 
 
-def test_a_dry_run_prints_the_resource_and_creates_nothing(launcher: Launcher) -> None:
+def test_dry_run_prints_resource_and_creates_nothing(launcher: Launcher) -> None:
     assert launcher.submit("--dry_run", "--model_version=v20261119_020000") == 0
-    shown = yaml.safe_load(launcher.said)
+    shown = yaml.safe_load(launcher.stdout)
     assert shown["metadata"]["name"] == NAME
     assert "--model_version=v20261119_020000" in str(shown)
     assert not launcher.kubernetes.deployments
 
 
-def test_a_run_under_way_is_not_started_twice(launcher: Launcher) -> None:
+def test_running_run_is_not_started_twice(launcher: Launcher) -> None:
     launcher.kubernetes.on_create = lambda name: launcher.kubernetes.job(name, "RUNNING")
     launcher.submit()
     first = launcher.run_id()
@@ -56,7 +56,7 @@ def test_a_run_under_way_is_not_started_twice(launcher: Launcher) -> None:
     assert launcher.run_id() == first
 
 
-def test_a_finished_run_stays_unless_replaced(launcher: Launcher) -> None:
+def test_finished_run_is_kept_unless_replaced(launcher: Launcher) -> None:
     launcher.submit("--wait")
     first = launcher.run_id()
     assert launcher.submit("--wait") == 2
@@ -66,13 +66,13 @@ def test_a_finished_run_stays_unless_replaced(launcher: Launcher) -> None:
     assert launcher.run_id() != first
 
 
-def test_attach_follows_the_run_that_is_under_way(launcher: Launcher) -> None:
+def test_attach_follows_the_running_run(launcher: Launcher) -> None:
     launcher.kubernetes.on_create = lambda name: launcher.kubernetes.job(name, "RUNNING")
     launcher.submit()
     run_id = launcher.run_id()
-    threading.Timer(0.5, launcher.finishes, [NAME]).start()
+    threading.Timer(0.5, launcher.succeed, [NAME]).start()
     assert launcher.submit("--wait", "--attach") == 0
-    assert run_id in launcher.said
+    assert run_id in launcher.stdout
 
 
 def test_refused_audits_are_exit_code_3(launcher: Launcher) -> None:
@@ -82,11 +82,11 @@ def test_refused_audits_are_exit_code_3(launcher: Launcher) -> None:
 
     launcher.kubernetes.on_create = refused
     assert launcher.submit("--wait") == 3
-    assert "REFUSED" in launcher.said
+    assert "REFUSED" in launcher.stdout
     assert only_row(launcher)["status"] == "refused"
 
 
-def test_a_failed_job_gets_its_failed_row_with_our_own_words(launcher: Launcher) -> None:
+def test_failed_job_gets_row_with_our_error_message(launcher: Launcher) -> None:
     trace = "java.lang.RuntimeException: Error received from SDK harness: Traceback:\nbeam_pcc.errors.SourceError: gone"
     error = json.dumps({"type": "x", "message": "Job failed", "throwableList": [{"message": trace}]})
     launcher.kubernetes.on_create = lambda name: launcher.kubernetes.job(name, "FAILED", error=error)
@@ -98,14 +98,14 @@ def test_a_failed_job_gets_its_failed_row_with_our_own_words(launcher: Launcher)
     assert row["error_message"] in launcher.errors
 
 
-def test_a_job_that_finished_without_a_row_has_failed(launcher: Launcher) -> None:
+def test_finished_job_without_row_has_failed(launcher: Launcher) -> None:
     launcher.kubernetes.on_create = lambda name: launcher.kubernetes.job(name, "FINISHED")
     assert launcher.submit("--wait") == 1
     assert "left no monitoring row" in only_row(launcher)["error_message"]
 
 
-def test_what_the_job_jar_says_ends_the_run_with_its_exit_code(launcher: Launcher) -> None:
-    said = "12:00:00 INFO x\nbeam-pcc: gs://my-bucket-models/pcc holds no version; train one\n"
+def test_job_jar_error_ends_run_with_its_exit_code(launcher: Launcher) -> None:
+    output = "12:00:00 INFO x\nbeam-pcc: gs://my-bucket-models/pcc holds no version; train one\n"
 
     def refuses(name: str) -> None:
         container = {
@@ -114,7 +114,7 @@ def test_what_the_job_jar_says_ends_the_run_with_its_exit_code(launcher: Launche
             "image": "x",
             "imageID": "",
             "ready": False,
-            "state": {"terminated": {"exitCode": 2, "reason": "Error", "message": said}},
+            "state": {"terminated": {"exitCode": 2, "reason": "Error", "message": output}},
         }
         launcher.kubernetes.pod(f"{name}-jm", name, initContainerStatuses=[container])
         launcher.kubernetes.update(name, jobManagerDeploymentStatus="DEPLOYING")
@@ -122,7 +122,7 @@ def test_what_the_job_jar_says_ends_the_run_with_its_exit_code(launcher: Launche
     launcher.kubernetes.on_create = refuses
     assert launcher.submit("--wait") == 2
     assert only_row(launcher)["error_message"].startswith("gs://my-bucket-models/pcc holds no version; train one (run")
-    assert not launcher.kubernetes.deployments  # or its pod would go on trying for ever
+    assert not launcher.kubernetes.deployments  # its pod would restart for ever
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_the_job_jar_says_ends_the_run_with_its_exit_code(launcher: Launche
         ({"terminated": {"exitCode": 1, "reason": "Error", "message": "no such file"}}, "exit code 1: no such file"),
     ],
 )
-def test_a_failing_pod_is_told_at_once_and_ends_the_run_when_patience_does(
+def test_failing_pod_is_logged_and_ends_run_at_timeout(
     launcher: Launcher, container: dict[str, Any], words: str
 ) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "1.5"
@@ -148,12 +148,12 @@ def test_a_failing_pod_is_told_at_once_and_ends_the_run_when_patience_does(
 
     launcher.kubernetes.on_create = hangs
     assert launcher.submit("--wait") == 1
-    assert launcher.errors.count(words) >= 2  # on the way, and at the end
+    assert launcher.errors.count(words) >= 2  # in the log, and in the final error
     assert "did not start within 1.5 s" in only_row(launcher)["error_message"]
     assert not launcher.kubernetes.deployments
 
 
-def test_a_pod_without_a_node_and_a_refused_pod_are_told(launcher: Launcher) -> None:
+def test_unscheduled_pod_and_refused_pod_are_logged(launcher: Launcher) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.start_timeout"] = "4"
 
     def hangs(name: str) -> None:
@@ -175,7 +175,7 @@ def test_a_pod_without_a_node_and_a_refused_pod_are_told(launcher: Launcher) -> 
     assert "of another run" not in launcher.errors
 
 
-def test_a_run_that_takes_too_long_is_removed_before_it_is_called_failed(launcher: Launcher) -> None:
+def test_run_that_times_out_is_deleted_and_failed(launcher: Launcher) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.timeout"] = "1"
     launcher.kubernetes.on_create = lambda name: launcher.kubernetes.job(name, "RUNNING")
     assert launcher.submit("--wait") == 1
@@ -183,7 +183,7 @@ def test_a_run_that_takes_too_long_is_removed_before_it_is_called_failed(launche
     assert not launcher.kubernetes.deployments
 
 
-def test_a_run_that_published_in_the_last_moment_is_published(launcher: Launcher) -> None:
+def test_run_that_published_at_timeout_is_published(launcher: Launcher) -> None:
     launcher.kubernetes.config_maps["pcc-config"]["launcher.timeout"] = "1"
 
     def slow(name: str) -> None:
@@ -192,10 +192,10 @@ def test_a_run_that_published_in_the_last_moment_is_published(launcher: Launcher
 
     launcher.kubernetes.on_create = slow
     assert launcher.submit("--wait") == 0
-    assert "published" in launcher.said
+    assert "published" in launcher.stdout
 
 
-def test_somebody_removes_the_deployment(launcher: Launcher) -> None:
+def test_deployment_deleted_by_somebody_is_failed(launcher: Launcher) -> None:
     def removed(name: str) -> None:
         launcher.kubernetes.job(name, "RUNNING")
         launcher.kubernetes.delete(name)
@@ -205,7 +205,7 @@ def test_somebody_removes_the_deployment(launcher: Launcher) -> None:
     assert "was removed by somebody else" in only_row(launcher)["error_message"]
 
 
-def test_finished_deployments_beyond_keep_are_removed(launcher: Launcher) -> None:
+def test_finished_deployments_beyond_keep_are_deleted(launcher: Launcher) -> None:
     for day in ("20261117", "20261118", "20261119"):
         assert launcher.submit("--wait", "--keep=2", day=day) == 0
     assert launcher.submit("--wait", "--keep=2") == 0
@@ -213,7 +213,7 @@ def test_finished_deployments_beyond_keep_are_removed(launcher: Launcher) -> Non
 
 
 @pytest.mark.parametrize("status", [0, 500, 503, 429])
-def test_an_api_server_that_is_unwell_for_a_moment_is_asked_again(launcher: Launcher, status: int) -> None:
+def test_transient_api_error_is_retried(launcher: Launcher, status: int) -> None:
     launcher.kubernetes.faults += [
         Fault(f"GET {CORE}/configmaps", status),
         Fault(f"POST {FLINK}", status),
@@ -223,19 +223,19 @@ def test_an_api_server_that_is_unwell_for_a_moment_is_asked_again(launcher: Laun
     assert launcher.submit("--wait") == 0
 
 
-def test_a_create_whose_answer_was_lost_is_not_a_conflict(launcher: Launcher) -> None:
+def test_create_with_lost_response_is_no_conflict(launcher: Launcher) -> None:
     launcher.kubernetes.faults.append(Fault(f"POST {FLINK}", 0, after=True))
     assert launcher.submit("--wait") == 0
     assert len(launcher.kubernetes.deployments) == 1
 
 
-def test_a_watch_that_is_too_far_behind_starts_anew(launcher: Launcher) -> None:
-    launcher.kubernetes.forgotten = 10**9
+def test_expired_watch_is_restarted(launcher: Launcher) -> None:
+    launcher.kubernetes.expired = 10**9
     assert launcher.submit("--wait") == 0
 
 
-def test_an_api_server_that_stays_away_is_one_line(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beam_pcc.kubernetes.cluster_api.PATIENCE", 0.5)
+def test_unavailable_api_server_is_one_line(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beam_pcc.kubernetes.cluster_api.RETRY_TIMEOUT", 0.5)
     launcher.kubernetes.faults.append(Fault(f"GET {CORE}", 503, "ServiceUnavailable", times=99))
     assert launcher.submit("--wait") == 4
     assert "did not answer well for 0.5 s (503 Service Unavailable)" in launcher.errors
@@ -250,14 +250,14 @@ def test_an_api_server_that_stays_away_is_one_line(launcher: Launcher, monkeypat
         (Fault(f"GET {CORE}/configmaps", 401, "Unauthorized"), "see docs/eks-deployment.md"),
     ],
 )
-def test_what_stays_wrong_is_exit_code_2(launcher: Launcher, fault: Fault, words: str) -> None:
+def test_permanent_error_is_exit_code_2(launcher: Launcher, fault: Fault, words: str) -> None:
     launcher.kubernetes.faults.append(fault)
     assert launcher.submit("--wait") == 2
     assert words in launcher.errors
-    assert launcher.kubernetes.requests.count(fault.request) <= 1  # asking again would not help
+    assert launcher.kubernetes.requests.count(fault.request) <= 1  # a retry would not help
 
 
-def test_ctrl_c_ends_the_following_and_not_the_run(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_does_not_end_the_run(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -267,17 +267,17 @@ def test_ctrl_c_ends_the_following_and_not_the_run(launcher: Launcher, monkeypat
     assert NAME in launcher.kubernetes.deployments
 
 
-def test_an_error_of_the_operator_that_may_pass_is_waited_for(launcher: Launcher) -> None:
+def test_transient_operator_error_does_not_end_run(launcher: Launcher) -> None:
     def late(name: str) -> None:
         status = {"jobManagerDeploymentStatus": "ERROR", "lifecycleState": "FAILED", "error": "ErrImagePull"}
         launcher.kubernetes.update(name, **status)
-        threading.Timer(0.8, launcher.finishes, [name]).start()
+        threading.Timer(0.8, launcher.succeed, [name]).start()
 
     launcher.kubernetes.on_create = late
     assert launcher.submit("--wait") == 0
 
 
-def test_wrong_settings_are_found_before_anything_is_created(launcher: Launcher) -> None:
+def test_wrong_settings_create_nothing(launcher: Launcher) -> None:
     assert launcher.submit("--max_drop_rate=7") == 2
     assert launcher.submit("--parallelsim=2") == 2
     assert "did you mean --parallelism?" in launcher.errors
@@ -287,7 +287,7 @@ def test_wrong_settings_are_found_before_anything_is_created(launcher: Launcher)
     assert not launcher.kubernetes.deployments
 
 
-def test_a_backfill_runs_days_beside_each_other_and_goes_on_after_one_that_failed(launcher: Launcher) -> None:
+def test_backfill_runs_days_in_parallel_despite_failure(launcher: Launcher) -> None:
     running, most = set(), []
 
     def some_fail(name: str) -> None:
@@ -298,34 +298,34 @@ def test_a_backfill_runs_days_beside_each_other_and_goes_on_after_one_that_faile
         if name.endswith("19"):
             launcher.kubernetes.job(name, "FAILED", error="a disk is full")
         else:
-            launcher.finishes(name)
+            launcher.succeed(name)
 
     launcher.kubernetes.on_create = some_fail
     code = launcher.call("backfill", "--on-kubernetes", "--from=20261118", "--to=20261121", "--parallel=2", "--keep=9")
     assert code == 1
     assert max(most) == 2
     assert len(launcher.kubernetes.deployments) == 4
-    lines = sorted(line for line in launcher.said.splitlines() if line.startswith("202611"))
+    lines = sorted(line for line in launcher.stdout.splitlines() if line.startswith("202611"))
     assert [line.split()[1] for line in lines] == ["published", "failed", "published", "published"]
 
 
-def test_the_figures_of_a_run_can_be_scraped_after_its_end(launcher: Launcher) -> None:
+def test_metrics_can_be_scraped_after_end_of_run(launcher: Launcher) -> None:
     import re
     import urllib.request
 
-    found: list[str] = []
+    scrapes: list[str] = []
 
     def scrape() -> None:
         port = re.search(r"figures stay at port (\d+)", launcher.log.text)
         if port:
             with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics", timeout=5) as answer:
-                found.append(answer.read().decode())
-        elif not found:
+                scrapes.append(answer.read().decode())
+        elif not scrapes:
             threading.Timer(0.1, scrape).start()
 
     scrape()
     assert launcher.submit("--wait", "--metrics_port=0", "--metrics_linger=1") == 0
-    lines = (line.rsplit(" ", 1) for line in found[0].splitlines() if not line.startswith("#"))
+    lines = (line.rsplit(" ", 1) for line in scrapes[0].splitlines() if not line.startswith("#"))
     values = {name: float(value) for name, value in lines}
     assert values['pcc_run_exit_code{partition="20261120"}'] == 0
     assert values['pcc_run_cases{partition="20261120"}'] == 98

@@ -1,12 +1,12 @@
-"""What is told of pods and events: what is wrong with this run, and nothing of a healthy start or of an earlier run."""
+"""Warnings about pods and events: the problems of this run, but none of a healthy start or of an earlier run."""
 
 import datetime as dt
 from typing import Any
 
 import pytest
 
-from beam_pcc.kubernetes.cluster_api import _is_of
-from beam_pcc.kubernetes.pods import trouble
+from beam_pcc.kubernetes.cluster_api import _belongs_to
+from beam_pcc.kubernetes.pods import diagnose
 from tests.launcher.conftest import NAME, Launcher
 
 NOW = dt.datetime(2026, 11, 21, 2, 10, tzinfo=dt.timezone.utc)
@@ -32,11 +32,11 @@ def event(reason: str, kind: str = "Pod", name: str = f"{NAME}-taskmanager-1") -
     return {"type": "Warning", "reason": reason, "message": "m", "involvedObject": {"kind": kind, "name": name}}
 
 
-# What a healthy start on a node that has to be made first may warn of, in this order.
-HEALTHY = ("FailedScheduling", "FailedMount", "FailedCreatePodSandBox", "Unhealthy")
+# The warnings of a healthy start on a new node, in this order.
+STARTUP_WARNINGS = ("FailedScheduling", "FailedMount", "FailedCreatePodSandBox", "Unhealthy")
 
 
-@pytest.mark.parametrize("reason", HEALTHY)
+@pytest.mark.parametrize("reason", STARTUP_WARNINGS)
 @pytest.mark.parametrize(
     "state",
     [
@@ -47,39 +47,39 @@ HEALTHY = ("FailedScheduling", "FailedMount", "FailedCreatePodSandBox", "Unhealt
     ],
     ids=["no node yet", "starting", "started again", "ready"],
 )
-def test_a_pod_that_starts_is_no_warning(reason: str, state: dict[str, Any]) -> None:
-    assert trouble([state], [event(reason)], NOW) is None
+def test_starting_pod_is_no_warning(reason: str, state: dict[str, Any]) -> None:
+    assert diagnose([state], [event(reason)], NOW) is None
 
 
 @pytest.mark.parametrize("reason", ["FailedMount", "FailedCreatePodSandBox", "Unhealthy"])
-def test_a_pod_that_stays_so_is_told(reason: str) -> None:
-    found = trouble([pod(180, ready=False)], [event(reason)], NOW)
-    assert found
-    assert found.words == f"Pod {NAME}-taskmanager-1: {reason}: m"
+def test_pod_that_stays_unready_is_reported(reason: str) -> None:
+    problem = diagnose([pod(180, ready=False)], [event(reason)], NOW)
+    assert problem
+    assert problem.message == f"Pod {NAME}-taskmanager-1: {reason}: m"
 
 
-def test_a_pod_without_a_node_is_told_when_that_lasts() -> None:
-    assert trouble([pod(119, ready=False, scheduled=False)], [event("FailedScheduling")], NOW) is None
-    found = trouble([pod(121, ready=False, scheduled=False)], [event("FailedScheduling")], NOW)
-    assert found
-    assert found.words == f"pod {NAME}-taskmanager-1 finds no node: 0/3 nodes are available"
+def test_unscheduled_pod_is_reported_after_a_while() -> None:
+    assert diagnose([pod(119, ready=False, scheduled=False)], [event("FailedScheduling")], NOW) is None
+    problem = diagnose([pod(121, ready=False, scheduled=False)], [event("FailedScheduling")], NOW)
+    assert problem
+    assert problem.message == f"pod {NAME}-taskmanager-1 finds no node: 0/3 nodes are available"
 
 
-def test_a_refused_pod_is_told_at_once() -> None:
-    found = trouble([], [event("FailedCreate", "ReplicaSet", f"{NAME}-taskmanager-abc")], NOW)
-    assert found
-    assert "FailedCreate" in found.words
+def test_refused_pod_is_reported_at_once() -> None:
+    problem = diagnose([], [event("FailedCreate", "ReplicaSet", f"{NAME}-taskmanager-abc")], NOW)
+    assert problem
+    assert "FailedCreate" in problem.message
 
 
-def test_an_evicted_pod_is_told() -> None:
+def test_evicted_pod_is_reported() -> None:
     evicted = {"metadata": {"name": "p"}, "status": {"reason": "Evicted", "message": "The node was low on memory."}}
-    found = trouble([evicted], [], NOW)
-    assert found
-    assert found.words == "pod p: Evicted: The node was low on memory."
+    problem = diagnose([evicted], [], NOW)
+    assert problem
+    assert problem.message == "pod p: Evicted: The node was low on memory."
 
 
-def test_events_of_services_say_nothing_of_a_run() -> None:
-    assert trouble([], [event("FailedToUpdateEndpointSlices", "Service", f"{NAME}-rest")], NOW) is None
+def test_events_of_services_are_ignored() -> None:
+    assert diagnose([], [event("FailedToUpdateEndpointSlices", "Service", f"{NAME}-rest")], NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_events_of_services_say_nothing_of_a_run() -> None:
         ({"name": f"{NAME}1-tm", "uid": "of a longer name"}, "2026-11-21T02:05:00Z", False),
     ],
 )
-def test_events_are_told_apart_by_uid_or_time(about: dict[str, str], time: str, expected: bool) -> None:
+def test_events_match_by_uid_or_time(about: dict[str, str], time: str, expected: bool) -> None:
     pods = [{"metadata": {"name": f"{NAME}-tm-1", "uid": "its pod", "ownerReferences": [{"uid": "its set"}]}}]
-    assert _is_of({"involvedObject": about, "lastTimestamp": time}, RUN, pods) is expected
+    assert _belongs_to({"involvedObject": about, "lastTimestamp": time}, RUN, pods) is expected
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_events_are_told_apart_by_uid_or_time(about: dict[str, str], time: str, 
         {"series": {"lastObservedTime": "2026-11-21T02:03:00.5Z"}, "eventTime": "2026-11-21T01:00:00.1Z"},
     ],
 )
-def test_every_form_of_an_events_time_is_read(times: dict[str, Any]) -> None:
-    assert _is_of({"involvedObject": {"name": f"{NAME}-x", "uid": "u"}, **times}, RUN, [])
-    assert not _is_of({"involvedObject": {"name": f"{NAME}-x", "uid": "u"}}, RUN, [])
+def test_all_time_formats_of_events_are_parsed(times: dict[str, Any]) -> None:
+    assert _belongs_to({"involvedObject": {"name": f"{NAME}-x", "uid": "u"}, **times}, RUN, [])
+    assert not _belongs_to({"involvedObject": {"name": f"{NAME}-x", "uid": "u"}}, RUN, [])
 
 
-def test_a_healthy_start_prints_no_warning(launcher: Launcher) -> None:
+def test_healthy_start_logs_no_warning(launcher: Launcher) -> None:
     def starts(name: str) -> None:
         now = dt.datetime.now(dt.timezone.utc)
         manager, worker = f"{name}-abc-1", f"{name}-taskmanager-1"
@@ -131,7 +131,7 @@ def test_a_healthy_start_prints_no_warning(launcher: Launcher) -> None:
             launcher.kubernetes.pod(one, name, containerStatuses=[state])
         launcher.kubernetes.warn("Service", f"{name}-rest", "FailedToUpdateEndpoint", "object has been modified")
         launcher.kubernetes.pause()
-        launcher.finishes(name)
+        launcher.succeed(name)
 
     launcher.kubernetes.warn("FlinkDeployment", NAME, "Error", "of yesterday's run", uid="yesterday's", age=0)
     launcher.kubernetes.warn("Pod", f"{NAME}-old", "BackOff", "of yesterday's run", uid="old", age=3600)

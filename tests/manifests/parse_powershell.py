@@ -1,4 +1,4 @@
-"""Parses PowerShell with its tree-sitter grammar; prints each place that is no PowerShell. Run by the linters' Python.
+"""Parses PowerShell with its tree-sitter grammar and prints each syntax error. Run by the linters' Python.
 
 No package registry carries PowerShell itself: what the script would do is compared with the Bash one as text instead.
 """
@@ -11,13 +11,13 @@ import tree_sitter_powershell
 
 
 def wrong(node: tree_sitter.Node) -> list[str]:
-    found = []
+    errors = []
     if node.is_error or node.is_missing:
         text = (node.text or b"").decode()[:60]
-        found.append(f"line {node.start_point[0] + 1}: {'missing ' + node.type if node.is_missing else text!r}")
+        errors.append(f"line {node.start_point[0] + 1}: {'missing ' + node.type if node.is_missing else text!r}")
     for below in node.children:
-        found += wrong(below)
-    return found
+        errors += wrong(below)
+    return errors
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def resources(overlay: str) -> list[Resource]:
 
 
 def one(overlay: str, kind: str, name: str) -> Resource:
-    found = [r for r in resources(overlay) if r["kind"] == kind and r["metadata"]["name"] == name]
-    assert len(found) == 1, f"{kind} {name}: {len(found)}"
-    return found[0]
+    matching = [r for r in resources(overlay) if r["kind"] == kind and r["metadata"]["name"] == name]
+    assert len(matching) == 1, f"{kind} {name}: {len(matching)}"
+    return matching[0]
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def merged(into: Any, of: Any) -> Any:
 def pods(deployment: Resource) -> dict[str, Resource]:
     """JobManager's and TaskManager's pod, with the image and resources that the operator gives the main container."""
     spec = deployment["spec"]
-    made = {}
+    templates = {}
     for part in ("jobManager", "taskManager"):
         pod: Resource = copy.deepcopy(merged(spec.get("podTemplate", {}), spec[part].get("podTemplate", {})))
         main = next(c for c in pod["spec"]["containers"] if c["name"] == "flink-main-container")
@@ -95,8 +95,8 @@ def pods(deployment: Resource) -> dict[str, Resource]:
         main |= {"image": spec["image"], "resources": {"requests": size, "limits": size}}
         pod["spec"]["serviceAccountName"] = spec["serviceAccount"]
         pod["metadata"]["name"] = f"{deployment['metadata']['name']}-{part.lower()}"
-        made[part] = pod
-    return made
+        templates[part] = pod
+    return templates
 
 
 def kubernetes_size(memory: str) -> str:
@@ -106,15 +106,15 @@ def kubernetes_size(memory: str) -> str:
 
 def all_pods(overlay: str) -> dict[str, Resource]:
     """Every pod that can come of an overlay, by name, in the overlay's namespace."""
-    found = {f"run {part}": pod for part, pod in pods(run(overlay)).items()}
+    templates = {f"run {part}": pod for part, pod in pods(run(overlay)).items()}
     for r in resources(overlay):
         if r["kind"] == "FlinkDeployment":
-            found |= {f"{r['metadata']['name']} {part}": pod for part, pod in pods(r).items()}
+            templates |= {f"{r['metadata']['name']} {part}": pod for part, pod in pods(r).items()}
         if r["kind"] == "CronJob":
-            found[r["metadata"]["name"]] = copy.deepcopy(r["spec"]["jobTemplate"]["spec"]["template"])
-    for pod in found.values():
+            templates[r["metadata"]["name"]] = copy.deepcopy(r["spec"]["jobTemplate"]["spec"]["template"])
+    for pod in templates.values():
         pod["metadata"]["namespace"] = NAMESPACES[overlay]
-    return found
+    return templates
 
 
 Amounts = dict[str, float]
@@ -179,14 +179,14 @@ class Commands:
 
 
 def commands(deployment: Resource) -> Commands:
-    """The commands of a rendered FlinkDeployment, for whoever runs them without Kubernetes (tests on a local Flink).
+    """The commands of a rendered FlinkDeployment, to run them without Kubernetes (tests on a local Flink).
 
-    JobManager and TaskManager are given as the operator starts them, without its `/docker-entrypoint.sh`:
+    JobManager and TaskManager are as the operator starts them, without its `/docker-entrypoint.sh`:
     docker/entrypoint.sh takes the same arguments.
     """
-    made = pods(deployment)
-    job_jar = next(c for c in made["jobManager"]["spec"]["initContainers"] if c["name"] == "job-jar")
-    workers = next(c for c in made["taskManager"]["spec"]["containers"] if c["name"] == "python-workers")
+    templates = pods(deployment)
+    job_jar = next(c for c in templates["jobManager"]["spec"]["initContainers"] if c["name"] == "job-jar")
+    workers = next(c for c in templates["taskManager"]["spec"]["containers"] if c["name"] == "python-workers")
     spec = deployment["spec"]
     return Commands(
         job_jar=[*job_jar["command"], *job_jar["args"]],
@@ -209,7 +209,7 @@ def crds() -> list[Path]:
     from tests.manifests.tools import ROOT
 
     for folder in (ROOT.parent / "shared", ROOT.parent.parent / "shared"):
-        found = sorted((folder / "flink-operator-1.15.0").glob("*.yml"))
-        if found:
-            return found
+        files = sorted((folder / "flink-operator-1.15.0").glob("*.yml"))
+        if files:
+            return files
     return []

@@ -1,4 +1,4 @@
-"""What rendered overlays must hold: Pod Security `restricted` field by field, arrays merged by name, least rights."""
+"""The content of rendered overlays: Pod Security `restricted`, arrays merged by name, least privileges."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @every_pod
-def test_the_pod_is_fit_for_pod_security_restricted(overlay: str, name: str) -> None:
+def test_pods_pass_pod_security_restricted(overlay: str, name: str) -> None:
     spec = pod_spec(overlay, name)
     security = spec["securityContext"]
     assert security["runAsNonRoot"] is True
@@ -59,7 +59,7 @@ def test_the_pod_is_fit_for_pod_security_restricted(overlay: str, name: str) -> 
 
 
 @every_pod
-def test_what_a_read_only_root_needs_is_mounted(overlay: str, name: str) -> None:
+def test_writable_folders_are_mounted(overlay: str, name: str) -> None:
     spec = pod_spec(overlay, name)
     volumes = {volume["name"] for volume in spec["volumes"]}
     for container in containers(spec):
@@ -71,7 +71,7 @@ def test_what_a_read_only_root_needs_is_mounted(overlay: str, name: str) -> None
 
 
 @every_pod
-def test_google_credentials_are_where_python_runs_and_nowhere_else(overlay: str, name: str) -> None:
+def test_google_credentials_are_only_in_python_containers(overlay: str, name: str) -> None:
     spec = pod_spec(overlay, name)
     for container in containers(spec):
         python = container["name"] != "flink-main-container"
@@ -84,26 +84,26 @@ def test_google_credentials_are_where_python_runs_and_nowhere_else(overlay: str,
 
 
 @every_pod
-def test_only_the_launcher_has_a_token_for_the_kubernetes_api(overlay: str, name: str) -> None:
+def test_only_the_launcher_has_a_kubernetes_token(overlay: str, name: str) -> None:
     assert pod_spec(overlay, name)["automountServiceAccountToken"] is (name == "pcc-daily")
 
 
 @every_overlay
-def test_arrays_of_pod_templates_are_merged_by_name(overlay: str) -> None:
+def test_pod_template_arrays_are_merged_by_name(overlay: str) -> None:
     run = rendered.run(overlay)
     assert run["spec"]["flinkConfiguration"]["kubernetes.operator.pod-template.merge-arrays-by-name"] == "true"
-    made = rendered.pods(run)
-    names = {part: [c["name"] for c in pod["spec"]["containers"]] for part, pod in made.items()}
+    templates = rendered.pods(run)
+    names = {part: [c["name"] for c in pod["spec"]["containers"]] for part, pod in templates.items()}
     assert names == {
         "jobManager": ["flink-main-container"],
         "taskManager": ["flink-main-container", "python-workers"],
     }
-    mounts = {m["mountPath"] for m in made["jobManager"]["spec"]["containers"][0]["volumeMounts"]}
+    mounts = {m["mountPath"] for m in templates["jobManager"]["spec"]["containers"][0]["volumeMounts"]}
     assert mounts == {"/tmp", "/opt/flink/log", "/opt/flink/lib/job"}
 
 
 @every_overlay
-def test_the_job_jar_is_written_where_flink_looks_for_it(overlay: str) -> None:
+def test_job_jar_is_written_where_flink_reads_it(overlay: str) -> None:
     commands = rendered.commands(rendered.run(overlay))
     assert commands.job_jar[:3] == ["beam-pcc", "jobjar", "--output=/opt/flink/lib/job/job.jar"]
     assert commands.job_manager[-1] == "org.apache.beam.runners.flink.FlinkPipelineRunner"
@@ -111,7 +111,7 @@ def test_the_job_jar_is_written_where_flink_looks_for_it(overlay: str) -> None:
 
 
 @every_overlay
-def test_each_slot_has_its_part_of_the_job(overlay: str) -> None:
+def test_parallelism_equals_all_slots(overlay: str) -> None:
     spec = rendered.run(overlay)["spec"]
     slots = int(spec["flinkConfiguration"]["taskmanager.numberOfTaskSlots"])
     assert spec["job"]["parallelism"] == slots * spec["taskManager"]["replicas"]
@@ -119,16 +119,16 @@ def test_each_slot_has_its_part_of_the_job(overlay: str) -> None:
 
 
 @every_overlay
-def test_one_image_is_everywhere(overlay: str) -> None:
+def test_all_containers_have_the_same_image(overlay: str) -> None:
     cron = rendered.one(overlay, "CronJob", "pcc-daily")
     image = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"]
     assert rendered.one(overlay, "ConfigMap", "pcc-config")["data"]["image"] == image
-    made = rendered.pods(rendered.run(overlay))
-    assert {c["image"] for pod in made.values() for c in containers(pod["spec"])} == {image}
+    templates = rendered.pods(rendered.run(overlay))
+    assert {c["image"] for pod in templates.values() for c in containers(pod["spec"])} == {image}
 
 
 @every_overlay
-def test_everything_is_labelled_and_in_the_namespace(overlay: str) -> None:
+def test_resources_have_labels_and_namespace(overlay: str) -> None:
     for one in rendered.resources(overlay):
         assert one["metadata"]["labels"]["app"] == "pcc-pipeline", one["metadata"]["name"]
         where = one["metadata"].get("namespace") if one["kind"] != "Namespace" else one["metadata"]["name"]
@@ -136,19 +136,19 @@ def test_everything_is_labelled_and_in_the_namespace(overlay: str) -> None:
 
 
 @every_overlay
-def test_nothing_refers_to_another_overlays_namespace(overlay: str) -> None:
+def test_overlays_do_not_share_namespaces(overlay: str) -> None:
     (other,) = set(NAMESPACES.values()) - {NAMESPACES[overlay]}
     assert other not in rendered.text(f"overlays/{overlay}")
 
 
 @every_overlay
-def test_the_role_is_bound_to_the_launcher_of_the_namespace(overlay: str) -> None:
+def test_role_is_bound_to_launcher_of_the_namespace(overlay: str) -> None:
     (subject,) = rendered.one(overlay, "RoleBinding", "pcc-launcher")["subjects"]
     assert subject == {"kind": "ServiceAccount", "name": "pcc-launcher", "namespace": NAMESPACES[overlay]}
 
 
 @every_overlay
-def test_a_run_is_created_in_the_launchers_namespace(overlay: str) -> None:
+def test_run_is_created_in_the_launchers_namespace(overlay: str) -> None:
     assert "namespace" not in rendered.run(overlay)["metadata"]  # another than the request's is refused by the API
 
 
@@ -164,7 +164,7 @@ def test_the_namespace_enforces_restricted(overlay: str) -> None:
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_the_launcher_may_do_what_it_does_and_no_more() -> None:
+def test_launcher_has_least_privileges() -> None:
     rules = rendered.one("prod", "Role", "pcc-launcher")["rules"]
     assert "*" not in str(rules)
     rights = {(r, verb) for rule in rules for r in rule["resources"] for verb in rule["verbs"]}
@@ -193,7 +193,7 @@ def fixed_ports(deployment: dict[str, Any]) -> set[int]:
 
 
 @every_overlay
-def test_the_worker_port_is_open_to_nobody(overlay: str) -> None:
+def test_worker_port_is_closed(overlay: str) -> None:
     specs = policies(overlay).values()
     deny = [p for p in specs if p["podSelector"] == {} and "ingress" not in p and "egress" not in p]
     assert [sorted(p["policyTypes"]) for p in deny] == [["Egress", "Ingress"]]
@@ -205,7 +205,7 @@ def test_the_worker_port_is_open_to_nobody(overlay: str) -> None:
 
 
 @every_overlay
-def test_flink_ports_are_fixed_and_open_between_its_pods(overlay: str) -> None:
+def test_flink_ports_are_fixed_and_open_between_pods(overlay: str) -> None:
     rules = policies(overlay)["pcc-flink"]
     deployments = [rendered.run(overlay), *(r for r in rendered.resources(overlay) if r["kind"] == "FlinkDeployment")]
     for deployment in deployments:
@@ -215,19 +215,19 @@ def test_flink_ports_are_fixed_and_open_between_its_pods(overlay: str) -> None:
 
 
 @every_overlay
-def test_flinks_rest_api_answers_operator_and_launcher(overlay: str) -> None:
-    made = policies(overlay)
+def test_rest_api_is_open_to_operator_and_launcher(overlay: str) -> None:
+    rules = policies(overlay)
     flink, launcher = (
         {"app.kubernetes.io/name": "pcc-pipeline", "app.kubernetes.io/component": component}
         for component in ("flink", "launcher")
     )
     rest = [{"port": 8081, "protocol": "TCP"}]
-    assert made["pcc-progress"]["podSelector"] == made["pcc-operator"]["podSelector"] == {"matchLabels": flink}
-    assert made["pcc-progress"]["ingress"] == [{"from": [{"podSelector": {"matchLabels": launcher}}], "ports": rest}]
-    assert made["pcc-launcher"]["podSelector"] == {"matchLabels": launcher}
-    assert {"to": [{"podSelector": {"matchLabels": flink}}], "ports": rest} in made["pcc-launcher"]["egress"]
+    assert rules["pcc-progress"]["podSelector"] == rules["pcc-operator"]["podSelector"] == {"matchLabels": flink}
+    assert rules["pcc-progress"]["ingress"] == [{"from": [{"podSelector": {"matchLabels": launcher}}], "ports": rest}]
+    assert rules["pcc-launcher"]["podSelector"] == {"matchLabels": launcher}
+    assert {"to": [{"podSelector": {"matchLabels": flink}}], "ports": rest} in rules["pcc-launcher"]["egress"]
     operator = {"matchLabels": {"kubernetes.io/metadata.name": "flink-operator"}}
-    assert made["pcc-operator"]["ingress"] == [{"from": [{"namespaceSelector": operator}], "ports": rest}]
+    assert rules["pcc-operator"]["ingress"] == [{"from": [{"namespaceSelector": operator}], "ports": rest}]
 
 
 @every_overlay
@@ -236,8 +236,8 @@ def test_pods_of_an_ended_run_are_removed_soon(overlay: str) -> None:
     assert configuration["kubernetes.operator.jm-deployment.shutdown-ttl"] == "30 s"
 
 
-def test_the_policies_and_the_monitor_select_the_pods_that_are_made() -> None:
-    made = [*rendered.pods(rendered.run("prod")).values(), rendered.all_pods("prod")["pcc-daily"]]
+def test_policies_and_monitor_select_the_pods() -> None:
+    templates = [*rendered.pods(rendered.run("prod")).values(), rendered.all_pods("prod")["pcc-daily"]]
     selectors = [
         r["spec"]["podSelector"]["matchLabels"]
         for r in rendered.resources("prod")
@@ -245,9 +245,9 @@ def test_the_policies_and_the_monitor_select_the_pods_that_are_made() -> None:
     ]
     selectors.append(rendered.one("prod", "PodMonitor", "pcc-pipeline")["spec"]["selector"]["matchLabels"])
     for wanted in selectors:
-        assert any(wanted.items() <= pod["metadata"]["labels"].items() for pod in made), wanted
+        assert any(wanted.items() <= pod["metadata"]["labels"].items() for pod in templates), wanted
     endpoint = rendered.one("prod", "PodMonitor", "pcc-pipeline")["spec"]["podMetricsEndpoints"][0]["port"]
-    for pod in made:
+    for pod in templates:
         ports = [port for c in containers(pod["spec"]) for port in c.get("ports", [])]
         assert {"name": endpoint, "containerPort": 9249} in ports
 
@@ -268,7 +268,7 @@ def needed(overlay: str) -> dict[str, float]:
 
 
 @every_overlay
-def test_what_may_run_at_once_fits_the_quota(overlay: str) -> None:
+def test_concurrent_runs_fit_the_quota(overlay: str) -> None:
     hard = rendered.one(overlay, "ResourceQuota", "pcc-quota")["spec"]["hard"]
     for name, amount in needed(overlay).items():
         assert amount <= quantity(hard[name]), name
@@ -283,7 +283,7 @@ def test_finished_flinkdeployments_fit_the_quota(overlay: str) -> None:
     assert keep + RUNS_AT_ONCE[overlay] + sessions < quantity(hard["count/flinkdeployments.flink.apache.org"])
 
 
-def test_a_pod_counts_as_its_largest_init_container_if_that_is_more() -> None:
+def test_pod_requests_include_largest_init_container() -> None:
     def container(cpu: str, memory: str) -> dict[str, Any]:
         return {"resources": {side: {"cpu": cpu, "memory": memory} for side in ("requests", "limits")}}
 
@@ -301,14 +301,14 @@ def test_a_pod_counts_as_its_largest_init_container_if_that_is_more() -> None:
     }
 
 
-def test_the_daily_run_is_at_two_in_utc_and_never_twice() -> None:
+def test_daily_run_is_at_two_utc_without_overlap() -> None:
     spec = rendered.one("prod", "CronJob", "pcc-daily")["spec"]
     assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("0 2 * * *", "Etc/UTC", "Forbid")
     assert "suspend" not in spec
     assert rendered.one("dev", "CronJob", "pcc-daily")["spec"]["suspend"] is True
 
 
-def test_the_manual_job_is_the_daily_one_for_another_day() -> None:
+def test_manual_job_equals_the_daily_job() -> None:
     manual = yaml.safe_load((ROOT / "k8s/flink-operator/manual/job.yaml").read_text())["spec"]
     daily = rendered.one("prod", "CronJob", "pcc-daily")["spec"]["jobTemplate"]["spec"]
     container = manual["template"]["spec"]["containers"][0]
@@ -335,7 +335,7 @@ def test_the_job_jars_flags_are_known(overlay: str) -> None:
     assert [flag.partition("=")[0] for flag in rest] == ["--parallelism", "--sdk_worker_parallelism"]
 
 
-def test_the_session_cluster_has_no_job_and_takes_them() -> None:
+def test_session_cluster_accepts_jobs() -> None:
     spec = rendered.one("dev", "FlinkDeployment", "pcc-session")["spec"]
     assert "job" not in spec
     assert spec["flinkConfiguration"]["web.submit.enable"] == "true"
@@ -345,12 +345,12 @@ def test_the_session_cluster_has_no_job_and_takes_them() -> None:
 
 
 @every_overlay
-def test_a_run_takes_no_submissions(overlay: str) -> None:
+def test_run_accepts_no_submissions(overlay: str) -> None:
     assert rendered.run(overlay)["spec"]["flinkConfiguration"]["web.submit.enable"] == "false"
 
 
 @every_overlay
-def test_every_setting_of_the_config_map_is_one_of_a_run(overlay: str) -> None:
-    said = rendered.one(overlay, "ConfigMap", "pcc-config")["data"]
+def test_config_map_settings_are_settings_of_a_run(overlay: str) -> None:
+    config = rendered.one(overlay, "ConfigMap", "pcc-config")["data"]
     known = {f"run.{one.flag}" for group in GROUPS for one in options_of(group)}
-    assert {name for name in said if name.startswith("run.")} <= known
+    assert {name for name in config if name.startswith("run.")} <= known

@@ -56,7 +56,7 @@ def test_all_examples_go_together(tmp_path: Path, overlay: str) -> None:
             assert one["metadata"]["namespace"] == rendered.NAMESPACES[overlay], one["metadata"]["name"]
 
 
-def test_nodelocal_dns_is_asked_beside_kube_dns(tmp_path: Path) -> None:
+def test_nodelocal_dns_is_allowed_besides_kube_dns(tmp_path: Path) -> None:
     rules = policy(with_component(tmp_path, "prod", "nodelocal-dns"), "pcc-dns")["egress"]
     assert [list(rule["to"][0]) for rule in rules] == [["namespaceSelector"], ["ipBlock"]]
     assert rules[1]["to"] == [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
@@ -76,7 +76,7 @@ def test_private_service_connect_opens_one_address(tmp_path: Path) -> None:
         ("monitoring-namespace", "pcc-metrics", "observability"),
     ],
 )
-def test_another_namespace_takes_the_place(tmp_path: Path, component: str, name: str, namespace: str) -> None:
+def test_another_namespace_replaces_the_default(tmp_path: Path, component: str, name: str, namespace: str) -> None:
     (rule,) = policy(with_component(tmp_path, "prod", component), name)["ingress"]
     (source,) = rule["from"]
     assert source == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}

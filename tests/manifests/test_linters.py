@@ -38,7 +38,7 @@ def run(*command: object, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
-def test_checkov_finds_nothing_but_what_is_explained(tmp_path: Path) -> None:
+def test_checkov_has_only_explained_findings(tmp_path: Path) -> None:
     digest = "registry.example/beam-pcc@sha256:" + "a" * 64
     for overlay in rendered.OVERLAYS:
         manifests = [
@@ -66,7 +66,7 @@ def test_hadolint(file: str) -> None:
     run(tools.linters() / "hadolint", "--failure-threshold", "warning", ROOT / file)
 
 
-def test_the_workflow_is_one() -> None:
+def test_workflow_is_valid() -> None:
     shellcheck = ROOT / ".venv/bin/shellcheck"
     run(tools.needed("actionlint"), "-shellcheck", shellcheck, ROOT / ".github/workflows/deploy.yml")
 
@@ -94,7 +94,7 @@ def test_bandit() -> None:
     run(tools.linters() / "bandit", "--quiet", "--recursive", "--configfile", "pyproject.toml", "beam_pcc", "setup.py")
 
 
-def test_the_alerts_ring_when_they_should_and_only_then(tmp_path: Path) -> None:
+def test_alerts_pass_promtool_tests(tmp_path: Path) -> None:
     rule = yaml.safe_load((OBSERVABILITY / "prometheusrule.yaml").read_text())
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
     tests = (OBSERVABILITY / "tests.yaml").read_text()
@@ -109,7 +109,7 @@ def alerts() -> list[dict[str, Any]]:
     return [one for one in rule["spec"]["groups"][0]["rules"] if "alert" in one]
 
 
-def test_every_alert_is_tested_and_has_its_page() -> None:
+def test_every_alert_has_test_and_runbook() -> None:
     tests = (OBSERVABILITY / "tests.yaml").read_text()
     pages = re.findall(r"^### (\w+)", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
     for alert in alerts():
@@ -118,7 +118,7 @@ def test_every_alert_is_tested_and_has_its_page() -> None:
         assert alert["alert"] in pages
 
 
-def test_the_metrics_that_are_watched_are_those_that_are_served() -> None:
+def test_watched_metrics_are_served() -> None:
     from beam_pcc.kubernetes.metrics import _HELP
 
     watched = (OBSERVABILITY / "prometheusrule.yaml").read_text() + (
@@ -129,7 +129,7 @@ def test_the_metrics_that_are_watched_are_those_that_are_served() -> None:
     assert names <= set(_HELP)
 
 
-def test_the_figures_pass_promtools_own_check() -> None:
+def test_metrics_pass_promtool_check() -> None:
     from beam_pcc.kubernetes.metrics import _COLUMNS, _HELP, RunFigures
 
     figures = RunFigures(rendered.DAY)
@@ -143,7 +143,7 @@ def test_the_figures_pass_promtools_own_check() -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_the_dashboard_is_whole() -> None:
+def test_dashboard_is_complete() -> None:
     dashboard = json.loads((OBSERVABILITY / "grafana-dashboard.json").read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
@@ -154,7 +154,7 @@ def test_the_dashboard_is_whole() -> None:
             assert 'namespace="$namespace"' in target["expr"], panel["title"]
 
 
-def test_the_expressions_of_the_dashboard_parse(tmp_path: Path) -> None:
+def test_dashboard_expressions_parse(tmp_path: Path) -> None:
     dashboard = json.loads((OBSERVABILITY / "grafana-dashboard.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     rules = [{"record": f"panel:{n}", "expr": expression} for n, expression in enumerate(expressions)]
@@ -163,7 +163,7 @@ def test_the_expressions_of_the_dashboard_parse(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("minutes", [8, 12 * 60])
-def test_panels_show_a_run_for_hours_after_its_launcher(tmp_path: Path, minutes: int) -> None:
+def test_panels_show_ended_runs_for_hours(tmp_path: Path, minutes: int) -> None:
     """The launcher's series ends a minute after its run; a first run that failed is replaced by the second."""
     figures = {"duration_seconds": 99, "cases": 1000, "positive_cases": 40, "dropped_cases": 10, "drift_psi": 0.1}
     failed = {"exit_code": 1, "ended_timestamp_seconds": 60, **dict.fromkeys(figures, 5000)}
@@ -193,16 +193,16 @@ def test_panels_show_a_run_for_hours_after_its_launcher(tmp_path: Path, minutes:
 
 
 def copies() -> list[str]:
-    found = []
+    targets = []
     for line in (ROOT / "Dockerfile").read_text().splitlines():
         match = re.match(r"COPY (?!--from)(?:--\S+ )*(.+)", line)
         if match:
-            found += match[1].split()[:-1]
-    return found
+            targets += match[1].split()[:-1]
+    return targets
 
 
 @pytest.mark.parametrize("source", copies())
-def test_what_the_image_copies_is_there_and_in_its_context(source: str) -> None:
+def test_copied_files_exist_in_build_context(source: str) -> None:
     if source.startswith("flink/") and not (ROOT / "flink/pom.xml").exists():
         tools.missing("flink/ is not there, so what the image takes of it cannot be looked at")
     assert (ROOT / source).exists()
@@ -210,7 +210,7 @@ def test_what_the_image_copies_is_there_and_in_its_context(source: str) -> None:
     assert any(line.startswith("!") and (source == line[1:] or source.startswith(f"{line[1:]}/")) for line in ignored)
 
 
-def test_the_image_has_no_versions_of_its_own() -> None:
+def test_dockerfile_repeats_no_versions() -> None:
     text = re.sub(rf"{BASE.pattern}|# syntax.*", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     assert re.findall(r"\b\d+\.\d+\.\d+", text) == []
 
@@ -226,7 +226,7 @@ def test_base_images_are_pinned_by_digest(file: str) -> None:
     assert text.index("FROM ") > max(text.index(f"ARG {name}=") for name in bases)  # else FROM knows nothing of it
 
 
-def test_the_image_has_what_every_way_to_run_needs() -> None:
+def test_image_has_all_extras_for_runs() -> None:
     locked = set(
         re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==", (ROOT / "requirements/image.txt").read_text(), re.MULTILINE)
     )
@@ -242,7 +242,7 @@ def test_the_image_has_what_every_way_to_run_needs() -> None:
     assert not {"torch", "pytest", "mypy"} & locked
 
 
-def test_the_image_runs_as_the_manifests_want() -> None:
+def test_image_and_manifests_use_the_same_user() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert "USER 9999:9999" in text
     assert 'ENTRYPOINT ["/docker-entrypoint.sh"]' in text  # which the operator calls
@@ -253,28 +253,28 @@ def test_the_image_runs_as_the_manifests_want() -> None:
 
 
 @pytest.mark.parametrize("role", ["standalone-job", "jobmanager", "taskmanager"])
-def test_the_entrypoint_starts_what_the_operator_asks_for(tmp_path: Path, role: str) -> None:
+def test_entrypoint_starts_flink_for_the_operator(tmp_path: Path, role: str) -> None:
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / f"{role}.sh"
     script.write_text('#!/bin/sh\necho "$0" "$@"\n')
     script.chmod(0o755)
     entrypoint = ROOT / "docker/entrypoint.sh"
-    said = subprocess.run(
+    result = subprocess.run(
         [str(entrypoint), role, "-Da=b c"],
         capture_output=True,
         text=True,
         env={"FLINK_HOME": str(tmp_path)},
         check=True,
     )
-    assert said.stdout.strip() == f"{script} start-foreground -Da=b c"
+    assert result.stdout.strip() == f"{script} start-foreground -Da=b c"
 
 
-def test_the_entrypoint_runs_anything_else_as_it_stands() -> None:
-    said = run(ROOT / "docker/entrypoint.sh", "printf", "%s|", "a b", "c")
-    assert said == "a b|c|"
+def test_entrypoint_runs_other_commands_unchanged() -> None:
+    output = run(ROOT / "docker/entrypoint.sh", "printf", "%s|", "a b", "c")
+    assert output == "a b|c|"
 
 
-def test_compose_has_the_cluster_of_production() -> None:
+def test_compose_has_the_production_cluster() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert {"bigquery", "storage", "seed", "jobmanager", "taskmanager", "workers", "run"} <= set(services)
     workers = rendered.commands(rendered.run("dev")).workers

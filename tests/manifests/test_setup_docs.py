@@ -1,4 +1,4 @@
-"""What docs/ says of setting up and of CI fits the manifests: no test can run it, for it needs AWS and Google."""
+"""The documentation of the setup and of CI matches the manifests; no test can run it without AWS and Google."""
 
 import json
 import re
@@ -28,13 +28,13 @@ def joined(text: str) -> str:
 
 
 def gitlab() -> dict[str, Any]:
-    (found,) = (p for b in blocks(CI, "yaml") if "stages" in (p := yaml.safe_load(b)))
-    return dict(found)
+    (pipeline,) = (p for b in blocks(CI, "yaml") if "stages" in (p := yaml.safe_load(b)))
+    return dict(pipeline)
 
 
 def codebuild() -> dict[str, Any]:
-    (found,) = (p for b in blocks(CI, "yaml") if "phases" in (p := yaml.safe_load(b)))
-    return dict(found["phases"])
+    (build,) = (p for b in blocks(CI, "yaml") if "phases" in (p := yaml.safe_load(b)))
+    return dict(build["phases"])
 
 
 def flat(commands: list[Any]) -> list[str]:
@@ -71,7 +71,7 @@ def test_the_project_number_is_looked_up() -> None:
     assert re.findall(r"(?<![\w$])PROJECT_NUMBER(?!=)", ALL) == []
 
 
-def test_federation_lets_in_the_accounts_of_both_overlays() -> None:
+def test_federation_accepts_accounts_of_both_overlays() -> None:
     accounts = {
         f"system:serviceaccount:{r['metadata']['namespace']}:{r['metadata']['name']}"
         for overlay in rendered.OVERLAYS
@@ -94,12 +94,12 @@ def test_every_example_is_in_the_docs() -> None:
 
 
 def test_the_policies_at_aws_are_json() -> None:
-    found = [json.loads(block) for name in ("eks-deployment.md", "ci-cd.md") for block in blocks(DOCS[name], "json")]
-    assert [policy["Version"] for policy in found] == ["2012-10-17"] * 2
+    policies = [json.loads(block) for name in ("eks-deployment.md", "ci-cd.md") for block in blocks(DOCS[name], "json")]
+    assert [policy["Version"] for policy in policies] == ["2012-10-17"] * 2
 
 
 @every_system
-def test_a_pipeline_tests_scans_makes_the_repository_pushes(system: str) -> None:
+def test_pipelines_test_scan_and_push_in_order(system: str) -> None:
     script = SCRIPTS[system]
     steps = ["./.ci/run", "docker build", "trivy", "ecr create-repository", "docker push", "deploy-to-eks.sh deploy"]
     places = [script.find(step) for step in steps]
@@ -109,7 +109,7 @@ def test_a_pipeline_tests_scans_makes_the_repository_pushes(system: str) -> None
 
 
 @every_system
-def test_what_runs_as_root_keeps_the_path(system: str) -> None:
+def test_sudo_keeps_the_path(system: str) -> None:
     """sudo's own PATH (secure_path) wins over --preserve-env, so the Python that was set up would not be found."""
     for line in re.findall(r"sudo (?!chown).*", SCRIPTS[system]):
         assert re.match(r'sudo env .*"PATH=\$PATH"', line)
@@ -125,7 +125,7 @@ def test_the_commands_of_a_pipeline_pass_shellcheck(system: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_jenkins_asks_only_where_it_deploys() -> None:
+def test_jenkins_asks_only_before_deployment() -> None:
     (stage,) = re.findall(r"stage\('deploy'\).*?steps", JENKINS, re.DOTALL)
     assert re.search(r"when \{ beforeInput true; branch 'main' \}\s+input", stage)
 

@@ -1,6 +1,6 @@
-"""The tools that look at manifests, Dockerfile and scripts: an environment of linters, and programs built with Go.
+"""The tools that check manifests, Dockerfile and scripts: an environment of linters, and programs built with Go.
 
-Made once and kept in .linters/ between runs. A tool that cannot be had skips its tests, and fails them with CI=true.
+Installed once in .linters/. Without a tool its tests are skipped, or fail with CI=true.
 """
 
 from __future__ import annotations
@@ -39,37 +39,37 @@ def linters() -> Path:
 
 
 def go_program(name: str) -> Path | None:
-    """One of `_GO`, built if it is not there; None without Go."""
+    """One of `_GO`, built if it is missing; None without Go."""
     package = _GO[name]
     folder = CACHE / package.rpartition("/")[2].replace("@", "-")
-    made = folder / name
-    if made.exists():
-        return made
+    program = folder / name
+    if program.exists():
+        return program
     go = shutil.which("go")
     if go is None:
         return None
-    # Some of them want a newer Go than a distribution has; the go command then gets that, a Go module like any other.
+    # Some need a newer Go than a distribution has; the go command downloads it as a module.
     env = {**os.environ, "GOBIN": str(folder), "GOTOOLCHAIN": "auto"}
     print(f"building {name} (some minutes, the first time)", flush=True)
     subprocess.run([go, "install", package], check=True, env=env)
-    return made
+    return program
 
 
 def needed(name: str) -> Path:
-    """As `go_program`; without Go the test is skipped, or with CI=true fails."""
-    made = go_program(name)
-    return made if made else missing(f"Go is not found, so {name} cannot be built")
+    """As `go_program`; without Go, skip the test, or fail it with CI=true."""
+    program = go_program(name)
+    return program if program else missing(f"Go is not found, so {name} cannot be built")
 
 
-def missing(words: str) -> Path:
-    """Skip the test in a word, or with CI=true fail it."""
+def missing(reason: str) -> Path:
+    """Skip the test, or fail it with CI=true."""
     if os.environ.get("CI") == "true":
-        pytest.fail(words)
-    pytest.skip(words)
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def kustomize(folder: str | Path) -> str:
-    """What a folder (below k8s/flink-operator, or anywhere) renders to: by kubectl, or else by kustomize itself."""
+    """The rendered manifests of a folder (absolute, or below k8s/flink-operator), by kubectl or else kustomize."""
     kubectl = shutil.which("kubectl")
     command = [kubectl, "kustomize"] if kubectl else [str(needed("kustomize")), "build"]
     done = subprocess.run(
@@ -79,7 +79,7 @@ def kustomize(folder: str | Path) -> str:
     return done.stdout
 
 
-if __name__ == "__main__":  # before the tests, so that it is seen
+if __name__ == "__main__":  # before the tests, to print the progress
     print(linters())
     for program in ("promtool", "actionlint", *(() if shutil.which("kubectl") else ("kustomize",))):
         print(go_program(program) or f"Go is not found, so the tests of {program} are left out")

@@ -1,6 +1,6 @@
 """Validates manifests strictly. Run by the linters' own Python: validate.py CRDS... < manifests.json > problems.json
 
-Kubernetes' own kinds against its published schema, others against the CRDs given: unknown fields are refused. A kind
+Kubernetes' own kinds against its published schema, others against these CRDs: unknown fields are refused. A kind
 that neither knows is a problem too, but for those that CRDS_ELSEWHERE names.
 """
 
@@ -19,30 +19,30 @@ CRDS_ELSEWHERE = {"PodMonitor", "PrometheusRule"}  # tested by promtool, and fie
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:
     """A CRD's schema in which only declared fields are valid."""
-    made = dict(schema)
-    if made.get("x-kubernetes-int-or-string"):
-        made.pop("type", None)
-        made["anyOf"] = [{"type": "integer"}, {"type": "string"}]
-    if "properties" in made:
-        made["properties"] = {name: closed(below) for name, below in made["properties"].items()}
-        if not made.get("x-kubernetes-preserve-unknown-fields"):
-            made["additionalProperties"] = False
-    if isinstance(made.get("items"), dict):
-        made["items"] = closed(made["items"])
-    if isinstance(made.get("additionalProperties"), dict):
-        made["additionalProperties"] = closed(made["additionalProperties"])
-    return made
+    strict = dict(schema)
+    if strict.get("x-kubernetes-int-or-string"):
+        strict.pop("type", None)
+        strict["anyOf"] = [{"type": "integer"}, {"type": "string"}]
+    if "properties" in strict:
+        strict["properties"] = {name: closed(below) for name, below in strict["properties"].items()}
+        if not strict.get("x-kubernetes-preserve-unknown-fields"):
+            strict["additionalProperties"] = False
+    if isinstance(strict.get("items"), dict):
+        strict["items"] = closed(strict["items"])
+    if isinstance(strict.get("additionalProperties"), dict):
+        strict["additionalProperties"] = closed(strict["additionalProperties"])
+    return strict
 
 
 def schemas(paths: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    found = {}
+    schemas = {}
     for path in paths:
         crd = yaml.safe_load(Path(path).read_text())["spec"]
         for version in crd["versions"]:
             schema = closed(version["schema"]["openAPIV3Schema"])
             schema["properties"] |= {"apiVersion": {}, "kind": {}, "metadata": {"type": "object"}}
-            found[f"{crd['group']}/{version['name']}", crd["names"]["kind"]] = schema
-    return found
+            schemas[f"{crd['group']}/{version['name']}", crd["names"]["kind"]] = schema
+    return schemas
 
 
 def problem(manifest: dict[str, Any], custom: dict[tuple[str, str], dict[str, Any]]) -> str | None:

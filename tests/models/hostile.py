@@ -1,4 +1,4 @@
-"""Model files that attack, and broken ones. Each builder gets the path of a canary, a file that the attack would make.
+"""Builders of hostile and broken model files. Each gets the path of a canary, a file that the attack would create.
 
 The pickles are put together instruction by instruction: no attacker needs Python's own pickler.
 """

@@ -1,4 +1,4 @@
-"""Model files whose types are all allowed, but which stand in the wrong place, hold wrong numbers, or cost too much.
+"""Model files with allowed types only, but in wrong places, with wrong numbers, or at too high a cost.
 
 `STRUCTURES` are models that were changed after training; each becomes a joblib and a skops file. `COSTLY` and
 `COSTLY_SKOPS` are files that ask for much time or memory.

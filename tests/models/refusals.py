@@ -1,4 +1,4 @@
-"""What a person reads of a model that is refused."""
+"""Checks of the error message of a refused model."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def refusal(start: str, call: Callable[..., Any], *arguments: Any, **options: An
     """The one line that the call is refused with, which begins like that."""
     with pytest.raises(ModelError) as refused:
         call(*arguments, **options)
-    said = str(refused.value)
-    assert said.startswith(start)
-    assert said.isprintable()
-    assert len(said) < 400
-    return said
+    error = str(refused.value)
+    assert error.startswith(start)
+    assert error.isprintable()
+    assert len(error) < 400
+    return error

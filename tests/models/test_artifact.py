@@ -1,4 +1,4 @@
-"""Honest models of every allowed kind load as they were saved; others are refused with what to do."""
+"""Valid models of every allowed class load as they were saved; others are refused with a remedy."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def logistic() -> Any:
 
 @pytest.mark.parametrize("classes", [TWO, THREE], ids=["two", "three"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_model_of_an_allowed_kind_scores_as_before_it_was_saved(kind, classes):
+def test_allowed_model_scores_as_before_saving(kind, classes):
     if kind.startswith("frozen"):
         classes = THREE  # what was frozen has its classes
     model = fit(KINDS[kind](), classes)
@@ -128,7 +128,7 @@ def test_model_of_an_allowed_kind_scores_as_before_it_was_saved(kind, classes):
 
 @pytest.mark.parametrize("kind", ["logistic", "forest", "boosted", "svm isotonic True"])
 @pytest.mark.parametrize("how", ["gzip", "bz2", "xz", "lzma", "pickle3", "pickle4", "pickle5"])
-def test_other_ways_to_save_load_too(kind, how):
+def test_other_compressions_and_pickles_load(kind, how):
     model = fit(KINDS[kind]())
     np.testing.assert_array_equal(load(*saved(model, how)).predict_proba(VECTORS), model.predict_proba(VECTORS))
 
@@ -156,7 +156,7 @@ def test_isotonic_calibrator_of_one_threshold_loads(how):
     np.testing.assert_array_equal(again.predict_proba(VECTORS), model.predict_proba(VECTORS))
 
 
-def test_steps_that_do_nothing_are_left_out():
+def test_no_op_steps_are_removed():
     model = fit(make_pipeline("passthrough", StandardScaler(), None, LogisticRegression(max_iter=5)))
     again = load(*saved(model, "joblib"))
     assert artifact.check_classifier(again, where=WHERE) == TWO
@@ -164,7 +164,7 @@ def test_steps_that_do_nothing_are_left_out():
 
 
 @pytest.mark.parametrize("how", ["joblib", "pickle5", "skops"])
-def test_no_left_over_of_training_survives(how):
+def test_training_leftovers_are_dropped(how):
     again = load(*saved(fit(KINDS["boosted with a generator"]()), how))
     assert not hasattr(again, "_feature_subsample_rng")
     assert not hasattr(again, "_label_encoder")
@@ -172,13 +172,13 @@ def test_no_left_over_of_training_survives(how):
     assert again.random_state is None
 
 
-def test_file_has_no_say_in_threads():
+def test_file_does_not_set_threads():
     model = fit(RandomForestClassifier(3, n_jobs=7, verbose=9))
     again = load(*saved(model, "joblib"))
     assert (again.n_jobs, again.verbose) == (None, 0)
 
 
-def test_order_of_coefficients_stays():
+def test_order_of_coefficients_is_kept():
     """It decides in which order BLAS adds, so that the last bit of a score would change."""
     model = fit(KINDS["logistic"](), THREE)
     model.coef_ = np.asfortranarray(model.coef_)
@@ -196,7 +196,7 @@ def test_models_of_single_precision_score_as_before():
 
 
 @pytest.mark.parametrize("how", ["joblib", "pickle4"])
-def test_what_is_calibrated_twice_is_there_once(how):
+def test_shared_estimator_is_built_once(how):
     frozen = FrozenEstimator(fit(RandomForestClassifier(3)))
     again = load(*saved(fit(CalibratedClassifierCV(frozen, cv=3, ensemble=True)), how))
     first, *others = (one.estimator for one in again.calibrated_classifiers_)
@@ -207,20 +207,20 @@ def test_digest_is_sha256():
     assert artifact.digest(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_only_the_file_of_the_given_digest_loads(logistic):
+def test_file_with_other_digest_is_refused(logistic):
     data, file_format = saved(logistic, "joblib")
     digest = artifact.digest(data)
     assert load(data, file_format, pins={"a": digest, "b": digest.upper(), "c": None}).n_features_in_ == 584
     other = "0" * 64
-    said = error_of(load, data, file_format, pins={"a": digest, "b": other})
-    assert f"has the SHA-256 digest {digest}, not {other} as b says; " in said
+    error = error_of(load, data, file_format, pins={"a": digest, "b": other})
+    assert f"has the SHA-256 digest {digest}, not {other} as b says; " in error
 
 
-def test_digest_is_compared_before_anything_is_read():
+def test_digest_is_compared_before_parsing():
     assert "has the SHA-256 digest" in error_of(load, b"not a pickle", "joblib", pins={"a": "0" * 64})
 
 
-def test_file_that_is_too_large_is_refused(monkeypatch, logistic):
+def test_too_large_model_file_is_refused(monkeypatch, logistic):
     data, file_format = saved(logistic, "joblib")
     monkeypatch.setattr(artifact, "MAX_MODEL_BYTES", len(data) - 1)
     assert "train a smaller model" in error_of(load, data, file_format)
@@ -236,8 +236,8 @@ def test_model_of_another_scikit_learn_is_refused(how, monkeypatch):
     monkeypatch.setattr(sklearn.base, "__version__", "1.2.3")
     data = saved(model, how)
     monkeypatch.undo()
-    said = error_of(load, *data)
-    assert f"was saved with scikit-learn 1.2.3, but this is {sklearn.__version__}; train anew" in said
+    error = error_of(load, *data)
+    assert f"was saved with scikit-learn 1.2.3, but this is {sklearn.__version__}; train anew" in error
 
 
 def test_warning_filters_are_as_before(logistic):
@@ -252,7 +252,7 @@ def test_warning_filters_are_as_before(logistic):
     [LinearRegression(), HistGradientBoostingRegressor(max_iter=1), ExtraTreesClassifier(2), svm(), StandardScaler()],
     ids=lambda model: type(model).__name__,
 )
-def test_what_is_no_allowed_classifier_is_refused(model, how):
+def test_other_class_than_allowed_is_refused(model, how):
     target = labels(TWO) if "Class" in type(model).__name__ or "SVC" in type(model).__name__ else np.arange(ROWS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -268,7 +268,7 @@ def test_classifier_without_probabilities_is_refused():
     assert "gives no probabilities; calibrate it" in check(fit(sgd("hinge")))
 
 
-def test_classifier_that_was_not_trained_is_refused():
+def test_untrained_classifier_is_refused():
     assert "cannot score vectors of 584 values" in check(LogisticRegression())
 
 
@@ -282,8 +282,8 @@ def test_width_of_the_vectors_is_checked(logistic):
     ids=" ".join,
 )
 def test_unknown_classes_are_refused(classes):
-    said = check(fit(KINDS["logistic"](), classes))
-    assert f"has the classes {', '.join(classes)}; label the training data" in said
+    error = check(fit(KINDS["logistic"](), classes))
+    assert f"has the classes {', '.join(classes)}; label the training data" in error
 
 
 def test_classes_that_are_no_text_are_refused():
@@ -293,13 +293,13 @@ def test_classes_that_are_no_text_are_refused():
     assert "has the classes 0, 1; label" in check(model)
 
 
-def test_classes_are_those_of_the_metadata_in_their_order(logistic):
+def test_classes_must_match_metadata_in_order(logistic):
     assert artifact.check_classifier(logistic, where=WHERE, classes=["NOT_PC", "PC"]) == TWO
     assert "has the classes NOT_PC, PC, but its metadata says PC, NOT_PC;" in check(logistic, classes=["PC", "NOT_PC"])
 
 
 @pytest.mark.parametrize("spoil", [np.nan, np.inf])
-def test_probabilities_that_are_not_finite_are_refused(spoil):
+def test_non_finite_probabilities_are_refused(spoil):
     model = fit(KINDS["logistic"]())
     model.intercept_[:] = spoil
     model.coef_[:] = spoil

@@ -1,4 +1,4 @@
-"""The first load is in a process of its own: what it costs is bounded, and however it ends, that is one line."""
+"""The first load runs in a separate process with limits; any failure of it is a one-line error."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     monkeypatch.setattr(checking, "_START", f"import os, sys, time, json, signal; sys.stdin.buffer.read(); {code}")
 
 
-def test_sound_model_gives_classes_and_exact_scores(sound: bytes) -> None:
+def test_valid_model_returns_classes_and_exact_scores(sound: bytes) -> None:
     checked = check(sound, vectors=VECTORS[:5])
 
     model = artifact.load(sound, file_format="joblib", where=WHERE)
@@ -57,7 +57,7 @@ def test_sound_model_gives_classes_and_exact_scores(sound: bytes) -> None:
     np.testing.assert_allclose(checked.probabilities, model.predict_proba(VECTORS[:5]), rtol=0, atol=1e-12)
 
 
-def test_refusal_is_the_loaders_own_line(tmp_path: Path) -> None:
+def test_refusal_has_message_of_the_loader(tmp_path: Path) -> None:
     assert "asks for os.system, which is not an allowed model type" in error_of(hostile.os_system(tmp_path / "canary"))
     assert not (tmp_path / "canary").exists()
 
@@ -66,7 +66,7 @@ def test_classes_are_compared(sound: bytes) -> None:
     assert "but its metadata says PC, NOT_PC" in error_of(sound, classes=["PC", "NOT_PC"])
 
 
-def test_digest_that_passed_is_not_loaded_again(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checked_digest_is_not_checked_again(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     check(sound)
     child(monkeypatch, "os._exit(3)")
     assert check(sound).classes == ("NOT_PC", "PC")
@@ -91,7 +91,9 @@ def test_memory_is_limited(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_cpu_time_is_limited(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "CPU_SECONDS", 1)
     monkeypatch.setattr(
-        checking, "_START", checking._START.replace("checking.answer", "checking._loaded = _spin; checking.answer")
+        checking,
+        "_START",
+        checking._START.replace("checking.answer", "checking._load_and_score = _spin; checking.answer"),
     )
     monkeypatch.setattr(checking, "_START", "def _spin(*_):\n    while True: pass\nexec(" + repr(checking._START) + ")")
     assert "takes more than 1 s of CPU time" in error_of(sound)
@@ -117,7 +119,7 @@ def test_wall_time_is_limited(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> 
         "[" * 100_000,
     ],
 )
-def test_answer_that_is_none_is_refused(answer: str, sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_answer_is_refused(answer: str, sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     child(monkeypatch, f"os.write(1, {answer[:60_000].encode()!r}); os._exit(0)")
     with pytest.raises(ModelError) as refused:
         check(sound)
@@ -149,7 +151,7 @@ def test_process_may_write_no_file(sound: bytes, monkeypatch: pytest.MonkeyPatch
     target = tmp_path / "written"
     replaced = checking._START.replace(
         "checking.answer",
-        f"checking._loaded = lambda *_: open({str(target)!r}, 'w').write('x' * 100_000); checking.answer",
+        f"checking._load_and_score = lambda *_: open({str(target)!r}, 'w').write('x' * 100_000); checking.answer",
     )
     monkeypatch.setattr(checking, "_START", replaced)
     error_of(sound)
@@ -158,10 +160,10 @@ def test_process_may_write_no_file(sound: bytes, monkeypatch: pytest.MonkeyPatch
 
 def children() -> set[str]:
     """Processes that this one has started and not yet waited for; other tests' servers may be among them."""
-    said = subprocess.run(
+    ps = subprocess.run(
         ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True
     )
-    return {line.split()[0] for line in said.stdout.splitlines() if line.split()[1] != "ps"}
+    return {line.split()[0] for line in ps.stdout.splitlines() if line.split()[1] != "ps"}
 
 
 def test_no_process_is_left_behind(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The JSON files beside a model: what passes the schema can be used by a run, whoever wrote it."""
+"""The schemas of the JSON files beside a model accept only values that are safe for a run."""
 
 from __future__ import annotations
 
@@ -105,15 +105,15 @@ def test_wrong_value_is_refused(wrong: dict[str, Any], honest: dict[str, Any]) -
     ],
     ids=range(12),
 )
-def test_what_is_no_strict_json_is_refused(text: bytes) -> None:
+def test_non_strict_json_is_refused(text: bytes) -> None:
     error_of(text)
 
 
-def test_honest_metadata_is_read(honest: dict[str, Any]) -> None:
+def test_valid_metadata_is_read(honest: dict[str, Any]) -> None:
     assert read(json.dumps(honest).encode()).golden is not None
 
 
-def test_what_is_written_is_read_again(honest: dict[str, Any]) -> None:
+def test_metadata_round_trip(honest: dict[str, Any]) -> None:
     metadata = read(json.dumps(honest).encode())
     assert json.loads(read(metadata.to_json().encode()).to_json()) == json.loads(metadata.to_json())
 
@@ -201,7 +201,7 @@ def test_wrong_line_of_the_log_is_refused(line: str, models: Path, capsys: pytes
     assert message.isprintable()
 
 
-def test_full_log_is_told_before_the_pointer_changes(models: Path) -> None:
+def test_full_log_fails_before_pointer_changes(models: Path) -> None:
     entry = json.dumps({"action": "promote", "version": VERSION, "checks": {"a": "x" * 900}}) + "\n"
     (models / "promotions.jsonl").write_text(entry * (2**20 // len(entry) - 1))
     with pytest.raises(ModelError, match="is full: move it away"):

@@ -1,4 +1,4 @@
-"""Replays what fuzzing found, and inputs that reach much of the readers: each is built and scored, or refused."""
+"""Replays inputs of the fuzzers, with a high coverage of the readers: each is built and scored, or refused."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_input_of_the_corpus_brings_out_nothing_else(path: Path) -> None:
+def test_corpus_input_raises_only_expected_errors(path: Path) -> None:
     fuzz_models.TARGETS[path.name.split("-")[0]](path.read_bytes())
 
 
 @pytest.mark.parametrize("model", fuzz_models.models(), ids=lambda model: type(model).__name__)
-def test_models_to_begin_with_are_sound(model: object) -> None:
+def test_seed_models_are_valid(model: object) -> None:
     """If they were refused, mutations of them would reach nothing."""
     import pickle
 

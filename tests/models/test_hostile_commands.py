@@ -1,4 +1,4 @@
-"""What a person sees of a hostile model: the commands end with one line and exit code 2, and nothing is promoted."""
+"""Commands with a hostile model print one line, exit with code 2, and promote nothing."""
 
 from __future__ import annotations
 

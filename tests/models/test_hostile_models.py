@@ -1,4 +1,4 @@
-"""No model file runs code, reads beyond its bytes or brings out anything but one clear line."""
+"""No model file runs code, reads beyond its bytes, or causes anything but a one-line error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of a version: gates, promotion, rollback, shadow, and the log in which each change is a line."""
+"""The lifecycle of a version: gates, promotion, rollback, shadow, and the log of each change."""
 
 import json
 import shutil
@@ -42,8 +42,8 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
     capsys.readouterr()
     code = cli.main([str(a) for a in arguments])
-    said = capsys.readouterr()
-    return code, said.out + said.err
+    output = capsys.readouterr()
+    return code, output.out + output.err
 
 
 def lines(models: Path) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def worse_version(models: Path) -> str:
     return train(str(data), str(models)).version
 
 
-def test_every_change_is_a_line_that_stays(models: Path) -> None:
+def test_every_change_appends_a_line(models: Path) -> None:
     registry = Registry(str(models))
     registry.promote(FIRST)
     before = (models / "promotions.jsonl").read_bytes()
@@ -81,13 +81,13 @@ def test_every_change_is_a_line_that_stays(models: Path) -> None:
     assert all(line["at"] and line["by"] and line["id"] for line in lines(models))
 
 
-def test_promoting_what_is_current_is_no_line(models: Path) -> None:
+def test_promoting_the_current_version_appends_nothing(models: Path) -> None:
     Registry(str(models)).promote(FIRST)
     Registry(str(models)).promote(FIRST)
     assert len(lines(models)) == 1
 
 
-def test_a_change_whose_line_was_lost_is_added_by_who_comes_next(models: Path) -> None:
+def test_missing_log_line_is_added_by_next_command(models: Path) -> None:
     Registry(str(models)).promote(FIRST)
     (models / "promotions.jsonl").unlink()
     Registry(str(models)).promote(SECOND)
@@ -95,7 +95,7 @@ def test_a_change_whose_line_was_lost_is_added_by_who_comes_next(models: Path) -
     assert [line["version"] for line in lines(models)] == [FIRST, SECOND]
 
 
-def test_rolling_back_goes_further_back_each_time(models: Path) -> None:
+def test_repeated_rollback_goes_further_back(models: Path) -> None:
     registry = Registry(str(models))
     for version in (FIRST, SECOND, THIRD):
         registry.promote(version)
@@ -108,7 +108,7 @@ def test_rolling_back_goes_further_back_each_time(models: Path) -> None:
     assert registry.rollback() == (FIRST, THIRD)
 
 
-def test_rolling_back_skips_nothing_that_was_set_by_hand(models: Path) -> None:
+def test_rollback_includes_manual_changes(models: Path) -> None:
     registry = Registry(str(models))
     registry.promote(FIRST)
     (models / "current.json").write_text(json.dumps({"version": SECOND}))
@@ -117,7 +117,7 @@ def test_rolling_back_skips_nothing_that_was_set_by_hand(models: Path) -> None:
     assert registry.rollback() == (SECOND, THIRD)
 
 
-def test_a_version_that_is_no_longer_sound_is_not_rolled_back_to(models: Path) -> None:
+def test_rollback_to_broken_version_is_refused(models: Path) -> None:
     registry = Registry(str(models))
     registry.promote(FIRST)
     registry.promote(SECOND)
@@ -128,19 +128,19 @@ def test_a_version_that_is_no_longer_sound_is_not_rolled_back_to(models: Path) -
     assert registry.current() == SECOND
 
 
-def test_without_a_promotion_there_is_nothing_to_roll_back(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = call(capsys, "models", "rollback", "--models", models)
-    assert (code, "no version to go back to" in said) == (2, True)
+def test_rollback_without_promotion_is_an_error(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, output = call(capsys, "models", "rollback", "--models", models)
+    assert (code, "no version to go back to" in output) == (2, True)
 
 
-def test_a_broken_log_is_not_written_to(models: Path) -> None:
+def test_malformed_log_is_not_written_to(models: Path) -> None:
     (models / "promotions.jsonl").write_text("no json\n")
     with pytest.raises(ModelError, match="is not the log"):
         Registry(str(models)).promote(FIRST)
     assert (models / "promotions.jsonl").read_text() == "no json\n"
 
 
-def test_the_shadow_is_kept_over_promotions_but_not_of_itself(models: Path) -> None:
+def test_shadow_is_kept_unless_it_is_promoted(models: Path) -> None:
     registry = Registry(str(models))
     with pytest.raises(ModelError, match="promote a version before another shadows it"):
         registry.set_shadow(SECOND)
@@ -152,11 +152,11 @@ def test_the_shadow_is_kept_over_promotions_but_not_of_itself(models: Path) -> N
     assert registry.shadow() is None
 
 
-def test_the_list_tells_who_is_current_and_who_is_shadow(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_marks_current_and_shadow(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Registry(str(models)).promote(FIRST)
     call(capsys, "models", "shadow", THIRD, "--models", models)
-    code, said = call(capsys, "models", "list", "--models", models)
-    rows = {line.split()[0]: line for line in said.splitlines()}
+    code, output = call(capsys, "models", "list", "--models", models)
+    rows = {line.split()[0]: line for line in output.splitlines()}
 
     assert code == 0
     assert rows[FIRST].endswith("current, used by a run now")
@@ -164,80 +164,78 @@ def test_the_list_tells_who_is_current_and_who_is_shadow(models: Path, capsys: p
     for name in ("trained on", "roc_auc", "threshold", "sha256"):
         assert name in rows["version"]
     assert "500 vectors" in rows[SECOND]
-    code, said = call(capsys, "models", "shadow", "none", "--models", models)
-    assert said == f"shadow: none (was {THIRD})\n"
+    code, output = call(capsys, "models", "shadow", "none", "--models", models)
+    assert output == f"shadow: none (was {THIRD})\n"
 
 
-def test_history_shows_each_change(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_prints_each_change(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Registry(str(models)).promote(FIRST)
     Registry(str(models)).promote(SECOND)
-    _, said = call(capsys, "models", "history", "--models", models)
+    _, output = call(capsys, "models", "history", "--models", models)
 
-    assert [line.split()[2:5] for line in said.splitlines()[1:]] == [
+    assert [line.split()[2:5] for line in output.splitlines()[1:]] == [
         ["promote", FIRST, "none"],
         ["promote", SECOND, FIRST],
     ]
 
 
-def test_a_version_that_is_worse_on_the_evaluation_is_not_promoted(
-    models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_worse_version_is_not_promoted(models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Registry(str(models)).promote(FIRST)
     worse = worse_version(models)
 
-    code, said = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation)
+    code, output = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation)
     assert code == 2
-    assert "is not promoted: not worse than current: roc_auc 0." in said
+    assert "is not promoted: not worse than current: roc_auc 0." in output
     assert Registry(str(models)).current() == FIRST
 
-    code, said = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation, "--force")
-    assert (code, "(forced)" in said) == (0, True)
+    code, output = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation, "--force")
+    assert (code, "(forced)" in output) == (0, True)
     assert Registry(str(models)).current() == worse
     assert lines(models)[-1]["forced"] is True
     assert "roc_auc" in lines(models)[-1]["checks"]["not worse than current"]
 
 
-def test_a_version_that_is_as_good_is_promoted(models: Path, evaluation: Path) -> None:
+def test_equally_good_version_is_promoted(models: Path, evaluation: Path) -> None:
     registry = Registry(str(models))
     registry.promote(FIRST)
-    found = promotion.gates(registry, SECOND, promotion.Evaluation(str(evaluation)))
+    results = promotion.gates(registry, SECOND, promotion.Evaluation(str(evaluation)))
 
-    assert [gate.name for gate in found] == [
+    assert [gate.name for gate in results] == [
         "loads under the allow-list",
         "features",
         "golden rows",
         "not worse than current",
     ]
-    assert not any(gate.failed for gate in found)
-    assert promotion.promote(registry, SECOND, found) == FIRST
+    assert not any(gate.failed for gate in results)
+    assert promotion.promote(registry, SECOND, results) == FIRST
 
 
-def test_force_does_not_help_a_version_that_is_not_sound(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_force_does_not_promote_broken_version(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (models / SECOND / "model.joblib").open("ab") as file:
         file.write(b"\0")
-    code, said = call(capsys, "models", "promote", SECOND, "--models", models, "--force")
+    code, output = call(capsys, "models", "promote", SECOND, "--models", models, "--force")
 
-    assert (code, "it was changed or swapped" in said) == (2, True)
+    assert (code, "it was changed or swapped" in output) == (2, True)
     assert Registry(str(models)).current() is None
 
 
-def test_two_versions_are_compared_on_the_same_rows(
+def test_versions_are_compared_on_the_same_rows(
     models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worse = worse_version(models)
-    code, said = call(capsys, "models", "compare", FIRST, worse, "--models", models, "--data", evaluation)
-    header, roc, *_ = said.splitlines()
+    code, output = call(capsys, "models", "compare", FIRST, worse, "--models", models, "--data", evaluation)
+    header, roc, *_ = output.splitlines()
 
     assert code == 0
     assert header.split() == [FIRST, worse, "difference"]
     assert roc.startswith("roc_auc")
     assert float(roc.split()[-1]) < -0.1
-    assert "400 rows," in said
-    assert "McNemar p = " in said
+    assert "400 rows," in output
+    assert "McNemar p = " in output
 
 
 @pytest.mark.parametrize("positive", [0, 1])
-def test_rows_of_one_class_measure_nothing(models: Path, evaluation: Path, positive: int) -> None:
+def test_rows_of_one_class_are_refused(models: Path, evaluation: Path, positive: int) -> None:
     from beam_pcc.evaluation import comparison
     from beam_pcc.evaluation.labelled import read_labelled
 
@@ -249,7 +247,7 @@ def test_rows_of_one_class_measure_nothing(models: Path, evaluation: Path, posit
 
 
 @pytest.mark.parametrize("writers", [4])
-def test_lines_that_are_added_at_the_same_time_are_all_kept(models: Path, writers: int) -> None:
+def test_concurrent_log_entries_are_all_kept(models: Path, writers: int) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     store = Registry(str(models))._store

@@ -1,4 +1,4 @@
-"""Which version runs use is changed by one person at a time, and only to a version that is sound."""
+"""Promotions: one of several concurrent ones succeeds, and only for a valid version."""
 
 import datetime as dt
 import json
@@ -34,16 +34,16 @@ class Meeting(Registry):
         super().__init__(str(root))
         self._between = between
 
-    def verify(self, version: str, **given: Any) -> ModelVersion:
+    def verify(self, version: str, **options: Any) -> ModelVersion:
         self._between()
-        return super().verify(version, **given)
+        return super().verify(version, **options)
 
 
 def promote(models: Path, version: str) -> int:
     return cli.main(["models", "promote", version, "--models", str(models)])
 
 
-def test_a_promoted_version_is_what_a_run_uses(models: Path) -> None:
+def test_run_uses_the_promoted_version(models: Path) -> None:
     registry = Registry(str(models))
 
     assert registry.promote(OLD) is None
@@ -52,7 +52,7 @@ def test_a_promoted_version_is_what_a_run_uses(models: Path) -> None:
     assert (registry.current(), registry.resolve()) == (NEW, NEW)
 
 
-def test_a_version_is_promoted_as_its_folder_is_called(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_promotion_uses_spelling_of_the_folder(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert promote(models, NEW.replace("_", "")) == 0
     assert Registry(str(models)).current() == NEW
     assert f"current: {NEW} (was none)" in capsys.readouterr().out
@@ -61,7 +61,7 @@ def test_a_version_is_promoted_as_its_folder_is_called(models: Path, capsys: pyt
     assert "already; nothing was changed" in capsys.readouterr().out
 
 
-def test_the_pointer_tells_when_it_was_promoted(models: Path) -> None:
+def test_pointer_contains_promotion_time(models: Path) -> None:
     before = dt.datetime.now(dt.timezone.utc)
     Registry(str(models)).promote(OLD)
     pointer = json.loads((models / "current.json").read_text())
@@ -70,7 +70,7 @@ def test_the_pointer_tells_when_it_was_promoted(models: Path) -> None:
     assert before <= dt.datetime.fromisoformat(pointer["promoted_at"]) <= dt.datetime.now(dt.timezone.utc)
 
 
-def test_what_was_and_how_to_go_back_is_told(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_promotion_prints_previous_version_and_rollback(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert promote(models, OLD) == 0
     first = capsys.readouterr().out.splitlines()
     assert promote(models, NEW) == 0
@@ -81,7 +81,7 @@ def test_what_was_and_how_to_go_back_is_told(models: Path, capsys: pytest.Captur
     assert second[-1].endswith(f"beam-pcc models rollback --models {models}")
 
 
-def test_the_version_that_is_current_already_is_left(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_promoting_current_version_changes_nothing(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     promote(models, OLD)
     before = (models / "current.json").read_bytes()
     capsys.readouterr()
@@ -91,7 +91,7 @@ def test_the_version_that_is_current_already_is_left(models: Path, capsys: pytes
     assert (models / "current.json").read_bytes() == before
 
 
-def test_a_version_that_is_not_sound_is_not_promoted(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_version_is_not_promoted(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     promote(models, OLD)
     before = (models / "current.json").read_bytes()
     metadata = json.loads((models / NEW / "metadata.json").read_text())
@@ -109,16 +109,14 @@ def test_a_version_that_is_not_sound_is_not_promoted(models: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("version", ["v20990101_000000", "latest", "../v20261120_020000", ""])
-def test_a_version_that_is_not_there_is_not_promoted(
-    models: Path, version: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_version_is_not_promoted(models: Path, version: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert promote(models, version) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "which is not in" in line
     assert not (models / "current.json").exists()
 
 
-def test_a_broken_pointer_is_not_written_over(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_pointer_is_not_overwritten(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (models / "current.json").write_text("{")
     assert promote(models, OLD) == 2
     assert "mend or remove it" in capsys.readouterr().err
@@ -126,18 +124,18 @@ def test_a_broken_pointer_is_not_written_over(models: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("before", [None, OLD])
-def test_who_comes_second_is_refused_and_told_what_is_current(models: Path, before: str | None) -> None:
+def test_second_concurrent_promotion_is_refused(models: Path, before: str | None) -> None:
     if before:
         Registry(str(models)).promote(before)
     slow = Meeting(models, lambda: Registry(str(models)).promote(NEW))
 
-    said = rf"^{models}/current\.json was changed by somebody else meanwhile \(now {NEW}\): look, and promote again$"
-    with pytest.raises(ModelError, match=said):
+    error = rf"^{models}/current\.json was changed by somebody else meanwhile \(now {NEW}\): look, and promote again$"
+    with pytest.raises(ModelError, match=error):
         slow.promote(THIRD)
     assert Registry(str(models)).current() == NEW
 
 
-def test_a_pointer_that_was_removed_meanwhile_is_not_made_again(models: Path) -> None:
+def test_pointer_removed_meanwhile_is_not_recreated(models: Path) -> None:
     Registry(str(models)).promote(OLD)
     slow = Meeting(models, (models / "current.json").unlink)
 
@@ -146,7 +144,7 @@ def test_a_pointer_that_was_removed_meanwhile_is_not_made_again(models: Path) ->
     assert Registry(str(models)).current() is None
 
 
-def test_of_promoters_who_start_from_the_same_state_exactly_one_wins(models: Path) -> None:
+def test_one_of_concurrent_promotions_succeeds(models: Path) -> None:
     barrier = Barrier(3)
 
     def race(version: str) -> None:
@@ -157,7 +155,7 @@ def test_of_promoters_who_start_from_the_same_state_exactly_one_wins(models: Pat
         refused = {version: str(ended.exception()) for version, ended in racing.items() if ended.exception()}
 
     assert sorted(racing) == sorted([*refused, str(Registry(str(models)).current())])
-    assert all("was changed by somebody else meanwhile" in said for said in refused.values())
+    assert all("was changed by somebody else meanwhile" in error for error in refused.values())
 
 
 def test_one_version_is_listed_as_current(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

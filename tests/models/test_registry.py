@@ -33,38 +33,38 @@ def pointer(version: str) -> str:
     return json.dumps({"version": version})
 
 
-def test_versions_are_sorted_by_time_whatever_their_spelling(models: Callable[..., Registry]) -> None:
+def test_versions_are_sorted_by_time_in_any_spelling(models: Callable[..., Registry]) -> None:
     assert models(SECOND, "v20261120080000", OLD, FIRST).versions() == [OLD, FIRST, "v20261120080000", SECOND]
 
 
-def test_other_folders_and_files_are_no_versions(models: Callable[..., Registry], tmp_path: Path) -> None:
+def test_other_folders_and_files_are_ignored(models: Callable[..., Registry], tmp_path: Path) -> None:
     registry = models(OLD, ".training-abc", "v1", "old", "v20261120_020000.bak", "v20261120-020000")
     (tmp_path / FIRST).write_text("a file")
 
     assert registry.versions() == [OLD]
 
 
-def test_the_latest_version_is_used_where_none_is_of_today(models: Callable[..., Registry]) -> None:
+def test_latest_version_is_used_if_none_is_of_today(models: Callable[..., Registry]) -> None:
     assert models(OLD, YESTERDAY).resolve(today=TODAY) == YESTERDAY
 
 
-def test_the_first_of_today_comes_before_a_later_one(models: Callable[..., Registry]) -> None:
+def test_first_version_of_today_is_used(models: Callable[..., Registry]) -> None:
     assert models(YESTERDAY, SECOND, FIRST).resolve(today=TODAY) == FIRST
 
 
-def test_the_first_of_today_is_found_in_the_other_spelling_too(models: Callable[..., Registry]) -> None:
+def test_first_version_of_today_in_other_spelling_is_used(models: Callable[..., Registry]) -> None:
     assert models("v20261120010000", FIRST, SECOND).resolve(today=TODAY) == "v20261120010000"
 
 
-def test_a_promoted_version_comes_before_todays(models: Callable[..., Registry]) -> None:
+def test_promoted_version_wins_over_todays(models: Callable[..., Registry]) -> None:
     assert models(OLD, FIRST, SECOND, current=pointer(OLD)).resolve(today=TODAY) == OLD
 
 
-def test_a_given_version_comes_before_a_promoted_one(models: Callable[..., Registry]) -> None:
+def test_version_flag_wins_over_promoted_version(models: Callable[..., Registry]) -> None:
     assert models(OLD, YESTERDAY, FIRST, current=pointer(OLD)).resolve(YESTERDAY, today=TODAY) == YESTERDAY
 
 
-def test_force_latest_takes_the_newest_whatever_is_promoted_or_first(models: Callable[..., Registry]) -> None:
+def test_force_latest_uses_the_newest_version(models: Callable[..., Registry]) -> None:
     assert models(OLD, FIRST, SECOND, current=pointer(OLD)).resolve(force_latest=True, today=TODAY) == SECOND
 
 
@@ -78,7 +78,7 @@ def test_today_is_a_day_in_utc(models: Callable[..., Registry]) -> None:
 
 @pytest.mark.parametrize("wanted", ["v20261120_010000", "v20261120010000"])
 @pytest.mark.parametrize("folder", ["v20261120_010000", "v20261120010000"])
-def test_a_version_is_found_in_either_spelling(models: Callable[..., Registry], wanted: str, folder: str) -> None:
+def test_version_is_found_in_either_spelling(models: Callable[..., Registry], wanted: str, folder: str) -> None:
     registry = models(OLD, folder, SECOND, current=pointer(wanted))
 
     assert registry.resolve(wanted) == folder
@@ -86,25 +86,23 @@ def test_a_version_is_found_in_either_spelling(models: Callable[..., Registry], 
     assert registry.find(wanted, "a test") == folder
 
 
-def test_of_two_spellings_of_one_time_the_one_that_is_named_is_taken(models: Callable[..., Registry]) -> None:
+def test_exact_spelling_is_preferred(models: Callable[..., Registry]) -> None:
     registry = models("v20261120_010000", "v20261120010000")
     assert [registry.resolve(version) for version in registry.versions()] == registry.versions()
 
 
 @pytest.mark.parametrize("wanted", ["20261120_020000", "20261120020000", f"{FIRST}/", f"../{FIRST}", "v1", ""])
-def test_what_is_no_version_is_not_found(models: Callable[..., Registry], wanted: str) -> None:
+def test_invalid_version_name_is_not_found(models: Callable[..., Registry], wanted: str) -> None:
     with pytest.raises(ModelError, match=r"^a test names .* which is not in "):
         models(FIRST).find(wanted, "a test")
 
 
-def test_a_version_that_is_not_there_is_an_error_that_names_the_newest(models: Callable[..., Registry]) -> None:
+def test_missing_version_error_names_the_newest(models: Callable[..., Registry]) -> None:
     with pytest.raises(ModelError, match=f"^--model_version names v20990101_000000, .*newest: {OLD}, {FIRST}"):
         models(OLD, FIRST).resolve("v20990101_000000")
 
 
-def test_a_promoted_version_that_is_not_there_is_an_error_that_names_the_pointer(
-    models: Callable[..., Registry], tmp_path: Path
-) -> None:
+def test_missing_promoted_version_error_names_pointer(models: Callable[..., Registry], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"^{tmp_path / 'current.json'} names {FIRST}, which is not in "):
         models(OLD, current=pointer(FIRST)).resolve()
 
@@ -123,7 +121,7 @@ BROKEN_POINTERS = [
 
 
 @pytest.mark.parametrize("text", BROKEN_POINTERS)
-def test_a_broken_pointer_is_an_error_and_not_passed_over(models: Callable[..., Registry], text: str) -> None:
+def test_malformed_pointer_is_an_error(models: Callable[..., Registry], text: str) -> None:
     with pytest.raises(ModelError, match=r"current\.json .*mend or remove it$"):
         models(OLD, current=text).resolve()
 
@@ -132,12 +130,12 @@ def test_without_a_pointer_nothing_is_promoted(models: Callable[..., Registry]) 
     assert models(OLD).current() is None
 
 
-def test_a_missing_folder_is_an_error_that_says_how_to_train(tmp_path: Path) -> None:
+def test_missing_folder_error_names_train_command(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nowhere is not a folder; train .*beam-pcc train --models"):
         Registry(str(tmp_path / "nowhere")).resolve()
 
 
-def test_an_empty_folder_is_an_error_that_says_how_to_train(models: Callable[..., Registry]) -> None:
+def test_empty_registry_error_names_train_command(models: Callable[..., Registry]) -> None:
     with pytest.raises(ModelError, match=r"holds no version; train .*beam-pcc train --models"):
         models().resolve()
 
@@ -145,6 +143,6 @@ def test_an_empty_folder_is_an_error_that_says_how_to_train(models: Callable[...
 @pytest.mark.parametrize(
     "root", ["s3://bucket/models", "file:///models", "gs://", "gs:///models", "gs://Bucket/models"]
 )
-def test_an_address_of_no_known_kind_is_refused_before_anything_is_read(root: str) -> None:
+def test_invalid_registry_address_is_refused(root: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"^--models {root}.* gs://BUCKET/FOLDER$"):
         Registry(root)

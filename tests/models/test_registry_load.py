@@ -1,4 +1,4 @@
-"""That a version is what its metadata says before it is used, and what is said of one that is not."""
+"""A version must match its metadata before it is used; the errors of versions that do not."""
 
 import dataclasses
 import json
@@ -37,7 +37,7 @@ def change(folder: Path, **values: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in changed.items() if value is not None}))
 
 
-def test_a_loaded_version_says_its_name_its_classes_and_its_files_digest(folder: Path) -> None:
+def test_loaded_version_has_name_classes_and_digest(folder: Path) -> None:
     version, model = load(folder)
 
     assert version.name == VERSION
@@ -46,43 +46,41 @@ def test_a_loaded_version_says_its_name_its_classes_and_its_files_digest(folder:
     assert version.file.sha256 == digest((folder / "model.joblib").read_bytes())
 
 
-def test_a_version_with_two_model_files_is_an_error(folder: Path) -> None:
+def test_version_with_two_model_files_is_an_error(folder: Path) -> None:
     (folder / "model.skops").write_bytes(b"")
     with pytest.raises(ModelError, match=rf"^{folder} holds both "):
         load(folder)
 
 
-def test_a_version_without_a_model_file_is_an_error(folder: Path) -> None:
+def test_version_without_model_file_is_an_error(folder: Path) -> None:
     (folder / "model.joblib").unlink()
     with pytest.raises(ModelError, match=rf"^{folder} holds neither "):
         load(folder)
 
 
-def test_the_right_digest_is_accepted_in_either_case(folder: Path) -> None:
+def test_digest_is_accepted_in_either_case(folder: Path) -> None:
     right = digest((folder / "model.joblib").read_bytes())
     assert load(folder, sha256=right.upper())[0].file.sha256 == right
 
 
-def test_another_digest_than_the_flag_says_is_an_error_that_names_the_flag(folder: Path) -> None:
+def test_digest_mismatch_with_flag_names_the_flag(folder: Path) -> None:
     with pytest.raises(ModelError, match=rf"not {'0' * 64} as --model_sha256 says"):
         load(folder, sha256="0" * 64)
 
 
-def test_another_digest_than_the_metadata_says_is_an_error_that_names_it(folder: Path) -> None:
+def test_digest_mismatch_with_metadata_names_metadata(folder: Path) -> None:
     change(folder, sha256="1" * 64)
     with pytest.raises(ModelError, match=rf"not {'1' * 64} as metadata\.json says"):
         load(folder)
 
 
-def test_a_flag_does_not_excuse_what_the_metadata_refuses(folder: Path) -> None:
+def test_digest_flag_does_not_override_metadata(folder: Path) -> None:
     change(folder, sha256="1" * 64)
     with pytest.raises(ModelError, match=r"as metadata\.json says"):
         load(folder, sha256=digest((folder / "model.joblib").read_bytes()))
 
 
-def test_without_metadata_a_version_is_used_with_the_defaults_and_a_warning(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_version_without_metadata_uses_defaults(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "metadata.json").unlink()
     with caplog.at_level(logging.WARNING, logger="beam_pcc"):
         version, _ = load(folder)
@@ -95,7 +93,7 @@ def test_without_metadata_a_version_is_used_with_the_defaults_and_a_warning(
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '"v1"', "null", "\xff", '{"threshold": NaN}', '{"feature_count": 1e999}']
 )
-def test_metadata_that_is_none_is_an_error_that_names_the_file(folder: Path, text: str) -> None:
+def test_malformed_metadata_error_names_the_file(folder: Path, text: str) -> None:
     (folder / "metadata.json").write_text(text, encoding="latin-1")
     with pytest.raises(ModelError, match=rf"^{folder / 'metadata.json'} is not a model's metadata\.json: "):
         load(folder)
@@ -118,7 +116,7 @@ WRONG_VALUES = {
 
 
 @pytest.mark.parametrize("values", WRONG_VALUES.values(), ids=WRONG_VALUES.keys())
-def test_a_wrong_value_in_metadata_is_an_error_that_names_the_file(folder: Path, values: dict[str, Any]) -> None:
+def test_invalid_metadata_value_error_names_the_file(folder: Path, values: dict[str, Any]) -> None:
     change(folder, **values)
     with pytest.raises(ModelError, match=rf"^{folder / 'metadata.json'} is not a model's metadata\.json: "):
         load(folder)
@@ -129,19 +127,19 @@ def test_unknown_keys_of_metadata_are_ignored(folder: Path) -> None:
     assert load(folder)[0].name == VERSION
 
 
-def test_a_model_of_other_vectors_is_an_error(folder: Path) -> None:
+def test_model_of_other_vector_width_is_an_error(folder: Path) -> None:
     change(folder, feature_count=384)
     with pytest.raises(ModelError, match=r"expects 384 features .* 584"):
         load(folder)
 
 
-def test_a_model_of_other_classes_than_its_metadata_says_is_an_error(folder: Path) -> None:
+def test_classes_that_differ_from_metadata_are_an_error(folder: Path) -> None:
     change(folder, classes=["NOT_PC", "PC"])
     with pytest.raises(ModelError, match="metadata"):
         load(folder)
 
 
-def test_a_worker_refuses_a_file_that_changed_since_the_launch(folder: Path) -> None:
+def test_worker_refuses_file_changed_since_launch(folder: Path) -> None:
     file = pickle.loads(pickle.dumps(load(folder)[0].file))
     with (folder / "model.joblib").open("ab") as model:
         model.write(b"\0")
@@ -150,7 +148,7 @@ def test_a_worker_refuses_a_file_that_changed_since_the_launch(folder: Path) -> 
         file.load()
 
 
-def test_a_worker_loads_the_model_that_the_launcher_checked(folder: Path) -> None:
+def test_worker_loads_the_checked_model(folder: Path) -> None:
     version, model = load(folder)
     sent = pickle.loads(pickle.dumps(version.file))
 
@@ -163,7 +161,7 @@ def verify(folder: Path) -> Any:
     return Registry(str(folder.parent)).verify(folder.name)
 
 
-def test_a_sound_version_gives_its_golden_rows_again(folder: Path) -> None:
+def test_valid_version_reproduces_golden_rows(folder: Path) -> None:
     golden = verify(folder).metadata.golden
     assert golden is not None
     assert len(golden.vectors) == 8
@@ -174,7 +172,7 @@ def change_golden(folder: Path, **values: Any) -> None:
     change(folder, golden=dataclasses.replace(golden, **values).to_json())
 
 
-def test_golden_rows_with_other_scores_than_the_model_gives_are_an_error(folder: Path) -> None:
+def test_golden_rows_with_other_scores_are_an_error(folder: Path) -> None:
     scores = load(folder)[0].metadata.golden.probabilities.copy()
     scores[3, 0] += 1e-3
     change_golden(folder, probabilities=scores)
@@ -189,6 +187,6 @@ def test_golden_rows_of_other_vectors_are_an_error(folder: Path) -> None:
         verify(folder)
 
 
-def test_a_version_without_golden_rows_is_checked_for_the_rest(folder: Path) -> None:
+def test_version_without_golden_rows_is_checked(folder: Path) -> None:
     change(folder, golden=None)
     assert verify(folder).metadata.golden is None

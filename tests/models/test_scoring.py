@@ -1,4 +1,4 @@
-"""Vectors to probabilities: only guilty rows fail, and the parts of a linear decision add up to it."""
+"""Vectors to probabilities: only failing rows get errors, and the parts of a linear decision add up to it."""
 
 from typing import Any
 

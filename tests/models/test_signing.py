@@ -1,4 +1,4 @@
-"""Signed versions: with a key or a certificate configured, nothing else is loaded. Real keys, real signatures."""
+"""Signed versions: with a configured key or certificate, no other version is loaded. Uses real keys and signatures."""
 
 import base64
 import datetime as dt
@@ -45,9 +45,9 @@ def test_a_signed_version_is_used(models: Path, tmp_path: Path, capsys: pytest.C
     assert cli.main(["models", "sign", VERSION, "--models", str(models), "--private_key", str(private)]) == 0
     assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", str(public)]) == 0
 
-    said = capsys.readouterr().out
-    assert f"signature   {models}/{VERSION}/model.sig" in said
-    assert "signature   good" in said
+    output = capsys.readouterr().out
+    assert f"signature   {models}/{VERSION}/model.sig" in output
+    assert "signature   good" in output
 
 
 def test_a_version_without_a_signature_is_refused(models: Path, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_signature_of_another_key_is_refused(models: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("file", ["metadata.json", "model.joblib", "model_card.md", "more.txt"])
-def test_a_version_that_was_changed_after_it_was_signed_is_refused(models: Path, tmp_path: Path, file: str) -> None:
+def test_version_changed_after_signing_is_refused(models: Path, tmp_path: Path, file: str) -> None:
     private, public, _ = write_key(tmp_path / "ours")
     Registry(str(models)).sign(VERSION, str(private))
     with (models / VERSION / file).open("ab") as changed:
@@ -107,7 +107,7 @@ def certificate(
         ),
         False,
     )
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.subject if issuer else subject)
@@ -123,8 +123,8 @@ def certificate(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     if leaf:
-        made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-    return made.sign(signer, hashes.SHA256())
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+    return builder.sign(signer, hashes.SHA256())
 
 
 def test_certificates_are_taken_too(models: Path, tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_certificates_are_taken_too(models: Path, tmp_path: Path) -> None:
     root = certificate(root_key, "our root", None, root_key)
     leaf = certificate(leaf_key, "our signer", root, root_key)
     other = certificate(leaf_key, "their root", None, leaf_key)
-    for name, made in (("root", root), ("leaf", leaf), ("other", other)):
-        (tmp_path / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    for name, issued in (("root", root), ("leaf", leaf), ("other", other)):
+        (tmp_path / f"{name}.pem").write_bytes(issued.public_bytes(serialization.Encoding.PEM))
     paths = {name: str(tmp_path / f"{name}.pem") for name in ("root", "leaf", "other")}
 
     Registry(str(models)).sign(VERSION, str(private), paths["leaf"], [paths["root"]])
@@ -144,9 +144,7 @@ def test_certificates_are_taken_too(models: Path, tmp_path: Path) -> None:
         Registry(str(models), Signer(certificates=(paths["other"],))).load(VERSION)
 
 
-def test_a_key_that_is_not_there_is_told_before_anything_starts(
-    models: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_key_is_an_error_before_start(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "verify", "--models", str(models), "--model_public_key", "none.pub"]) == 2
     assert "the key or certificate none.pub is not there" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""A registry's files on disk: seen whole or not at all, and replaced by one of several who try."""
+"""A registry's files on disk: writes are atomic, and one of several concurrent replacements succeeds."""
 
 import os
 import socket
@@ -27,14 +27,14 @@ def store(tmp_path: Path) -> LocalStore:
 
 def test_a_path_is_a_store_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = open_store("models")
+    store = open_store("models")
 
-    assert isinstance(found, LocalStore)
-    assert found.address == str(tmp_path / "models")
-    assert found.path("v1/model.joblib") == str(tmp_path / "models" / "v1" / "model.joblib")
+    assert isinstance(store, LocalStore)
+    assert store.address == str(tmp_path / "models")
+    assert store.path("v1/model.joblib") == str(tmp_path / "models" / "v1" / "model.joblib")
 
 
-def test_a_bucket_without_googles_clients_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_without_gcp_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "beam_pcc.storage.bucket", raising=False)
     monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
     monkeypatch.delattr("google.cloud.storage", raising=False)
@@ -47,7 +47,7 @@ def test_a_path_needs_no_client_of_google(tmp_path: Path, monkeypatch: pytest.Mo
     assert open_store(str(tmp_path)).read("none", LIMIT) is None
 
 
-def test_what_was_written_is_read(store: LocalStore) -> None:
+def test_written_file_is_read(store: LocalStore) -> None:
     assert store.replace("a", b"one", 0)
     content = store.read("a", LIMIT)
 
@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_read_is_an_error(store: LocalStore, tmp_path: Pat
 
 
 @pytest.mark.parametrize("before", [None, b"one"])
-def test_another_generation_than_that_which_was_read_is_not_replaced(store: LocalStore, before: bytes | None) -> None:
+def test_other_generation_is_not_replaced(store: LocalStore, before: bytes | None) -> None:
     if before is not None:
         store.replace("a", before, 0)
     content = store.read("a", LIMIT)
@@ -83,7 +83,7 @@ def test_another_generation_than_that_which_was_read_is_not_replaced(store: Loca
     assert after.data == b"of somebody else"
 
 
-def test_a_file_that_was_removed_meanwhile_is_not_made_again(store: LocalStore, tmp_path: Path) -> None:
+def test_file_removed_meanwhile_is_not_recreated(store: LocalStore, tmp_path: Path) -> None:
     store.replace("a", b"one", 0)
     content = store.read("a", LIMIT)
     assert content is not None
@@ -102,7 +102,7 @@ def replace_from(root: str, number: int, barrier: Any) -> bool:
 
 
 @pytest.mark.parametrize("before", [None, b"one"])
-def test_of_many_threads_exactly_one_replaces(store: LocalStore, before: bytes | None) -> None:
+def test_one_of_concurrent_threads_replaces(store: LocalStore, before: bytes | None) -> None:
     if before is not None:
         store.replace("a", before, 0)
     many, barrier = 16, Barrier(16)
@@ -126,7 +126,7 @@ print(store.replace("a", sys.argv[2].encode(), generation))
 """
 
 
-def test_of_many_processes_exactly_one_replaces(store: LocalStore) -> None:
+def test_one_of_concurrent_processes_replaces(store: LocalStore) -> None:
     store.replace("a", b"one", 0)
     pipe = subprocess.PIPE
     with ExitStack() as stack:
@@ -141,9 +141,9 @@ def test_of_many_processes_exactly_one_replaces(store: LocalStore) -> None:
         for process in processes:
             assert process.stdout
             assert process.stdout.readline() == "read\n"
-        said = [process.communicate("go\n", timeout=60)[0] for process in processes]
+        outputs = [process.communicate("go\n", timeout=60)[0] for process in processes]
 
-    assert sorted(said) == ["False\n", "False\n", "True\n"]
+    assert sorted(outputs) == ["False\n", "False\n", "True\n"]
 
 
 def test_a_reader_sees_the_file_before_or_after(store: LocalStore) -> None:
@@ -165,7 +165,7 @@ def test_a_reader_sees_the_file_before_or_after(store: LocalStore) -> None:
     writing.result()
 
 
-def test_what_is_read_has_the_rights_that_the_umask_gives(store: LocalStore, tmp_path: Path) -> None:
+def test_written_files_have_permissions_of_umask(store: LocalStore, tmp_path: Path) -> None:
     store.replace("a", b"one", 0)
     (tmp_path / "b").write_bytes(b"")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
@@ -179,7 +179,7 @@ def test_a_folder_is_added_with_its_files(store: LocalStore, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["v1"]
 
 
-def test_a_folder_whose_name_is_taken_stays_as_it_is(store: LocalStore, tmp_path: Path) -> None:
+def test_existing_folder_is_not_changed(store: LocalStore, tmp_path: Path) -> None:
     store.add_folder("v1", FILES)
 
     assert not store.add_folder("v1", {"model.joblib": b"another"})
@@ -187,18 +187,18 @@ def test_a_folder_whose_name_is_taken_stays_as_it_is(store: LocalStore, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["v1"]
 
 
-def test_of_many_who_add_a_folder_exactly_one_does(store: LocalStore) -> None:
+def test_one_of_concurrent_folder_writers_succeeds(store: LocalStore) -> None:
     with ThreadPoolExecutor(8) as threads:
         added = list(threads.map(lambda n: store.add_folder("v1", {"a": bytes([n])}), range(8)))
     assert added.count(True) == 1
 
 
-def test_a_root_is_made_where_it_is_missing(tmp_path: Path) -> None:
+def test_missing_root_is_created(tmp_path: Path) -> None:
     LocalStore(str(tmp_path / "a" / "b")).prepare()
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_a_root_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_root_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ModelError, match=r"file cannot be written: File exists; check the path and the rights$"):
         LocalStore(str(tmp_path / "file")).prepare()
@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
             write()
 
 
-def test_a_write_that_fails_leaves_the_file_and_nothing_else(
+def test_failed_write_leaves_only_the_old_file(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.replace("a", b"one", 0)

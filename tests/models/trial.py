@@ -1,4 +1,4 @@
-"""Loads model files, each in a process of its own as `beam_pcc.models.checking` does, and tells what it cost.
+"""Loads model files in separate processes, as `beam_pcc.models.checking` does, and reports time and memory.
 
 Called as a script, it reads lines of JSON {name, format, path} and writes lines of JSON. It forks: that saves the
 imports, and it has no threads.
@@ -20,13 +20,13 @@ from beam_pcc.models import checking
 
 
 def _load(path: str, file_format: str) -> dict[str, Any]:
-    asked = {"file_format": file_format, "where": "models/v1/model.file", "classes": None}
+    request = {"file_format": file_format, "where": "models/v1/model.file", "classes": None}
     try:
-        said = checking._loaded(asked, Path(path).read_bytes(), b"")
+        result = checking._load_and_score(request, Path(path).read_bytes(), b"")
     except ModelError as error:
         chained = error.__cause__ is not None or not (error.__suppress_context__ or error.__context__ is None)
-        return {"said": str(error), "exit_code": error.exit_code, "chained": chained}
-    return {"said": f"loads: {said['classes']}", "exit_code": 0, "chained": False}
+        return {"message": str(error), "exit_code": error.exit_code, "chained": chained}
+    return {"message": f"loads: {result['classes']}", "exit_code": 0, "chained": False}
 
 
 def _try(path: str, file_format: str) -> dict[str, Any]:
@@ -41,16 +41,16 @@ def _try(path: str, file_format: str) -> dict[str, Any]:
         try:
             answer = _load(path, file_format)
         except BaseException as error:
-            answer = {"said": f"raises {type(error).__name__}", "exit_code": -1, "chained": True}
+            answer = {"message": f"raises {type(error).__name__}", "exit_code": -1, "chained": True}
         with os.fdopen(writer, "w") as out:
             json.dump(answer, out)
         os._exit(0)
     os.close(writer)
-    with os.fdopen(reader) as found:
-        text = found.read()
+    with os.fdopen(reader) as pipe:
+        text = pipe.read()
     _, status, used = os.wait4(child, 0)
     return {
-        **(json.loads(text) if text else {"said": "nothing", "exit_code": -1, "chained": False}),
+        **(json.loads(text) if text else {"message": "nothing", "exit_code": -1, "chained": False}),
         "status": os.waitstatus_to_exitcode(status),
         "megabytes": used.ru_maxrss // 1024,
         "cpu_seconds": used.ru_utime + used.ru_stime,
@@ -65,8 +65,8 @@ def main() -> None:
     import sklearn.pipeline  # noqa: F401 - so that the forks have them
 
     for line in sys.stdin:
-        asked = json.loads(line)
-        sys.stdout.write(json.dumps({"name": asked["name"], **_try(asked["path"], asked["format"])}) + "\n")
+        request = json.loads(line)
+        sys.stdout.write(json.dumps({"name": request["name"], **_try(request["path"], request["format"])}) + "\n")
         sys.stdout.flush()
 
 

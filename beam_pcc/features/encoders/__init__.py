@@ -1,1 +1,1 @@
-"""Text to 384 values: the serving encoders (`onnx`, `openvino`), how their file is made, and where it is kept."""
+"""The encoders of text, which compute 384 values: their runtimes (`onnx`, `openvino`), export and storage."""

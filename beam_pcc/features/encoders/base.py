@@ -1,4 +1,4 @@
-"""What every runtime of an encoder computes."""
+"""The function that every runtime of an encoder provides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`beam-pcc encoder export`: the serving encoder, made once from the published weights."""
+"""`beam-pcc encoder export`: exports the serving encoder from the published weights."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
 class Exported(NamedTuple):
-    """What was made, where, of how many bytes; `made` is False if it was there already."""
+    """An exported encoder and its size in bytes; `is_new` is False if it existed already."""
 
     address: str
     sha256: str
     size: int
-    made: bool
+    is_new: bool
 
 
 def export(weights: str, to: str) -> Exported:
-    """Make the encoder of the weights in a folder, and add it to a folder of encoders.
+    """Export the encoder of the weights in a folder, and add it to a folder of encoders.
 
     Args:
-        weights: Folder with config.json, model.safetensors and tokenizer.json, as Hugging Face lays them out.
-        to: A path or gs://BUCKET/FOLDER; the encoder gets a folder of its own below.
+        weights: Folder with config.json, model.safetensors and tokenizer.json in the layout of Hugging Face.
+        to: A path or gs://BUCKET/FOLDER; the encoder gets its own folder below it.
 
     Raises:
         ConfigurationError: The folder does not hold such an encoder.
@@ -54,12 +54,12 @@ def export(weights: str, to: str) -> Exported:
             f"published: {_CONFIG}, {_WEIGHTS}, {package.TOKENIZER}"
         ) from None
     files = package.EncoderFiles(model, tokenizer)
-    described: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "name": "all-MiniLM-L6-v2",
         "dimensions": schemas.EMBEDDING_DIM,
         "weights_sha256": hashlib.sha256(raw).hexdigest(),
         "opset": graph.OPSET,
         "made_with": {"onnx": onnx.__version__},
     }
-    address, made = package.add(to, files, described)
-    return Exported(address, files.sha256, len(model) + len(tokenizer), made)
+    address, is_new = package.add(to, files, metadata)
+    return Exported(address, files.sha256, len(model) + len(tokenizer), is_new)

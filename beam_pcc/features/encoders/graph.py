@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 OPSET = 17  # the first with LayerNormalization
-IR_VERSION = 8  # of that time: old runtimes read it too
+IR_VERSION = 8  # belongs to this opset; old runtimes read it too
 IDS, MASK, EMBEDDING = "input_ids", "attention_mask", "embedding"
-_EPSILON = 1e-12  # below it a norm is taken for it (torch.nn.functional.normalize)
-_HIDDEN = -1e9  # added to the attention of padding: softmax makes an exact zero of it
+_EPSILON = 1e-12  # the smallest norm to divide by (torch.nn.functional.normalize)
+_PADDING_BIAS = -1e9  # added to the attention scores of padding: softmax makes them exactly zero
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -49,7 +49,7 @@ def build(config: Mapping[str, Any], weights: Weights) -> bytes:
         hidden = graph.layer(hidden, bias, f"encoder.layer.{layer}", config)
     graph.pool(hidden)
     size = int(config["hidden_size"])
-    made = onnx.helper.make_graph(
+    onnx_graph = onnx.helper.make_graph(
         graph.nodes,
         "all-MiniLM-L6-v2",
         inputs=[
@@ -60,7 +60,7 @@ def build(config: Mapping[str, Any], weights: Weights) -> bytes:
         initializer=graph.initializers,
     )
     model = onnx.helper.make_model(
-        made,
+        onnx_graph,
         producer_name="beam_pcc",
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
@@ -71,7 +71,7 @@ def build(config: Mapping[str, Any], weights: Weights) -> bytes:
 
 
 class _Graph:
-    """Collects nodes and initializers; each method adds some and gives the name of what comes out."""
+    """Collects nodes and initializers. Each method adds nodes and returns the name of their output."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
@@ -89,8 +89,8 @@ class _Graph:
             length,
             self._ints(0, [0]),
         )
-        kind = self._constant("token_type", self._array("embeddings.token_type_embeddings.weight")[0])
-        summed = self._op("Add", self._op("Add", words, positions), kind)
+        token_type = self._constant("token_type", self._array("embeddings.token_type_embeddings.weight")[0])
+        summed = self._op("Add", self._op("Add", words, positions), token_type)
         return self._normalised(summed, "embeddings.LayerNorm", epsilon)
 
     def padding_bias(self) -> str:
@@ -99,7 +99,7 @@ class _Graph:
 
         mask = self._op("Cast", MASK, to=onnx.TensorProto.FLOAT)
         missing = self._op("Sub", self._floats("one", 1.0), self._op("Unsqueeze", mask, self._ints("axes", [1, 2])))
-        return self._op("Mul", missing, self._floats("hidden", _HIDDEN))
+        return self._op("Mul", missing, self._floats("hidden", _PADDING_BIAS))
 
     def layer(self, x: str, bias: str, name: str, config: Mapping[str, Any]) -> str:
         heads, size = int(config["num_attention_heads"]), int(config["hidden_size"])
@@ -123,7 +123,7 @@ class _Graph:
         )
 
     def pool(self, hidden: str) -> None:
-        """Mean over the tokens that are no padding, then to unit length."""
+        """Mean of the tokens without padding, normalised to unit length."""
         import onnx
 
         mask = self._op("Unsqueeze", self._op("Cast", MASK, to=onnx.TensorProto.FLOAT), self._ints("last", [2]))
@@ -149,10 +149,10 @@ class _Graph:
             "Mul", self._op("Mul", x, self._op("Add", error, self._floats("one", 1.0))), self._floats("half", 0.5)
         )
 
-    def _op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        out = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(_node(kind, list(inputs), [out], **attributes))
-        return out
+    def _op(self, op_type: str, *inputs: str, **attributes: Any) -> str:
+        output = f"{op_type.lower()}_{len(self.nodes)}"
+        self.nodes.append(_node(op_type, list(inputs), [output], **attributes))
+        return output
 
     def _array(self, name: str) -> npt.NDArray[np.float32]:
         if name not in self._weights:
@@ -177,7 +177,7 @@ class _Graph:
         return name
 
 
-def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:
+def _node(op_type: str, inputs: list[str], outputs: list[str], **attributes: Any) -> Any:
     import onnx
 
-    return onnx.helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes)
+    return onnx.helper.make_node(op_type, inputs, outputs, name=outputs[0], **attributes)

@@ -13,12 +13,12 @@ def compute(model: bytes, threads: int) -> Compute:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # what it warns of is about the machine, and would be said once a worker
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting must not take cores from others
+    options.log_severity_level = 3  # errors only: warnings describe the machine and would repeat in every worker
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not occupy cores
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def run(ids: Ids, mask: Ids) -> Embeddings:
-        found: Embeddings = session.run([EMBEDDING], {IDS: ids, MASK: mask})[0]
-        return found
+        embeddings: Embeddings = session.run([EMBEDDING], {IDS: ids, MASK: mask})[0]
+        return embeddings
 
     return run

@@ -1,4 +1,4 @@
-"""The encoder on OpenVINO: in bfloat16 where the CPU computes it natively, else in float32."""
+"""The encoder on OpenVINO: in bfloat16 if the CPU supports it natively, else in float32."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from beam_pcc.features.encoders.graph import IDS, MASK
 
 
 def precision() -> str:
-    """`bf16` where this CPU has it, else `f32`."""
+    """`bf16` if this CPU supports it, else `f32`."""
     capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bf16" if "BF16" in capabilities else "f32"
 
 
 def compute(model: bytes, threads: int) -> Compute:
-    """A function that runs the model with `threads` threads; calls from several threads wait for each other."""
+    """A function that runs the model with `threads` threads; concurrent calls run one after the other."""
     core = ov.Core()
     compiled = core.compile_model(
         core.read_model(model, b""),
@@ -29,11 +29,11 @@ def compute(model: bytes, threads: int) -> Compute:
             "ENABLE_CPU_PINNING": False,
         },
     )
-    request, one_at_a_time = compiled.create_infer_request(), threading.Lock()
+    request, lock = compiled.create_infer_request(), threading.Lock()
 
     def run(ids: Ids, mask: Ids) -> Embeddings:
-        with one_at_a_time:
-            found: Embeddings = request.infer({IDS: ids, MASK: mask})[compiled.output(0)].copy()
-        return found
+        with lock:
+            embeddings: Embeddings = request.infer({IDS: ids, MASK: mask})[compiled.output(0)].copy()
+        return embeddings
 
     return run

@@ -1,7 +1,7 @@
-"""An encoder's folder: `model.onnx`, `tokenizer.json`, `metadata.json`. Its name and its digest follow from the two.
+"""An encoder's folder: `model.onnx`, `tokenizer.json`, `metadata.json`. The first two determine its digest and name.
 
-Trusted is a digest that the caller has from elsewhere: a model version's metadata.json names that of the encoder it was
-trained with. Files are read once, compared with it, and those bytes are used.
+A caller trusts only a digest from another source: the metadata.json of a model version names the digest of its encoder.
+The files are read once, and the bytes with that digest are used.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from beam_pcc.storage.base import Store
 MODEL, TOKENIZER, METADATA = "model.onnx", "tokenizer.json", "metadata.json"
 FOLDER = "encoders"  # of a model registry
 MAX_BYTES = 1024 * 2**20  # of one file
-_NAMED = 16  # digits of the digest that name the folder
+_NAME_DIGITS = 16  # of the digest, in the folder's name
 
 
 @dataclass(frozen=True)
 class EncoderRef:
-    """Where an encoder is, and the digest that its files must have. Small and picklable: what a worker gets."""
+    """An encoder's address and the required digest of its files. Small and picklable, for workers."""
 
     address: str
     sha256: str
 
     def read(self) -> EncoderFiles:
-        """The files, checked. Raises ModelError."""
+        """The files, with the required digest. Raises ModelError."""
         files = read(self.address)
         if files.sha256 != self.sha256:
             raise ModelError(
@@ -64,34 +64,33 @@ def read(address: str) -> EncoderFiles:
     """The encoder in the folder at `address`, a path or gs://. Raises ModelError if there is none."""
     root, _, name = absolute(address).rpartition("/")
     store = open_store(root or "/", flag="--encoder")
-    found = [store.read(f"{name}/{file}", MAX_BYTES) for file in (MODEL, TOKENIZER)]
-    if found[0] is None or found[1] is None:
+    model, tokenizer = (store.read(f"{name}/{file}", MAX_BYTES) for file in (MODEL, TOKENIZER))
+    if model is None or tokenizer is None:
         raise ModelError(f"--encoder {address} holds no {MODEL} and {TOKENIZER}; make one with beam-pcc encoder export")
-    return EncoderFiles(found[0].data, found[1].data)
+    return EncoderFiles(model.data, tokenizer.data)
 
 
-def add(root: str, files: EncoderFiles, described: Mapping[str, Any]) -> tuple[str, bool]:
-    """Add an encoder to a folder of encoders, under the start of its digest.
+def add(root: str, files: EncoderFiles, metadata: Mapping[str, Any]) -> tuple[str, bool]:
+    """Add an encoder to a folder of encoders; its folder is named by the first digits of its digest.
 
     Returns:
-        Its address, and whether it is new (the same files have the same name: they are not written again).
+        Its address, and whether it is new. Existing files are not written again.
     """
     store = open_store(root, flag="--to")
     store.prepare()
-    name = files.sha256[:_NAMED]
-    metadata = {"format": 1, "sha256": files.sha256, **described}
-    text = json.dumps(metadata, indent=2) + "\n"
-    made = store.add_folder(name, {METADATA: text.encode(), TOKENIZER: files.tokenizer, MODEL: files.model})
-    return store.path(name), made
+    name = files.sha256[:_NAME_DIGITS]
+    text = json.dumps({"format": 1, "sha256": files.sha256, **metadata}, indent=2) + "\n"
+    is_new = store.add_folder(name, {METADATA: text.encode(), TOKENIZER: files.tokenizer, MODEL: files.model})
+    return store.path(name), is_new
 
 
 def address_of(models: str, sha256: str) -> str:
-    """Where a registry keeps the encoder of this digest."""
-    return f"{models.rstrip('/')}/{FOLDER}/{sha256[:_NAMED]}"
+    """The address of the encoder with this digest in a registry."""
+    return f"{models.rstrip('/')}/{FOLDER}/{sha256[:_NAME_DIGITS]}"
 
 
 def only_one(models: str) -> str:
-    """The address of the encoder that a registry holds. Raises ModelError if it holds none, or several."""
+    """The address of the only encoder in a registry. Raises ModelError if it has none or several."""
     root = f"{models.rstrip('/')}/{FOLDER}"
     names = _names(open_store(root, flag="--encoder"))
     if len(names) != 1:
@@ -105,5 +104,5 @@ def only_one(models: str) -> str:
 def _names(store: Store) -> list[str]:
     try:
         return sorted(name for name in store.folders("", (MODEL,)) if not name.startswith("."))
-    except ModelError:  # the folder is not there
+    except ModelError:  # the folder does not exist
         return []

@@ -1,6 +1,6 @@
-"""The reference encoder: sentence-transformers on torch, as published. For tests and benchmarks, not for serving.
+"""The reference encoder: sentence-transformers on torch, for tests and benchmarks, not for serving.
 
-It runs in an environment of its own (tests/encoders/reference.txt), so it imports nothing of this package:
+It runs in a separate environment (tests/encoders/reference.txt), so it imports nothing of this package:
 python -m beam_pcc.features.encoders.reference WEIGHTS TEXTS.json OUT.npy
 """
 
@@ -25,9 +25,9 @@ def load(weights: str, threads: int) -> Any:
 
 
 def encode(model: Any, texts: Sequence[str]) -> np.ndarray:
-    """(n, 384) float32 by the library's default call."""
-    found: np.ndarray = np.asarray(model.encode(list(texts), show_progress_bar=False), dtype=np.float32)
-    return found
+    """(n, 384) float32, with the library's defaults."""
+    embeddings: np.ndarray = np.asarray(model.encode(list(texts), show_progress_bar=False), dtype=np.float32)
+    return embeddings
 
 
 def main(weights: str, texts: str, out: str) -> None:

@@ -1,6 +1,6 @@
-"""Texts to unit vectors with a serving encoder: one way to cut texts into batches, two runtimes that compute them.
+"""Encodes texts to unit vectors: tokenizes and batches them, and calls the runtime.
 
-A process holds each encoder once, however many threads and steps ask for it; it is loaded when the first one does.
+A process loads each encoder once, at its first use by any thread or step.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from beam_pcc.features.encoders.base import Compute, Embeddings
 from beam_pcc.features.encoders.package import EncoderFiles, EncoderRef
 
 MAX_TOKENS = 256
-"""Of a text; what comes after is cut off (sentence-transformers does so with this model)."""
-_BATCH_TOKENS = 512  # of a padded batch: what a layer makes of it stays in the caches (4,096 take half as long again)
-_PAD_TO = 8  # lengths are rounded up, so that a runtime meets few shapes
+"""Of a text; the rest is cut off, as by sentence-transformers with this model."""
+_BATCH_TOKENS = 512  # of a padded batch: its activations stay in the CPU caches (4,096 take half as long again)
+_PAD_TO = 8  # lengths are rounded up, so that the runtime sees few shapes
 
 
 class Encoder:
@@ -41,9 +41,9 @@ class Encoder:
         self._compute = compute
 
     def encode(self, texts: Sequence[str]) -> Embeddings:
-        """The texts' vectors, in their order. They are computed in batches of like length, the longest first."""
+        """The vectors of the texts, in the same order. Computed in batches of similar length, the longest first."""
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
-        found = np.empty((len(texts), schemas.EMBEDDING_DIM), dtype=np.float32)
+        embeddings = np.empty((len(texts), schemas.EMBEDDING_DIM), dtype=np.float32)
         for rows in _batches([len(ids) for ids in tokens]):
             width = -(-len(tokens[rows[0]]) // _PAD_TO) * _PAD_TO
             ids = np.zeros((len(rows), width), dtype=np.int64)
@@ -52,12 +52,12 @@ class Encoder:
                 length = len(tokens[row])
                 ids[place, :length] = tokens[row]
                 mask[place, :length] = 1
-            found[rows] = self._compute(ids, mask)
-        return found
+            embeddings[rows] = self._compute(ids, mask)
+        return embeddings
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Row numbers by falling length, in runs that padded to their longest hold at most _BATCH_TOKENS tokens."""
+    """Row numbers by descending length, in batches of at most _BATCH_TOKENS tokens with padding."""
     order = np.argsort(np.negative(lengths), kind="stable").tolist()
     start = 0
     while start < len(order):
@@ -71,16 +71,16 @@ _loading = threading.Lock()
 
 
 def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> Encoder:
-    """This process's encoder of that reference, loaded at the first call.
+    """The encoder, loaded at the first call in this process.
 
     Args:
-        ref: Where it is, and its digest.
-        backend: Which runtime computes it.
+        ref: Its address and digest.
+        backend: Its runtime.
         threads: How many threads the runtime may use for one batch.
 
     Raises:
         ConfigurationError: The runtime is not installed.
-        ModelError: The files are missing, others than the digest says, or cannot be loaded.
+        ModelError: The files are missing, have another digest, or cannot be loaded.
     """
     with _loading:
         key = (ref, backend, threads)
@@ -90,15 +90,14 @@ def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> Encoder:
 
 
 def _load(files: EncoderFiles, address: str, backend: Backend, threads: int) -> Encoder:
-    with extra(
-        "text" if backend == BACKENDS[0] else backend, "scoring from text"
-    ):  # the first one comes with text mode
+    name = "text" if backend == BACKENDS[0] else backend  # the extra text contains the first backend
+    with extra(name, "scoring from text"):
         import tokenizers  # noqa: F401
 
-        make: Callable[[bytes, int], Compute] = importlib.import_module(f"{__package__}.{backend}").compute
+        load: Callable[[bytes, int], Compute] = importlib.import_module(f"{__package__}.{backend}").compute
     try:
-        return Encoder(files.tokenizer, make(files.model, threads))
-    except Exception as error:  # each runtime has its own errors
+        return Encoder(files.tokenizer, load(files.model, threads))
+    except Exception as error:  # each runtime has its own exceptions
         raise ModelError(
             f"{address} cannot be loaded as an encoder: {type(error).__name__}: {one_line(error, 120)}; "
             "make it again with beam-pcc encoder export"

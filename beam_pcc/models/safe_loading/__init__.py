@@ -1,1 +1,1 @@
-"""Files of models, read as plain data: nothing that they name is ever called."""
+"""Reads model files as plain data, without calling anything that they name."""

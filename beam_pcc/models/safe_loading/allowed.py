@@ -1,4 +1,4 @@
-"""What a model file may name. The lists are exact: pairs of module and name, never a prefix, never "all but".
+"""The names that a model file may use. The lists contain exact pairs of module and name, no prefixes or exclusions.
 
 They were recorded by tracing trained models of every kind in `CLASSIFIERS` under the locked scikit-learn versions
 (1.7 on Python 3.10, 1.9 from Python 3.11). To allow another estimator, trace one, and read the source of each
@@ -11,7 +11,7 @@ Name = tuple[str, str]
 
 
 class RefusedError(ValueError):
-    """Why a model file is refused, to follow on where it is; and what to do `then`."""
+    """Why a model file is refused, as the end of a sentence about the file; `then` is the remedy."""
 
     def __init__(self, why: str, then: str = "use a model that you trust, of a kind in docs/security.md") -> None:
         super().__init__(why)
@@ -28,11 +28,11 @@ CLASSIFIERS: frozenset[Name] = frozenset(
         ("sklearn.pipeline", "Pipeline"),
     }
 )
-"""What a model as a whole may be."""
+"""The allowed classes of a model."""
 
-# Plain Python objects: made without a call of their constructor, then given a dict of attributes, which `contents`
-# checks. No class acts on what it is given, but that IsotonicRegression makes its interpolation of two arrays
-# and TreePredictor converts the dtype of one.
+# Plain Python objects: created without calling the constructor, then assigned a dict of checked attributes. No class
+# acts on its attributes, except that IsotonicRegression builds its interpolation from two arrays and TreePredictor
+# converts the dtype of one.
 OBJECTS: frozenset[Name] = CLASSIFIERS | {
     ("sklearn._loss.link", "Interval"),
     ("sklearn._loss.link", "LogitLink"),
@@ -97,13 +97,13 @@ PICKLE_CALLS: frozenset[Name] = frozenset(
     }
 )
 
-# joblib's note that the bytes of an array follow. `pickles` reads them itself, and runs no code of joblib.
+# joblib's record of an array, whose bytes follow. `pickles` reads them itself, and runs no code of joblib.
 ARRAY_RECORD: Name = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
-# The class numpy.ndarray is only ever an argument of a call, or in an array record.
+# The class numpy.ndarray occurs only as an argument of a call, or in an array record.
 PICKLE_NAMES: frozenset[Name] = OBJECTS | LOSSES | RANDOM | PICKLE_CALLS | {ARRAY_RECORD, ("numpy", "ndarray")}
 
-# Loader, module and name of a skops node. A loader that is not here could call what a node names.
+# Loader, module and name of a skops node. Other loaders could call what a node names.
 SKOPS_NODES: frozenset[tuple[str, str, str]] = frozenset(
     {
         ("DictNode", "builtins", "dict"),
@@ -123,8 +123,8 @@ SKOPS_NODES: frozenset[tuple[str, str, str]] = frozenset(
 
 
 def canonical(module: str, name: str) -> Name:
-    """The name as it stands in the lists: scikit-learn 1.7 calls its module sklearn._loss._loss just "_loss".
+    """The name in the lists: scikit-learn 1.7 names its module sklearn._loss._loss just "_loss".
 
-    A file's own "_loss" is never imported: that could be any file on the path.
+    The module "_loss" is never imported, since that could be any file on the path.
     """
     return ("sklearn._loss._loss" if module == "_loss" else module), name

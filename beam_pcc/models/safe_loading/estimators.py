@@ -1,9 +1,9 @@
-"""`inert` data made into a scikit-learn model: one schema for each estimator that may score.
+"""Builds a scikit-learn model from `inert` data, with one schema for each allowed estimator.
 
 A schema names the attributes that scoring reads, with their type, dtype, shape and range, and where the estimator may
-stand. They are checked, copied, and set on a fresh estimator; no object of the file survives, and what training left
-behind (loss objects, random states, bins) is never looked at. Sizes have to agree: scikit-learn's compiled code does
-not look. To allow another estimator, read what its `predict_proba` reads in the locked versions, and write its schema.
+occur. They are checked, copied, and set on a new estimator. No object of the file is kept, and leftovers of training
+(loss objects, random states, bins) are ignored. Sizes must agree, since scikit-learn's compiled code does not check
+them. To allow another estimator, find what its `predict_proba` reads in the locked versions, and write its schema.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from beam_pcc.models.safe_loading.inert import MAX_UNPACKED_BYTES, Array, Object
 
 MAX_NESTING = 8
 MAX_PARTS = 20_000
-"""Trees, linear models and calibrators that score one row, each as often as it is used."""
+"""Trees, linear models and calibrators that score one row, counted at each use."""
 MAX_FEATURES = 100_000
 MAX_CLASSES = 1_000
 _FLOATS = ("<f4", "<f8")
-_INTERPOLATION_COPIES = 6  # that scipy makes of an isotonic calibrator's points
+_INTERPOLATION_COPIES = 6  # of an isotonic calibrator's points, made by SciPy
 
 _CALIBRATION = "sklearn.calibration"
 _HIST = "sklearn.ensemble._hist_gradient_boosting"
@@ -39,13 +39,13 @@ _SGD_LOSSES = frozenset(
 
 
 class Built(NamedTuple):
-    """A fresh estimator. Of a transformer, `classes` is empty.
+    """A new estimator.
 
     Attributes:
-        estimator: With nothing in it but what was checked.
-        classes: In its order.
-        gives: The methods by which a calibrator or a pipeline may ask it.
-        parts: What it costs to score a row, see `MAX_PARTS`.
+        estimator: The estimator, with checked attributes only.
+        classes: Its classes in order; empty for a transformer.
+        gives: The methods that a calibrator or a pipeline may call.
+        parts: The cost of scoring a row, see `MAX_PARTS`.
     """
 
     estimator: Any
@@ -56,10 +56,10 @@ class Built(NamedTuple):
 
 @dataclass
 class _Build:
-    """The making of one model: its width, and what it may still cost."""
+    """The state while building a model: its width, and the remaining bytes."""
 
     features: int
-    numbered: tuple[str, ...] = ()  # the classes that stand for 0, 1, ... within a calibration by temperature
+    numbered: tuple[str, ...] = ()  # the classes with the numbers 0, 1, ... in a calibration by temperature
     left: int = MAX_UNPACKED_BYTES
     shared: dict[int, tuple[Record, Built]] = field(default_factory=dict)
     labels: dict[int, tuple[Any, tuple[str, ...]]] = field(default_factory=dict)
@@ -75,11 +75,11 @@ _DECISIONS = frozenset({"decision_function"})
 
 
 def build(value: Any, features: int) -> Any:
-    """The model that the data describes, for rows of `features` values. Raises RefusedError, and nothing else."""
+    """Build the model for rows of `features` values. Raises only RefusedError."""
     if type(value) is not Record or value.name not in allowed.CLASSIFIERS:
-        kind = value.name[1] if type(value) is Record else type(value).__name__
+        type_name = value.name[1] if type(value) is Record else type(value).__name__
         raise RefusedError(
-            f"holds a {kind}, which is no allowed classifier",
+            f"holds a {type_name}, which is no allowed classifier",
             "save a LogisticRegression, a Pipeline or another kind in docs/security.md",
         )
     built = _classifier(_Build(features), value, 0)
@@ -89,22 +89,22 @@ def build(value: Any, features: int) -> Any:
 
 
 class _Fields:
-    """The attributes of a record, each read by what it must be."""
+    """The attributes of a record, read with a check of their type and range."""
 
     def __init__(self, make: _Build, record: Record) -> None:
         self._make = make
-        self._kind = record.name[1]
+        self._type_name = record.name[1]
         self._state: Mapping[str, Any] = record.state or {}
 
     def refuse(self, name: str, reason: str) -> RefusedError:
-        return RefusedError(f"holds a {self._kind} whose {name} {reason}")
+        return RefusedError(f"holds a {self._type_name} whose {name} {reason}")
 
     def require(self, holds: bool, name: str, reason: str) -> None:
         if not holds:
             raise self.refuse(name, reason)
 
     def get(self, name: str) -> Any:
-        """The attribute as it is, to be looked at by type only."""
+        """The unchecked attribute; use only its type."""
         if name not in self._state:
             raise self.refuse(name, "is missing")
         return self._state[name]
@@ -129,7 +129,7 @@ class _Fields:
         return str(value)
 
     def number(self, name: str) -> Any:
-        """A finite number, of the very type that the file has: that decides how NumPy rounds."""
+        """A finite number of the same type as in the file, which determines how NumPy rounds."""
         value = self.get(name)
         if type(value) is np.ndarray and value.shape == () and value.dtype.str in _FLOATS:
             value = value[()]
@@ -138,9 +138,9 @@ class _Fields:
         return type(value)(value)
 
     def array(self, name: str, *shapes: tuple[int | None, ...], dtypes: tuple[str, ...] = _FLOATS) -> Array:
-        """A copy of a finite array, of one of these shapes (None: any length) and dtypes, in the order it has.
+        """A copy of a finite array with one of these shapes (None: any length) and dtypes.
 
-        The order stays, as it decides in which order BLAS adds.
+        Keeps the memory order, which determines the order of BLAS sums.
         """
         value = self.get(name)
         self.require(type(value) is np.ndarray, name, "is no array")
@@ -156,7 +156,7 @@ class _Fields:
         return copy
 
     def nodes(self, name: str, dtype: np.dtype[Any]) -> Array:
-        """A copy of a tree's nodes; the bytes between the fields are not taken along."""
+        """A copy of a tree's nodes without the padding bytes between the fields."""
         value = self.get(name)
         self.require(type(value) is np.ndarray and value.dtype == dtype and value.ndim == 1, name, "are no nodes")
         self._make.spend(value.nbytes)
@@ -171,7 +171,7 @@ class _Fields:
         return value
 
     def classes(self, name: str = "classes_") -> tuple[str, ...]:
-        """Labels, each once and in order, as scikit-learn makes them."""
+        """The sorted, unique labels."""
         value = self.get(name)
         numbered = self._make.numbered
         if numbered and type(value) is np.ndarray and value.dtype.kind == "i" and value.shape == (len(numbered),):
@@ -208,19 +208,19 @@ class _Fields:
     def version(self) -> None:
         import sklearn
 
-        said = self._state.get("_sklearn_version")
-        if type(said) is not str or said != sklearn.__version__:
-            saved = said if type(said) is str else "another version"
+        version = self._state.get("_sklearn_version")
+        if type(version) is not str or version != sklearn.__version__:
+            saved = version if type(version) is str else "another version"
             raise RefusedError(
                 f"was saved with scikit-learn {saved[:20]}, but this is {sklearn.__version__}",
                 "train anew, or install the version that saved it",
             )
 
     def width(self) -> None:
-        said = self.integer("n_features_in_", 1, MAX_FEATURES)
-        if said != self._make.features:
+        trained = self.integer("n_features_in_", 1, MAX_FEATURES)
+        if trained != self._make.features:
             raise RefusedError(
-                f"was trained on {said} features, but vectors have {self._make.features}",
+                f"was trained on {trained} features, but vectors have {self._make.features}",
                 "train it on vectors of this pipeline",
             )
 
@@ -277,13 +277,13 @@ def _classifier(make: _Build, value: Any, depth: int) -> Built:
 def _linear(make: _Build, fields: _Fields, classes: tuple[str, ...]) -> dict[str, Any]:
     fields.width()
     rows = 1 if len(classes) == 2 else len(classes)
-    said = fields.get("intercept_")
+    intercept = fields.get("intercept_")
     return {
         "classes_": _labels(classes),
         "n_features_in_": make.features,
         "coef_": fields.array("coef_", (rows, make.features)),
         "intercept_": fields.array("intercept_", (rows,))
-        if type(said) is np.ndarray and said.ndim
+        if type(intercept) is np.ndarray and intercept.ndim
         else fields.number("intercept_"),
     }
 
@@ -364,12 +364,12 @@ def _tree(make: _Build, value: Any, classes: int) -> Any:
     record = _record(value, allowed.TREE)
     arguments = record.arguments
     named = Record(allowed.TREE, (), dict(zip(("n_features", "n_classes", "n_outputs"), arguments, strict=False)))
-    made = _Fields(make, named)
-    made.require(len(arguments) == 3, "arguments", "are not three")
-    made.integer("n_features", make.features, make.features)
-    made.integer("n_outputs", 1, 1)
-    counts = made.array("n_classes", (1,), dtypes=("<i8", "<i4"))
-    made.require(int(counts[0]) == classes, "n_classes", "differ from the model's")
+    counts_fields = _Fields(make, named)
+    counts_fields.require(len(arguments) == 3, "arguments", "are not three")
+    counts_fields.integer("n_features", make.features, make.features)
+    counts_fields.integer("n_outputs", 1, 1)
+    counts = counts_fields.array("n_classes", (1,), dtypes=("<i8", "<i4"))
+    counts_fields.require(int(counts[0]) == classes, "n_classes", "differ from the model's")
     fields = _fields(make, record, versioned=False)
     nodes = fields.nodes("nodes", trees.record_dtypes()[0])
     fields.integer("node_count", len(nodes), len(nodes))
@@ -560,8 +560,8 @@ def _calibrated_classifier(make: _Build, value: Any, classes: tuple[str, ...], d
         columns = 1
     fields.require(len(values) == columns, "calibrators", "are not one for each class")
     calibrators = [_CALIBRATORS[method](make, item) for item in values]
-    made = _CalibratedClassifier(inner.estimator, calibrators, classes=_labels(classes), method=method)
-    return made, inner.parts + columns
+    calibrated = _CalibratedClassifier(inner.estimator, calibrators, classes=_labels(classes), method=method)
+    return calibrated, inner.parts + columns
 
 
 def _sigmoid(make: _Build, value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""What a model file says, as plain data. Reading a file gives these; nothing of scikit-learn is imported or called.
+"""The plain data that reading a model file produces, without importing or calling anything of scikit-learn.
 
-`estimators` makes a model of them.
+`estimators` builds a model from it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ Array: TypeAlias = "npt.NDArray[Any]"
 
 
 class Global(NamedTuple):
-    """A name that the file gives as a value. It is not imported."""
+    """A name as a value in the file. It is not imported."""
 
     module: str
     name: str
 
 
 class Leftover:
-    """An object of training that scoring does not need, such as a random generator. What it held is forgotten."""
+    """An object of training that scoring does not need, such as a random generator. Its content is dropped."""
 
 
 LEFTOVER = Leftover()
 
 
 class Record:
-    """An object of the file: its type by name, and its attributes, or None as long as it has none."""
+    """An object of the file: the name of its type, and its attributes, or None before they are set."""
 
     __slots__ = ("arguments", "name", "state")
 
@@ -50,7 +50,7 @@ class Record:
 
 
 class Objects(NamedTuple):
-    """A NumPy array of dtype object: its shape, and its items in C order, which may be anything."""
+    """A NumPy array of dtype object: its shape, and its items of any type in C order."""
 
     shape: tuple[int, ...]
     items: list[Any]
@@ -58,10 +58,10 @@ class Objects(NamedTuple):
 
 @dataclass
 class Budget:
-    """What reading one file may still cost. Raises RefusedError when it is spent."""
+    """The steps and bytes that reading a file may still use. Raises RefusedError when they are used up."""
 
     steps: int = field(default_factory=lambda: MAX_STEPS)
-    made: int = field(default_factory=lambda: MAX_UNPACKED_BYTES)
+    bytes_left: int = field(default_factory=lambda: MAX_UNPACKED_BYTES)
 
     def step(self, count: int = 1) -> None:
         """Count instructions or values."""
@@ -69,31 +69,31 @@ class Budget:
         if self.steps < 0:
             raise RefusedError("has too many parts", "train a smaller model")
 
-    def make(self, size: int) -> None:
-        """Count bytes that come into being by more than reading them: a short file can ask for many."""
-        self.made -= size
-        if self.made < 0:
+    def allocate(self, size: int) -> None:
+        """Count allocated bytes that are not read from the file: a short file can request many."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
             raise RefusedError("takes too much memory", "train a smaller model")
 
 
 def require(holds: bool, reason: str) -> None:
-    """Raise RefusedError, saying that the file is no model because it does what `reason` says, unless `holds`."""
+    """Raise RefusedError with `reason`, unless `holds`."""
     if not holds:
         raise RefusedError(f"is no model: it {reason}")
 
 
 def is_shape(shape: object) -> bool:
-    """Whether this is the shape of an array. Only then is it safe to multiply its numbers."""
+    """Whether this is a valid shape of an array, so that multiplying its lengths is safe."""
     return (
         type(shape) is tuple
         and len(shape) <= MAX_DIMENSIONS
         and all(type(length) is int and 0 <= length < 2**31 for length in shape)
-        and math.prod(length or 1 for length in shape) < 2**31  # of no values, too: NumPy refuses it otherwise
+        and math.prod(length or 1 for length in shape) < 2**31  # also for empty arrays: NumPy refuses larger ones
     )
 
 
 def dense(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...], order: object) -> Array:
-    """An array that shows `data`; it is not copied. Raises RefusedError if the sizes differ."""
+    """An array view of `data`, without a copy. Raises RefusedError if the sizes differ."""
     require(is_shape(shape) and type(order) is str and order in ("C", "F"), "describes an odd array")
     require(math.prod(shape) * dtype.itemsize == len(data), "describes an array of another size than its values")
     layout: Literal["C", "F"] = "F" if order == "F" else "C"
@@ -102,5 +102,5 @@ def dense(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[int, ...],
 
 
 def is_unicode(points: Array) -> bool:
-    """Whether these UTF-32 code points can be text; NumPy takes any number for one."""
+    """Whether these UTF-32 code points are valid; NumPy does not check them."""
     return bool(((points < 0xD800) | ((points > 0xDFFF) & (points < 0x110000))).all())

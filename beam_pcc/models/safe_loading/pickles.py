@@ -1,8 +1,8 @@
-"""Reading a pickle, as joblib or pickle wrote it, into `inert` data. No instruction of it calls or imports anything.
+"""Reads a pickle of joblib or pickle into `inert` data. Its instructions call and import nothing.
 
-A pickle is a program. This machine knows the instructions that saved models use, holds names against `allowed`, and
-answers the few calls that make dtypes, arrays and numbers itself. Arrays that joblib writes beside the pickle are
-read here too. What the data means is for `estimators` to judge.
+A pickle is a program. This interpreter supports the instructions that saved models use, compares names with `allowed`,
+and performs the few calls that create dtypes, arrays and numbers itself. It also reads the arrays that joblib writes
+into the file. `estimators` checks the meaning of the data.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OBJECT = np.dtype(object)
 
 
 def load(data: bytes, limit: int = MAX_UNPACKED_BYTES) -> Any:
-    """What the pickle in `data`, packed or not, describes. Raises RefusedError, and nothing else.
+    """The data in the pickle, which may be compressed. Raises only RefusedError.
 
     Args:
         data: The file.
@@ -65,7 +65,7 @@ def load(data: bytes, limit: int = MAX_UNPACKED_BYTES) -> Any:
 
 
 class _Stream:
-    """The bytes of the pickle, unpacked as they are asked for, and never more than `limit` of them."""
+    """The bytes of the pickle, decompressed on demand, at most `limit` of them."""
 
     def __init__(self, data: bytes, limit: int) -> None:
         self._left = limit
@@ -86,28 +86,28 @@ class _Stream:
         return first[0] if first else -1
 
     def some(self, size: int) -> bytes:
-        """`size` bytes or fewer, none only at the end."""
-        found = self._buffer.read(size)
-        if not found and size and self._unpack():
+        """At most `size` bytes; none only at the end."""
+        piece = self._buffer.read(size)
+        if not piece and size and self._unpack():
             return self._buffer.read(size)
-        return found
+        return piece
 
     def read(self, size: int) -> bytes:
-        """`size` bytes. Memory is taken as they come, not as they are announced."""
-        found = self._buffer.read(size)
-        if len(found) == size:
-            return found
+        """`size` bytes. Allocates memory for the bytes that exist, not for the announced size."""
+        first = self._buffer.read(size)
+        if len(first) == size:
+            return first
         if size > self._limit:
             raise _too_large(self._limit)
-        pieces = bytearray(found)
+        pieces = bytearray(first)
         while len(pieces) < size:
             piece = self.some(min(_CHUNK, size - len(pieces)))
             require(bool(piece), "is cut off, or describes an array larger than the file")
             pieces += piece
-        return bytes(pieces) if size < _CHUNK else pieces  # type: ignore[return-value] # as good, and not copied
+        return bytes(pieces) if size < _CHUNK else pieces  # type: ignore[return-value] # works as well, without a copy
 
     def _unpack(self) -> bool:
-        """Unpack the next piece; False at the end."""
+        """Decompress the next piece; False at the end."""
         while self._unpacker is not None and not self._unpacker.eof:
             packed = b""
             if self._unpacker_needs_input():
@@ -138,7 +138,7 @@ class _Stream:
         return getattr(self._unpacker, "unconsumed_tail", b"")
 
     def require_end(self) -> None:
-        """Refuse a file that goes on after the pickle."""
+        """Refuse a file with bytes after the pickle."""
         if self.some(1):
             raise RefusedError("goes on after its end", _REPLACE)
         if self._unpacker is not None and (
@@ -166,7 +166,7 @@ def _unpacker(data: bytes) -> Any:
 
 
 class _Dtype:
-    """A dtype that still waits for its state: pickles of NumPy give it one, and it can only be the usual one."""
+    """A dtype before its state is set, which must be the one that NumPy writes."""
 
     __slots__ = ("code", "ready")
 
@@ -177,7 +177,7 @@ class _Dtype:
     def get(self) -> np.dtype[Any]:
         """The dtype, little-endian. Raises RefusedError."""
         if self.code[0] == "V":
-            # Both records are known by their whole description, which `_state_of` compared.
+            # `_state_of` has compared the complete description of both records.
             records = [dtype for dtype in trees.record_dtypes() if dtype.itemsize == int(self.code[1:])]
             require(self.ready and len(records) == 1, "describes an odd type of array")
             return records[0]
@@ -185,7 +185,7 @@ class _Dtype:
 
 
 class _Machine:
-    """Runs one pickle. A pickle within it, of an array of objects, runs in a machine of its own."""
+    """Interprets a pickle. A nested pickle, of an array of objects, has its own interpreter."""
 
     def __init__(self, stream: _Stream, budget: Budget, *, nested: bool = False) -> None:
         self._stream = stream
@@ -217,7 +217,7 @@ class _Machine:
         except (struct.error, UnicodeDecodeError, OverflowError):
             raise RefusedError("is damaged: it is no pickle", _REPLACE) from None
 
-    # The stack. A mark lies between what a frame of instructions may touch and what it may not.
+    # The stack. Instructions may only use the values above the last mark.
 
     def _pop(self) -> Any:
         require(len(self._stack) > (self._marks[-1] if self._marks else 0), "takes what is not there")
@@ -234,13 +234,13 @@ class _Machine:
         del self._stack[start:]
         return values
 
-    # Instructions that only say something
+    # Instructions without a value
 
     def op_proto(self) -> None:
         require(self._read(1)[0] <= 5, "is of a pickle protocol that is not known")
 
     def op_frame(self) -> None:
-        self._read(8)  # a hint to read ahead; without it, what follows the pickle's end is seen
+        self._read(8)  # a hint to read ahead, ignored in order to detect bytes after the pickle
 
     def op_mark(self) -> None:
         self._marks.append(len(self._stack))
@@ -293,7 +293,7 @@ class _Machine:
     def _text(self, length: int) -> None:
         size = self._size(length)
         require(size <= MAX_TEXT_BYTES, "holds a text that is too long")
-        self._budget.make(4 * size)
+        self._budget.allocate(4 * size)
         self._stack.append(str(self._read(size), "utf-8"))
 
     def op_short_binunicode(self) -> None:
@@ -552,7 +552,7 @@ def _scalar(a: tuple[Any, ...], budget: Budget) -> Any:
     require(len(a) == 2 and type(a[1]) is bytes, "calls scalar with odd arguments")
     dtype = _dtype_of(a[0])
     require(dtype.kind in "biufU" and dtype.itemsize == len(a[1]), "calls scalar with odd arguments")
-    budget.make(2 * dtype.itemsize)
+    budget.allocate(2 * dtype.itemsize)
     value = np.frombuffer(a[1], dtype)[0]
     if dtype.kind == "U":
         require(is_unicode(np.frombuffer(a[1], "<u4")), "holds a text that is none")

@@ -1,7 +1,7 @@
-"""Reading a skops file into `inert` data. No code of skops runs, and nothing that the file names is imported.
+"""Reads a skops file into `inert` data, without running code of skops or importing anything that the file names.
 
-A skops file is a zip of arrays and of schema.json, a tree of nodes that each name a type and a loader. Every node is
-held against `allowed`, also where scoring will not look. What the data means is for `estimators` to judge.
+A skops file is a zip of arrays and schema.json, a tree of nodes that each name a type and a loader. Every node is
+compared with `allowed`, even if scoring does not use it. `estimators` checks the meaning of the data.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from beam_pcc.models.safe_loading.inert import LEFTOVER, Array, Budget, Objects,
 MAX_MEMBERS = 50_000
 MAX_SCHEMA_BYTES = 64 * 2**20
 MAX_DEPTH = 60
-PROTOCOL = 2  # the locked skops writes it; an older number would mean other nodes
-_MAX_ENTRY_BYTES = 128  # of a member in the zip's directory; skops takes some 70
+PROTOCOL = 2  # of the locked skops; older protocols have other nodes
+_MAX_ENTRY_BYTES = 128  # of a member in the zip's directory; skops needs about 70
 _MEMBER = re.compile(r"schema\.json|\d{1,20}\.npy")
 _NODE_KEYS = frozenset({"__loader__", "__module__", "__class__", "__id__", "__reduce__"})
 _DESCRIPTION = re.compile(r"\|[biu]1|<[iuf][248]|<U[1-9]\d{0,3}", re.ASCII)
@@ -33,7 +33,7 @@ _END = struct.Struct("<4s4H2LH")
 
 
 def load(data: bytes, limit: int) -> Any:
-    """What the skops file `data` describes. Raises RefusedError, and nothing else.
+    """The data in a skops file. Raises only RefusedError.
 
     Args:
         data: The file.
@@ -55,7 +55,7 @@ def load(data: bytes, limit: int) -> Any:
 
 
 def _members(data: bytes, limit: int) -> tuple[bytes, dict[str, Array]]:
-    """The schema, and the arrays by name. A size in the file is a claim: no more than it is ever unpacked."""
+    """The schema, and the arrays by name. Decompresses no more than the size that the file declares."""
     _check_directory(data)
     schema: bytes | None = None
     arrays: dict[str, Array] = {}
@@ -67,24 +67,24 @@ def _members(data: bytes, limit: int) -> tuple[bytes, dict[str, Array]]:
             _require(entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), "is packed in an odd way")
             _require(entry.file_size <= left, f"unpacks to more than {limit:,} bytes")
             with archive.open(entry) as member:
-                content = member.read(entry.file_size + 1)  # read() alone would unpack it all
+                content = member.read(entry.file_size + 1)  # read() without a size would decompress everything
             _require(len(content) == entry.file_size, "has a member of another size than it says")
             left -= len(content)
             if name != "schema.json":
-                arrays[name] = _npy(content)  # once, however many nodes name it
+                arrays[name] = _npy(content)  # parsed once for all nodes that name it
                 continue
             _require(schema is None, "has two schemas")
             schema = content
     if schema is None:
         raise RefusedError("is no skops model: it has no schema.json")
     _require(len(schema) <= MAX_SCHEMA_BYTES and schema.isascii(), "has too large a schema.json")
-    # Each value costs memory before it can be looked at: so they are counted by what separates them.
+    # Parsing allocates memory for each value, so count the separators first.
     Budget().step(sum(schema.count(sign) for sign in (b",", b"[", b"{")))
     return schema, arrays
 
 
 def _check_directory(data: bytes) -> None:
-    """Look at the zip's end: `zipfile` makes an object of each entry, however many there are."""
+    """Check the number of entries in the zip's end record, since `zipfile` creates an object for each entry."""
     _require(len(data) >= _END.size, "is no zip")
     sign, *disks, here, count, size, offset, comment = _END.unpack(data[-_END.size :])
     _require(sign == b"PK\5\6" and disks == [0, 0] and comment == 0, "is no zip, or has an odd end")
@@ -106,7 +106,7 @@ def _check_names(schema: dict[str, Any]) -> None:
 
 
 def _name(node: dict[str, Any]) -> tuple[str, allowed.Name]:
-    """Loader and type of a node. Raises RefusedError unless they are in the list."""
+    """Loader and type of a node. Raises RefusedError unless they are allowed."""
     loader, module, name = (node.get(key) for key in ("__loader__", "__module__", "__class__"))
     if type(loader) is str and type(module) is str and type(name) is str:
         known = (loader, *allowed.canonical(module, name))
@@ -188,7 +188,7 @@ class _Reader:
             return array
         _require(array.ndim == 0 and array.dtype.kind in "biufU", "has an odd number")
         _require(array.dtype.kind != "U" or is_unicode(array.reshape(1).view("<u4")), "has an odd text")
-        self._budget.make(2 * array.itemsize)
+        self._budget.allocate(2 * array.itemsize)
         return array[()]
 
 

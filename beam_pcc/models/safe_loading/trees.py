@@ -1,7 +1,7 @@
-"""Trees whose nodes point only into themselves and into the features, rebuilt from their numbers.
+"""Builds trees from nodes whose children and features are checked to be in range.
 
-scikit-learn walks a tree's nodes in C without looking: a child or a feature out of range reads foreign memory, a
-cycle never ends. Its own __setstate__ compares types and shapes, and no more.
+scikit-learn's C code does not check them: a child or a feature out of range reads other memory, and a cycle never ends.
+Its own __setstate__ checks only types and shapes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SUM_TOLERANCE = 1e-3
 
 @functools.cache
 def record_dtypes() -> tuple[np.dtype[Any], np.dtype[Any]]:
-    """The two structured dtypes that models hold: the nodes of a forest's tree, and of a boosted tree."""
+    """The two structured dtypes of models: the nodes of a forest's tree, and of a boosted tree."""
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
     from sklearn.tree._tree import NODE_DTYPE
 
@@ -33,7 +33,7 @@ def forest_tree(nodes: npt.NDArray[Any], values: npt.NDArray[np.float64], depth:
     Args:
         nodes: (n,) of the first of `record_dtypes`, not shared with the file.
         values: (n, 1, classes) shares of the classes, C-contiguous.
-        depth: What the file says; scoring does not read it.
+        depth: The depth in the file, which scoring does not use.
         features: Number of values in a row.
     """
     count, classes = len(nodes), values.shape[2]
@@ -54,7 +54,7 @@ def forest_tree(nodes: npt.NDArray[Any], values: npt.NDArray[np.float64], depth:
 def boosted_tree(nodes: npt.NDArray[Any], features: int) -> Any:
     """A `TreePredictor` of checked nodes: (n,) of the second of `record_dtypes`. Raises RefusedError."""
     _require(len(nodes) >= 1, "nodes are missing")
-    # Bitsets are read for categorical splits alone, and vectors have no categories.
+    # Bitsets are used for categorical splits only, and vectors have no categories.
     _require(not nodes["is_categorical"].any(), "splits go by category")
     _require(bool((nodes["is_leaf"] <= 1).all()), "leaves are no leaves")
     _require(bool(np.isfinite(nodes["value"]).all()), "values are not finite")
@@ -77,9 +77,9 @@ def _check_nodes(
     inner = ~leaf
     children = np.concatenate([left[inner], right[inner]]).astype(np.int64)
     parents = np.tile(index[inner], 2)
-    # Training numbers a child after its parent, so that every path ends.
+    # A child has a higher number than its parent, so that every path ends.
     _require(bool(((children > parents) & (children < len(leaf))).all()), "children are out of range")
-    # Each node but the root is the child of one.
+    # Each node except the root has one parent.
     _require(len(children) == len(leaf) - 1, "nodes are no tree")
     _require(len(np.unique(children)) == len(children), "nodes are no tree")
     _require(bool((leaf | ((feature >= 0) & (feature < features))).all()), "features are out of range")

@@ -1,4 +1,4 @@
-"""Datasets of a test's own in a BigQuery that really runs, and the command line as a person calls it."""
+"""Separate datasets for each test in a BigQuery emulator, and the command line."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class Cloud:
     def call(self, *arguments: object) -> Ended:
         self.capture.readouterr()
         code = cli.main([str(a) for a in arguments])
-        said = self.capture.readouterr()
-        return Ended(code, said.out, said.err)
+        captured = self.capture.readouterr()
+        return Ended(code, captured.out, captured.err)
 
     def spawn(self, *more: object, day: str = DAY) -> subprocess.Popen[str]:
         """Run in a process of its own."""

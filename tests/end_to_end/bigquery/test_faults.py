@@ -1,4 +1,4 @@
-"""Bad days at Google: a run survives what passes, ends with one line on what does not, and never publishes half."""
+"""Faults of Google: a run retries transient errors, ends with one line on others, and never publishes a part."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def ready(cloud: Cloud) -> Cloud:
     [faults.TOO_MANY, faults.INTERNAL, faults.UNAVAILABLE, faults.Reset(), faults.LostAnswer()],
     ids=["429", "500", "503", "reset", "lost answers"],
 )
-def test_a_burst_at_each_step_is_survived(
+def test_burst_of_errors_at_each_step_is_retried(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]], fault: faults.Fault
 ) -> None:
     steps = {
@@ -132,7 +132,7 @@ def test_a_burst_at_each_step_is_survived(
 
 
 @pytest.mark.parametrize("kind", ["predictions", "rejected"])
-def test_a_load_whose_answer_is_lost_is_found_and_not_started_twice(
+def test_load_with_lost_response_is_not_started_twice(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]], kind: str
 ) -> None:
     proxy.on("POST", INSERT, faults.LostAnswer(), body=f"_load_{kind}_")
@@ -148,7 +148,7 @@ def test_a_load_whose_answer_is_lost_is_found_and_not_started_twice(
     assert made == [first]
 
 
-def test_a_publish_whose_answer_is_lost_is_done_once(
+def test_publish_with_lost_response_is_done_once(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
 ) -> None:
     proxy.on("POST", INSERT, faults.LostAnswer(), body=PUBLISH)
@@ -160,7 +160,7 @@ def test_a_publish_whose_answer_is_lost_is_done_once(
     assert first == second
 
 
-def test_a_publish_that_is_done_again_when_all_was_done_changes_nothing(
+def test_repeated_publish_changes_nothing(
     ready: Cloud, undisturbed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Flink does when a worker dies after the staging tables were dropped, before it could say that it is done."""
@@ -175,9 +175,7 @@ def test_a_publish_that_is_done_again_when_all_was_done_changes_nothing(
     assert_published_once(ready, undisturbed, ready.run(*ARROW))
 
 
-def test_a_job_that_goes_on_for_long_is_waited_for(
-    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
-) -> None:
+def test_long_job_is_awaited(ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]) -> None:
     """The emulator's jobs are done at once: here the answers to their inserts say that they are not."""
     load = proxy.on("POST", INSERT, faults.StillRunning(), body="sourceUris")
     transaction = proxy.on("POST", INSERT, faults.StillRunning(), body=PUBLISH)
@@ -189,9 +187,7 @@ def test_a_job_that_goes_on_for_long_is_waited_for(
     assert transaction.met.is_set()
 
 
-def test_a_transaction_in_the_way_is_waited_for(
-    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
-) -> None:
+def test_conflicting_transaction_is_awaited(ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]) -> None:
     proxy.on("POST", INSERT, ABORTED, body=PUBLISH, times=2)
 
     ended = ready.run(*ARROW)
@@ -201,7 +197,7 @@ def test_a_transaction_in_the_way_is_waited_for(
 
 
 @pytest.mark.parametrize("reason", ["backendError", "internalError", "rateLimitExceeded"])
-def test_a_load_that_fails_in_passing_is_done_again(
+def test_load_with_transient_error_is_retried(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]], reason: str
 ) -> None:
     failed = faults.FailedJob(reason, "An internal error occurred and the request could not be completed.")
@@ -212,7 +208,7 @@ def test_a_load_that_fails_in_passing_is_done_again(
     assert_published_once(ready, undisturbed, ended)
 
 
-def test_an_arrow_stream_that_breaks_midway_is_taken_up_where_it_broke(
+def test_arrow_stream_broken_midway_is_resumed(
     ready: Cloud, emulators: Emulators, undisturbed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ReadProxy(emulators.grpc, rows=100, after=1, breaks=3) as read:
@@ -223,7 +219,7 @@ def test_an_arrow_stream_that_breaks_midway_is_taken_up_where_it_broke(
     assert read.offsets == [0, 100, 200, 300]
 
 
-def test_an_arrow_stream_that_breaks_before_its_first_row_is_asked_for_again(
+def test_arrow_stream_broken_at_start_is_retried(
     ready: Cloud, emulators: Emulators, undisturbed: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ReadProxy(emulators.grpc, after=0, breaks=2) as read:
@@ -234,9 +230,7 @@ def test_an_arrow_stream_that_breaks_before_its_first_row_is_asked_for_again(
     assert read.offsets == [0, 0, 0]
 
 
-def test_two_runs_that_publish_one_partition_at_once_both_end_and_one_is_published(
-    ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
-) -> None:
+def test_concurrent_publishes_leave_one_run(ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]) -> None:
     """Both publish for the first time, so neither deletes a row: only the lock makes BigQuery abort one of them."""
     proxy.on("POST", INSERT, faults.Meeting(), body=PUBLISH, times=2)
 
@@ -252,7 +246,7 @@ def test_two_runs_that_publish_one_partition_at_once_both_end_and_one_is_publish
     assert ready.output_tables() == TABLES
 
 
-def test_two_runs_that_replace_one_partition_at_once_both_end_and_one_is_published(
+def test_concurrent_replacements_leave_one_run(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
 ) -> None:
     """Nothing is made up here: both delete the same rows, so the emulator aborts one of them."""
@@ -279,7 +273,7 @@ LASTING = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "what"), LASTING, ids=[step[-1] for step in LASTING])
-def test_trouble_that_outlasts_retry_timeout_is_one_line(
+def test_error_beyond_retry_timeout_is_one_line(
     ready: Cloud, proxy: RestProxy, method: str, path: str, body: str, what: str
 ) -> None:
     proxy.on(method, path, faults.UNAVAILABLE, body=body, times=1_000)
@@ -289,7 +283,7 @@ def test_trouble_that_outlasts_retry_timeout_is_one_line(
     assert_failed(ready, ended, 1, what, "--retry_timeout")
 
 
-def test_a_load_that_cannot_be_asked_for_any_longer_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
+def test_unreachable_load_job_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("POST", INSERT, faults.StillRunning(), body="sourceUris", times=2)
     proxy.on("GET", "/(jobs|queries)/.*_load_", faults.UNAVAILABLE, times=1_000)
 
@@ -298,7 +292,7 @@ def test_a_load_that_cannot_be_asked_for_any_longer_is_one_line(ready: Cloud, pr
     assert_failed(ready, ended, 1, "loading into", "made up by a test", "--retry_timeout")
 
 
-def test_a_publish_that_cannot_be_asked_for_any_longer_is_not_called_failed_if_it_was_done(
+def test_unreachable_publish_that_succeeded_is_no_failure(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
 ) -> None:
     proxy.on("POST", INSERT, faults.StillRunning(), body=PUBLISH)
@@ -311,12 +305,12 @@ def test_a_publish_that_cannot_be_asked_for_any_longer_is_not_called_failed_if_i
     assert [row["status"] for row in ready.monitoring()] == ["success"]
 
 
-def test_a_transaction_in_the_way_for_too_long_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
+def test_lasting_transaction_conflict_is_one_line(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("POST", INSERT, ABORTED, body=PUBLISH, times=1_000)
     assert_failed(ready, ready.run(*ARROW, "--retry_timeout", 3), 1, "publishing to bq://", "concurrent update")
 
 
-def test_a_publish_that_was_done_though_nobody_heard_is_not_called_failed(
+def test_publish_with_lost_outcome_is_no_failure(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]
 ) -> None:
     proxy.on("POST", INSERT, faults.LostAnswer(), body=PUBLISH)
@@ -329,7 +323,7 @@ def test_a_publish_that_was_done_though_nobody_heard_is_not_called_failed(
     assert [row["status"] for row in ready.monitoring()] == ["success"]
 
 
-def test_a_failed_row_that_cannot_be_written_does_not_hide_why(ready: Cloud, proxy: RestProxy) -> None:
+def test_unwritten_failed_row_does_not_hide_reason(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("POST", INSERT, faults.DENIED, body="sourceUris", times=1_000)
     proxy.on("POST", INSERT, faults.INTERNAL, body="_record_", times=1_000)
 
@@ -340,7 +334,7 @@ def test_a_failed_row_that_cannot_be_written_does_not_hide_why(ready: Cloud, pro
     assert ready.published() == []
 
 
-def test_a_stream_that_is_down_for_too_long_is_one_line(
+def test_stream_down_for_too_long_is_one_line(
     ready: Cloud, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ReadProxy(emulators.grpc, after=0, breaks=1_000) as read:
@@ -353,20 +347,20 @@ def test_a_stream_that_is_down_for_too_long_is_one_line(
 # What is the configuration's fault is exit code 2, and what is a quota's, 1.
 
 
-def test_no_right_to_the_source(ready: Cloud, proxy: RestProxy) -> None:
+def test_no_permission_on_source(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("GET", "/tables/redacted_snapshot", faults.DENIED)
 
     assert_failed(ready, ready.run(*ARROW), 2, "--source table", "no permission", "docs/permissions.md")
 
 
-def test_no_right_to_the_warehouse(ready: Cloud, proxy: RestProxy) -> None:
+def test_no_permission_on_warehouse(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("GET", rf"/datasets/{ready.name}_output\?", faults.DENIED, times=1_000)
 
     one_line(ready.run(*ARROW), 2, "--warehouse dataset", "no permission", "docs/permissions.md")
     assert ready.published() == []
 
 
-def test_no_right_to_publish(ready: Cloud, proxy: RestProxy) -> None:
+def test_no_permission_to_publish(ready: Cloud, proxy: RestProxy) -> None:
     proxy.on("POST", INSERT, faults.FailedJob("accessDenied", "Access Denied: Table p:d.t"), body=PUBLISH)
 
     assert_failed(ready, ready.run(*ARROW), 2, "publishing to bq://", "no permission", "docs/permissions.md")
@@ -377,7 +371,7 @@ def test_no_right_to_publish(ready: Cloud, proxy: RestProxy) -> None:
     [faults.QUOTA, faults.FailedJob("quotaExceeded", "Quota exceeded: Your project exceeded a quota.")],
     ids=["request", "job"],
 )
-def test_a_quota_that_is_used_up(ready: Cloud, proxy: RestProxy, fault: faults.Fault) -> None:
+def test_quota_exceeded(ready: Cloud, proxy: RestProxy, fault: faults.Fault) -> None:
     proxy.on("POST", INSERT, fault, body="sourceUris", times=1_000)
 
     assert_failed(ready, ready.run(*ARROW), 1, "loading into", "quota is used up", "run again later")
@@ -401,7 +395,7 @@ def test_no_temp_dataset(ready: Cloud) -> None:
     assert_failed(ready, ended, 2, f"--temp_dataset {PROJECT}.nowhere is not there")
 
 
-def test_a_temp_dataset_in_another_location_is_told_before_anything_is_read(ready: Cloud) -> None:
+def test_temp_dataset_in_other_location_fails_at_start(ready: Cloud) -> None:
     abroad = bigquery.Dataset(f"{ready.source}_abroad")
     abroad.location = "europe-west3"
     ready.client.create_dataset(abroad)
@@ -419,13 +413,13 @@ def test_a_temp_dataset_in_another_location_is_told_before_anything_is_read(read
     ],
     ids=["dataset", "bucket"],
 )
-def test_a_dataset_or_a_bucket_in_another_location(ready: Cloud, proxy: RestProxy, reason: str, said: str) -> None:
+def test_dataset_or_bucket_in_other_location(ready: Cloud, proxy: RestProxy, reason: str, said: str) -> None:
     proxy.on("POST", INSERT, faults.FailedJob(reason, said), body="sourceUris")
 
     assert_failed(ready, ready.run(*ARROW), 2, "loading into", said, "in one location")
 
 
-def test_a_first_run_that_fails_leaves_its_row_too(cloud: Cloud) -> None:
+def test_failed_first_run_leaves_its_row(cloud: Cloud) -> None:
     """There are no tables yet: the one of the row is made."""
     line = one_line(cloud.run(*ARROW), 2, f"--source table {cloud.source}.redacted_snapshot_20261120 is not there")
 
@@ -468,7 +462,7 @@ def _parquet(table: pa.Table) -> bytes:
     ],
     ids=["not Parquet", "other columns"],
 )
-def test_a_staged_file_that_cannot_be_loaded(ready: Cloud, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def test_staged_file_that_cannot_be_loaded(ready: Cloud, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     finish = publish.StageRows.finish_bundle
 
     def spoil(self: publish.StageRows) -> Iterator[WindowedValue]:

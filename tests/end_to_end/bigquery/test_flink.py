@@ -1,4 +1,4 @@
-"""BigQuery and Cloud Storage from a real Flink: what points Google's clients there reaches the Python workers too."""
+"""BigQuery and Cloud Storage from a real Flink: the settings of Google's clients reach the Python workers."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def cluster(emulators: Emulators, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.mark.parametrize("method", ["direct", "arrow"])
-def test_what_flink_publishes_is_what_the_in_process_run_publishes(cloud: Cloud, cluster: Cluster, method: str) -> None:
+def test_flink_publishes_same_rows_as_in_process_run(cloud: Cloud, cluster: Cluster, method: str) -> None:
     cloud.seed(sample(3_000))
     in_process = cloud.run("--read_method", "arrow")
     expected = [row[:3] for row in cloud.published()]

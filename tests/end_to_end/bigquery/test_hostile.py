@@ -1,4 +1,4 @@
-"""Names and statements that would do more than they are meant to, on BigQuery and Cloud Storage."""
+"""Hostile names and statements on BigQuery and Cloud Storage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_staging_folder_is_removed_by_its_name(cloud: Cloud, bucket: storage.B
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_what_a_dead_run_left_in_such_a_folder_is_removed(cloud: Cloud, bucket: storage.Bucket, folder: str) -> None:
+def test_stale_files_in_folder_with_pattern_are_removed(cloud: Cloud, bucket: storage.Bucket, folder: str) -> None:
     root = f"{cloud.staging}/{folder}"
     dead, other = "20261120-20261120T020000Z-0000000a", "20261120-20261120T020000Z-0000000b"
     StagingArea(root, dead).begin()
@@ -45,7 +45,7 @@ def test_what_a_dead_run_left_in_such_a_folder_is_removed(cloud: Cloud, bucket: 
 
 @pytest.mark.parametrize("folder", ["a*b", "a[b]", "a?b", "a#b"])
 @pytest.mark.parametrize("method", ["arrow", "export"])
-def test_a_name_that_google_takes_for_a_pattern_is_refused(
+def test_name_that_is_a_pattern_for_google_is_refused(
     cloud: Cloud, bucket: storage.Bucket, folder: str, method: str
 ) -> None:
     ended = cloud.run("--staging", f"{cloud.staging}/{folder}", "--read_method", method)

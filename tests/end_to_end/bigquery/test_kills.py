@@ -1,4 +1,4 @@
-"""Runs on BigQuery that are killed: the table always holds exactly one whole run of the partition."""
+"""Killed runs on BigQuery: the table always contains exactly one complete run of the partition."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def assert_next_run_publishes(cloud: Cloud, seen: set[str]) -> None:
 
 
 @pytest.mark.parametrize("work_first", [False, True], ids=["asked for", "done"])
-def test_kill_9_while_it_loads_leaves_the_earlier_run(published: Cloud, proxy: RestProxy, work_first: bool) -> None:
+def test_kill_9_while_loading_leaves_earlier_run(published: Cloud, proxy: RestProxy, work_first: bool) -> None:
     earlier = whole_run(published)
     rule = proxy.on("POST", INSERT, Delay(DELAY, work_first), body=LOAD)
 
@@ -89,9 +89,7 @@ def test_kill_9_while_it_loads_leaves_the_earlier_run(published: Cloud, proxy: R
     assert_next_run_publishes(published, {earlier})
 
 
-def test_kill_9_before_the_transaction_begins_leaves_a_whole_run_before_and_after_it(
-    published: Cloud, proxy: RestProxy
-) -> None:
+def test_kill_9_before_the_transaction_leaves_one_run(published: Cloud, proxy: RestProxy) -> None:
     """The request is on its way when its sender is killed: the transaction is done all the same, or not at all."""
     earlier = whole_run(published)
     rule = proxy.on("POST", INSERT, Delay(DELAY, work_first=False), body=PUBLISH)
@@ -107,7 +105,7 @@ def test_kill_9_before_the_transaction_begins_leaves_a_whole_run_before_and_afte
     assert_next_run_publishes(published, {earlier, later})
 
 
-def test_kill_9_during_the_transaction_leaves_a_whole_run(published: Cloud, proxy: RestProxy) -> None:
+def test_kill_9_during_the_transaction_leaves_one_run(published: Cloud, proxy: RestProxy) -> None:
     seen = {whole_run(published)}
     rule = proxy.on("POST", INSERT, Delay(DELAY, work_first=True), body=PUBLISH)
 
@@ -120,7 +118,7 @@ def test_kill_9_during_the_transaction_leaves_a_whole_run(published: Cloud, prox
     assert_next_run_publishes(published, seen)
 
 
-def test_kill_9_at_any_moment_leaves_a_whole_run(published: Cloud, proxy: RestProxy) -> None:
+def test_kill_9_at_any_moment_leaves_one_run(published: Cloud, proxy: RestProxy) -> None:
     """The moments are those of requests: a run spends most of its time on what nobody could lose."""
     seen = {whole_run(published)}
     proxy.seen.clear()

@@ -97,12 +97,12 @@ def test_versions_are_listed_without_a_download(folder: Folder, trained: Path, n
     assert Registry(folder.url).versions() == [OLD, trained.name]
 
 
-def test_a_version_of_which_only_the_metadata_is_there_yet_does_not_count(folder: Folder, trained: Path) -> None:
+def test_version_with_only_metadata_is_ignored(folder: Folder, trained: Path) -> None:
     folder.put("v20990101_000000/metadata.json", "{}")
     assert Registry(folder.url).versions() == [trained.name]
 
 
-def test_more_versions_than_a_page_holds_are_all_listed(empty: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_of_all_pages_are_listed(empty: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"v20250101_0000{n:02}" for n in range(7)]
     for name in names:
         empty.put(f"{name}/model.joblib", b"")
@@ -121,9 +121,7 @@ def test_a_version_in_a_bucket_is_verified(folder: Folder, trained: Path, worksp
     assert "8 give their scores again" in ended.out
 
 
-def test_a_version_that_was_swapped_in_the_bucket_is_refused(
-    folder: Folder, trained: Path, workspace: Workspace
-) -> None:
+def test_version_swapped_in_bucket_is_refused(folder: Folder, trained: Path, workspace: Workspace) -> None:
     folder.put(f"{trained.name}/model.joblib", b"another")
     ended = workspace.call("models", "verify", "--models", folder.url)
 
@@ -131,9 +129,7 @@ def test_a_version_that_was_swapped_in_the_bucket_is_refused(
     assert "as metadata.json says; it was changed or swapped" in ended.err
 
 
-def test_a_run_with_the_registry_in_a_bucket_publishes_what_it_does_on_disk(
-    folder: Folder, workspace: Workspace
-) -> None:
+def test_registry_in_bucket_gives_same_result_as_on_disk(folder: Folder, workspace: Workspace) -> None:
     assert workspace.run("sample://500").code == 0
     expected = workspace.published()
 
@@ -143,7 +139,7 @@ def test_a_run_with_the_registry_in_a_bucket_publishes_what_it_does_on_disk(
     assert workspace.published() == expected
 
 
-def test_workers_in_processes_of_their_own_load_the_model_from_the_bucket(folder: Folder, workspace: Workspace) -> None:
+def test_worker_processes_load_model_from_bucket(folder: Folder, workspace: Workspace) -> None:
     workers = ("--direct_running_mode", "multi_processing", "--direct_num_workers", "2")
     process = workspace.spawn(
         "run", "--partition", DAY, *workspace.flags("sample://500", "--models", folder.url, *workers)
@@ -154,7 +150,7 @@ def test_workers_in_processes_of_their_own_load_the_model_from_the_bucket(folder
     assert "published" in said
 
 
-def test_everything_may_be_in_the_cloud(folder: Folder, cloud: Cloud) -> None:
+def test_source_models_and_tables_in_the_cloud(folder: Folder, cloud: Cloud) -> None:
     cloud.seed(sample(500))
     ended = cloud.run("--models", folder.url, "--read_method", "arrow")
 
@@ -162,7 +158,7 @@ def test_everything_may_be_in_the_cloud(folder: Folder, cloud: Cloud) -> None:
     assert cloud.monitoring()[0]["status"] == "success"
 
 
-def test_a_backfill_takes_the_registry_in_a_bucket(folder: Folder, workspace: Workspace) -> None:
+def test_backfill_with_registry_in_bucket(folder: Folder, workspace: Workspace) -> None:
     flags = workspace.flags("sample://250", "--models", folder.url)
     ended = workspace.call("backfill", "--from", "20261119", "--to", DAY, *flags)
 
@@ -188,7 +184,7 @@ def test_a_digest_pins_the_file_in_the_bucket(folder: Folder, trained: Path, wor
     assert f"not {'0' * 64} as --model_sha256 says" in ended.err
 
 
-def test_a_worker_refuses_a_file_that_changed_since_the_launch(folder: Folder, trained: Path) -> None:
+def test_worker_refuses_file_changed_since_launch(folder: Folder, trained: Path) -> None:
     version, _ = Registry(folder.url).load(trained.name)
     folder.put(f"{trained.name}/model.joblib", b"another")
 
@@ -204,15 +200,13 @@ def test_a_file_that_is_gone_is_an_error(folder: Folder, trained: Path) -> None:
         version.file.load()
 
 
-def test_a_file_that_is_too_large_is_refused_before_it_is_downloaded(
-    folder: Folder, trained: Path, no_download: None
-) -> None:
+def test_too_large_file_is_refused_before_download(folder: Folder, trained: Path, no_download: None) -> None:
     store = CloudStore(folder.url)
     with pytest.raises(ModelError, match=rf"^{folder.url}/.*model\.joblib has .* bytes, more than 1,000: not a model$"):
         store.read(f"{trained.name}/model.joblib", LIMIT)
 
 
-def test_an_empty_folder_is_an_error_that_says_how_to_train(empty: Folder, workspace: Workspace) -> None:
+def test_empty_registry_error_names_train_command(empty: Folder, workspace: Workspace) -> None:
     ended = workspace.run("sample://250", "--models", empty.url)
 
     assert ended.code == 2
@@ -227,7 +221,7 @@ def test_a_missing_bucket_is_one_line(emulators: object, workspace: Workspace, c
     assert ended.err == "beam-pcc: gs://no-such-bucket-here/models is not there; check its name, or make it\n"
 
 
-def test_training_into_a_missing_bucket_is_refused_before_it_trains(
+def test_training_into_missing_bucket_fails_at_start(
     emulators: object, models: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sklearn.model_selection.train_test_split", None)
@@ -247,9 +241,7 @@ def test_a_model_is_trained_into_a_bucket(empty: Folder, models: Path, trained: 
     assert Registry(empty.url).verify(version).metadata.classes == Registry(str(models)).metadata(trained.name).classes
 
 
-def test_without_credentials_one_line_tells_how_to_get_some(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_credentials_are_one_line(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(workspace.folder / "none.json"))
     ended = workspace.call("models", "list", "--models", "gs://bucket/models")
@@ -277,9 +269,7 @@ class Denial(Handler):
         self.send(403, {"error": {"code": 403, "message": said, "errors": [{"reason": "forbidden"}]}})
 
 
-def test_without_the_right_to_read_the_bucket_one_line_says_so(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_permission_on_bucket_is_one_line(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(Denial) as address:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
         ended = workspace.call("models", "list", "--models", "gs://bucket/models")
@@ -330,7 +320,7 @@ class Meeting(Registry):
         return super().verify(version, **given)
 
 
-def test_the_server_refuses_another_generation_and_takes_any_without_one(strict: Folder) -> None:
+def test_server_compares_generation_if_given(strict: Folder) -> None:
     """Else the tests below would prove nothing."""
     blob = strict.bucket.blob(f"{strict.name}/a")
     blob.upload_from_string(b"one", if_generation_match=0)
@@ -356,7 +346,7 @@ def test_a_version_in_a_bucket_is_promoted(versions: Folder, workspace: Workspac
 
 
 @pytest.mark.parametrize("before", [None, OLD])
-def test_who_comes_second_is_refused_and_told_what_is_current(versions: Folder, before: str | None) -> None:
+def test_second_concurrent_promotion_is_refused(versions: Folder, before: str | None) -> None:
     if before:
         Registry(versions.url).promote(before)
     slow = Meeting(versions.url, lambda: Registry(versions.url).promote(NEW))
@@ -370,9 +360,7 @@ def test_who_comes_second_is_refused_and_told_what_is_current(versions: Folder, 
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_of_promoters_who_start_from_the_same_state_exactly_one_wins(
-    versions: Folder, trained: Path, before: bool
-) -> None:
+def test_one_of_concurrent_promotions_succeeds(versions: Folder, trained: Path, before: bool) -> None:
     if before:
         versions.copy(trained, "v20240101_000000")
         Registry(versions.url).promote("v20240101_000000")
@@ -389,9 +377,7 @@ def test_of_promoters_who_start_from_the_same_state_exactly_one_wins(
     assert all("was changed by somebody else meanwhile" in said for said in refused.values())
 
 
-def test_a_write_of_which_only_the_answer_was_lost_has_succeeded(
-    strict: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_with_lost_response_has_succeeded(strict: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = storage.Blob.upload_from_string
 
     def twice(blob: storage.Blob, *given: Any, **named: Any) -> None:
@@ -402,9 +388,7 @@ def test_a_write_of_which_only_the_answer_was_lost_has_succeeded(
     assert CloudStore(strict.url).replace("current.json", b"{}", 0)
 
 
-def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
-    strict: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_replaced_during_read_is_read_again(strict: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     strict.put("a", b"one")
     look, changes = storage.Bucket.get_blob, iter([b"two"])
 
@@ -421,7 +405,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
     assert content.data == b"two"
 
 
-def test_a_file_that_is_replaced_again_and_again_is_an_error(strict: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_replaced_repeatedly_is_an_error(strict: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     strict.put("a", b"one")
     look = storage.Bucket.get_blob
 
@@ -435,7 +419,7 @@ def test_a_file_that_is_replaced_again_and_again_is_an_error(strict: Folder, mon
         CloudStore(strict.url).read("a", LIMIT)
 
 
-def test_a_folder_whose_name_is_taken_stays_as_it_is(strict: Folder) -> None:
+def test_existing_folder_is_not_changed(strict: Folder) -> None:
     store = CloudStore(strict.url)
     assert store.add_folder(OLD, {"metadata.json": b"{}", "model.joblib": b"first"})
 
@@ -443,7 +427,7 @@ def test_a_folder_whose_name_is_taken_stays_as_it_is(strict: Folder) -> None:
     assert strict.text(f"{OLD}/model.joblib") == "first"
 
 
-def test_who_trains_in_the_same_second_takes_the_next_one(
+def test_training_in_same_second_uses_the_next_one(
     strict: Folder, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([OLD, OLD, NEW])
@@ -457,7 +441,7 @@ def test_who_trains_in_the_same_second_takes_the_next_one(
     assert [registry.metadata(m.version).seed for m in made] == [1, 2]
 
 
-def test_a_registry_copied_from_the_bucket_is_one_on_disk(versions: Folder, trained: Path, tmp_path: Path) -> None:
+def test_registry_copied_from_bucket_works_on_disk(versions: Folder, trained: Path, tmp_path: Path) -> None:
     Registry(versions.url).promote(NEW)
     shutil.copytree(trained, tmp_path / NEW)
     (tmp_path / "current.json").write_text(versions.text("current.json"))

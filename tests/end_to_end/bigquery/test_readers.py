@@ -1,4 +1,4 @@
-"""The fast reader and Beam's own give the same rows."""
+"""The Arrow reader and Beam's reader give the same rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rows(read_all: ReadAll, cloud: Cloud, method: str) -> tuple[list[str], list[
 
 
 @pytest.mark.parametrize("method", ["direct", "export"])
-def test_arrow_streams_give_the_same_rows_as_beams_own_reader(cloud: Cloud, read_all: ReadAll, method: str) -> None:
+def test_arrow_reader_gives_same_rows_as_beams_reader(cloud: Cloud, read_all: ReadAll, method: str) -> None:
     cloud.seed(sample(1_800))
 
     beams, _ = rows(read_all, cloud, method)
@@ -46,7 +46,7 @@ def test_a_batch_has_no_more_rows_than_asked_for(cloud: Cloud, read_all: ReadAll
 
 
 @pytest.mark.parametrize("method", ["direct", "arrow"])
-def test_a_session_is_of_arrow_and_of_the_three_columns_only(
+def test_read_session_selects_arrow_and_three_columns(
     cloud: Cloud, read_all: ReadAll, emulators: Emulators, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     cloud.seed(sample(250))
@@ -60,7 +60,7 @@ def test_a_session_is_of_arrow_and_of_the_three_columns_only(
     assert list(session.read_options.selected_fields) == ["case_id", "embedding_vector", "timestamp"]
 
 
-def test_a_column_of_the_wrong_type_is_refused_before_the_run(cloud: Cloud) -> None:
+def test_column_of_wrong_type_is_refused_before_run(cloud: Cloud) -> None:
     table = pa.table({"case_id": ["a"], "embedding_vector": ["b"], "timestamp": [dt.datetime(2026, 11, 20)]})
     cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "STRING"), SCHEMA[2]])
 
@@ -68,7 +68,7 @@ def test_a_column_of_the_wrong_type_is_refused_before_the_run(cloud: Cloud) -> N
         ReadCases(settings(cloud.sharded, DATE), cloud.staging)
 
 
-def test_an_export_into_another_location_is_refused_before_the_run(cloud: Cloud) -> None:
+def test_export_to_other_location_is_refused_before_run(cloud: Cloud) -> None:
     cloud.seed(sample(250))
     abroad = bigquery.Dataset(f"{cloud.source}_abroad")
     abroad.location = "europe-west3"

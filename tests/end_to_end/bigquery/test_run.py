@@ -17,7 +17,7 @@ from tests.end_to_end.conftest import BROKEN, DATE, DAY
 
 
 @pytest.mark.parametrize("method", ["direct", "export", "arrow"])
-def test_each_read_method_publishes_with_every_row_accounted_for(cloud: Cloud, method: str) -> None:
+def test_each_read_method_accounts_for_every_row(cloud: Cloud, method: str) -> None:
     cloud.seed(sample(2_000))
 
     ended = cloud.run("--read_method", method)
@@ -28,7 +28,7 @@ def test_each_read_method_publishes_with_every_row_accounted_for(cloud: Cloud, m
     assert len(cloud.published()) == 2_000 - sum(BROKEN.values())
 
 
-def test_the_result_is_that_of_the_same_rows_in_a_file_and_duckdb(cloud: Cloud, workspace) -> None:
+def test_result_equals_that_of_file_and_duckdb(cloud: Cloud, workspace) -> None:
     cloud.seed(sample(2_000))
     assert cloud.run("--read_method", "arrow").code == 0
 
@@ -42,7 +42,7 @@ def test_the_result_is_that_of_the_same_rows_in_a_file_and_duckdb(cloud: Cloud, 
         assert row[3] == pytest.approx(here[case_id][3], abs=GOLDEN_TOLERANCE)  # other rows in the batch
 
 
-def test_the_monitoring_row_says_what_the_tables_say(cloud: Cloud) -> None:
+def test_monitoring_row_matches_the_tables(cloud: Cloud) -> None:
     cloud.seed(sample(2_000))
     cloud.run()
 
@@ -55,7 +55,7 @@ def test_the_monitoring_row_says_what_the_tables_say(cloud: Cloud) -> None:
     assert row["error_message"] is None
 
 
-def test_nothing_but_the_tables_is_left(cloud: Cloud, bucket: storage.Bucket) -> None:
+def test_only_the_tables_remain(cloud: Cloud, bucket: storage.Bucket) -> None:
     cloud.seed(sample(500))
     assert cloud.run("--read_method", "export").code == 0
 
@@ -146,7 +146,7 @@ def test_a_refused_run_keeps_what_was_published(cloud: Cloud) -> None:
     assert "rejected" in last["error_message"]
 
 
-def test_a_backfill_publishes_each_day_of_sharded_tables(cloud: Cloud) -> None:
+def test_backfill_publishes_each_day_of_sharded_tables(cloud: Cloud) -> None:
     for day in ("20261119", "20261120"):
         cloud.seed(sample(250), f"redacted_snapshot_{day}")
     flags = cloud.flags("--read_method", "arrow")[3:]
@@ -161,7 +161,7 @@ def test_a_backfill_publishes_each_day_of_sharded_tables(cloud: Cloud) -> None:
     ]
 
 
-def test_the_seed_systems_environment_names_the_tables(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_names_are_read_from_environment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.seed(sample(250))
     monkeypatch.setenv("BQ_SOURCE_TABLE", f"{cloud.source}.redacted_snapshot_{{partition}}")
     monkeypatch.setenv("BQ_OUTPUT_TABLE", f"{cloud.output}.elsewhere")
@@ -186,7 +186,7 @@ def test_the_query_of_the_summary_works(cloud: Cloud) -> None:
     assert "NOT_PC" in ended.out
 
 
-def test_a_backfill_publishes_each_day_of_a_partitioned_table(cloud: Cloud) -> None:
+def test_backfill_publishes_each_day_of_partitioned_table(cloud: Cloud) -> None:
     rows = sample(500)
     days = pa.array([DATE, DATE - dt.timedelta(days=1)] * 250)
     cloud.seed(rows.append_column("day", days), "cases", [*SCHEMA, bigquery.SchemaField("day", "DATE")])

@@ -1,4 +1,4 @@
-"""`tables create` on BigQuery: what it makes, what it says of tables that exist, and that it changes nothing else."""
+"""`tables create` on BigQuery: creates missing tables, checks existing ones, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_view_of_the_documentation_works(cloud: Cloud) -> None:
     assert (status, total, missing) == ("success", 250, 1)
 
 
-def test_the_three_tables_are_made_with_partitions_and_descriptions(cloud: Cloud) -> None:
+def test_tables_have_partitions_and_descriptions(cloud: Cloud) -> None:
     code, out, err = create(cloud)
 
     assert code == 0, err
@@ -77,12 +77,12 @@ def test_the_three_tables_are_made_with_partitions_and_descriptions(cloud: Cloud
         assert table.require_partition_filter
 
 
-def test_making_them_again_says_that_they_are_there(cloud: Cloud) -> None:
+def test_creating_tables_twice_reports_that_they_exist(cloud: Cloud) -> None:
     create(cloud)
     assert create(cloud)[:2] == (0, f"bq://{cloud.output}: all tables are there\n")
 
 
-def test_a_dry_run_makes_nothing(cloud: Cloud) -> None:
+def test_dry_run_creates_no_tables(cloud: Cloud) -> None:
     code, out, _ = create(cloud, "--dry_run")
 
     assert code == 0
@@ -90,7 +90,7 @@ def test_a_dry_run_makes_nothing(cloud: Cloud) -> None:
     assert cloud.output_tables() == set()
 
 
-def test_a_table_of_another_schema_is_told_and_nothing_is_changed(cloud: Cloud) -> None:
+def test_table_of_other_schema_is_an_error(cloud: Cloud) -> None:
     make(cloud, "pcc_quarantine", bigquery.SchemaField("case_id", "INTEGER"))
 
     code, _, err = create(cloud, "--add_columns")
@@ -102,7 +102,7 @@ def test_a_table_of_another_schema_is_told_and_nothing_is_changed(cloud: Cloud) 
     assert columns(cloud, "pcc_quarantine") == {"case_id": "INTEGER"}
 
 
-def test_a_table_that_lacks_columns_is_told_and_nothing_is_changed(cloud: Cloud) -> None:
+def test_table_without_column_is_an_error(cloud: Cloud) -> None:
     make(cloud, "pcc_quarantine", bigquery.SchemaField("case_id", "STRING"))
 
     code, _, err = create(cloud)
@@ -113,7 +113,7 @@ def test_a_table_that_lacks_columns_is_told_and_nothing_is_changed(cloud: Cloud)
     assert cloud.output_tables() == {"pcc_quarantine"}
 
 
-def test_columns_are_added_when_told_so(cloud: Cloud) -> None:
+def test_add_columns_adds_missing_columns(cloud: Cloud) -> None:
     own = bigquery.SchemaField("of_the_analysts", "STRING")
     make(cloud, "pcc_quarantine", bigquery.SchemaField("case_id", "STRING"), own)
 
@@ -124,7 +124,7 @@ def test_columns_are_added_when_told_so(cloud: Cloud) -> None:
     assert columns(cloud, "pcc_quarantine").keys() == {*schemas.QUARANTINE.names, "of_the_analysts"}
 
 
-def test_a_run_into_tables_of_another_schema_ends_before_it_reads(cloud: Cloud) -> None:
+def test_run_into_other_schema_fails_before_reading(cloud: Cloud) -> None:
     cloud.seed(sample(250))
     make(cloud, "pcc_inference_output", bigquery.SchemaField("case_id", "INTEGER"))
 

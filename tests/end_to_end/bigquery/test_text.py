@@ -1,4 +1,4 @@
-"""Text mode in the cloud: encoder and models in a bucket, messages in a table, of which nothing else is read."""
+"""Text mode in the cloud: encoder and models in a bucket, messages in a table; reads needed columns only."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_messages_of_a_table_are_scored(text: Cloud, method: str) -> None:
     assert row["tfidf_mean_shift"] is not None
 
 
-def test_a_table_without_the_column_is_refused_before_the_run(text: Cloud) -> None:
+def test_table_without_text_column_is_refused_before_run(text: Cloud) -> None:
     ended = text.run("--text_column", "body")
     assert (ended.code, "has no column body" in ended.err) == (2, True)
 
 
-def test_the_log_and_the_shadow_are_kept_in_the_bucket(text: Cloud, tmp_path: Path) -> None:
+def test_log_and_shadow_are_stored_in_the_bucket(text: Cloud, tmp_path: Path) -> None:
     data = write_labelled(tmp_path / "more.jsonl", seed=2)
     made = text.call("train", "--data", data, "--text_column", "text", "--models", text.models)
     second = made.out.split(":")[0]

@@ -1,4 +1,4 @@
-"""A real Flink of the tests' own, started by flink/cluster.sh on free ports."""
+"""A real Flink for the tests, started by flink/cluster.sh on free ports."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tests.ports import free_ports
 ROOT = Path(__file__).parent.parent.parent.parent
 SCRIPT = ROOT / "flink/cluster.sh"
 SLOTS = 2
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 def require_tools() -> None:
     """Skip the test, in one line, where Java or Maven is missing; fail it with CI=true."""
     missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
     if missing:
-        words = f"{' and '.join(missing)} not found, so the tests on a real Flink are left out"
-        pytest.fail(words) if os.environ.get("CI") == "true" else pytest.skip(words)
+        reason = f"{' and '.join(missing)} not found, so the tests on a real Flink are left out"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
 
 
 def script(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -42,31 +42,31 @@ def script(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def _is_gone(pid: int) -> bool:
-    """Whether the process has ended, be it that nobody asked how."""
-    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return not said.stdout.strip() or said.stdout.startswith("Z")
+    """Whether the process has ended; it may still be a zombie."""
+    ps = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return not ps.stdout.strip() or ps.stdout.startswith("Z")
 
 
-def wait_for(found: Callable[[], Found], seconds: float = 60.0) -> Found:
-    """What `found` gives once it gives anything."""
+def wait_for(condition: Callable[[], T], seconds: float = 60.0) -> T:
+    """Wait for a true result of `condition`, and return it."""
     deadline = time.monotonic() + seconds
-    while not (value := found()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
     return value
 
 
 def _scrape(port: int) -> str:
-    """What a Prometheus endpoint tells; asked again when the server closes a connection that it has just taken."""
+    """The metrics of a Prometheus endpoint; retried if the server closes a new connection."""
 
-    def told() -> str:
+    def fetch() -> str:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
                 return str(answer.read().decode())
         except ConnectionError:
             return ""
 
-    return wait_for(told, 5.0)
+    return wait_for(fetch, 5.0)
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,15 @@ class Cluster:
 
     def jobs(self) -> dict[str, str]:
         """Id of each job to its state, newest last."""
-        found = sorted(self.get("/jobs/overview")["jobs"], key=lambda job: job["start-time"])
-        return {job["jid"]: job["state"] for job in found}
+        jobs = sorted(self.get("/jobs/overview")["jobs"], key=lambda job: job["start-time"])
+        return {job["jid"]: job["state"] for job in jobs}
 
     def running(self) -> str:
         """The job that runs now, once there is one."""
         return wait_for(lambda: next((job for job, state in self.jobs().items() if state == "RUNNING"), ""))
 
     def counter(self, name: str) -> int:
-        """A Beam counter as the TaskManager's and JobManager's Prometheus endpoints tell it, summed over its slots."""
+        """A Beam counter from the TaskManager's and JobManager's Prometheus endpoints, summed over its slots."""
         total = 0.0
         for port in (self.first_port + 3, self.first_port + 4):
             for line in _scrape(port).splitlines():
@@ -152,17 +152,17 @@ class Cluster:
             pytest.skip("ss, of the package iproute2, is not found")
         command = ["ss", "--listening", "--tcp", "--numeric", "--processes", "--no-header"]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-        found: dict[str, set[str]] = {}
+        addresses: dict[str, set[str]] = {}
         for part in ("jobmanager", "taskmanager", "workers"):
             owners = tuple(f"pid={process}," for process in self._session(part))
             own = (line.split() for line in lines if any(owner in line for owner in owners))
-            found[part] = {fields[3].rpartition(":")[0].strip("[]").removeprefix("::ffff:") for fields in own}
-        return found
+            addresses[part] = {fields[3].rpartition(":")[0].strip("[]").removeprefix("::ffff:") for fields in own}
+        return addresses
 
     def _session(self, part: str, *more: str) -> list[int]:
         command = ["pgrep", "-s", str(self.pid(part)), *more]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-        return [int(pid) for pid in found.stdout.split()]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        return [int(pid) for pid in result.stdout.split()]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A real Flink, and the command line as a person calls it."""
+"""A real Flink, and the command line."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Application mode: a run as a job jar that a Flink runs by itself, without anybody waiting for it."""
+"""Application mode: Flink runs a job jar by itself, without a process that waits for it."""
 
 import time
 import zipfile
@@ -38,9 +38,7 @@ def run_job(cluster: Cluster, jar: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_jar_publishes_what_the_in_process_run_publishes(
-    workspace: Workspace, cluster: Cluster, job_jar: Path
-) -> None:
+def test_job_jar_publishes_same_rows_as_in_process_run(workspace: Workspace, cluster: Cluster, job_jar: Path) -> None:
     run_job(cluster, job_jar)
     (row,) = workspace.monitoring()
     published = workspace.published()
@@ -50,9 +48,7 @@ def test_the_jar_publishes_what_the_in_process_run_publishes(
     assert published == workspace.published()
 
 
-def test_a_job_that_is_run_again_finds_its_outcome_and_does_nothing(
-    workspace: Workspace, cluster: Cluster, job_jar: Path
-) -> None:
+def test_repeated_job_uses_existing_outcome(workspace: Workspace, cluster: Cluster, job_jar: Path) -> None:
     """As a JobManager does that was restarted after the job had published."""
     run_job(cluster, job_jar)
     first = workspace.monitoring()
@@ -63,7 +59,7 @@ def test_a_job_that_is_run_again_finds_its_outcome_and_does_nothing(
     assert workspace.published() == []
 
 
-def test_the_jar_holds_the_job_and_no_classes_and_is_made_within_seconds(job_jar: Path) -> None:
+def test_jar_contains_the_job_but_no_classes(job_jar: Path) -> None:
     names = zipfile.ZipFile(job_jar).namelist()
 
     assert {name for name in names if "/" in name} == {
@@ -76,7 +72,7 @@ def test_the_jar_holds_the_job_and_no_classes_and_is_made_within_seconds(job_jar
     assert not list(job_jar.parent.glob(".jobjar-*"))
 
 
-def test_a_configuration_that_is_wrong_leaves_no_jar(workspace: Workspace) -> None:
+def test_wrong_configuration_writes_no_jar(workspace: Workspace) -> None:
     jar = workspace.folder / "job.jar"
     started = time.monotonic()
     ended = workspace.call("jobjar", "--output", jar, "--partition", DAY, *workspace.flags("nowhere/*.parquet"))

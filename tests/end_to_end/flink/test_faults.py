@@ -1,4 +1,4 @@
-"""What may go wrong on Flink: the run recovers, or ends in a bounded time with one clear line; never half a publish."""
+"""Faults of Flink: the run recovers, or ends in a bounded time with one line, and never publishes a part."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def failed_row(workspace: Workspace) -> str:
 
 
 @pytest.mark.parametrize("victim", ["a Python worker", "the TaskManager"])
-def test_what_is_killed_is_replaced_and_the_job_goes_on(workspace: Workspace, cluster: Cluster, victim: str) -> None:
+def test_killed_process_is_replaced_and_job_continues(workspace: Workspace, cluster: Cluster, victim: str) -> None:
     with started(workspace, cluster) as process:
         wait_for(lambda: cluster.counter("rows_scored"))
         if victim == "a Python worker":
@@ -47,7 +47,7 @@ def test_what_is_killed_is_replaced_and_the_job_goes_on(workspace: Workspace, cl
     assert_published_once(workspace)
 
 
-def test_a_task_manager_that_stays_away_ends_the_run(workspace: Workspace, cluster: Cluster) -> None:
+def test_lost_task_manager_ends_the_run(workspace: Workspace, cluster: Cluster) -> None:
     with started(workspace, cluster) as process:
         wait_for(lambda: cluster.counter("rows_scored"))
         cluster.kill("taskmanager")
@@ -60,7 +60,7 @@ def test_a_task_manager_that_stays_away_ends_the_run(workspace: Workspace, clust
     assert "a TaskManager was lost" in failed_row(workspace)
 
 
-def test_a_job_manager_that_is_started_anew_has_lost_the_job(workspace: Workspace, cluster: Cluster) -> None:
+def test_restarted_job_manager_has_lost_the_job(workspace: Workspace, cluster: Cluster) -> None:
     with started(workspace, cluster) as process:
         wait_for(lambda: cluster.counter("rows_scored"))
         cluster.kill("jobmanager")
@@ -72,7 +72,7 @@ def test_a_job_manager_that_is_started_anew_has_lost_the_job(workspace: Workspac
     assert "does not know the job" in failed_row(workspace)
 
 
-def test_a_pool_of_workers_that_is_not_there_is_named(workspace: Workspace, cluster: Cluster) -> None:
+def test_missing_worker_pool_is_named(workspace: Workspace, cluster: Cluster) -> None:
     cluster.kill("workers")
     ended = run(workspace, cluster)
 
@@ -81,7 +81,7 @@ def test_a_pool_of_workers_that_is_not_there_is_named(workspace: Workspace, clus
     assert "no pool of Python workers" in failed_row(workspace)
 
 
-def test_too_few_slots_are_told_before_the_job_starts(workspace: Workspace, cluster: Cluster) -> None:
+def test_too_few_slots_are_an_error_before_start(workspace: Workspace, cluster: Cluster) -> None:
     before = cluster.jobs()
     ended = run(workspace, cluster, "sample://100", "--parallelism", SLOTS + 1)
 
@@ -90,14 +90,14 @@ def test_too_few_slots_are_told_before_the_job_starts(workspace: Workspace, clus
     assert cluster.jobs() == before
 
 
-def test_a_cluster_that_is_not_there_is_told(workspace: Workspace) -> None:
+def test_missing_flink_cluster_is_an_error(workspace: Workspace) -> None:
     ended = workspace.run("sample://100", "--runner", "FlinkRunner", "--flink_master", "localhost:9")
 
     assert ended.code == 2
     assert "no Flink answers at --flink_master http://localhost:9" in ended.err
 
 
-def test_a_model_that_a_worker_cannot_read_ends_the_run(
+def test_model_unreadable_for_worker_ends_the_run(
     workspace: Workspace, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit = runner.SessionRunner.run_portable_pipeline
@@ -119,7 +119,7 @@ def test_a_model_that_a_worker_cannot_read_ends_the_run(
     assert "cannot be read" in failed_row(workspace)
 
 
-def test_input_that_is_cut_off_is_named(workspace: Workspace, cluster: Cluster) -> None:
+def test_truncated_input_is_named(workspace: Workspace, cluster: Cluster) -> None:
     cases = workspace.folder / "cases.parquet"
     workspace.call("sample", "--rows", 2_000, "--output", cases, "--partition", DAY)
     cases.write_bytes(cases.read_bytes()[:-2_000])

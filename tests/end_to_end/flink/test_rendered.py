@@ -1,4 +1,4 @@
-"""The FlinkDeployment that the launcher renders, without Kubernetes: its own commands and settings on a local Flink."""
+"""The commands and settings of the rendered FlinkDeployment, on a local Flink without Kubernetes."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ OURS = (
 )
 
 
-def test_its_commands_make_the_job_jar_and_publish_the_partition(workspace: Workspace, tmp_path: Path) -> None:
+def test_rendered_commands_publish_the_partition(workspace: Workspace, tmp_path: Path) -> None:
     require_tools()
     cluster = Cluster(tmp_path / "flink", free_ports(5))
     values = config(tmp_path) | {"run.source": "sample://4000", "run.models": str(workspace.models), "flink.slots": "2"}
@@ -38,22 +38,22 @@ def test_its_commands_make_the_job_jar_and_publish_the_partition(workspace: Work
     jar = tmp_path / "lib/job/job.jar"
     first, *rest = (part.replace("/opt/flink/lib", str(tmp_path / "lib")) for part in run.job_jar)
     assert first == "beam-pcc"
-    made = subprocess.run(
+    jar_run = subprocess.run(
         [sys.executable, "-m", "beam_pcc", *rest],
         env={**os.environ, **run.job_jar_environment},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert made.returncode == 0, made.stderr
+    assert jar_run.returncode == 0, jar_run.stderr
 
     # flink/cluster.sh starts what the containers start: the same entry class, the same pool of workers.
     assert run.job_manager[-1] in SCRIPT.read_text()
     assert run.workers[:3] == ["python", "-m", "beam_pcc.flink.worker_pool"]
     assert "-m beam_pcc.flink.worker_pool" in SCRIPT.read_text()
     settings = [f"{key}={value}" for key, value in run.configuration.items() if not key.startswith(OURS)]
-    given = [part for setting in settings for part in ("-D", setting)]
-    ended = script("job", jar, "--slots", run.configuration["taskmanager.numberOfTaskSlots"], *cluster.ports, *given)
+    options = [part for setting in settings for part in ("-D", setting)]
+    ended = script("job", jar, "--slots", run.configuration["taskmanager.numberOfTaskSlots"], *cluster.ports, *options)
 
     assert ended.returncode == 0, ended.stderr
     (row,) = workspace.monitoring()

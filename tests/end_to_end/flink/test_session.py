@@ -1,4 +1,4 @@
-"""Runs on a session cluster: the same outcome as in-process, and what a person sees meanwhile."""
+"""Runs on a session cluster: the same outcome as in-process, and the progress log."""
 
 import itertools
 import json
@@ -39,7 +39,7 @@ def started(workspace: Workspace, cluster: Cluster, source: str = LONG) -> "Iter
             process.communicate(timeout=60)
 
 
-def test_what_is_published_is_what_the_in_process_run_publishes(workspace: Workspace, cluster: Cluster) -> None:
+def test_session_publishes_same_rows_as_in_process_run(workspace: Workspace, cluster: Cluster) -> None:
     workspace.run("sample://4000")
     in_process = workspace.published()
     rejected = workspace.query("SELECT case_id, reason, detail FROM pcc_quarantine ORDER BY ALL")
@@ -54,14 +54,14 @@ def test_what_is_published_is_what_the_in_process_run_publishes(workspace: Works
     assert {first["status"], second["status"]} == {"success"}
 
 
-def test_every_port_of_the_cluster_is_on_the_loopback_only(workspace: Workspace, tmp_path: Path) -> None:
+def test_cluster_listens_on_loopback_only(workspace: Workspace, tmp_path: Path) -> None:
     """While a job runs: by then its workers and the data ports of Flink are there too."""
     with running(tmp_path / "flink", metrics=False) as cluster, started(workspace, cluster):
         wait_for(cluster.python_workers)
         assert cluster.listening() == {part: {"127.0.0.1"} for part in ("jobmanager", "taskmanager", "workers")}
 
 
-def test_messages_are_encoded_and_scored_by_the_workers_as_in_process(text: Workspace, cluster: Cluster) -> None:
+def test_messages_are_scored_as_in_process(text: Workspace, cluster: Cluster) -> None:
     train(text, "labelled.jsonl", 1)
     source = partition(text.folder / "day.parquet", [*labelled_messages(300, seed=9)[0], ""])
     assert text.run(source, "--text_column", "text").code == 0
@@ -75,7 +75,7 @@ def test_messages_are_encoded_and_scored_by_the_workers_as_in_process(text: Work
     assert json.loads(text.monitoring()[-1]["reject_reasons"]) == {"empty_text": 1}
 
 
-def test_counters_grow_in_prometheus_to_the_right_total(workspace: Workspace, cluster: Cluster) -> None:
+def test_prometheus_counters_reach_the_total(workspace: Workspace, cluster: Cluster) -> None:
     with started(workspace, cluster) as process:
         seen = set()
         while process.poll() is None:
@@ -115,10 +115,10 @@ def test_progress_of_a_job_changes_while_it_works(workspace: Workspace, cluster:
     assert figures[-1].counted["rows_scored"] > figures[0].counted.get("rows_scored", 0)
 
 
-def test_the_way_to_the_job_and_its_progress_are_told(
+def test_job_address_and_progress_are_logged(
     workspace: Workspace, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(runner, "_TELL_EVERY", 0.5)  # the run may be quick
+    monkeypatch.setattr(runner, "_LOG_INTERVAL", 0.5)  # the run may be quick
     assert run(workspace, cluster, "sample://40000").code == 0
     job = list(cluster.jobs())[-1]
 
@@ -136,7 +136,7 @@ def test_both_slots_read_and_score(workspace: Workspace, cluster: Cluster) -> No
     assert min(task["metrics"]["read-records"] for task in subtasks) >= 5  # of 20 chunks
 
 
-def test_audits_that_refuse_are_an_outcome_and_not_tried_again(workspace: Workspace, cluster: Cluster) -> None:
+def test_refused_audit_is_not_retried(workspace: Workspace, cluster: Cluster) -> None:
     ended = run(workspace, cluster, "sample://4000", "--max_drop_rate", "0.001")
 
     assert ended.code == 3
@@ -154,7 +154,7 @@ def test_a_day_without_rows_is_empty(workspace: Workspace, cluster: Cluster) -> 
     assert [row["status"] for row in workspace.monitoring()] == ["empty"]
 
 
-def test_each_day_of_a_range_runs_as_a_job_of_its_own(workspace: Workspace, cluster: Cluster) -> None:
+def test_each_day_of_a_range_is_a_separate_job(workspace: Workspace, cluster: Cluster) -> None:
     before = len(cluster.jobs())
     ended = workspace.call(
         *("backfill", "--from", "20261119", "--to", "20261120"), *workspace.flags("sample://400", *cluster.flags)
@@ -166,7 +166,7 @@ def test_each_day_of_a_range_runs_as_a_job_of_its_own(workspace: Workspace, clus
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_stopped_cancels_its_job(workspace: Workspace, cluster: Cluster, sign: signal.Signals) -> None:
+def test_stopped_run_cancels_its_job(workspace: Workspace, cluster: Cluster, sign: signal.Signals) -> None:
     with started(workspace, cluster) as process:
         job = cluster.running()
         process.send_signal(sign)
