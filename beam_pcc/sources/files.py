@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import glob
@@ -27,9 +26,9 @@ from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.jsonl import read_jsonl
 
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
-_JSON_BLOCK = 8 * 2**20  # bytes of JSONL parsed at a time; a row must fit
 
 
 class ReadFiles(beam.PTransform):
@@ -143,7 +142,9 @@ def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.
             )
     else:
         with _explained(part.file, "JSONL"):
-            yield from _read_jsonl(part.file, batch_rows, text_column)
+            for block in read_jsonl(part.file, text_column):
+                for start in range(0, block.num_rows, batch_rows):
+                    yield block.slice(start, batch_rows)
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -184,88 +185,3 @@ def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
     footer = io.BytesIO()
     metadata.write_metadata_file(footer)
     return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"-----:schema")))
-
-
-def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
-    with _text_bytes(file) as handle:
-        schema = _jsonl_schema(_lines(handle), file, text_column)
-    if schema is None:
-        return
-    base64_vectors = "embedding_vector" in schema.names and schema.field("embedding_vector").type == pa.string()
-    with _text_bytes(file) as handle:
-        reader = pyarrow.json.open_json(
-            handle,
-            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=_JSON_BLOCK),
-            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-        )
-        for block in reader:
-            for start in range(0, block.num_rows, batch_rows):
-                rows = block.slice(start, batch_rows)
-                yield _decode_vectors(rows) if base64_vectors else rows
-
-
-@contextlib.contextmanager
-def _text_bytes(file: str) -> Iterator[pa.NativeFile]:
-    with contextlib.ExitStack() as stack:
-        stored = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
-        stream = stack.enter_context(pa.PythonFile(stored, mode="r"))
-        yield stack.enter_context(pa.CompressedInputStream(stream, "gzip")) if file.endswith(".gz") else stream
-
-
-def _lines(handle: pa.NativeFile) -> Iterator[bytes]:
-    """The lines that are not blank, however far down or long they are."""
-    begun = b""
-    while block := handle.read(_JSON_BLOCK):
-        *whole, begun = (begun + block).lstrip().split(b"\n")
-        yield from filter(bytes.strip, whole)
-    if begun.strip():
-        yield begun
-
-
-def _jsonl_schema(lines: Iterator[bytes], file: str, text_column: str | None) -> pa.Schema | None:
-    """The types that the first values show: ids may be numbers, vectors base64 (BigQuery exports BYTES so).
-
-    The first row tells them, but for what is null there; None if there is no row.
-    """
-    rows = (_object(line, file) for line in lines)
-    row = next(rows, None)
-    if row is None:
-        return None
-    wanted = schemas.INPUT_COLUMNS if text_column is None else ("case_id", text_column, "timestamp")
-    missing = [name for name in wanted if name not in row]
-    if missing:
-        # Its other keys are content, like its values, and are not told.
-        has = ", ".join(name for name in wanted if name in row) or "none of those that are read"
-        raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {has})")
-    has_vector = "embedding_vector" in row
-    case_id, vector = row["case_id"], row.get("embedding_vector")
-    while (case_id is None or (has_vector and vector is None)) and (row := next(rows, None)) is not None:
-        case_id = row.get("case_id") if case_id is None else case_id
-        vector = row.get("embedding_vector") if vector is None else vector
-    types = {"case_id": pa.int64() if isinstance(case_id, int) else pa.string()}
-    if text_column is not None:
-        types[text_column] = pa.string()
-    if has_vector:
-        types["embedding_vector"] = pa.string() if isinstance(vector, str) else pa.list_(pa.float64())
-    types["timestamp"] = pa.string()
-    return pa.schema(list(types.items()))
-
-
-def _object(line: bytes, file: str) -> dict[str, Any]:
-    row = json.loads(line)
-    if not isinstance(row, dict):
-        raise SourceError(f"{file}: a line of it is not a JSON object; write one object a line")
-    return row
-
-
-def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """What is not base64 becomes zero bytes long, which validation rejects as a missing vector."""
-
-    def decoded(text: str | None) -> bytes | None:
-        try:
-            return None if text is None else base64.b64decode(text, validate=True)
-        except ValueError:
-            return b""
-
-    column = pa.array([decoded(t) for t in rows.column("embedding_vector").to_pylist()], pa.binary())
-    return rows.set_column(rows.schema.get_field_index("embedding_vector"), "embedding_vector", column)

@@ -129,7 +129,7 @@ def test_packed_jsonl_cut_off_between_two_rows_is_an_error_and_not_a_shorter_fil
     first_row = packer.compress(jsonl(as_json(0))) + packer.flush(zlib.Z_FULL_FLUSH)
     (tmp_path / "a.jsonl.gz").write_bytes(first_row)  # unpacks to one whole row, but has no end
 
-    assert "cannot be read as JSONL" in error_of(tmp_path / "a.jsonl.gz")
+    assert "is cut off: its gzip data have no end" in error_of(tmp_path / "a.jsonl.gz")
 
 
 @pytest.mark.parametrize("missing", [1, 9, 60])
@@ -137,7 +137,7 @@ def test_packed_jsonl_cut_off_is_an_error_that_names_it(tmp_path: Path, error_of
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(jsonl(*(as_json(i) for i in range(9))))[:-missing])
 
-    assert "cannot be read as JSONL" in error_of(path)
+    assert "is cut off: its gzip data have no end" in error_of(path)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 6, 100])
@@ -150,19 +150,30 @@ def test_no_batch_is_larger_than_asked_for(tmp_path: Path, read_all: ReadAll, ba
     assert max(b.num_rows for b in batches) == min(batch_rows, 13)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n  \n"], ids=["empty", "blank"])
-def test_a_jsonl_file_without_rows_gives_no_rows(tmp_path: Path, read_all: ReadAll, content: bytes) -> None:
-    assert read_jsonl(read_all, tmp_path / "a.jsonl", content) == []
+@pytest.mark.parametrize("content", [b"", b"\n  \n", b"\xef\xbb\xbf"], ids=["empty", "blank", "mark"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_jsonl_without_rows_is_an_error(tmp_path: Path, error_of: ErrorOf, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert "is empty" in error_of(tmp_path / name)
+
+
+def utf(encoding: str) -> bytes:
+    return jsonl(as_json(0), as_json(1)).decode().encode(encoding)
 
 
 BAD_JSONL = {
-    "cut off": (jsonl(as_json(0), as_json(1))[:-100], "cannot be read as JSONL"),
-    "cut off in the first row": (jsonl(as_json(0))[:100], "cannot be read as JSONL"),
-    "not UTF-8": (b"\xff\xfe{}\n", "cannot be read as JSONL"),
-    "a list": (b"[1, 2]\n", "a line of it is not a JSON object"),
-    "without a field": (b'{"case_id": "a", "timestamp": "x"}\n', "its first row has no embedding_vector"),
-    "a row that is no object below nulls": (jsonl(as_json(0, case_id=None)) + b"[1]\n", "a line of it is not a JSON"),
-    "ids of two kinds": (jsonl(as_json(0, case_id=7), as_json(1)), "case_id"),
+    "cut off": (jsonl(as_json(0), as_json(1))[:-100], "is cut off: it ends within line 2"),
+    "cut off in the first row": (jsonl(as_json(0))[:100], "is cut off: it ends within line 1"),
+    "cut off in a string": (jsonl(as_json(0)) + b'{"case_id": "a", "text": "br{}', "it ends within line 2"),
+    "UTF-16": (utf("utf-16"), "is UTF-16"),
+    "UTF-16 LE without a mark": (utf("utf-16-le"), "is UTF-16"),
+    "UTF-16 BE without a mark": (utf("utf-16-be"), "is UTF-16"),
+    "UTF-32": (utf("utf-32-be"), "UTF-32"),
+    "Parquet": (b"PAR1 and more", "is Parquet"),
+    "lists": (b"[1, 2]\n[1, 2]\n", "no line of it is a JSON object (line 1: it is a list"),
+    "an array over several lines": (b"[\n" + b",\n".join([jsonl(as_json(0))] * 2) + b"]\n", "is a JSON array"),
+    "objects over several lines": (json.dumps(as_json(0), indent=1).encode(), "no line of it is a JSON object"),
+    "without a field": (b'{"case_id": "a", "timestamp": "x"}\n' * 2, "its rows have no embedding_vector"),
 }
 
 
