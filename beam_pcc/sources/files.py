@@ -7,8 +7,9 @@ import functools
 import glob
 import io
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +19,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.cases import schemas
@@ -26,8 +27,10 @@ from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
-from beam_pcc.sources.jsonl import read_jsonl
+from beam_pcc.sources.jsonl import joined, read_jsonl
 
+_GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
+_GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 
 
@@ -42,10 +45,10 @@ class ReadFiles(beam.PTransform):
         super().__init__()
         self._text_column = text_column
         self._batch_rows = batch_rows
-        self._files = _match(pattern)
+        self._files = _grouped(_match(pattern))
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
-        """Handles (file, row group) are spread over the workers; rows never cross a shuffle."""
+        """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
         return (
             begin
             | "Files" >> beam.Create(self._files)
@@ -57,16 +60,31 @@ class ReadFiles(beam.PTransform):
 
 
 class _Part(NamedTuple):
-    """What one worker reads at a time: one row group of a Parquet file, or a whole JSONL file."""
+    """What one worker reads at a time: one row group of a Parquet file, or whole files."""
 
-    file: str
-    row_group: int
+    files: tuple[str, ...]
+    row_group: int | None = None
 
 
-def _match(pattern: str) -> list[str]:
+def _grouped(files: Sequence[FileMetadata]) -> list[tuple[str, ...]]:
+    """Small files of one kind together: each handle, and each batch of a few rows, has a price of its own."""
+    groups: list[tuple[str, ...]] = []
+    names: list[str] = []
+    size = 0
+    for file in files:
+        fits = size + file.size_in_bytes <= _GROUP_BYTES and len(names) < _GROUP_FILES
+        if names and not (fits and _is_parquet(names[0]) == _is_parquet(file.path)):
+            groups.append(tuple(names))
+            names, size = [], 0
+        names.append(file.path)
+        size += file.size_in_bytes
+    return [*groups, tuple(names)] if names else groups
+
+
+def _match(pattern: str) -> list[FileMetadata]:
     try:
         with explained(f"--source {pattern} cannot be listed", ConfigurationError):
-            found = [pattern] if _is_file(pattern) else _listed(pattern)
+            found = _listed(pattern)
     except ValueError as error:  # Beam's, of an address of no known filesystem
         raise ConfigurationError(
             f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
@@ -74,24 +92,50 @@ def _match(pattern: str) -> list[str]:
     if not found:
         raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
     for file in found:
-        if not _is_parquet(file) and not file.endswith((".jsonl", ".jsonl.gz")):
+        if not _is_parquet(file.path) and not file.path.lower().endswith((".jsonl", ".jsonl.gz")):
             raise ConfigurationError(
-                f"--source {file} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
+                f"--source {file.path} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
             )
     return found
 
 
-def _listed(pattern: str) -> list[str]:
-    return sorted(file.path for file in FileSystems.match([pattern])[0].metadata_list)
+def _listed(pattern: str) -> list[FileMetadata]:
+    """The files of a pattern, by name. What exists by the very name that was given is no pattern."""
+    if "://" not in pattern:
+        found = _listed_here(pattern)
+    elif glob.has_magic(pattern) and FileSystems.exists(pattern):
+        found = [FileSystems.get_filesystem(pattern).metadata(pattern)]
+    else:
+        found = FileSystems.match([pattern])[0].metadata_list
+    return sorted(found, key=lambda file: str(file.path))
 
 
-def _is_file(path: str) -> bool:
-    """Whether a path that looks like a pattern is the name of a file on this disk."""
-    return glob.has_magic(path) and "://" not in path and Path(path).is_file()
+def _listed_here(pattern: str) -> list[FileMetadata]:
+    """The files of a pattern on this disk, in Beam's syntax; its matcher cannot be told that a [ is a [."""
+    path = Path(pattern)
+    if path.is_file():
+        return [_metadata(path)]
+    folder, *below = Path(path.anchor), *path.parts[1:]
+    while below and (folder / below[0]).is_dir():
+        folder /= below.pop(0)
+    if not below or not glob.has_magic(below[0]):
+        return []
+    matches = re.compile(FileSystem.translate_pattern("/".join(below))).match
+    found = []
+    for here, folders, names in os.walk(folder):
+        inside = Path(here).relative_to(folder)
+        found += [_metadata(Path(here, name)) for name in names if matches(str(inside / name))]
+        if "**" not in pattern and len(inside.parts) + 1 >= len(below):
+            folders.clear()
+    return found
+
+
+def _metadata(path: Path) -> FileMetadata:
+    return FileMetadata(str(path), path.stat().st_size)
 
 
 def _is_parquet(file: str) -> bool:
-    return file.endswith(".parquet")
+    return file.lower().endswith(".parquet")
 
 
 def _explained(file: str, file_format: str) -> AbstractContextManager[None]:
@@ -122,29 +166,57 @@ def reason(error: BaseException, kind: str) -> str:
 
 
 @shielded
-def _parts(file: str, text_column: str | None) -> Iterator[_Part]:
-    if not _is_parquet(file):
-        yield _Part(file, 0)
+def _parts(files: tuple[str, ...], text_column: str | None) -> Iterator[_Part]:
+    file = files[0]
+    if len(files) > 1 or not _is_parquet(file):
+        yield _Part(files)
         return
     with _explained(file, "Parquet"), _parquet(file) as parquet:
         check_input(parquet.schema_arrow, file, text_column)
         for row_group in range(parquet.num_row_groups):
-            yield _Part(file, row_group)
+            yield _Part(files, row_group)
 
 
 @shielded
 def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
-    if _is_parquet(part.file):
-        with _explained(part.file, "Parquet"), _parquet(part.file) as parquet:
-            columns = check_input(parquet.schema_arrow, part.file, text_column)
-            yield from _ahead(
-                parquet.iter_batches(batch_rows, row_groups=[part.row_group], columns=columns, use_threads=False)
-            )
+    if _is_parquet(part.files[0]):
+        batches = (
+            batch for file in part.files for batch in _read_parquet(file, part.row_group, batch_rows, text_column)
+        )
     else:
-        with _explained(part.file, "JSONL"):
-            for block in read_jsonl(part.file, text_column):
-                for start in range(0, block.num_rows, batch_rows):
-                    yield block.slice(start, batch_rows)
+        batches = (batch for file in part.files for batch in _read_jsonl(file, batch_rows, text_column))
+    yield from batches if len(part.files) == 1 else _filled(batches, batch_rows)
+
+
+def _read_parquet(
+    file: str, row_group: int | None, batch_rows: int, text_column: str | None
+) -> Iterator[pa.RecordBatch]:
+    with _explained(file, "Parquet"), _parquet(file) as parquet:
+        columns = check_input(parquet.schema_arrow, file, text_column)
+        groups = None if row_group is None else [row_group]
+        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=columns, use_threads=False)
+        yield from batches if row_group is None else _ahead(batches)
+
+
+def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
+    with _explained(file, "JSONL"):
+        for block in read_jsonl(file, text_column):
+            for start in range(0, block.num_rows, batch_rows):
+                yield block.slice(start, batch_rows)
+
+
+def _filled(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Join batches of one schema that follow each other, as far as batch_rows allows."""
+    begun: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        if begun and (rows + batch.num_rows > batch_rows or not batch.schema.equals(begun[0].schema)):
+            yield joined(begun)
+            begun, rows = [], 0
+        begun.append(batch)
+        rows += batch.num_rows
+    if begun:
+        yield joined(begun)
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -184,7 +184,7 @@ class _File:
         odd: list[tuple[int, bytes]] = []
         batches = list(_sound(numbered, schema, odd))
         if batches:
-            yield self._rows(_joined(batches))
+            yield self._rows(joined(batches))
         rows, malformed = [], []
         for number, line in odd:
             row = _row(line, number, self.text_column)
@@ -301,7 +301,10 @@ def _sound(
             yield from _sound(part, schema, odd)
 
 
-def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """The rows of batches of one schema, in one batch. There must be a row."""
+    if len(batches) == 1:
+        return batches[0]
     (batch,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
     return batch
 
