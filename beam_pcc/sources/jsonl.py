@@ -280,10 +280,17 @@ def _parse(lines: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
     except pa.ArrowException:
         return None
     (batch,) = table.combine_chunks().to_batches()
-    ends = lines.count(b"\n") + (not lines.endswith(b"\n"))
-    if batch.num_rows != ends and batch.num_rows != sum(1 for line in lines.split(b"\n") if line.strip(_SPACE)):
-        return None
-    return batch
+    return batch if _count_objects(lines) == batch.num_rows else None
+
+
+def _count_objects(lines: bytes) -> int | None:
+    """The number of lines that are not blank; None if one does not end as an object does."""
+    lines = lines.strip(_SPACE)
+    ends = lines.count(b"\n") + 1
+    if lines.endswith(b"}") and lines.count(b"}\n") == ends - 1:
+        return ends
+    whole = [line.rstrip(_SPACE).endswith(b"}") for line in lines.split(b"\n") if line.strip(_SPACE)]
+    return len(whole) if all(whole) else None
 
 
 def _sound(
