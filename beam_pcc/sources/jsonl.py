@@ -58,15 +58,18 @@ def read_jsonl(file: str, text_column: str | None = None) -> Iterator[pa.RecordB
         SourceError: The file is empty, cut off, of another format or encoding, or no line of it is a JSON object.
     """
     state = _File(file, text_column)
-    with _open(file) as stream:
+    with open_jsonl(file) as stream:
         for block in _blocks(stream, file):
             yield from state.read(block)
     state.finish()
 
 
 @contextlib.contextmanager
-def _open(file: str) -> Iterator[pa.NativeFile]:
-    """Unpack what is packed, whatever its name: Cloud Storage can unpack a .gz file as it hands it over."""
+def open_jsonl(file: str) -> Iterator[pa.NativeFile]:
+    """The bytes of a file, unpacked if it is packed with gzip.
+
+    Its name does not tell: Cloud Storage can unpack a .gz file as it hands it over.
+    """
     with contextlib.ExitStack() as stack:
         stored = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
         packed = stored.read(2) == _GZIP
