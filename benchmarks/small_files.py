@@ -19,7 +19,7 @@ FILES, ROWS = 2_000, 20
 
 def small_files(bench: Bench) -> Iterator[Figure]:
     """Seconds of a whole run of 2,000 files of 20 rows, in those of one file of 40,000."""
-    whole = data.cases(bench.cache, FILES * ROWS, clean=True)
+    whole = data.cases(bench.cache, FILES * ROWS)
     folders = {"one file": new(bench.work / "one"), "small files": new(bench.work / "many")}
     table = pq.read_table(sorted(Path(whole).glob("*.parquet")))
     pq.write_table(table, folders["one file"] / "cases.parquet")
