@@ -28,7 +28,7 @@ from beam_pcc.terminal import logger
 _log = logger(__name__)
 _BLOCK = 8 * 2**20  # bytes that are read at a time
 MAX_LINE = 64 * 2**20  # bytes; a longer line is not held in memory
-_HEAD = 2**20  # bytes of an overlong line in which its case_id is looked for
+_HEAD = 2**20  # bytes of a line that cannot be parsed in which its case_id is looked for
 _MAX_VALUES = 2_000_000  # in one line that Python parses: each becomes an object of some 64 bytes
 _REPORTED = 3  # malformed lines of one file that the log names
 _LONGEST_WHOLE = 300  # digits: more are beyond a double
@@ -207,7 +207,7 @@ class _File:
         vector: Any = None
         for line in _first_lines(content):
             with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line)
+                row = None if _has_too_many_values(line) else json.loads(line)
                 if isinstance(row, dict):
                     if self.first_keys is None:
                         self.first_keys = frozenset(self.required) & row.keys()
@@ -347,7 +347,7 @@ def _row(line: bytes, number: int, text_column: str | None) -> dict[str, Any] | 
 
     try:
         text = line.decode("utf-8")
-        if text.count(",") + text.count("[") + text.count("{") > _MAX_VALUES:
+        if _has_too_many_values(line):
             return malformed(f"it has more than {_MAX_VALUES:,} values", _case_id(line))
         pairs = json.loads(text, object_pairs_hook=_Object, parse_float=_float, parse_int=_int)
     except UnicodeDecodeError:
@@ -370,6 +370,10 @@ def _row(line: bytes, number: int, text_column: str | None) -> dict[str, Any] | 
     except _UnfitError as fault:
         return malformed(str(fault), _known_id(pairs), is_object=True)
     return values
+
+
+def _has_too_many_values(line: bytes) -> bool:
+    return line.count(b",") + line.count(b"[") + line.count(b"{") > _MAX_VALUES
 
 
 def _wanted(pairs: _Object, text_column: str | None) -> dict[str, Any]:
@@ -465,7 +469,7 @@ def _is_cut(line: bytes) -> bool:
 
 def _case_id(line: bytes) -> str | None:
     """The case_id of an object that is not sound JSON, if it comes before the fault."""
-    text = line.decode("utf-8", "replace")
+    text = line[:_HEAD].decode("utf-8", "replace")
     decoder = json.JSONDecoder(parse_int=_int)
     place = 0
     with contextlib.suppress(ValueError, RecursionError, IndexError):

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -425,3 +426,16 @@ def test_mistyped_fields_cost_their_rows(tmp_path_factory: pytest.TempPathFactor
     sound, rejected = outcome(tmp_path_factory.mktemp("jsonl") / "a.jsonl", content)
     assert {"c000", "c099"} <= set(sound)
     assert len(sound) + len(rejected) == len(changes) + 2
+
+
+def test_line_of_many_small_values_stays_small(tmp_path: Path) -> None:
+    """A list of n empty lists has 3 n bytes, and some 64 n when Python has parsed it."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(raw_line(b"[" + b"[]," * 5_000_000 + b"1]") + line())
+    tracemalloc.start()
+    batches, rejected = split(read_jsonl_file(str(path)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(batch.num_rows for batch in batches) == 2
+    assert rejected == []
+    assert peak < 8 * path.stat().st_size
