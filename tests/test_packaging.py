@@ -33,7 +33,6 @@ ELSEWHERE = {
 }
 NOT_IMPORTED = {
     "pyopenssl": "model-signing imports it, and does not declare it",
-    "skops": "writes the model files in its format; the package reads them without it",
 }
 
 

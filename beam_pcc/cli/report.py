@@ -7,6 +7,7 @@ from pathlib import Path
 
 from beam_pcc.cli.parser import Commands, command
 from beam_pcc.config.partitions import parse_partition
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.terminal import say
 
@@ -14,7 +15,7 @@ from beam_pcc.terminal import say
 def add(commands: Commands) -> None:
     """Declare it."""
     report = command(commands, "report", "write how runs went into one HTML file", _report)
-    report.add_argument("--warehouse", required=True, help="PATH.duckdb | bq://PROJECT.DATASET")
+    report.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     which = report.add_mutually_exclusive_group()
     which.add_argument("--partition", help="the runs of this day only: YYYYMMDD, today or yesterday")
     which.add_argument("--last", type=int, default=30, help="the newest runs (default: %(default)s)")
@@ -22,7 +23,6 @@ def add(commands: Commands) -> None:
 
 
 def _report(flags: argparse.Namespace) -> int:
-    from beam_pcc.config.settings import Publish
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.reporting.report import MAX_RUNS, report
 

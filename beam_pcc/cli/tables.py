@@ -5,26 +5,24 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc.cli.parser import Commands, command, group
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
 from beam_pcc.private_files import private_files
 from beam_pcc.terminal import say
-
-_WAREHOUSE = "PATH.duckdb | bq://PROJECT.DATASET"
 
 
 def add(commands: Commands) -> None:
     """Declare them."""
     tables = group(commands, "tables", "the tables of a warehouse")
     create = command(tables, "create", "make the tables that are missing", _tables_create)
-    create.add_argument("--warehouse", required=True, help=_WAREHOUSE)
+    create.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     create.add_argument("--dry_run", action="store_true", help="say what would be made, with the SQL; make nothing")
     create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
     query = command(tables, "query", "run one query and print the result", _tables_query)
-    query.add_argument("--warehouse", required=True, help=_WAREHOUSE)
+    query.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
 
 
 def _tables_create(flags: argparse.Namespace) -> int:
-    from beam_pcc.config.settings import Publish
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
@@ -43,7 +41,6 @@ def _tables_create(flags: argparse.Namespace) -> int:
 
 
 def _tables_query(flags: argparse.Namespace) -> int:
-    from beam_pcc.config.settings import Publish
     from beam_pcc.publishing.warehouse import open_warehouse
 
     warehouse = open_warehouse(Publish(flags.warehouse))

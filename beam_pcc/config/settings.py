@@ -24,6 +24,7 @@ ReadMethod = Literal["direct", "export", "arrow"]
 Backend = Literal["onnx", "openvino"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
+WAREHOUSE_ADDRESSES = "PATH.duckdb | bq://PROJECT.DATASET"
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Publish(Group):
 
     title = "where to put it"
 
-    warehouse: str = option("", help="where the tables are: PATH.duckdb | bq://PROJECT.DATASET")
+    warehouse: str = option("", help=f"where the tables are: {WAREHOUSE_ADDRESSES}")
     staging: str | None = option(
         help="folder for the run's staged files; BigQuery needs gs://BUCKET/FOLDER",
         usual="beside a .duckdb file, NAME.duckdb.staging",
@@ -178,7 +179,7 @@ class Encoder(Group):
     backend: Backend = option(
         BACKENDS[0],
         flag="encoder_backend",
-        help="what computes it: onnx, or openvino (in bf16 where the CPU has it)",
+        help="runtime that computes it (docs/text-mode.md compares them)",
         choices=BACKENDS,
     )
     threads: int = option(

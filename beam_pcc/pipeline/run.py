@@ -1,4 +1,4 @@
-"""One run from settings to outcome, and many of them in a row. Whatever happens, a run leaves its monitoring row."""
+"""One run from settings to outcome, and a backfill of many. A run always leaves its monitoring row."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from beam_pcc.publishing.warehouse.base import Run, Warehouse
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
-_PATIENCE_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
+_LOCK_TIMEOUT_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def _signals_put_back() -> Iterator[None]:
-    """Whatever is done about signals meanwhile, undo it at the end."""
+def _restored_signal_handlers() -> Iterator[None]:
+    """Restore the handlers of SIGINT and SIGTERM at the end."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
@@ -46,7 +46,7 @@ def _signals_put_back() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-@_signals_put_back()
+@_restored_signal_handlers()
 @private_files()
 def run(config: RunConfig, options: PipelineOptions) -> Outcome:
     """Score and publish one partition.
@@ -64,14 +64,14 @@ def run(config: RunConfig, options: PipelineOptions) -> Outcome:
     launch = Launch.of(config)
     launch.warehouse.check()
     try:
-        with _stoppable():
+        with _stopping_on_signals():
             launch = plan = launch.plan()
             return _execute(_pipeline(plan, options), plan.area)
     except BaseException as error:
-        failure = _explain(error)
+        failure = _as_failure(error)
         warehouse = launch.warehouse
-        if isinstance(error, Stopped):  # who stops a run does not wait for long
-            warehouse = open_warehouse(config.publish, _impatient(config.limits))
+        if isinstance(error, Stopped):  # whoever stopped the run does not wait for long
+            warehouse = open_warehouse(config.publish, _with_short_timeouts(config.limits))
         if not config.publish.dry_run and not _record(warehouse, launch.run, failure):
             failure = RunError(f"stopped after partition {config.partition:%Y%m%d} was published: {failure}")
         if failure is error:
@@ -98,14 +98,14 @@ def run_partition(config: RunConfig, *beam_arguments: str) -> Outcome:
 
 
 def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
-    """Check everything that `run` checks, make missing tables, and hand the job to a runner that does not run it.
+    """Check everything that `run` checks, create missing tables, and have a runner write the job down.
 
     Args:
         config: Of the run.
-        options: Beam's options, with a runner that only writes the job down (`options.job_jar_options`).
+        options: Beam's options, with a runner that writes the job and does not run it (`options.job_jar_options`).
 
     Returns:
-        The id of the run that the job is. Its row in the monitoring table tells how it ended.
+        The id of the job's run, by which its monitoring row is found.
 
     Raises:
         PccError: As from `run`; but no monitoring row is written, as nothing ran.
@@ -113,7 +113,7 @@ def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
     launch = Launch.of(config)
     launch.warehouse.check()
     try:
-        with private_files():  # and not the job itself: it holds no case, and Flink may be another user
+        with private_files():  # not the job file: it holds no case, and Flink may run as another user
             plan = launch.plan()
         _pipeline(plan, options).run().wait_until_finish()
     except BaseException as error:
@@ -122,8 +122,8 @@ def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
     return launch.run.run_id
 
 
-def _impatient(limits: Limits) -> Limits:
-    lock = min(limits.lock_timeout, _PATIENCE_WHEN_STOPPED)
+def _with_short_timeouts(limits: Limits) -> Limits:
+    lock = min(limits.lock_timeout, _LOCK_TIMEOUT_WHEN_STOPPED)
     return dataclasses.replace(limits, lock_timeout=lock, retry_timeout=min(lock, limits.retry_timeout))
 
 
@@ -136,7 +136,7 @@ def _pipeline(plan: LaunchPlan, options: PipelineOptions) -> beam.Pipeline:
 
 
 def _execute(pipeline: beam.Pipeline, area: StagingArea) -> Outcome:
-    with contextlib.redirect_stderr(_WorkerWords()):
+    with contextlib.redirect_stderr(_WorkerStderr()):
         pipeline.run().wait_until_finish()
     outcome = read_outcome(area)
     if outcome is None:
@@ -146,8 +146,8 @@ def _execute(pipeline: beam.Pipeline, area: StagingArea) -> Outcome:
     return outcome
 
 
-def _explain(error: BaseException) -> PccError:
-    if isinstance(error, Stopped):  # in whichever step: Beam adds that to the words
+def _as_failure(error: BaseException) -> PccError:
+    if isinstance(error, Stopped):  # Beam adds the name of the step to the message
         return RunError(f"stopped by {str(error).split()[0]}")
     return from_runner(error)
 
@@ -155,7 +155,7 @@ def _explain(error: BaseException) -> PccError:
 def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
     """Write the failed row; False if the run has published already.
 
-    That the row cannot be written must not hide why the run failed.
+    If the row cannot be written, that is logged: the reason of the failure is what the user must see.
     """
     try:
         return warehouse.record(failed_row(identity, failure))
@@ -164,8 +164,8 @@ def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
         return True
 
 
-class _WorkerWords(io.TextIOBase):
-    """Takes what in-process workers print on stderr (Beam prints each traceback there) into the log, for --debug."""
+class _WorkerStderr(io.TextIOBase):
+    """Logs what in-process workers print on stderr (Beam prints each traceback there), for --debug."""
 
     def write(self, text: str) -> int:
         if text.strip():
@@ -178,10 +178,10 @@ class Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Stopped`; in a thread other than the main one, leave signals alone.
+def _stopping_on_signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `Stopped`; does nothing outside the main thread.
 
-    Once one has come, more of them are ignored until `_signals_put_back` ends: the failed row is still to be written.
+    After the first one, more are ignored until `_restored_signal_handlers` ends, so that the failed row is written.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -211,14 +211,14 @@ def days(first: dt.date, last: dt.date) -> list[dt.date]:
 def backfill(
     days: list[RunConfig],
     options: Callable[[], PipelineOptions],
-    tell: Callable[[dt.date, Outcome | PccError], None],
+    report: Callable[[dt.date, Outcome | PccError], None],
 ) -> bool:
     """Run each day in order, going on after one that failed; True if all were published or empty.
 
     Args:
         days: The settings of each.
         options: Makes Beam's options of one run.
-        tell: Is told how each day ended, when it ended.
+        report: Called with the day and its outcome or error, when the day ends.
     """
     good = True
     for day in days:
@@ -227,8 +227,8 @@ def backfill(
         except PccError as error:
             outcome = error
             if isinstance(error.__cause__, Stopped):
-                tell(day.partition, error)
+                report(day.partition, error)
                 return False
         good = good and outcome.exit_code == 0
-        tell(day.partition, outcome)
+        report(day.partition, outcome)
     return good

@@ -1,4 +1,4 @@
-"""The steps of the graph, as PTransforms. Their DoFns map pure functions of other packages, and count what they did."""
+"""The steps of the graph, as PTransforms. Their DoFns call pure functions of other packages and count rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NO_CASES = pa.RecordBatch.from_pylist([], schema=schemas.CASES)
 
 
 class Split(NamedTuple):
-    """What comes of a step: rows that go on and rows that are rejected, as RecordBatches, and the sums of both."""
+    """The outputs of a step: rows that pass, rejected rows (both RecordBatches), and statistics of both."""
 
     rows: beam.PCollection[pa.RecordBatch]
     rejected: beam.PCollection[pa.RecordBatch]
@@ -45,11 +45,11 @@ class Split(NamedTuple):
 
 
 class ValidateCases(beam.PTransform):
-    """Rows of a source -> CASES. Of messages it makes TEXTS, which `Featurize` makes CASES of.
+    """Rows of a source -> CASES. Messages become TEXTS first, then `Featurize` computes their vectors.
 
     Args:
         text_column: The column of messages; None if the source has vectors.
-        featurizer: Makes the vectors of the messages.
+        featurizer: Computes the vectors of the messages.
     """
 
     def __init__(self, text_column: str | None = None, featurizer: Featurizer | None = None) -> None:
@@ -70,13 +70,13 @@ class ValidateCases(beam.PTransform):
 
 
 class Featurize(beam.PTransform):
-    """TEXTS -> CASES, with the vectors of the messages. Nothing after it knows a message."""
+    """TEXTS -> CASES, with the vectors of the messages. Later steps see no message."""
 
     def __init__(self, featurizer: Featurizer) -> None:
         self._featurizer = featurizer
 
     def expand(self, texts: beam.PCollection[pa.RecordBatch]) -> Split:
-        """The encoder is loaded by the worker that meets the first text."""
+        """A worker loads the encoder at its first text."""
         made = texts | "Embed" >> beam.ParDo(_Featurize(self._featurizer)).with_output_types(
             pa.RecordBatch
         ).with_outputs("rejected", "stats", main="cases")
@@ -88,7 +88,7 @@ class Score(beam.PTransform):
 
     Args:
         model: Of the run.
-        shadow: A second version that scores the same cases; only sums come of it.
+        shadow: A second version that scores the same cases; it contributes statistics only.
         review_band: Distance to the threshold below which a case is marked.
     """
 
@@ -116,7 +116,7 @@ class Score(beam.PTransform):
 
 
 class Stage(beam.PTransform):
-    """Predictions and rejected rows -> the list of the files that they were written to, one for each bundle."""
+    """Predictions and rejected rows -> the list of the files that hold them, one for each bundle."""
 
     def __init__(self, area: StagingArea) -> None:
         self._area = area
@@ -124,7 +124,7 @@ class Stage(beam.PTransform):
     def expand(
         self, rows: tuple[beam.PCollection[pa.RecordBatch], beam.PCollection[pa.RecordBatch]]
     ) -> beam.PCollection[list[StagedFile]]:
-        """Only files that were closed are in the list: what a dead attempt wrote is never loaded."""
+        """The list holds closed files only: files of a failed attempt are never loaded."""
         predictions, rejected = rows
         files = (
             predictions
@@ -142,7 +142,7 @@ class Stage(beam.PTransform):
 
 
 class Publish(beam.PTransform):
-    """The staged files and the sums of the run -> one Outcome: load, audit, and publish or refuse."""
+    """Staged files and run statistics -> one Outcome: load, audit, and publish or refuse."""
 
     def __init__(self, warehouse: Warehouse, run: Run, area: StagingArea, rules: Rules) -> None:
         self._publish = publish.Publish(warehouse, run, area, rules)
@@ -199,13 +199,13 @@ class _Validate(beam.DoFn):
 
 @shielded
 class _Featurize(beam.DoFn):
-    """TEXTS -> CASES; tags `rejected` (texts that no vector could be made of) and `stats`."""
+    """TEXTS -> CASES; tags `rejected` (texts that cannot be encoded) and `stats`."""
 
     def __init__(self, featurizer: Featurizer) -> None:
         self._featurizer = featurizer
 
     def process(self, texts: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
-        """Make the vectors of one batch. The encoder is loaded when the first one comes."""
+        """Compute the vectors of one batch; the first one loads the encoder."""
         cases, rejected = featurize(texts, self._featurizer)
         count("rows_featurized", cases.num_rows)
         if rejected.num_rows:
@@ -225,9 +225,9 @@ class _Label(beam.DoFn):
         self._review_band = review_band
 
     def setup(self) -> None:
-        """Start the clock of this worker's progress lines."""
+        """Start the clock of the progress lines."""
         self._done = 0
-        self._told = self._started = time.monotonic()
+        self._logged = self._started = time.monotonic()
 
     def process(self, result: PredictionResult) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Label one batch."""
@@ -256,12 +256,12 @@ class _Label(beam.DoFn):
             yield TaggedOutput("rejected", rejected)
         if predictions.num_rows:
             yield predictions
-        self._tell(predictions.num_rows)
+        self._log_progress(predictions.num_rows)
 
-    def _tell(self, rows: int) -> None:
-        """A line of progress now and then, from each worker, into its log."""
+    def _log_progress(self, rows: int) -> None:
+        """Log the progress of this worker every few seconds."""
         self._done += rows
         now = time.monotonic()
-        if now - self._told >= _PROGRESS_SECONDS:
-            self._told = now
+        if now - self._logged >= _PROGRESS_SECONDS:
+            self._logged = now
             _log.info("%s cases scored here, %.0f a second", f"{self._done:,}", self._done / (now - self._started))

@@ -30,7 +30,7 @@ def flink(monkeypatch: pytest.MonkeyPatch) -> Flink:
 @pytest.fixture
 def cluster(flink: Flink) -> Iterator[FlinkCluster]:
     with serving(flink) as address:
-        yield FlinkCluster(address, patience=20.0, seconds=0.5)
+        yield FlinkCluster(address, patience=20.0, seconds=0.2)
 
 
 GETS: list[tuple[str, Callable[[FlinkCluster], Any]]] = [

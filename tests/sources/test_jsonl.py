@@ -253,6 +253,8 @@ ODD_LINES = {
     "an object and null": (line().strip() + b" null\n", "c001", "Extra data at character"),
     "no end": (line().strip()[:-1] + b"\n", "c001", "Expecting"),
     "cut within": (line()[:40] + b"\n", "c001", "at character"),
+    "cut within a number": (b'{"case_id": 12\n', None, "at character"),
+    "cut behind a number": (b'{"case_id": 12, "x\n', "12", "at character"),
     "words": (b"<html>\n", None, "Expecting value at character 1"),
     "not UTF-8": (raw_line(b'"\xff"').replace(b'"c001"', b"1.5"), None, "it is not UTF-8"),
     "deep": (raw_line(DEEP).replace(b'"c001"', b"1.5"), None, "it is nested too deeply"),

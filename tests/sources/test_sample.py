@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pytest
@@ -14,14 +14,22 @@ from beam_pcc.sources import ReadCases, synthetic
 from tests.inputs import settings
 
 DAY = dt.date(2026, 11, 20)
+COLUMNS = ("case_id", "embedding_vector", "timestamp")
 ReadAll = Callable[..., list[pa.RecordBatch]]
+Row = tuple[str, bytes, str]
 
 
-def sample(read_all: ReadAll, source: str, *, day: dt.date = DAY, batch_rows: int = 2_000) -> list[str]:
-    """The rows in an order of their own, each as text: a NaN is not equal to itself."""
+def sample(read_all: ReadAll, source: str, *, day: dt.date = DAY, batch_rows: int = 2_000) -> list[Row]:
+    """The rows, sorted; vectors as bytes, as a NaN is not equal to itself."""
     batches = read_all(ReadCases(settings(source, day, batch_rows=batch_rows), "staging"))
     assert all(0 < batch.num_rows <= batch_rows for batch in batches)
-    return sorted(str(row) for batch in batches for row in batch.to_pylist())
+    return sorted(row for batch in batches for row in rows_of(batch))
+
+
+def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
+    for case_id, vector, time in zip(*(batch.column(name) for name in COLUMNS), strict=True):
+        values = b"" if vector.values is None else vector.values.to_numpy(zero_copy_only=False).tobytes()
+        yield str(case_id), values, str(time)
 
 
 def test_a_sample_is_the_same_every_time(read_all: ReadAll) -> None:
@@ -32,9 +40,9 @@ def test_a_sample_is_the_same_whatever_the_size_of_its_batches(read_all: ReadAll
     assert sample(read_all, "sample://2100") == sample(read_all, "sample://2100", batch_rows=77)
 
 
-def vectors(found: list[str]) -> set[str]:
+def vectors(rows: list[Row]) -> set[bytes]:
     """Without ids and timestamps, which differ by day anyway."""
-    return {row[row.index("embedding_vector") : row.index("'timestamp'")] for row in found}
+    return {vector for _, vector, _ in rows}
 
 
 def test_another_seed_gives_other_vectors(read_all: ReadAll) -> None:

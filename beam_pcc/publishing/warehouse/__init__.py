@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beam_pcc.addresses import absolute
-from beam_pcc.config.settings import Limits, Publish
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, TableId, gcp_extra
 from beam_pcc.publishing.warehouse.base import Warehouse
@@ -30,4 +30,4 @@ def open_warehouse(publish: Publish, limits: Limits | None = None) -> Warehouse:
             temp_dataset=DatasetId.parse(publish.temp_dataset, "--temp_dataset") if publish.temp_dataset else None,
             retry_timeout=limits.retry_timeout,
         )
-    raise ConfigurationError(f"--warehouse {address}: write a path that ends in .duckdb, or bq://project.dataset")
+    raise ConfigurationError(f"--warehouse {address}: write {WAREHOUSE_ADDRESSES}")
