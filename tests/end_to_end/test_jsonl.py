@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.pipeline.coders import RecordBatchCoder
@@ -58,3 +59,22 @@ def test_malformed_rows_pass_between_workers(tmp_path: Path) -> None:
     decoded = coder.decode(coder.encode(rejected))
     assert decoded.schema.equals(schemas.STAGED_REJECTED)
     assert decoded.column("reason").to_pylist() == [faults.MALFORMED_ROW.code]
+
+
+def test_staging_that_duckdb_cannot_read_is_refused_at_launch(workspace: Workspace) -> None:
+    ended = workspace.run("sample://20", "--staging", "gs://bucket/folder")
+    assert ended.code == 2
+    assert "loads staged files from a disk only" in ended.err
+    assert not workspace.warehouse.exists()
+
+
+def test_relative_and_home_paths_are_published(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(workspace.folder / "a.jsonl", 20)
+    monkeypatch.chdir(workspace.folder)
+    monkeypatch.setenv("HOME", str(workspace.folder))
+    ended = workspace.call(
+        *("run", "--partition", "20261120", "--source", "~/a.jsonl", "--warehouse", f"file://{workspace.warehouse}"),
+        *("--models", f"file://{workspace.models}", "--staging", "staged"),
+    )
+    assert ended.code == 0
+    assert len(workspace.published()) == 20
