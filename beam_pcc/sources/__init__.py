@@ -1,4 +1,7 @@
-"""`ReadCases`: the rows of one partition as RecordBatches of INPUT_COLUMNS, in the types that the source has."""
+"""`ReadCases`: the rows of one partition as RecordBatches of INPUT_COLUMNS, in the types that the source has.
+
+What a source cannot read as a row comes as a batch of STAGED_REJECTED.
+"""
 
 from __future__ import annotations
 

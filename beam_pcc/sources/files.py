@@ -37,6 +37,8 @@ _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, 
 class ReadFiles(beam.PTransform):
     """PBegin -> PCollection[RecordBatch] of INPUT_COLUMNS from the files that match `pattern` now.
 
+    Malformed lines of JSONL come as batches of STAGED_REJECTED.
+
     Raises:
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
     """
