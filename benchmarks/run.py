@@ -19,6 +19,7 @@ import processes
 import readers
 import results
 import sklearn  # noqa: F401 - loads the BLAS that is reported
+import small_files
 import threadpoolctl
 from measuring import Bench
 from results import Figure
@@ -35,6 +36,7 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "end-to-end": figures.end_to_end,
     "readers": readers.readers,
     "flink": flink.flink,
+    "small-files": small_files.small_files,
 }
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")
 

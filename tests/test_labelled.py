@@ -1,5 +1,6 @@
 """Labelled rows: both kinds of file, each content once, contradictions left out."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.evaluation.labelled import normalised, read_labelled, require_trainable
 from tests.messages import NOT_VISIBLE, SECRET
@@ -127,3 +129,16 @@ def test_one_class_only_is_refused(tmp_path: Path) -> None:
 
 def test_too_few_of_a_class_are_refused(tmp_path: Path) -> None:
     assert "at least 10 of each class are needed" in refusal(jsonl(tmp_path / "a.jsonl", ROWS))
+
+
+@pytest.mark.parametrize("text_column", ["text", None])
+def test_labelled_jsonl_may_be_packed(tmp_path: Path, text_column: str | None) -> None:
+    vectors = [{"case_id": str(i), "embedding_vector": [float(i)] * schemas.VECTOR_DIM} for i in range(len(ROWS))]
+    rows = [{**row, **vector} for row, vector in zip(ROWS, vectors, strict=True)]
+    plain = Path(jsonl(tmp_path / "a.jsonl", rows))
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert (
+        read_labelled(str(packed), text_column).labels.tolist()
+        == read_labelled(str(plain), text_column).labels.tolist()
+    )

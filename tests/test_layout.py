@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "beam_pcc"
 # A room may import those above it. What is in one line does not know the others of the line.
 ORDER = (
     ("errors",),
-    ("terminal", "private_files", "shielding"),
+    ("addresses", "terminal", "private_files", "shielding"),
     ("cases", "gcp"),
     ("config", "storage"),
     ("sources", "features"),

@@ -86,6 +86,10 @@ def _mask(column: pa.Array) -> Mask:
 MISSING_CASE_ID = Fault(
     "missing_case_id", "null, blank or not UTF-8", "case_id", _blank, "case_id is null, blank or not UTF-8"
 )
+MALFORMED_ROW = Fault(
+    "malformed_row",
+    "a line of JSONL that is no JSON object, or has a field of another type; the detail has its number",
+)
 EMPTY_TEXT = Fault(
     "empty_text",
     "text mode: null, not UTF-8, or without a visible character (and no vector either)",
@@ -132,6 +136,7 @@ DUPLICATE_CASE_ID = Fault(
 
 FAULTS = (
     MISSING_CASE_ID,
+    MALFORMED_ROW,
     EMPTY_TEXT,
     MISSING_VECTOR,
     WRONG_DIMENSION,

@@ -23,6 +23,7 @@ from beam_pcc.cases.validation import as_text, check_input, validate
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.models import documents
 from beam_pcc.sources.files import reason
+from beam_pcc.sources.jsonl import open_jsonl
 
 Labels = npt.NDArray[np.str_]
 MIN_ROWS_OF_CLASS = 10
@@ -102,19 +103,25 @@ def normalised(text: str) -> str:
 
 
 def _table(path: str) -> pa.Table:
-    json_lines = path.endswith(".jsonl")
+    json_lines = _is_jsonl(path)
     files = sorted(glob.glob(path)) if glob.has_magic(path) and not Path(path).is_file() else [path]  # noqa: PTH207 - also of absolute ones
     try:
         if not files:
             raise FileNotFoundError("no file matches")
-        options = pyarrow.json.ReadOptions(block_size=_JSON_BLOCK)
-        tables = [
-            pyarrow.json.read_json(file, read_options=options) if json_lines else pq.read_table(file) for file in files
-        ]
+        tables = [_read_jsonl(file) if json_lines else pq.read_table(file) for file in files]
         return pa.concat_tables(tables, promote_options="default")
     except (OSError, ValueError, pa.ArrowException) as error:
         kind = "JSONL" if json_lines else "Parquet"
         raise ConfigurationError(f"--data {path} cannot be read as {kind}: {reason(error, kind)}") from None
+
+
+def _is_jsonl(path: str) -> bool:
+    return path.lower().endswith((".jsonl", ".jsonl.gz"))
+
+
+def _read_jsonl(file: str) -> pa.Table:
+    with open_jsonl(file) as stream:
+        return pyarrow.json.read_json(stream, read_options=pyarrow.json.ReadOptions(block_size=_JSON_BLOCK))
 
 
 def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
@@ -136,7 +143,7 @@ def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
 
 def _columns(table: pa.Table, path: str) -> str:
     """A Parquet file's own columns; JSONL has none but the keys of its rows, which are content."""
-    return "" if path.endswith(".jsonl") else f" (its columns: {', '.join(table.column_names[:8])})"
+    return "" if _is_jsonl(path) else f" (its columns: {', '.join(table.column_names[:8])})"
 
 
 def _vectors(table: pa.Table, path: str) -> Labelled:
@@ -144,7 +151,7 @@ def _vectors(table: pa.Table, path: str) -> Labelled:
         epoch = dt.datetime.fromtimestamp(0, dt.timezone.utc)
         table = table.append_column("timestamp", pa.array([epoch] * len(table), pa.timestamp("us", "UTC")))
     try:
-        if path.endswith(".jsonl"):
+        if _is_jsonl(path):
             table = table.select([name for name in (*schemas.INPUT_COLUMNS, "intent") if name in table.column_names])
         check_input(table.schema, f"--data {path}")
     except SourceError as error:

@@ -33,6 +33,7 @@ from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 _PROGRESS_SECONDS = 10.0
+_NO_CASES = pa.RecordBatch.from_pylist([], schema=schemas.CASES)
 
 
 class Split(NamedTuple):
@@ -178,7 +179,9 @@ class _Validate(beam.DoFn):
     def process(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Split one batch."""
         texts = None
-        if self._text_column is None:
+        if rows.schema.equals(schemas.STAGED_REJECTED):  # the source could not read them
+            cases, rejected = _NO_CASES, rows
+        elif self._text_column is None:
             cases, rejected = validate(rows)
         else:
             texts, cases, rejected = validate_texts(rows, self._text_column)

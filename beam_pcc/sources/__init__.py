@@ -1,10 +1,14 @@
-"""`ReadCases`: the rows of one partition as RecordBatches of INPUT_COLUMNS, in the types that the source has."""
+"""`ReadCases`: the rows of one partition as RecordBatches of INPUT_COLUMNS, in the types that the source has.
+
+What a source cannot read as a row comes as a batch of STAGED_REJECTED.
+"""
 
 from __future__ import annotations
 
 import apache_beam as beam
 import pyarrow as pa
 
+from beam_pcc.addresses import absolute
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, gcp_extra
@@ -44,7 +48,7 @@ def _reader(config: RunConfig, staging: str) -> beam.PTransform:
         return ReadSample(source, config.partition, batch_rows)
     if source.startswith("bq://"):
         return _bigquery(config, staging)
-    pattern = source.replace("{partition}", f"{config.partition:%Y%m%d}")
+    pattern = absolute(source.replace("{partition}", f"{config.partition:%Y%m%d}"))
     return ReadFiles(pattern, batch_rows, text_column)
 
 

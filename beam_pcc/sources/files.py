@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import glob
 import io
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,7 +19,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.cases import schemas
@@ -27,13 +27,17 @@ from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.jsonl import joined, read_jsonl
 
+_GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
+_GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
-_JSON_BLOCK = 8 * 2**20  # bytes of JSONL parsed at a time; a row must fit
 
 
 class ReadFiles(beam.PTransform):
     """PBegin -> PCollection[RecordBatch] of INPUT_COLUMNS from the files that match `pattern` now.
+
+    Malformed lines of JSONL come as batches of STAGED_REJECTED.
 
     Raises:
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
@@ -43,10 +47,10 @@ class ReadFiles(beam.PTransform):
         super().__init__()
         self._text_column = text_column
         self._batch_rows = batch_rows
-        self._files = _match(pattern)
+        self._files = _grouped(_match(pattern))
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
-        """Handles (file, row group) are spread over the workers; rows never cross a shuffle."""
+        """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
         return (
             begin
             | "Files" >> beam.Create(self._files)
@@ -58,16 +62,31 @@ class ReadFiles(beam.PTransform):
 
 
 class _Part(NamedTuple):
-    """What one worker reads at a time: one row group of a Parquet file, or a whole JSONL file."""
+    """What one worker reads at a time: one row group of a Parquet file, or whole files."""
 
-    file: str
-    row_group: int
+    files: tuple[str, ...]
+    row_group: int | None = None
 
 
-def _match(pattern: str) -> list[str]:
+def _grouped(files: Sequence[FileMetadata]) -> list[tuple[str, ...]]:
+    """Small files of one kind together: each handle, and each batch of a few rows, has a price of its own."""
+    groups: list[tuple[str, ...]] = []
+    names: list[str] = []
+    size = 0
+    for file in files:
+        fits = size + file.size_in_bytes <= _GROUP_BYTES and len(names) < _GROUP_FILES
+        if names and not (fits and _is_parquet(names[0]) == _is_parquet(file.path)):
+            groups.append(tuple(names))
+            names, size = [], 0
+        names.append(file.path)
+        size += file.size_in_bytes
+    return [*groups, tuple(names)] if names else groups
+
+
+def _match(pattern: str) -> list[FileMetadata]:
     try:
         with explained(f"--source {pattern} cannot be listed", ConfigurationError):
-            found = [pattern] if _is_file(pattern) else _listed(pattern)
+            found = _listed(pattern)
     except ValueError as error:  # Beam's, of an address of no known filesystem
         raise ConfigurationError(
             f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
@@ -75,24 +94,50 @@ def _match(pattern: str) -> list[str]:
     if not found:
         raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
     for file in found:
-        if not _is_parquet(file) and not file.endswith((".jsonl", ".jsonl.gz")):
+        if not _is_parquet(file.path) and not file.path.lower().endswith((".jsonl", ".jsonl.gz")):
             raise ConfigurationError(
-                f"--source {file} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
+                f"--source {file.path} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
             )
     return found
 
 
-def _listed(pattern: str) -> list[str]:
-    return sorted(file.path for file in FileSystems.match([pattern])[0].metadata_list)
+def _listed(pattern: str) -> list[FileMetadata]:
+    """The files of a pattern, by name. What exists by the very name that was given is no pattern."""
+    if "://" not in pattern:
+        found = _listed_here(pattern)
+    elif glob.has_magic(pattern) and FileSystems.exists(pattern):
+        found = [FileSystems.get_filesystem(pattern).metadata(pattern)]
+    else:
+        found = FileSystems.match([pattern])[0].metadata_list
+    return sorted(found, key=lambda file: str(file.path))
 
 
-def _is_file(path: str) -> bool:
-    """Whether a path that looks like a pattern is the name of a file on this disk."""
-    return glob.has_magic(path) and "://" not in path and Path(path).is_file()
+def _listed_here(pattern: str) -> list[FileMetadata]:
+    """The files of a pattern on this disk, in Beam's syntax; its matcher cannot be told that a [ is a [."""
+    path = Path(pattern)
+    if path.is_file():
+        return [_metadata(path)]
+    folder, *below = Path(path.anchor), *path.parts[1:]
+    while below and (folder / below[0]).is_dir():
+        folder /= below.pop(0)
+    if not below or not glob.has_magic(below[0]):
+        return []
+    matches = re.compile(FileSystem.translate_pattern("/".join(below))).match
+    found = []
+    for here, folders, names in os.walk(folder):
+        inside = Path(here).relative_to(folder)
+        found += [_metadata(Path(here, name)) for name in names if matches(str(inside / name))]
+        if "**" not in pattern and len(inside.parts) + 1 >= len(below):
+            folders.clear()
+    return found
+
+
+def _metadata(path: Path) -> FileMetadata:
+    return FileMetadata(str(path), path.stat().st_size)
 
 
 def _is_parquet(file: str) -> bool:
-    return file.endswith(".parquet")
+    return file.lower().endswith(".parquet")
 
 
 def _explained(file: str, file_format: str) -> AbstractContextManager[None]:
@@ -123,27 +168,57 @@ def reason(error: BaseException, kind: str) -> str:
 
 
 @shielded
-def _parts(file: str, text_column: str | None) -> Iterator[_Part]:
-    if not _is_parquet(file):
-        yield _Part(file, 0)
+def _parts(files: tuple[str, ...], text_column: str | None) -> Iterator[_Part]:
+    file = files[0]
+    if len(files) > 1 or not _is_parquet(file):
+        yield _Part(files)
         return
     with _explained(file, "Parquet"), _parquet(file) as parquet:
         check_input(parquet.schema_arrow, file, text_column)
         for row_group in range(parquet.num_row_groups):
-            yield _Part(file, row_group)
+            yield _Part(files, row_group)
 
 
 @shielded
 def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
-    if _is_parquet(part.file):
-        with _explained(part.file, "Parquet"), _parquet(part.file) as parquet:
-            columns = check_input(parquet.schema_arrow, part.file, text_column)
-            yield from _ahead(
-                parquet.iter_batches(batch_rows, row_groups=[part.row_group], columns=columns, use_threads=False)
-            )
+    if _is_parquet(part.files[0]):
+        batches = (
+            batch for file in part.files for batch in _read_parquet(file, part.row_group, batch_rows, text_column)
+        )
     else:
-        with _explained(part.file, "JSONL"):
-            yield from _read_jsonl(part.file, batch_rows, text_column)
+        batches = (batch for file in part.files for batch in _read_jsonl(file, batch_rows, text_column))
+    yield from batches if len(part.files) == 1 else _filled(batches, batch_rows)
+
+
+def _read_parquet(
+    file: str, row_group: int | None, batch_rows: int, text_column: str | None
+) -> Iterator[pa.RecordBatch]:
+    with _explained(file, "Parquet"), _parquet(file) as parquet:
+        columns = check_input(parquet.schema_arrow, file, text_column)
+        groups = None if row_group is None else [row_group]
+        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=columns, use_threads=False)
+        yield from batches if row_group is None else _ahead(batches)
+
+
+def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
+    with _explained(file, "JSONL"):
+        for block in read_jsonl(file, text_column):
+            for start in range(0, block.num_rows, batch_rows):
+                yield block.slice(start, batch_rows)
+
+
+def _filled(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Join batches of one schema that follow each other, as far as batch_rows allows."""
+    begun: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        if begun and (rows + batch.num_rows > batch_rows or not batch.schema.equals(begun[0].schema)):
+            yield joined(begun)
+            begun, rows = [], 0
+        begun.append(batch)
+        rows += batch.num_rows
+    if begun:
+        yield joined(begun)
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -184,88 +259,3 @@ def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
     footer = io.BytesIO()
     metadata.write_metadata_file(footer)
     return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"-----:schema")))
-
-
-def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
-    with _text_bytes(file) as handle:
-        schema = _jsonl_schema(_lines(handle), file, text_column)
-    if schema is None:
-        return
-    base64_vectors = "embedding_vector" in schema.names and schema.field("embedding_vector").type == pa.string()
-    with _text_bytes(file) as handle:
-        reader = pyarrow.json.open_json(
-            handle,
-            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=_JSON_BLOCK),
-            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
-        )
-        for block in reader:
-            for start in range(0, block.num_rows, batch_rows):
-                rows = block.slice(start, batch_rows)
-                yield _decode_vectors(rows) if base64_vectors else rows
-
-
-@contextlib.contextmanager
-def _text_bytes(file: str) -> Iterator[pa.NativeFile]:
-    with contextlib.ExitStack() as stack:
-        stored = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
-        stream = stack.enter_context(pa.PythonFile(stored, mode="r"))
-        yield stack.enter_context(pa.CompressedInputStream(stream, "gzip")) if file.endswith(".gz") else stream
-
-
-def _lines(handle: pa.NativeFile) -> Iterator[bytes]:
-    """The lines that are not blank, however far down or long they are."""
-    begun = b""
-    while block := handle.read(_JSON_BLOCK):
-        *whole, begun = (begun + block).lstrip().split(b"\n")
-        yield from filter(bytes.strip, whole)
-    if begun.strip():
-        yield begun
-
-
-def _jsonl_schema(lines: Iterator[bytes], file: str, text_column: str | None) -> pa.Schema | None:
-    """The types that the first values show: ids may be numbers, vectors base64 (BigQuery exports BYTES so).
-
-    The first row tells them, but for what is null there; None if there is no row.
-    """
-    rows = (_object(line, file) for line in lines)
-    row = next(rows, None)
-    if row is None:
-        return None
-    wanted = schemas.INPUT_COLUMNS if text_column is None else ("case_id", text_column, "timestamp")
-    missing = [name for name in wanted if name not in row]
-    if missing:
-        # Its other keys are content, like its values, and are not told.
-        has = ", ".join(name for name in wanted if name in row) or "none of those that are read"
-        raise SourceError(f"{file}: its first row has no {missing[0]} (it has: {has})")
-    has_vector = "embedding_vector" in row
-    case_id, vector = row["case_id"], row.get("embedding_vector")
-    while (case_id is None or (has_vector and vector is None)) and (row := next(rows, None)) is not None:
-        case_id = row.get("case_id") if case_id is None else case_id
-        vector = row.get("embedding_vector") if vector is None else vector
-    types = {"case_id": pa.int64() if isinstance(case_id, int) else pa.string()}
-    if text_column is not None:
-        types[text_column] = pa.string()
-    if has_vector:
-        types["embedding_vector"] = pa.string() if isinstance(vector, str) else pa.list_(pa.float64())
-    types["timestamp"] = pa.string()
-    return pa.schema(list(types.items()))
-
-
-def _object(line: bytes, file: str) -> dict[str, Any]:
-    row = json.loads(line)
-    if not isinstance(row, dict):
-        raise SourceError(f"{file}: a line of it is not a JSON object; write one object a line")
-    return row
-
-
-def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """What is not base64 becomes zero bytes long, which validation rejects as a missing vector."""
-
-    def decoded(text: str | None) -> bytes | None:
-        try:
-            return None if text is None else base64.b64decode(text, validate=True)
-        except ValueError:
-            return b""
-
-    column = pa.array([decoded(t) for t in rows.column("embedding_vector").to_pylist()], pa.binary())
-    return rows.set_column(rows.schema.get_field_index("embedding_vector"), "embedding_vector", column)

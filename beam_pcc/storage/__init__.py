@@ -6,6 +6,7 @@ exactly one succeeds.
 
 from __future__ import annotations
 
+from beam_pcc.addresses import absolute
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.gcp.names import gcp_extra
 from beam_pcc.storage.base import Store
@@ -14,6 +15,7 @@ from beam_pcc.storage.folder import LocalStore
 
 def open_store(root: str, flag: str = "--models") -> Store:
     """The store at `root`, a path or gs://BUCKET/FOLDER. Raises ConfigurationError for any other address."""
+    root = absolute(root)
     if root.startswith("gs://"):
         with gcp_extra(flag):
             from beam_pcc.storage.bucket import CloudStore

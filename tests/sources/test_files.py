@@ -10,12 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.io.filesystem import FileMetadata
+from hypothesis import given
+from hypothesis import strategies as st
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.sources import ReadCases, synthetic
-from beam_pcc.sources.files import ReadFiles
+from beam_pcc.sources.files import ReadFiles, _grouped
 from tests.inputs import TIME, VECTOR, rows, settings, vectors
 
 DAY = dt.date(2026, 11, 20)
@@ -191,3 +194,72 @@ def test_vectors_of_fixed_size_are_read_and_the_null_ones_are_left_to_validation
     assert rejected.column("reason").to_pylist() == [faults.MISSING_VECTOR.code]
     assert rejected.column("case_id").to_pylist() == ["c1"]
     assert cases.column("timestamp").to_pylist() == [TIME, TIME]
+
+
+@pytest.mark.parametrize("name", ["a[1].parquet", "b*.parquet", "c?.parquet", "{d}.parquet", "[e.parquet", "F.PARQUET"])
+def test_existing_name_is_no_pattern(tmp_path: Path, read_all: ReadAll, name: str) -> None:
+    write_parquet(tmp_path / name, case_rows(2))
+    write_parquet(tmp_path / "a1.parquet", case_rows(3, first=10))
+    assert ids(read_all(ReadFiles(str(tmp_path / name), 100))) == numbered(2)
+
+
+@pytest.mark.parametrize("pattern", ["*.parquet", "part-[0-9].parquet", "part-?.parquet"])
+def test_pattern_in_a_folder_with_brackets(tmp_path: Path, read_all: ReadAll, pattern: str) -> None:
+    folder = tmp_path / "cases [v2]" / "{x}*"
+    (folder / "deeper").mkdir(parents=True)
+    write_parquet(folder / "part-1.parquet", case_rows(2))
+    write_parquet(folder / "deeper" / "part-2.parquet", case_rows(2, first=5))
+    assert ids(read_all(ReadFiles(f"{folder}/{pattern}", 100))) == numbered(2)
+
+
+def test_pattern_may_name_folders(tmp_path: Path, read_all: ReadAll) -> None:
+    for i in range(2):
+        (tmp_path / f"h={i}").mkdir()
+        write_parquet(tmp_path / f"h={i}" / "a.parquet", case_rows(2, first=2 * i))
+    assert ids(read_all(ReadFiles(f"{tmp_path}/h=*/*.parquet", 100))) == numbered(4)
+    assert ids(read_all(ReadFiles(f"{tmp_path}/**.parquet", 100))) == numbered(4)
+
+
+@pytest.mark.parametrize("source", ["cases_{partition}.parquet", "file://{here}/cases_{partition}.parquet"])
+def test_source_is_found_from_another_folder(
+    tmp_path: Path, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """A worker of Flink has another working directory than the launcher."""
+    write_parquet(tmp_path / "cases_20261120.parquet", case_rows(2))
+    monkeypatch.chdir(tmp_path)
+    read = ReadCases(settings(source.replace("{here}", str(tmp_path)), DAY), "staging")
+    monkeypatch.chdir("/")
+    assert ids(read_all(read)) == numbered(2)
+
+
+def test_small_files_share_batches(tmp_path: Path, read_all: ReadAll) -> None:
+    for i in range(40):
+        write_parquet(tmp_path / f"{i:02d}.parquet", case_rows(5, first=5 * i))
+    batches = read_all(ReadFiles(f"{tmp_path}/*.parquet", 50))
+    assert ids(batches) == numbered(200)
+    assert [batch.num_rows for batch in batches] == [50] * 4
+
+
+def test_small_files_of_other_types_keep_them(tmp_path: Path, read_all: ReadAll) -> None:
+    write_parquet(tmp_path / "a.parquet", case_rows(2))
+    write_parquet(tmp_path / "b.parquet", rows(case_id=pa.array([7, 8])))
+    batches = read_all(ReadFiles(f"{tmp_path}/*.parquet", 50))
+    assert sorted(
+        batch.column("case_id").to_pylist() for batch in batches if batch.column("case_id").type == "int64"
+    ) == [[7, 8]]
+    assert sum(batch.num_rows for batch in batches) == 4
+
+
+SIZES = st.lists(st.tuples(st.sampled_from([".parquet", ".jsonl"]), st.integers(0, 10 * 2**20)), max_size=400)
+
+
+@given(SIZES)
+def test_groups_hold_each_file_once_and_few_bytes(sizes: list[tuple[str, int]]) -> None:
+    files = [FileMetadata(f"{i}{suffix}", size) for i, (suffix, size) in enumerate(sizes)]
+    groups = _grouped(files)
+    assert [name for group in groups for name in group] == [file.path for file in files]
+    size_of = {file.path: file.size_in_bytes for file in files}
+    for group in groups:
+        assert len(group) == 1 or sum(size_of[name] for name in group) <= 8 * 2**20
+        assert len(group) <= 100
+        assert len({Path(name).suffix for name in group}) == 1

@@ -10,9 +10,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from beam_pcc import addresses
 from beam_pcc.errors import ModelError, one_line
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
@@ -57,7 +57,7 @@ class EncoderFiles:
 
 def absolute(address: str) -> str:
     """The same address, in a form that holds on every worker of this machine."""
-    return address.rstrip("/") if "://" in address else str(Path(address).absolute())
+    return addresses.absolute(address).rstrip("/") or "/"
 
 
 def read(address: str) -> EncoderFiles:

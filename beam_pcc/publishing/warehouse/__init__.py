@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from beam_pcc.addresses import absolute
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, TableId, gcp_extra
@@ -14,7 +15,8 @@ def open_warehouse(publish: Publish, limits: Limits | None = None) -> Warehouse:
     Raises:
         ConfigurationError: Its address is of no known kind.
     """
-    address, limits = publish.warehouse, limits or Limits()
+    limits = limits or Limits()
+    address = absolute(publish.warehouse)
     if address.endswith(".duckdb") and "://" not in address:
         from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 

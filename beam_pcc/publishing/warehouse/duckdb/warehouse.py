@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from beam_pcc.addresses import absolute
 from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
@@ -54,12 +55,18 @@ class DuckDBWarehouse:
     """
 
     def __init__(self, address: str, *, lock_timeout: float = Limits.lock_timeout) -> None:
-        self.address = str(Path(address).absolute())
+        self.address = absolute(address)
         self._lock_timeout = lock_timeout
 
     def staging(self, given: str | None) -> str:
-        """Beside the file, unless told otherwise."""
-        return given or self.address + ".staging"
+        """Beside the file, unless told otherwise. It must be on a disk, which is all that DuckDB reads here."""
+        folder = absolute(given) if given else self.address + ".staging"
+        if "://" in folder:
+            raise ConfigurationError(
+                f"--staging {folder}: a .duckdb warehouse loads staged files from a disk only; name a folder, or leave "
+                "it out"
+            )
+        return folder
 
     def check(self) -> None:
         """Refuse a path that cannot be a DuckDB file."""
