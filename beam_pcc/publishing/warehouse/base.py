@@ -5,9 +5,10 @@ Knows nothing of Beam. What makes a run fit to publish is decided in publish.py;
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -92,6 +93,15 @@ def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
         raise WarehouseError(f"{table}: in the row of run {run_id}, {error}; correct or delete that row") from None
 
 
+def readable_rows(stored: Iterable[StoredRow]) -> list[MonitoringRow]:
+    """The rows whose values fit their columns: a history may have gaps."""
+    rows = []
+    for row in stored:
+        with contextlib.suppress(ValueError):
+            rows.append(MonitoringRow.from_stored(row))
+    return rows
+
+
 class StagedRun(Protocol):
     """A run's own staging tables, each case_id once among the predictions.
 
@@ -158,6 +168,13 @@ class Warehouse(Protocol):
 
     def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
         """The newest monitoring rows as they are stored, at most `last`, oldest first; of one partition, or of all."""
+        ...
+
+    def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
+        """The monitoring row of the latest successful run of each published day: the last `days` days before `before`.
+
+        Newest day first. Fewer where the table keeps fewer; a row whose values do not fit their columns is left out.
+        """
         ...
 
     def query(self, sql: str) -> str:

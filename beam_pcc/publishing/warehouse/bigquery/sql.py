@@ -94,6 +94,13 @@ SELECT * FROM `{{{MONITORING}}}` WHERE partition_date = @partition_date AND {_AL
 ORDER BY ingestion_time DESC LIMIT {{last}}
 """
 
+RECENT = f"""
+SELECT * FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY partition_date ORDER BY ingestion_time DESC, run_id DESC) AS place
+    FROM `{{{MONITORING}}}` WHERE status = 'success' AND partition_date < @partition_date AND {_ALL_KEPT}
+) WHERE place = 1 ORDER BY partition_date DESC LIMIT {{days}}
+"""
+
 
 def filled(template: str, names: Mapping[str, object]) -> str:
     """The statement with the names of the tables in their places."""

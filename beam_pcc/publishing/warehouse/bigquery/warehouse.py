@@ -25,7 +25,15 @@ from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
-from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, TablePlan, checked_row
+from beam_pcc.publishing.warehouse.base import (
+    Run,
+    StagedFigures,
+    StagedFile,
+    StagedKind,
+    TablePlan,
+    checked_row,
+    readable_rows,
+)
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
 from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
 from beam_pcc.terminal import logger
@@ -224,6 +232,15 @@ class BigQueryWarehouse:
         names = {**self.tables, "last": int(last)}
         found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", template, names, row)
         return [dict(one.items()) for one in reversed(found)]
+
+    def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
+        """The latest successful run of each of the last published days, newest first."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return []
+        row = dict.fromkeys(schemas.MONITORING.names) | {"partition_date": before}
+        names = {**self.tables, "days": int(days)}
+        rows = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.RECENT, names, row)
+        return readable_rows(dict(one.items()) for one in rows)
 
     def query(self, sql_text: str) -> str:
         """Run one SELECT; return its rows as a text table. Names without a dataset are of the warehouse's."""

@@ -26,3 +26,10 @@ SELECT count(*) AS predictions,
        count(*) FILTER (starts_with(prediction_notes, 'review')) AS review
 FROM staged_predictions
 """
+
+RECENT = """
+SELECT * FROM pcc_monitoring_logs
+WHERE status = 'success' AND partition_date < $before
+QUALIFY row_number() OVER (PARTITION BY partition_date ORDER BY ingestion_time DESC, run_id DESC) = 1
+ORDER BY partition_date DESC LIMIT $days
+"""
