@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -44,12 +44,11 @@ class ShadowStats:
 class RunStats:
     """Sums over any part of a run; `+` joins the parts in any order.
 
-    `score_histogram` counts P(PC) in SCORE_BINS equal bins over [0, 1]; `vectors` sums the vectors that were scored.
+    `vectors` sums the vectors that were scored.
     """
 
     rows_read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    score_histogram: Histogram = EMPTY
     vectors: VectorSums = field(default_factory=VectorSums)
     shadow: ShadowStats = field(default_factory=ShadowStats)
 
@@ -57,7 +56,6 @@ class RunStats:
         return RunStats(
             self.rows_read + other.rows_read,
             self.rejected + other.rejected,
-            _added(self.score_histogram, other.score_histogram),
             self.vectors + other.vectors,
             self.shadow + other.shadow,
         )
@@ -113,5 +111,11 @@ def psi(baseline: Sequence[int], current: Sequence[int]) -> float | None:
     """
     if not sum(baseline) or not sum(current):
         return None
-    expected, actual = ([(n + 0.5) / (sum(h) + 0.5 * len(h)) for n in h] for h in (baseline, current))
-    return math.fsum((q - p) * math.log(q / p) for p, q in zip(expected, actual, strict=True))
+    return float(psi_of_draws(np.asarray(baseline), np.asarray(current)))
+
+
+def psi_of_draws(baseline: npt.NDArray[Any], current: npt.NDArray[Any]) -> Floats:
+    """PSI along the last axis of two arrays of counts; each row one pair of histograms."""
+    expected, actual = ((n + 0.5) / (n.sum(axis=-1, keepdims=True) + 0.5 * n.shape[-1]) for n in (baseline, current))
+    values: Floats = ((actual - expected) * np.log(actual / expected)).sum(axis=-1)
+    return values

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
+from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
+from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 
 StagedKind = Literal["predictions", "rejected"]
@@ -42,7 +44,10 @@ class Run:
 
 @dataclass(frozen=True)
 class StagedFigures:
-    """What SQL counts in a run's staging tables; duplicates are already among the rejected."""
+    """What SQL counts in a run's staging tables; duplicates are already among the rejected.
+
+    `score_histogram` counts P(PC) of the predictions in SCORE_BINS equal bins over [0, 1].
+    """
 
     predictions: int = 0
     distinct_case_ids: int = 0
@@ -51,6 +56,7 @@ class StagedFigures:
     positive: int = 0
     review: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    score_histogram: Histogram = (0,) * SCORE_BINS
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,13 @@ def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
     except ValueError as error:
         run_id = one_line(stored.get("run_id"), 80)
         raise WarehouseError(f"{table}: in the row of run {run_id}, {error}; correct or delete that row") from None
+
+
+def bin_conditions(score: str) -> list[str]:
+    """The SQL condition of each bin of a score histogram, for an expression of P(PC); NaN is in none."""
+    edges = [f"{place / SCORE_BINS:g}" for place in range(SCORE_BINS + 1)]
+    pairs = itertools.pairwise(edges)
+    return [f"{score} >= {low} AND {score} {'<' if high != '1' else '<='} {high}" for low, high in pairs]
 
 
 def readable_rows(stored: Iterable[StoredRow]) -> list[MonitoringRow]:

@@ -278,7 +278,9 @@ class _BigQueryStagedRun:
     def figures(self) -> StagedFigures:
         (counts,) = self._warehouse.jobs.ask("counting what was staged", sql.FIGURES, self._names, {})
         reasons = self._warehouse.jobs.ask("counting what was staged", sql.REASONS, self._names, {})
-        return StagedFigures(**dict(counts.items()), rejected=Counter({row["reason"]: row["n"] for row in reasons}))
+        figures = dict(counts.items())
+        figures["score_histogram"] = tuple(figures["score_histogram"])
+        return StagedFigures(**figures, rejected=Counter({row["reason"]: row["n"] for row in reasons}))
 
     def publish(self, monitoring: MonitoringRow) -> None:
         self._end("publish", sql.PUBLISH, monitoring)

@@ -220,6 +220,7 @@ class _DuckDBStagedRun:
         counted = self._connection.execute(sql.FIGURES)
         counts = dict(zip([c[0] for c in counted.description or ()], counted.fetchone() or (), strict=True))
         rejected = self._connection.execute("SELECT reason, count(*) FROM staged_rejected GROUP BY reason").fetchall()
+        counts["score_histogram"] = tuple(counts["score_histogram"])
         return StagedFigures(**counts, rejected=Counter(dict(rejected)))
 
     def publish(self, monitoring: MonitoringRow) -> None:
