@@ -284,6 +284,11 @@ class _Trend(NamedTuple):
     svg: str
 
 
+def _judged_psi(row: Row) -> Any:
+    recent = row["drift_psi_recent"]
+    return row["drift_psi"] if recent is None else recent
+
+
 def _limit(runs: Sequence[Row]) -> float | None:
     """Of the newest run that has one."""
     limits = [row["drift_psi_limit"] for row in runs]
