@@ -23,7 +23,6 @@ SHARES = {
     "vector model": np.array([630, 24, 18, 7, 5, 6, 7, 10, 14, 79]) / 800,
     "even": np.full(10, 0.1),
     "two bins": np.array([0.97, 0, 0, 0, 0, 0, 0, 0, 0, 0.03]),
-    "one bin": np.array([1.0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
 }
 WORLD = np.random.default_rng(7)
 TRUE_MEAN = WORLD.standard_normal(schemas.EMBEDDING_DIM) * 0.02
@@ -67,16 +66,17 @@ def measured(
 
 
 @pytest.mark.parametrize("cases", [20, 100, 1_000, 10_000])
-@pytest.mark.parametrize("rows", [800, 28_000])
-@pytest.mark.parametrize("shares", list(SHARES))
+@pytest.mark.parametrize(
+    ("shares", "rows"), [("vector model", 800), ("vector model", 28_000), ("even", 800), ("two bins", 100)]
+)
 def test_psi_false_alarms_are_below_one_percent(shares: str, rows: int, cases: int) -> None:
     random = np.random.default_rng([cases, rows])
-    draws = [random.multinomial(size, SHARES[shares], size=1_000) for size in (rows, cases)]
+    draws = [random.multinomial(size, SHARES[shares], size=4_000) for size in (rows, cases)]
     values = psi_of_draws(*draws)
     # Each pair has a limit of its own; only the largest values can be above theirs.
-    largest = np.argsort(values)[-30:]
+    largest = np.argsort(values)[-70:]
     alarms = [values[at] > psi_limit(*(side[at].tolist() for side in draws), 0.0) for at in largest]
-    assert sum(alarms) <= 10
+    assert sum(alarms) <= 0.01 * 4_000
 
 
 def test_psi_limit_is_near_its_asymptote() -> None:

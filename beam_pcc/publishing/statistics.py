@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pcc.cases import schemas
 from beam_pcc.cases.drift import VectorSums
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.models.scoring import Floats
@@ -89,13 +88,6 @@ def reasons(rejected: pa.RecordBatch) -> Counter[str]:
     """Reason code to number of rows, of a STAGED_REJECTED batch."""
     counts = pc.value_counts(rejected.column("reason"))
     return Counter(dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)))
-
-
-def predicted(predictions: pa.RecordBatch) -> Floats:
-    """P(PC) of each row of a STAGED_PREDICTIONS batch, (n,) float64."""
-    confidence: Floats = predictions.column("confidence").to_numpy()
-    positive = pc.equal(predictions.column("predicted_label"), schemas.PC).to_numpy(zero_copy_only=False)
-    return np.where(positive, confidence, 1.0 - confidence)
 
 
 def score_histogram(probability: Floats) -> Histogram:
