@@ -221,7 +221,7 @@ def test_shifted_scores_are_an_alarm(kind: str) -> None:
 def past(days: int, scores: Histogram, version: str = "v1") -> list[MonitoringRow]:
     run = Run("r", dt.date(2026, 11, 19), dt.datetime(2026, 11, 20, tzinfo=dt.timezone.utc), model_version=version)
     figures = StagedFigures(sum(scores), score_histogram=scores)
-    drift_of_day = measure(figures, drift.sums(vectors(500, 2)), BASELINE, [], MAX_PSI)
+    drift_of_day = measure(figures, drift.sums(vectors(sum(scores), 2)), BASELINE, [], MAX_PSI)
     return [audited_row(run, figures, RunStats(sum(scores)), BASELINE, (), drift_of_day)] * days
 
 
@@ -257,6 +257,11 @@ def test_a_usual_mean_shift_is_no_alarm() -> None:
 )
 def test_a_history_too_short_is_not_used(rows: list[MonitoringRow]) -> None:
     assert history_of(rows, "v1") == []
+
+
+def test_days_with_accepted_drift_are_no_history() -> None:
+    accepted = measured(zeroed(TFIDF)(vectors(500, 1)), refuse=False).alerts
+    assert history_of([dataclasses.replace(row, alerts=accepted) for row in past(5, day(500))], "v1") == []
 
 
 def test_too_few_cases_are_named_not_judged() -> None:

@@ -87,11 +87,17 @@ def psi_limit(baseline: Sequence[int], current: Sequence[int], floor: float) -> 
 
 
 def history_of(rows: Sequence[MonitoringRow], model_version: str | None) -> list[MonitoringRow]:
-    """The rows of the same model that have scores; none if they are too few days or cases to compare with."""
+    """The rows of the same model that have scores; none if they are too few days or cases to compare with.
+
+    A day that was published with a broken block is no example.
+    """
     usable = [
         row
         for row in rows
-        if row.model_version == model_version and row.score_histogram and len(row.score_histogram) == schemas.SCORE_BINS
+        if row.model_version == model_version
+        and row.score_histogram
+        and len(row.score_histogram) == schemas.SCORE_BINS
+        and not any(alert.action == "accepted" for alert in row.alerts or ())
     ]
     cases = sum(sum(row.score_histogram or ()) for row in usable)
     return usable if len(usable) >= MIN_HISTORY_DAYS and cases >= MIN_CASES else []
