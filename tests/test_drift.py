@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from beam_pcc.cases import drift, schemas
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.pipeline.shadow import compare
+from beam_pcc.publishing.drift_alarms import measure
 from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.statistics import RunStats, ShadowStats, psi
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures
@@ -98,8 +99,9 @@ def test_a_baseline_of_an_older_version_tells_no_shift() -> None:
 
 
 def test_the_monitoring_row_gets_every_figure() -> None:
-    stats = RunStats(10, score_histogram=(1,) * 10, vectors=drift.sums(some(10)), shadow=ShadowStats(8, 2))
-    row = audited_row(RUN, StagedFigures(), stats, baseline(), ())
+    figures = StagedFigures(10, score_histogram=(1,) * 10)
+    stats = RunStats(10, vectors=drift.sums(some(10)), shadow=ShadowStats(8, 2))
+    row = audited_row(RUN, figures, stats, baseline(), (), measure(figures, stats.vectors, baseline(), [], 0.25))
 
     assert row.shadow_flip_rate == 0.25
     assert row.score_histogram == (1,) * 10

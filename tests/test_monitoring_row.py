@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.cases import schemas
-from beam_pcc.cases.monitoring_row import STATUSES, Counts, Histogram, MonitoringRow, Status, columns
+from beam_pcc.cases.monitoring_row import STATUSES, Alert, Alerts, Counts, Histogram, MonitoringRow, Status, columns
 from beam_pcc.errors import RunError
 from beam_pcc.publishing.monitoring import audited_row, failed_row
 from beam_pcc.publishing.publish import Outcome
@@ -38,6 +38,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     dt.datetime: st.datetimes(timezones=st.just(UTC)),
     Counts: st.dictionaries(st.text(), counts),
     Histogram: st.lists(counts).map(tuple),
+    Alerts: st.lists(st.builds(Alert, st.text(), numbers, numbers, st.text())).map(tuple),
 }
 rows = st.builds(
     MonitoringRow, **{c.name: st.none() | VALUES[c.type] if c.nullable else VALUES[c.type] for c in columns()}
@@ -66,6 +67,7 @@ def test_the_class_and_the_arrow_schema_have_the_same_columns() -> None:
         Status: pa.string(),
         Counts: pa.string(),
         Histogram: pa.string(),
+        Alerts: pa.string(),
         int: pa.int64(),
         float: pa.float64(),
         dt.date: pa.date32(),
@@ -122,6 +124,8 @@ MISFITS = [
     ("reject_reasons", "[]", "not a JSON object"),
     ("reject_reasons", '{"empty_text": -1}', "not a count"),
     ("score_histogram", "{}", "not a JSON array"),
+    ("alerts", "[1]", "not a JSON array of objects"),
+    ("alerts", '[{"name": "x", "value": null, "limit": 1.0, "action": "alert"}]', "not a finite number"),
 ]
 
 

@@ -46,6 +46,9 @@ def run_row(day: int, **more: Any) -> dict[str, Any]:
         "review_cases": 310,
         "reject_reasons": json.dumps({"empty_text": 300 + 7 * day, "bad_timestamp": 90, "model_error": 10}),
         "drift_psi": 0.01 + 0.012 * (day % 9),
+        "drift_psi_recent": 0.008,
+        "drift_psi_limit": 0.25,
+        "alerts": "[]",
         "processing_duration_seconds": 110.0 + 3.5 * (day % 7),
         "score_histogram": json.dumps([9_000, 4_000, 2_000, 900, 600, 500, 450, 400, 700, 1_050]),
         "baseline_histogram": json.dumps([920, 400, 190, 80, 60, 45, 40, 45, 80, 140]),
@@ -134,6 +137,18 @@ def test_a_refused_run_says_why() -> None:
     said = words([REFUSED])
     assert "14.2% of the rows rejected" in said
     assert "PSI 0.311 is above 0.25" in said
+
+
+def test_the_report_shows_each_alert_with_its_limit() -> None:
+    alerts = [{"name": "tfidf norm shift", "value": 1.0, "limit": 0.2013, "action": "refuse"}]
+    said = words([REFUSED | {"alerts": json.dumps(alerts), "drift_psi_limit": 0.412}])
+    assert "tfidf norm shift: 1.000, limit 0.201 (refuse)" in said
+    assert "limit 0.412" in said
+
+
+@pytest.mark.parametrize("alerts", ["[1]", "{}", '[{"name": 1}]', '[{"name": "x", "value": NaN, "limit": 1}]', "["])
+def test_alerts_that_are_none_are_unreadable(alerts: str) -> None:
+    assert "alerts: unreadable" in words([REFUSED | {"alerts": alerts}])
 
 
 def test_a_refused_run_of_an_earlier_version_is_shown_as_refused() -> None:

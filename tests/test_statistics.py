@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from beam_pcc.cases import faults
 from beam_pcc.cases.faults import rejected
 from beam_pcc.models.metadata import SCORE_BINS
-from beam_pcc.models.postprocess import postprocess
-from beam_pcc.models.scoring import Scores
-from beam_pcc.publishing.statistics import RunStats, SumStats, predicted, psi, reasons, score_histogram
-from tests.inputs import TIME, cases
+from beam_pcc.publishing.statistics import RunStats, ShadowStats, SumStats, psi, reasons, score_histogram
 
 counts = st.integers(0, 10**9)
 histograms = st.lists(counts, min_size=SCORE_BINS, max_size=SCORE_BINS).map(tuple)
@@ -23,7 +20,7 @@ stats = st.builds(
     RunStats,
     counts,
     st.dictionaries(st.sampled_from([fault.code for fault in faults.FAULTS]), st.integers(1, 10**9)).map(Counter),
-    histograms,
+    shadow=st.builds(ShadowStats, counts, counts, histograms, histograms),
 )
 filled = histograms.filter(sum)
 
@@ -45,10 +42,11 @@ def test_nothing_added_changes_nothing(a: RunStats) -> None:
 
 def test_a_sum_holds_the_rows_reasons_and_scores_of_its_parts() -> None:
     zeros = (0,) * (SCORE_BINS - 1)
-    a = RunStats(10, Counter(non_finite=2), (7, *zeros))
-    b = RunStats(5, Counter(non_finite=1, model_error=1), (2, *zeros))
+    a = RunStats(10, Counter(non_finite=2), shadow=ShadowStats(histogram=(7, *zeros)))
+    b = RunStats(5, Counter(non_finite=1, model_error=1), shadow=ShadowStats(histogram=(2, *zeros)))
 
-    assert a + b == RunStats(15, Counter(non_finite=3, model_error=1), (9, *zeros))
+    total = RunStats(15, Counter(non_finite=3, model_error=1), shadow=ShadowStats(histogram=(9, *zeros)))
+    assert a + b == total
 
 
 @given(st.lists(stats, max_size=6), st.integers(0, 6))
@@ -88,19 +86,6 @@ def test_a_histogram_counts_every_score_once(scores: list[float]) -> None:
 
 def test_a_histogram_has_equal_bins_with_both_ends_of_the_scale() -> None:
     assert score_histogram(np.array([0.0, 0.05, 0.15, 0.95, 1.0])) == (2, 1, 0, 0, 0, 0, 0, 0, 0, 2)
-
-
-@given(st.lists(st.floats(0.0, 1.0), max_size=8), st.floats(0.01, 0.99))
-def test_predicted_gives_the_probability_of_pc_back_from_label_and_confidence(
-    probability: list[float], threshold: float
-) -> None:
-    p = np.array(probability)
-    scores = Scores(np.column_stack([1.0 - p, p]).reshape(-1, 2))
-    labelled, _ = postprocess(
-        cases(len(p)), scores, classes=("NOT_PC", "PC"), threshold=threshold, review_band=0.1, now=TIME
-    )
-
-    np.testing.assert_allclose(predicted(labelled), p, atol=1e-15)
 
 
 @given(filled)

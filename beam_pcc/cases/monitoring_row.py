@@ -22,6 +22,18 @@ STATUSES: tuple[Status, ...] = typing.get_args(Status)
 
 Counts: TypeAlias = dict[str, int]
 Histogram: TypeAlias = tuple[int, ...]
+
+
+class Alert(NamedTuple):
+    """A limit that a run passed. `action`: alert, refuse (nothing was published) or accepted (with --accept_drift)."""
+
+    name: str
+    value: float
+    limit: float
+    action: str
+
+
+Alerts: TypeAlias = tuple[Alert, ...]
 StoredRow: TypeAlias = Mapping[str, Any]
 """A row as a table holds it: column to value, JSON columns as text. Nothing in it has been checked."""
 
@@ -57,6 +69,10 @@ class MonitoringRow:
     shadow_version: Annotated[str | None, "Version that scored in the shadow"] = None
     shadow_flip_rate: Annotated[float | None, "Share of cases that it labels otherwise"] = None
     shadow_psi: Annotated[float | None, "PSI of its scores against the model's own"] = None
+
+    drift_psi_recent: Annotated[float | None, "PSI of the scores against the last published weeks"] = None
+    drift_psi_limit: Annotated[float | None, "Limit of the PSI that was judged; null if none was"] = None
+    alerts: Annotated[Alerts | None, "JSON array: each limit that was passed: name, value, limit, action"] = None
 
     def to_stored(self) -> dict[str, Any]:
         """The values of the table's columns, in their order; dicts and tuples become JSON text."""
@@ -109,7 +125,9 @@ class Column(NamedTuple):
 
     def to_stored(self, value: Any) -> Any:
         """The value in the table."""
-        return json.dumps(value) if value is not None and self.type in (Counts, Histogram) else value
+        if value is not None and self.type == Alerts:
+            value = [alert._asdict() for alert in value]
+        return json.dumps(value) if value is not None and self.type in (Counts, Histogram, Alerts) else value
 
     def from_stored(self, value: object) -> Any:
         """Inverse of `to_stored`. Raises ValueError."""
@@ -200,6 +218,21 @@ def _histogram(value: object) -> Histogram:
     return tuple(_count(number) for number in found)
 
 
+def _alerts(value: object) -> Alerts:
+    entries = _json(value)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise _MisfitError("not a JSON array of objects")
+    return tuple(
+        Alert(
+            _text(entry.get("name")),
+            _number(entry.get("value")),
+            _number(entry.get("limit")),
+            _text(entry.get("action")),
+        )
+        for entry in entries
+    )
+
+
 _READERS: dict[Any, Any] = {
     str: _text,
     Status: _status,
@@ -209,6 +242,7 @@ _READERS: dict[Any, Any] = {
     dt.datetime: _time,
     Counts: _counts,
     Histogram: _histogram,
+    Alerts: _alerts,
 }
 _PARSERS: dict[Any, Any] = {dt.date: dt.date.fromisoformat, dt.datetime: dt.datetime.fromisoformat}
 

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beam_pcc.cases.monitoring_row import Counts, Histogram, Status
+from beam_pcc.cases.monitoring_row import Alerts, Counts, Histogram, Status
 from beam_pcc.cases.monitoring_row import columns as monitoring_columns
 
 EMBEDDING_DIM = 384  # all-MiniLM-L6-v2
 TFIDF_DIM = 200
 VECTOR_DIM = EMBEDDING_DIM + TFIDF_DIM
+SCORE_BINS = 10  # equal bins over [0, 1] of a score histogram
 BLOCKS = {"embedding": slice(0, EMBEDDING_DIM), "tfidf": slice(EMBEDDING_DIM, VECTOR_DIM)}
 EMBEDDING_MODEL = "all-MiniLM-L6-v2+tfidf200"
 
@@ -88,6 +89,7 @@ _ARROW = {
     dt.datetime: _UTC,
     Counts: pa.string(),
     Histogram: pa.string(),
+    Alerts: pa.string(),
 }
 MONITORING = pa.schema(
     [_column(c.name, _ARROW[c.type], c.description, nullable=c.nullable) for c in monitoring_columns()]

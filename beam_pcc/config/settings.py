@@ -199,6 +199,9 @@ class Limits(Group):
     max_psi: float = option(
         0.25, help="warn above this drift of the scores from the model's baseline", check=between(0.0, 1e9)
     )
+    accept_drift: bool = option(
+        False, help="publish although a vector block is zeroed, swapped or not normalised as in training"
+    )
     review_band: float = option(
         0.10, help="mark a case for review when its probability is nearer to the threshold", check=between(0.0, 0.5)
     )

@@ -34,6 +34,9 @@ _HELP = {
     "pcc_run_positive_cases": "Cases labelled PC.",
     "pcc_run_dropped_cases": "Rejected rows.",
     "pcc_run_drift_psi": "Population stability index against the model's baseline; absent without one.",
+    "pcc_run_drift_psi_recent": "The same against the last published weeks; absent without enough of them.",
+    "pcc_run_drift_psi_limit": "Limit of the index that was judged; absent if none was.",
+    "pcc_run_alerts": "Limits of drift that the run passed.",
     "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
     "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
 }
@@ -43,6 +46,8 @@ _COLUMNS = {
     "pcc_run_positive_cases": "positive_cases",
     "pcc_run_dropped_cases": "dropped_cases",
     "pcc_run_drift_psi": "drift_psi",
+    "pcc_run_drift_psi_recent": "drift_psi_recent",
+    "pcc_run_drift_psi_limit": "drift_psi_limit",
 }
 
 
@@ -65,7 +70,8 @@ class RunFigures(Collector):
         row = outcome.monitoring
         values = {name: getattr(row, column) for name, column in _COLUMNS.items()}
         found = {name: value for name, value in values.items() if value is not None}
-        self._values = {**self._values, **found}
+        alerts = {} if row.alerts is None else {"pcc_run_alerts": len(row.alerts)}
+        self._values = {**self._values, **found, **alerts}
         self.failed(outcome.exit_code)
 
     def failed(self, exit_code: int) -> None:

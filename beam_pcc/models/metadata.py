@@ -22,7 +22,7 @@ from beam_pcc.features.featurizer import Features
 from beam_pcc.models import documents
 
 DEFAULT_THRESHOLD = 0.5
-SCORE_BINS = 10  # equal bins over [0, 1] of a score histogram
+SCORE_BINS = schemas.SCORE_BINS
 
 
 @dataclass(frozen=True)

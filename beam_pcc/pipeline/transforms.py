@@ -248,7 +248,6 @@ class _Label(beam.DoFn):
             "stats",
             RunStats(
                 rejected=_rejects(rejected),
-                score_histogram=statistics.score_histogram(statistics.predicted(predictions)),
                 vectors=drift.sums(schemas.vectors_of(result.example), leave_out=list(result.inference.errors)),
             ),
         )

@@ -6,15 +6,20 @@ import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 
-from beam_pcc.cases.drift import shifts
 from beam_pcc.cases.monitoring_row import MonitoringRow
 from beam_pcc.models.metadata import Baseline
+from beam_pcc.publishing.drift_alarms import Drift
 from beam_pcc.publishing.statistics import RunStats, psi
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures
 
 
 def audited_row(
-    run: Run, figures: StagedFigures, stats: RunStats, baseline: Baseline | None, violations: Sequence[str]
+    run: Run,
+    figures: StagedFigures,
+    stats: RunStats,
+    baseline: Baseline | None,
+    violations: Sequence[str],
+    drift: Drift | None = None,
 ) -> MonitoringRow:
     """The row of a run that ends now, its rows staged and audited.
 
@@ -24,9 +29,11 @@ def audited_row(
         stats: What was counted of the rows it read.
         baseline: Of the model, to measure drift against.
         violations: What forbids to publish.
+        drift: Of its scores and vectors; None where nothing was measured.
     """
+    drift = drift or Drift()
     now = dt.datetime.now(dt.timezone.utc)
-    moved = shifts(baseline.blocks, stats.vectors) if baseline else {}
+    moved = drift.shifts or {}
     embedding, tfidf = moved.get("embedding"), moved.get("tfidf")
     shadow = stats.shadow
     return MonitoringRow(
@@ -44,10 +51,14 @@ def audited_row(
         error_message=f"audits refused to publish: {'; '.join(violations)}" if violations else None,
         positive_cases=figures.positive,
         review_cases=figures.review,
-        drift_psi=psi(baseline.score_histogram, stats.score_histogram) if baseline else None,
+        notes=drift.notes(sum(figures.score_histogram)),
+        drift_psi=drift.psi,
+        drift_psi_recent=drift.psi_recent,
+        drift_psi_limit=drift.psi_limit,
+        alerts=drift.alerts,
         reject_reasons=dict(sorted(figures.rejected.items())),
         model_sha256=run.model_sha256,
-        score_histogram=stats.score_histogram,
+        score_histogram=figures.score_histogram,
         baseline_histogram=baseline.score_histogram if baseline else None,
         embedding_norm_shift=embedding.norm if embedding else None,
         embedding_mean_shift=embedding.mean if embedding else None,
@@ -62,4 +73,4 @@ def audited_row(
 def failed_row(run: Run, failure: BaseException) -> MonitoringRow:
     """The row of a run that could not finish: it counts no row, and says why."""
     row = audited_row(run, StagedFigures(), RunStats(), None, ())
-    return dataclasses.replace(row, status="failed", error_message=str(failure), score_histogram=None)
+    return dataclasses.replace(row, status="failed", error_message=str(failure), score_histogram=None, alerts=None)

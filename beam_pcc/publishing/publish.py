@@ -6,7 +6,6 @@ a result (exit code 3), not an exception: a runner must not try it again.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.config.settings import Limits
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
+from beam_pcc.publishing.drift_alarms import HISTORY_DAYS, history_of, measure
 from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.statistics import RunStats
@@ -40,6 +40,7 @@ class Rules:
 
     max_drop_rate: float = Limits.max_drop_rate
     max_psi: float = Limits.max_psi
+    refuse_drift: bool = True
     replace_with_empty: bool = False
     dry_run: bool = False
     baseline: Baseline | None = None
@@ -107,12 +108,12 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
     Raises:
         WarehouseError: The warehouse cannot be read or written; nothing was published.
     """
+    history = history_of(warehouse.recent_rows(run.partition_date, HISTORY_DAYS), run.model_version)
     with warehouse.load(run, files) as staged:
         figures = staged.figures()
-        violations = audit(figures, stats.rows_read, rules.max_drop_rate)
-        row = audited_row(run, figures, stats, rules.baseline, violations)
-        if row.drift_psi is not None and row.drift_psi > rules.max_psi:
-            row = dataclasses.replace(row, notes=f"drift: PSI {row.drift_psi:.3f} is above {rules.max_psi:g}")
+        drift = measure(figures, stats.vectors, rules.baseline, history, rules.max_psi, refuse=rules.refuse_drift)
+        violations = audit(figures, stats.rows_read, rules.max_drop_rate) + drift.refusals()
+        row = audited_row(run, figures, stats, rules.baseline, violations, drift)
         if not rules.dry_run:
             replaces = row.status == "success" or (row.status == "empty" and rules.replace_with_empty)
             (staged.publish if replaces else staged.withhold)(row)

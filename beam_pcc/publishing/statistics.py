@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pcc.cases import schemas
 from beam_pcc.cases.drift import VectorSums
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.models.scoring import Floats
@@ -44,12 +43,11 @@ class ShadowStats:
 class RunStats:
     """Sums over any part of a run; `+` joins the parts in any order.
 
-    `score_histogram` counts P(PC) in SCORE_BINS equal bins over [0, 1]; `vectors` sums the vectors that were scored.
+    `vectors` sums the vectors that were scored.
     """
 
     rows_read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    score_histogram: Histogram = EMPTY
     vectors: VectorSums = field(default_factory=VectorSums)
     shadow: ShadowStats = field(default_factory=ShadowStats)
 
@@ -57,7 +55,6 @@ class RunStats:
         return RunStats(
             self.rows_read + other.rows_read,
             self.rejected + other.rejected,
-            _added(self.score_histogram, other.score_histogram),
             self.vectors + other.vectors,
             self.shadow + other.shadow,
         )
@@ -93,13 +90,6 @@ def reasons(rejected: pa.RecordBatch) -> Counter[str]:
     return Counter(dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)))
 
 
-def predicted(predictions: pa.RecordBatch) -> Floats:
-    """P(PC) of each row of a STAGED_PREDICTIONS batch, (n,) float64."""
-    confidence: Floats = predictions.column("confidence").to_numpy()
-    positive = pc.equal(predictions.column("predicted_label"), schemas.PC).to_numpy(zero_copy_only=False)
-    return np.where(positive, confidence, 1.0 - confidence)
-
-
 def score_histogram(probability: Floats) -> Histogram:
     """Counts of P(PC) in SCORE_BINS equal bins over [0, 1]."""
     return tuple(np.histogram(probability, bins=SCORE_BINS, range=(0.0, 1.0))[0].tolist())
@@ -113,5 +103,11 @@ def psi(baseline: Sequence[int], current: Sequence[int]) -> float | None:
     """
     if not sum(baseline) or not sum(current):
         return None
-    expected, actual = ([(n + 0.5) / (sum(h) + 0.5 * len(h)) for n in h] for h in (baseline, current))
-    return math.fsum((q - p) * math.log(q / p) for p, q in zip(expected, actual, strict=True))
+    return float(psi_of_draws(np.asarray(baseline), np.asarray(current)))
+
+
+def psi_of_draws(baseline: npt.NDArray[Any], current: npt.NDArray[Any]) -> Floats:
+    """PSI along the last axis of two arrays of counts; each row one pair of histograms."""
+    expected, actual = ((n + 0.5) / (n.sum(axis=-1, keepdims=True) + 0.5 * n.shape[-1]) for n in (baseline, current))
+    values: Floats = ((actual - expected) * np.log(actual / expected)).sum(axis=-1)
+    return values

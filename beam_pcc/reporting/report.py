@@ -50,7 +50,8 @@ def report(runs: Sequence[Row], warehouse: str) -> str:
         run_id=_or_dash(newest["run_id"]),
         started=_minute(newest["runtime_ts"]),
         warehouse=warehouse,
-        notes=[(newest[name], kind) for name, kind in (("error_message", "bad"), ("notes", "")) if newest[name]],
+        notes=[(newest[name], kind) for name, kind in (("error_message", "bad"), ("notes", "")) if newest[name]]
+        + _alerts(newest),
         tiles=_tiles(newest),
         labels=_labels(newest),
         scores=_scores(newest),
@@ -139,10 +140,27 @@ def _reasons_of(value: object) -> Any:
     return reasons if isinstance(reasons, dict) and all(map(_is_count, reasons.values())) else UNREADABLE
 
 
+def _alerts_of(value: object) -> Any:
+    entries = _from_json(value)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and _is_alert(entry) for entry in entries):
+        return UNREADABLE
+    return entries
+
+
+def _is_alert(entry: Mapping[str, object]) -> bool:
+    texts = (entry.get("name"), entry.get("action"))
+    numbers = (entry.get("value"), entry.get("limit"))
+    return all(isinstance(text, str) for text in texts) and all(
+        type(number) in (int, float) and abs(number) <= _LARGEST  # type: ignore[arg-type] # NaN is not
+        for number in numbers
+    )
+
+
 _JSON: dict[str, Callable[[object], Any]] = {
     "reject_reasons": _reasons_of,
     "score_histogram": _histogram_of,
     "baseline_histogram": _histogram_of,
+    "alerts": _alerts_of,
 }
 
 
@@ -150,6 +168,13 @@ def _outcome(row: Row) -> tuple[str, str]:
     if not isinstance(row["status"], str):
         return _or_dash(row["status"]), "quiet"
     return _OUTCOMES.get(row["status"], (row["status"][:40], "quiet"))
+
+
+def _alerts(row: Row) -> list[tuple[str, str]]:
+    alerts = row["alerts"]
+    if isinstance(alerts, _Unreadable):
+        return [(f"alerts: {alerts}", "")]
+    return [(f"{a['name']}: {a['value']:.3f}, limit {a['limit']:.3f} ({a['action']})", "bad") for a in alerts or ()]
 
 
 def _tiles(row: Row) -> list[tuple[str, str]]:
@@ -160,6 +185,7 @@ def _tiles(row: Row) -> list[tuple[str, str]]:
         (_percent(row["review_cases"], scored), f"to review: {_count(row['review_cases'])}"),
         (_percent(row["dropped_cases"], total), f"rejected: {_count(row['dropped_cases'])}"),
         (_number(row["drift_psi"]), "PSI against baseline"),
+        (_number(row["drift_psi_recent"]), f"PSI against the last weeks, limit {_number(row['drift_psi_limit'])}"),
         (_figure(row["processing_duration_seconds"], "{:,.1f} s"), "duration"),
     ]
 
@@ -258,10 +284,23 @@ class _Trend(NamedTuple):
     svg: str
 
 
+def _judged_psi(row: Row) -> Any:
+    recent = row["drift_psi_recent"]
+    return row["drift_psi"] if recent is None else recent
+
+
+def _limit(runs: Sequence[Row]) -> float | None:
+    """Of the newest run that has one."""
+    limits = [row["drift_psi_limit"] for row in runs]
+    return next((limit for limit in reversed(limits) if isinstance(limit, (int, float))), None)
+
+
 def _trends(runs: Sequence[Row]) -> list[_Trend]:
     return [
         _trend(runs, "Share of PC", _pc_share, "of the published cases", percent=True),
-        _trend(runs, "Drift of the scores", lambda row: row["drift_psi"], "PSI against the baseline", limit=0.25),
+        _trend(
+            runs, "Drift of the scores", lambda row: row["drift_psi"], "PSI against the baseline", limit=_limit(runs)
+        ),
         _trend(runs, "Duration", lambda row: row["processing_duration_seconds"], "seconds from start to end"),
         _trend(runs, "Rejected", _drop_share, "of the rows read", percent=True),
     ]

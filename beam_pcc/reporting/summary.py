@@ -15,7 +15,6 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     row = outcome.monitoring
     scored, positive = row.passed_validation, row.positive_cases
     reasons = row.reject_reasons
-    drift = row.drift_psi
     lines = [
         f"partition {row.partition_date:%Y%m%d}: {_verdict(outcome)}",
         "",
@@ -27,17 +26,28 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
         *(f"    {reason:<18} {n:>7,}" for reason, n in reasons.items()),
         "",
         f"  model       {row.model_version}  (sha256 {str(row.model_sha256)[:12]})",
-        f"  drift       {'no baseline' if drift is None else f'PSI {drift:.3f}'}",
+        f"  drift       {_drift(row)}",
         f"  seconds     {row.processing_duration_seconds:.1f}",
         f"  run         {row.run_id}",
     ]
-    if row.notes:
+    lines += [f"  alert       {a.name} {a.value:.3f}, limit {a.limit:.3f} ({a.action})" for a in row.alerts or ()]
+    if row.notes and not row.alerts:
         lines.append(f"  note        {row.notes}")
     if row.error_message:
         lines.append(f"  refused     {row.error_message}")
     if not outcome.dry_run:
         lines += ["", *_where(warehouse, row, command)]
     return "\n".join(printable(line) for line in lines)
+
+
+def _drift(row: MonitoringRow) -> str:
+    training, recent = row.drift_psi, row.drift_psi_recent
+    parts = [
+        "no baseline" if training is None else f"PSI {training:.3f}",
+        *([] if recent is None else [f"{recent:.3f} against the last weeks"]),
+        *([] if row.drift_psi_limit is None else [f"limit {row.drift_psi_limit:.3f}"]),
+    ]
+    return ", ".join(parts)
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -3,7 +3,10 @@
 import datetime as dt
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -188,11 +191,61 @@ def test_the_partition_comes_from_the_environment_too(workspace: Workspace, monk
     assert "partition 20260101: dry run" in ended.out
 
 
-def test_drift_beyond_limit_is_only_a_warning(workspace: Workspace) -> None:
-    ended = workspace.run("sample://500", "--max_psi", 0)
+def changed(workspace: Workspace, change: Callable[[np.ndarray], None]) -> Path:
+    """A Parquet file of 500 sample rows, their (n, 584) vectors as `change` leaves them."""
+    path = workspace.folder / "changed.parquet"
+    table = good_rows(500)
+    at = table.schema.get_field_index("embedding_vector")
+    vectors = np.array(table.column(at).to_pylist())
+    change(vectors)
+    pq.write_table(table.set_column(at, "embedding_vector", pa.array(list(vectors))), path)
+    return path
+
+
+def zero_tfidf(vectors: np.ndarray) -> None:
+    vectors[:, schemas.BLOCKS["tfidf"]] = 0
+
+
+def test_a_zeroed_block_refuses_the_run(workspace: Workspace) -> None:
+    ended = workspace.run(changed(workspace, zero_tfidf))
+
+    assert ended.code == 3
+    assert "tfidf norm shift" in ended.out
+    row = workspace.monitoring()[-1]
+    assert row["status"] == "refused"
+    assert '"action": "refuse"' in row["alerts"]
+
+
+def test_accept_drift_publishes_and_is_recorded(workspace: Workspace) -> None:
+    ended = workspace.run(changed(workspace, zero_tfidf), "--accept_drift")
 
     assert ended.code == 0
-    assert "drift" in workspace.monitoring()[-1]["notes"]
+    row = workspace.monitoring()[-1]
+    assert row["status"] == "success"
+    assert '"action": "accepted"' in row["alerts"]
+    assert "tfidf norm shift" in row["notes"]
+
+
+def test_a_scaled_block_is_an_alarm_not_a_stop(workspace: Workspace) -> None:
+    def scale(vectors: np.ndarray) -> None:
+        vectors[:, schemas.BLOCKS["tfidf"]] *= 1.1
+
+    ended = workspace.run(changed(workspace, scale))
+
+    assert ended.code == 0
+    assert "alert       tfidf norm shift" in ended.out
+    assert "drift: tfidf norm shift" in workspace.monitoring()[-1]["notes"]
+
+
+def test_days_after_three_published_ones_are_compared_with_them(workspace: Workspace) -> None:
+    for day in ("20261117", "20261118", "20261119", DAY):
+        flags = ["--models", workspace.models, "--warehouse", workspace.warehouse, "--source", "sample://200"]
+        assert workspace.call("run", "--partition", day, *flags).code == 0
+    *early, last = workspace.monitoring()
+
+    assert [row["drift_psi_recent"] for row in early] == [None] * 3
+    assert last["drift_psi_recent"] < last["drift_psi_limit"]
+    assert sum(json.loads(last["score_histogram"])) == last["passed_validation"]
 
 
 def test_run_without_metadata_uses_defaults(workspace: Workspace) -> None:

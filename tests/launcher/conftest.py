@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from beam_pcc.cases.monitoring_row import Alert
 from beam_pcc.cli import main as cli
 from beam_pcc.config import run_ids
 from beam_pcc.kubernetes import follow, plan
@@ -87,7 +88,7 @@ class Launcher:
         run = Run(self.run_id(name), day, dt.datetime.now(dt.timezone.utc), "v20261119_020000", "minilm", "f" * 64)
         figures = StagedFigures(predictions=98, distinct_case_ids=98, positive=12)
         row = audited_row(run, figures, RunStats(98), None, violations)
-        self.warehouse.record(dataclasses.replace(row, drift_psi=0.31))
+        self.warehouse.record(dataclasses.replace(row, drift_psi=0.31, alerts=(Alert("x", 0.31, 0.25, "alert"),)))
 
     def succeed(self, name: str) -> None:
         """Go through the states of a successful run."""

@@ -330,6 +330,7 @@ def test_metrics_can_be_scraped_after_end_of_run(launcher: Launcher) -> None:
     assert values['pcc_run_exit_code{partition="20261120"}'] == 0
     assert values['pcc_run_cases{partition="20261120"}'] == 98
     assert values['pcc_run_drift_psi{partition="20261120"}'] == 0.31
+    assert values['pcc_run_alerts{partition="20261120"}'] == 1
     assert values['pcc_run_active{partition="20261120"}'] == 0
     assert values['pcc_run_partition_timestamp_seconds{partition="20261120"}'] == 1795132800
     started, ended = (

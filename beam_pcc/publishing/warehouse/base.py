@@ -5,14 +5,17 @@ Knows nothing of Beam. What makes a run fit to publish is decided in publish.py;
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
+from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
+from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 
 StagedKind = Literal["predictions", "rejected"]
@@ -41,7 +44,10 @@ class Run:
 
 @dataclass(frozen=True)
 class StagedFigures:
-    """What SQL counts in a run's staging tables; duplicates are already among the rejected."""
+    """What SQL counts in a run's staging tables; duplicates are already among the rejected.
+
+    `score_histogram` counts P(PC) of the predictions in SCORE_BINS equal bins over [0, 1].
+    """
 
     predictions: int = 0
     distinct_case_ids: int = 0
@@ -50,6 +56,7 @@ class StagedFigures:
     positive: int = 0
     review: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    score_histogram: Histogram = (0,) * SCORE_BINS
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,22 @@ def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
     except ValueError as error:
         run_id = one_line(stored.get("run_id"), 80)
         raise WarehouseError(f"{table}: in the row of run {run_id}, {error}; correct or delete that row") from None
+
+
+def bin_conditions(score: str) -> list[str]:
+    """The SQL condition of each bin of a score histogram, for an expression of P(PC); NaN is in none."""
+    edges = [f"{place / SCORE_BINS:g}" for place in range(SCORE_BINS + 1)]
+    pairs = itertools.pairwise(edges)
+    return [f"{score} >= {low} AND {score} {'<' if high != '1' else '<='} {high}" for low, high in pairs]
+
+
+def readable_rows(stored: Iterable[StoredRow]) -> list[MonitoringRow]:
+    """The rows whose values fit their columns: a history may have gaps."""
+    rows = []
+    for row in stored:
+        with contextlib.suppress(ValueError):
+            rows.append(MonitoringRow.from_stored(row))
+    return rows
 
 
 class StagedRun(Protocol):
@@ -158,6 +181,13 @@ class Warehouse(Protocol):
 
     def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
         """The newest monitoring rows as they are stored, at most `last`, oldest first; of one partition, or of all."""
+        ...
+
+    def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
+        """The monitoring row of the latest successful run of each published day: the last `days` days before `before`.
+
+        Newest day first. Fewer where the table keeps fewer; a row whose values do not fit their columns is left out.
+        """
         ...
 
     def query(self, sql: str) -> str:

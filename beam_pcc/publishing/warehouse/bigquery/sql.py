@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from beam_pcc.cases import faults, schemas
+from beam_pcc.publishing.warehouse.base import bin_conditions
 
 OUTPUT, MONITORING, QUARANTINE = schemas.TABLES
 # The tables require a filter on their partitions; a run's rows may be days old, so this one takes in all that are kept.
@@ -31,6 +32,8 @@ _REJECTED = f"""
     FROM ({_RANKED}) WHERE place > 1
 """
 
+_SCORE = f"IF(predicted_label = '{schemas.PC}', confidence, 1 - confidence)"
+_BINS = ", ".join(f"COUNTIF({condition})" for condition in bin_conditions(_SCORE))
 FIGURES = f"""
 SELECT
     COUNT(*) AS predictions,
@@ -38,7 +41,8 @@ SELECT
     COUNTIF(confidence IS NULL OR IS_NAN(confidence) OR NOT confidence BETWEEN 0 AND 1) AS bad_confidence,
     COUNTIF(predicted_label IS NULL OR predicted_label NOT IN ('{schemas.PC}', '{schemas.NOT_PC}')) AS unknown_labels,
     COUNTIF(predicted_label = '{schemas.PC}') AS positive,
-    COUNTIF(STARTS_WITH(prediction_notes, 'review')) AS review
+    COUNTIF(STARTS_WITH(prediction_notes, 'review')) AS review,
+    [{_BINS}] AS score_histogram
 FROM ({_RANKED}) WHERE place = 1
 """
 REASONS = f"SELECT reason, COUNT(*) AS n FROM ({_REJECTED}) GROUP BY reason"
@@ -92,6 +96,13 @@ RUNS = f"SELECT * FROM `{{{MONITORING}}}` WHERE {_ALL_KEPT} ORDER BY ingestion_t
 RUNS_OF_DAY = f"""
 SELECT * FROM `{{{MONITORING}}}` WHERE partition_date = @partition_date AND {_ALL_KEPT}
 ORDER BY ingestion_time DESC LIMIT {{last}}
+"""
+
+RECENT = f"""
+SELECT * FROM (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY partition_date ORDER BY ingestion_time DESC, run_id DESC) AS place
+    FROM `{{{MONITORING}}}` WHERE status = 'success' AND partition_date < @partition_date AND {_ALL_KEPT}
+) WHERE place = 1 ORDER BY partition_date DESC LIMIT {{days}}
 """
 
 

@@ -25,7 +25,15 @@ from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId
-from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, TablePlan, checked_row
+from beam_pcc.publishing.warehouse.base import (
+    Run,
+    StagedFigures,
+    StagedFile,
+    StagedKind,
+    TablePlan,
+    checked_row,
+    readable_rows,
+)
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
 from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
 from beam_pcc.terminal import logger
@@ -225,6 +233,15 @@ class BigQueryWarehouse:
         found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", template, names, row)
         return [dict(one.items()) for one in reversed(found)]
 
+    def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
+        """The latest successful run of each of the last published days, newest first."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return []
+        row = dict.fromkeys(schemas.MONITORING.names) | {"partition_date": before}
+        names = {**self.tables, "days": int(days)}
+        rows = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.RECENT, names, row)
+        return readable_rows(dict(one.items()) for one in rows)
+
     def query(self, sql_text: str) -> str:
         """Run one SELECT; return its rows as a text table. Names without a dataset are of the warehouse's."""
         import duckdb
@@ -261,7 +278,9 @@ class _BigQueryStagedRun:
     def figures(self) -> StagedFigures:
         (counts,) = self._warehouse.jobs.ask("counting what was staged", sql.FIGURES, self._names, {})
         reasons = self._warehouse.jobs.ask("counting what was staged", sql.REASONS, self._names, {})
-        return StagedFigures(**dict(counts.items()), rejected=Counter({row["reason"]: row["n"] for row in reasons}))
+        figures = dict(counts.items())
+        figures["score_histogram"] = tuple(figures["score_histogram"])
+        return StagedFigures(**figures, rejected=Counter({row["reason"]: row["n"] for row in reasons}))
 
     def publish(self, monitoring: MonitoringRow) -> None:
         self._end("publish", sql.PUBLISH, monitoring)

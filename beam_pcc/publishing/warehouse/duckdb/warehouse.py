@@ -21,7 +21,7 @@ from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.foreign import explained, is_transient
-from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan, checked_row
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan, checked_row, readable_rows
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.terminal import logger
 
@@ -137,6 +137,15 @@ class DuckDBWarehouse:
             names = [column[0] for column in found.description or ()]
             return [dict(zip(names, row, strict=True)) for row in reversed(found.fetchall())]
 
+    def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
+        """The latest successful run of each of the last published days, newest first."""
+        with self._read() as connection:
+            if connection is None or not _has_monitoring(connection):
+                return []
+            cursor = connection.execute(sql.RECENT, {"before": before, "days": days})
+            names = [column[0] for column in cursor.description or ()]
+            return readable_rows(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+
     def query(self, sql_text: str) -> str:
         """Run one SELECT, which can reach nothing but the tables; return its rows as a text table."""
         with self._read() as connection:
@@ -218,6 +227,7 @@ class _DuckDBStagedRun:
         counted = self._connection.execute(sql.FIGURES)
         counts = dict(zip([c[0] for c in counted.description or ()], counted.fetchone() or (), strict=True))
         rejected = self._connection.execute("SELECT reason, count(*) FROM staged_rejected GROUP BY reason").fetchall()
+        counts["score_histogram"] = tuple(counts["score_histogram"])
         return StagedFigures(**counts, rejected=Counter(dict(rejected)))
 
     def publish(self, monitoring: MonitoringRow) -> None:
