@@ -106,3 +106,16 @@ def shifts(against: Mapping[str, BlockBaseline], run: VectorSums) -> dict[str, B
             distance = float(np.linalg.norm(mean - base.mean)) / max(base.spread, 1e-9)
             found[name] = BlockShift(run.norms[place] / run.rows - base.norm_mean, distance)
     return found
+
+
+def swapped_ratio(against: Mapping[str, BlockBaseline], run: VectorSums) -> float:
+    """How much nearer the mean vector is to the baseline's if its two blocks change places: above 1 it is nearer so.
+
+    0 without vectors or without a baseline of both blocks.
+    """
+    if not run.rows or any(name not in against for name in schemas.BLOCKS):
+        return 0.0
+    base = np.concatenate([against[name].mean for name in schemas.BLOCKS])
+    mean = np.asarray(run.values) / run.rows
+    exchanged = np.roll(mean, -schemas.TFIDF_DIM)  # of tfidf before embedding it makes embedding before tfidf
+    return float(np.linalg.norm(mean - base) / max(float(np.linalg.norm(exchanged - base)), 1e-9))

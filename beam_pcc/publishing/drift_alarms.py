@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from beam_pcc.cases import faults, schemas
-from beam_pcc.cases.drift import BlockShift, VectorSums, shifts
+from beam_pcc.cases.drift import BlockShift, VectorSums, shifts, swapped_ratio
 from beam_pcc.cases.monitoring_row import Alert, Histogram, MonitoringRow
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.publishing.statistics import psi, psi_of_draws
@@ -23,7 +23,11 @@ from beam_pcc.publishing.warehouse.base import StagedFigures
 MIN_CASES = 50  # fewer cases say nothing about a distribution of scores
 HISTORY_DAYS = 28
 MIN_HISTORY_DAYS = 3
-NORM_REFUSED, NORM_ALARM = 0.20, 0.05  # share of the baseline's mean norm
+# Share of the baseline's mean norm. A block that half of the rows lack, or that is not normalised, is off by half or
+# more; one that is off by less may be due to other messages, so it is an alarm.
+NORM_REFUSED, NORM_ALARM = 0.45, 0.05
+OVERFLOWS_REFUSED = 0.20  # share of vectors
+SWAPPED = 2.0  # times nearer to the baseline with its blocks exchanged
 MEAN_ALARM = 0.25  # spreads of the baseline
 _FALSE_ALARMS = 0.005  # aimed at; half of what is promised, as the shares of the bins are estimates themselves
 _DRAWS = 4_000
@@ -160,8 +164,10 @@ def _block_alerts(
 ) -> list[Alert]:
     alerts = []
     scored = figures.predictions + figures.rejected.get(faults.DUPLICATE_CASE_ID.code, 0)
-    if baseline.blocks and scored and (overflows := 1 - vectors.rows / scored) > NORM_REFUSED:
-        alerts.append(Alert("share of vectors beyond float32's range", overflows, NORM_REFUSED, action))
+    if baseline.blocks and scored and (overflows := 1 - vectors.rows / scored) > OVERFLOWS_REFUSED:
+        alerts.append(Alert("share of vectors beyond float32's range", overflows, OVERFLOWS_REFUSED, action))
+    if (nearer := swapped_ratio(baseline.blocks, vectors)) > SWAPPED:
+        alerts.append(Alert("nearness with swapped blocks", nearer, SWAPPED, action))
     both = 1 / max(vectors.rows, 1) + 1 / sum(baseline.score_histogram)
     for name, shift in moved.items():
         norm = baseline.blocks[name].norm_mean

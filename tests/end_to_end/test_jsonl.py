@@ -3,18 +3,18 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.pipeline.coders import RecordBatchCoder
 from beam_pcc.sources.jsonl import read_jsonl
 from tests.end_to_end.conftest import Workspace
+from tests.end_to_end.test_run import good_rows
 
 
 def write(path: Path, rows: int) -> list[str]:
     """Sound rows c00, c01, ... as lines."""
-    vectors = np.random.default_rng(1).normal(size=(rows, schemas.VECTOR_DIM)).round(4).tolist()
+    vectors = good_rows(rows).column("embedding_vector").to_pylist()
     lines = [
         json.dumps({"case_id": f"c{i:02d}", "embedding_vector": vector, "timestamp": "2026-11-20T10:00:00Z"})
         for i, vector in enumerate(vectors)

@@ -140,9 +140,7 @@ def test_empty_registry_error_names_train_command(models: Callable[..., Registry
         models().resolve()
 
 
-@pytest.mark.parametrize(
-    "root", ["s3://bucket/models", "file:///models", "gs://", "gs:///models", "gs://Bucket/models"]
-)
+@pytest.mark.parametrize("root", ["s3://bucket/models", "gs://", "gs:///models", "gs://Bucket/models"])
 def test_invalid_registry_address_is_refused(root: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"^--models {root}.* gs://BUCKET/FOLDER$"):
         Registry(root)
