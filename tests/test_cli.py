@@ -19,7 +19,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert loaded == []
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--version"])
 
@@ -38,7 +38,7 @@ def test_no_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(("flags", "traces"), [([], 0), (["--debug"], 1)], ids=["plain", "debug"])
-def test_what_a_thread_of_beams_raises_is_seen_with_debug_only(flags: list[str], traces: int) -> None:
+def test_exception_in_a_beam_thread_is_shown_with_debug(flags: list[str], traces: int) -> None:
     code = (
         "import sys, threading\nfrom beam_pcc.cli import main as cli\n"
         "def main():\n"

@@ -67,7 +67,7 @@ class Unencodable:
     nbytes = 1_234
 
 
-def test_sizes_are_those_of_the_buffers_and_nothing_is_encoded_for_them() -> None:
+def test_size_is_estimated_without_encoding() -> None:
     assert coders.RecordBatchCoder().estimate_size(Unencodable()) == 1_234
     assert coders.PredictionResultCoder().estimate_size(PredictionResult(Unencodable(), None)) == 1_234
 

@@ -72,7 +72,7 @@ def messages() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "words"), list(messages()))
-def test_every_error_line_is_in_troubleshooting(where: str, words: str) -> None:
+def test_each_error_message_is_in_troubleshooting(where: str, words: str) -> None:
     assert " ".join(words.split()) in " ".join(TROUBLESHOOTING.split()), where
 
 
@@ -92,7 +92,7 @@ def quoted() -> Iterator[str]:
         yield from re.findall(r"`([^`]+)`", re.split(r"(?<!\\)\|", row)[0])
 
 
-def test_every_line_in_troubleshooting_is_one_that_the_code_can_say() -> None:
+def test_each_quoted_message_is_in_the_code() -> None:
     code = "\n".join(" ".join(text.split()) for text in texts())
     for words in quoted():
         for fixed in words.split("…"):

@@ -183,7 +183,7 @@ def test_what_is_no_command_is_still_there() -> None:
         "terraform apply",
     ],
 )
-def test_wrong_command_is_found(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_command_is_detected(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     (words,) = documented.statements(command)
     with pytest.raises((AssertionError, SystemExit, PccError, StopIteration)):
         check(words)

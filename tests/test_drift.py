@@ -67,7 +67,7 @@ def test_a_block_that_turned_shows_in_its_mean() -> None:
     assert found["tfidf"].mean < 1e-4
 
 
-def test_rows_left_out_and_rows_beyond_float32_count_nowhere() -> None:
+def test_unscored_and_overflowing_rows_are_not_counted() -> None:
     vectors = some(4)
     vectors[1] = 3e38
     assert drift.sums(vectors, leave_out=[2]) == drift.sums(vectors[[0, 3]])
@@ -91,7 +91,7 @@ def test_a_baseline_comes_back_from_json() -> None:
         np.testing.assert_array_equal(again.blocks[name].mean, block.mean)
 
 
-def test_a_baseline_of_an_older_version_tells_no_shift() -> None:
+def test_baseline_of_an_older_version_gives_no_shift() -> None:
     old = Baseline.from_json({"score_histogram": [1] * 10})
     row = audited_row(RUN, StagedFigures(), RunStats(vectors=drift.sums(some(5))), old, ())
     assert row.baseline_histogram == (1,) * 10

@@ -77,7 +77,7 @@ def change(checkout: Checkout, name: str, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def test_first_installation_has_pip_the_list_and_the_project(checkout: Checkout) -> None:
+def test_first_installation_is_complete(checkout: Checkout) -> None:
     assert checkout.install("run") == ["pip", "run", "."]
     assert re.fullmatch(r"installing 2 locked packages .*\n", checkout.errors)
 
@@ -90,7 +90,7 @@ def test_unchanged_list_installs_nothing(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("smaller", ["deploy", "run", "gcp", "text", "kubernetes", "signing"])
-def test_list_that_is_part_of_an_installed_one_installs_nothing(checkout: Checkout, smaller: str) -> None:
+def test_subset_of_an_installed_list_installs_nothing(checkout: Checkout, smaller: str) -> None:
     checkout.install("dev")
 
     assert checkout.install(smaller) == []
@@ -98,7 +98,7 @@ def test_list_that_is_part_of_an_installed_one_installs_nothing(checkout: Checko
 
 @pytest.mark.parametrize("installed", [["dev"], ["text"], ["gcp", "text"], ["run", "signing"], ["kubernetes"]])
 @pytest.mark.parametrize("name", ["deploy", "run", "gcp", "text", "kubernetes", "signing", "dev"])
-def test_changed_list_is_installed_whatever_is_there(checkout: Checkout, installed: list[str], name: str) -> None:
+def test_changed_list_is_installed_again(checkout: Checkout, installed: list[str], name: str) -> None:
     checkout.install(*installed)
     change(checkout, name, "pyyaml==6.0", "pyyaml==6.1") if name != "dev" else change(
         checkout, name, "pytest==9", "pytest==10"
@@ -115,7 +115,7 @@ def test_changed_marker_is_a_change(checkout: Checkout) -> None:
     assert checkout.install("run") == ["run"]
 
 
-def test_other_list_is_installed_again_after_its_version_was_replaced(checkout: Checkout) -> None:
+def test_list_with_replaced_versions_is_installed_again(checkout: Checkout) -> None:
     checkout.install("dev")
     change(checkout, "gcp", "pyyaml==6.0", "pyyaml==6.1")
     checkout.install("gcp")
@@ -170,7 +170,7 @@ def test_wrong_list_is_exit_code_2(checkout: Checkout, lists: tuple[str, ...]) -
 
 
 @pytest.mark.end_to_end
-def test_venv_script_installs_with_the_environments_own_pip(tmp_path: Path) -> None:
+def test_venv_script_uses_the_pip_of_the_environment(tmp_path: Path) -> None:
     """The script itself, on an environment whose pip is a stand-in."""
     (tmp_path / "requirements").mkdir()
     for name in ("venv.sh", "install.py"):
@@ -200,7 +200,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_environment_has_the_pins_of_the_list_installed_last(history: list[tuple[str, str, object]]) -> None:
+def test_last_list_sets_the_versions(history: list[tuple[str, str, object]]) -> None:
     """Whatever lists were changed, installed, or failed half way before."""
     environment: dict[str, str] = {}
     fails = False

@@ -35,7 +35,7 @@ def failure_of_a_run(error: Exception, mode: list[str]) -> PccError:
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
 @pytest.mark.parametrize("kind", [SourceError, WarehouseError, ModelError])
-def test_an_error_of_ours_comes_out_of_a_run_with_its_class_and_words(kind: type[PccError], mode: list[str]) -> None:
+def test_own_error_of_a_run_keeps_class_and_message(kind: type[PccError], mode: list[str]) -> None:
     found = failure_of_a_run(kind("a.parquet: what [is] wrong; do this"), mode)
 
     assert type(found) is kind
@@ -43,7 +43,7 @@ def test_an_error_of_ours_comes_out_of_a_run_with_its_class_and_words(kind: type
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
-def test_another_error_in_a_run_becomes_one_line_with_its_type(mode: list[str]) -> None:
+def test_foreign_error_of_a_run_is_one_line_with_its_type(mode: list[str]) -> None:
     found = failure_of_a_run(ZeroDivisionError("a secret\nof a row"), mode)
 
     assert type(found) is RunError
@@ -68,7 +68,7 @@ beam_pcc.errors.SourceError: day.parquet cannot be read [while running 'Read/Rea
 """
 
 
-def test_an_error_of_ours_is_found_in_the_text_of_a_trace() -> None:
+def test_own_error_is_extracted_from_a_traceback() -> None:
     found = from_runner(RuntimeError(TRACE))
 
     assert type(found) is SourceError
@@ -81,26 +81,26 @@ def test_of_several_errors_of_ours_the_last_one_counts() -> None:
     assert type(from_runner(RuntimeError(later))) is WarehouseError
 
 
-def test_an_error_of_ours_that_this_version_does_not_know_is_a_failed_run() -> None:
+def test_own_error_of_an_unknown_class_is_a_run_error() -> None:
     found = from_runner(RuntimeError("beam_pcc.errors.LaterError: something new"))
 
     assert type(found) is RunError
     assert "something new" in str(found)
 
 
-def test_of_a_trace_without_an_error_of_ours_the_last_error_is_told() -> None:
+def test_traceback_without_own_error_gives_the_last_error() -> None:
     text = (
         "java.lang.RuntimeError: outer\n  at X\nValueError: first\n  at Y\nduckdb.IOException: the disk is full\n  at Z"
     )
     assert str(from_runner(RuntimeError(text))).startswith("the run stopped: duckdb.IOException: the disk is full; see")
 
 
-def test_an_error_without_a_trace_is_told_with_its_type() -> None:
+def test_error_without_traceback_is_named_by_type() -> None:
     assert str(from_runner(OSError("no space"))).startswith("the run stopped: OSError: no space; see")
 
 
 @given(st.text())
-def test_whatever_a_runner_says_comes_out_as_one_short_line(text: str) -> None:
+def test_any_runner_error_is_one_short_line(text: str) -> None:
     found = from_runner(RuntimeError(text))
 
     assert type(found) is RunError
@@ -136,7 +136,7 @@ def test_the_exit_codes_differ() -> None:
     assert codes == {0, 1, 2, 3}
 
 
-def test_an_error_keeps_its_words_on_the_way_from_a_worker() -> None:
+def test_error_from_a_worker_keeps_its_message() -> None:
     sent = pickle.loads(pickle.dumps(SourceError("day.parquet is gone")))
 
     assert type(sent) is SourceError
@@ -154,18 +154,18 @@ def test_an_error_keeps_its_words_on_the_way_from_a_worker() -> None:
         (UnicodeDecodeError("utf-8", b"a secret", 0, 1, "bad"), "UnicodeDecodeError"),
     ],
 )
-def test_foreign_words_are_told_only_if_they_quote_no_row(error: Exception, words: str) -> None:
+def test_foreign_message_is_shown_if_it_quotes_no_row(error: Exception, words: str) -> None:
     assert foreign_words(error) == words
 
 
-def test_of_a_foreign_error_the_place_in_our_code_is_told() -> None:
+def test_foreign_error_names_the_place_in_our_code() -> None:
     with pytest.raises(TypeError) as raised:
         errors.one_line(None, "x")  # type: ignore[arg-type]
     assert re.fullmatch(r"TypeError in errors/__init__\.py line \d+", foreign_words(raised.value))
 
 
 @given(st.text(), st.text())
-def test_the_words_of_an_error_are_one_printable_line(start: str, end: str) -> None:
+def test_error_message_is_one_printable_line(start: str, end: str) -> None:
     said = str(RunError(f"{start}{end}"))
     assert said.isprintable()
     assert str(RunError(said)) == said

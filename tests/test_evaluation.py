@@ -41,7 +41,7 @@ def test_intervals_are_the_same_each_time() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.01, 0.99)), min_size=1, max_size=40), st.floats(0.05, 1.0))
-def test_the_threshold_is_the_lowest_that_keeps_the_precision(rows: list[tuple[bool, float]], wanted: float) -> None:
+def test_threshold_is_the_lowest_with_the_precision(rows: list[tuple[bool, float]], wanted: float) -> None:
     truth, probability = np.array([t for t, _ in rows]), np.array([p for _, p in rows])
 
     def precision(threshold: float) -> float:
@@ -52,7 +52,7 @@ def test_the_threshold_is_the_lowest_that_keeps_the_precision(rows: list[tuple[b
     assert evaluation.threshold_for(truth, probability, wanted) == (min(good) if good else None)
 
 
-def test_a_precision_that_is_never_reached_has_no_threshold() -> None:
+def test_unreachable_precision_has_no_threshold() -> None:
     assert evaluation.threshold_for(np.array([False, True]), np.array([0.9, 0.1]), 0.9) is None
 
 

@@ -39,7 +39,7 @@ def batch(texts: list[str]) -> pa.RecordBatch:
     )
 
 
-def test_a_vector_is_what_the_encoder_says_and_then_what_the_terms_say(featurizer: Featurizer) -> None:
+def test_vector_is_embedding_then_tfidf(featurizer: Featurizer) -> None:
     vectors = featurizer.vectors(TEXTS)
 
     assert (vectors.shape, vectors.dtype) == ((len(TEXTS), schemas.VECTOR_DIM), np.float32)
@@ -48,7 +48,7 @@ def test_a_vector_is_what_the_encoder_says_and_then_what_the_terms_say(featurize
     np.testing.assert_array_equal(vectors[:, schemas.BLOCKS["tfidf"]], expected)
 
 
-def test_a_worker_gets_the_same_vectors_from_the_pickled_description(featurizer: Featurizer) -> None:
+def test_pickled_featurizer_gives_the_same_vectors(featurizer: Featurizer) -> None:
     copied = pickle.loads(pickle.dumps(featurizer))
     again = Features.from_json(json.loads(json.dumps(featurizer.features.to_json())))
 
@@ -82,9 +82,7 @@ def test_hostile_texts_have_vectors(featurizer: Featurizer, text: str) -> None:
     assert cases.num_rows == 1
 
 
-def test_a_text_that_a_library_chokes_on_is_set_apart_and_its_words_are_not_told(
-    featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_that_cannot_be_encoded_is_not_quoted(featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Featurizer.embed
 
     def choke(self: Featurizer, texts: list[str]) -> np.ndarray:
@@ -103,13 +101,13 @@ def test_a_text_that_a_library_chokes_on_is_set_apart_and_its_words_are_not_told
     assert row["detail"] == "the text could not be made a vector (RuntimeError)"
 
 
-def test_an_encoder_that_is_not_there_is_no_fault_of_the_texts(featurizer: Featurizer, tmp_path: Path) -> None:
+def test_missing_encoder_rejects_no_text(featurizer: Featurizer, tmp_path: Path) -> None:
     lost = Featurizer(EncoderRef(str(tmp_path / "none"), "0" * 64), featurizer.features)
     with pytest.raises(ModelError, match=r"holds no model\.onnx"):
         embed_bisecting(lost, TEXTS)
 
 
-def test_what_is_beyond_a_hundred_thousand_characters_is_not_looked_at(featurizer: Featurizer) -> None:
+def test_text_beyond_100_000_characters_is_ignored(featurizer: Featurizer) -> None:
     text = "delete my data " * 7_000
     assert len(text) > features.MAX_CHARACTERS
     np.testing.assert_array_equal(

@@ -131,7 +131,7 @@ QUOTING: list[Callable[[str], Exception]] = [
 
 
 @given(st.sampled_from(QUOTING), st.sampled_from(["", "JSONL"]), st.text("qxz", min_size=4, max_size=20))
-def test_no_word_of_a_row_is_told(make: Callable[[str], Exception], file_format: str, text: str) -> None:
+def test_message_quotes_nothing_of_a_row(make: Callable[[str], Exception], file_format: str, text: str) -> None:
     error = make(text)
 
     assert text not in str(explain(error, "here", WarehouseError, file_format=file_format))
@@ -139,7 +139,7 @@ def test_no_word_of_a_row_is_told(make: Callable[[str], Exception], file_format:
     assert text not in str(unexpected(error))
 
 
-def test_what_duckdb_says_of_its_file_is_told(tmp_path: Path) -> None:
+def test_duckdb_message_about_its_file_is_shown(tmp_path: Path) -> None:
     (tmp_path / "a.duckdb").write_bytes(b"no database" * 1000)
     with pytest.raises(duckdb.IOException) as raised:
         duckdb.connect(str(tmp_path / "a.duckdb"))

@@ -55,7 +55,7 @@ def test_what_says_the_same_is_kept_once(tmp_path: Path) -> None:
     assert (found.duplicates, found.contradicting) == (4, 0)
 
 
-def test_what_is_said_to_be_both_is_left_out(tmp_path: Path) -> None:
+def test_text_with_both_labels_is_left_out(tmp_path: Path) -> None:
     found = read_labelled(jsonl(tmp_path / "a.jsonl", [*ROWS, {"text": "delete my DATA", "intent": "NOT_PC"}]), "text")
 
     assert found.texts == tuple(row["text"] for row in ROWS[1:])
@@ -109,17 +109,17 @@ def test_a_column_of_numbers_is_no_text(tmp_path: Path) -> None:
     )
 
 
-def test_a_wrong_label_is_told_without_the_text(tmp_path: Path) -> None:
+def test_wrong_label_is_reported_without_the_text(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [*ROWS, {"text": SECRET, "intent": "privacy"}])
     assert "an intent is none of PC, NOT_PC, PC/<subtype> (1 rows)" in refusal(path)
 
 
-def test_a_broken_line_is_told_without_the_text(tmp_path: Path) -> None:
+def test_broken_line_is_reported_without_the_text(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps(ROWS[0]) + f'\n{{"text": "{SECRET}", "intent"\n')
     assert "cannot be read as JSONL" in refusal(str(tmp_path / "a.jsonl"))
 
 
-def test_no_file_is_told(tmp_path: Path) -> None:
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     assert "no file matches" in refusal(str(tmp_path / "*.jsonl"))
 
 

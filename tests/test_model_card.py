@@ -55,7 +55,7 @@ def test_a_value_cannot_leave_a_code_span(value: str) -> None:
     assert shown.isprintable()
 
 
-def test_names_with_underscores_and_dots_stay_as_they_are() -> None:
+def test_names_with_underscores_and_dots_are_kept() -> None:
     assert text("v20261101_020000") == "v20261101_020000"
     assert text("scikit-learn 1.7.2") == "scikit-learn 1.7.2"
 

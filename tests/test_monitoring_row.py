@@ -60,7 +60,7 @@ def audited(rows_read: int = 100, *violations: str) -> MonitoringRow:
     return audited_row(RUN, FIGURES, RunStats(rows_read), None, violations)
 
 
-def test_the_class_and_the_arrow_schema_have_the_same_columns() -> None:
+def test_class_and_schema_have_the_same_columns() -> None:
     """The types are written out here: a change of one is a change of everybody's table."""
     kinds = {
         str: pa.string(),

@@ -188,7 +188,7 @@ def test_no_command_installs_an_unregistered_name() -> None:
         ("pip install --no-deps --requirement requirements/run.txt", True),
     ],
 )
-def test_unregistered_name_in_a_command_is_found(command: str, allowed: bool) -> None:
+def test_unregistered_name_in_a_command_is_detected(command: str, allowed: bool) -> None:
     assert all(map(may_be_installed, installed(command))) is allowed
 
 
@@ -266,7 +266,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.end_to_end
-def test_wheel_has_every_file_of_the_package_and_the_licence(wheel: Path) -> None:
+def test_wheel_has_every_file_and_the_licence(wheel: Path) -> None:
     files = {f.relative_to(ROOT).as_posix() for f in (ROOT / "beam_pcc").rglob("*") if f.is_file()}
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())

@@ -49,14 +49,14 @@ def test_a_case_is_pc_from_the_threshold_on() -> None:
     assert column(predictions, "predicted_label") == ["NOT_PC", "PC", "PC"]
 
 
-def test_confidence_is_the_probability_of_the_published_label() -> None:
+def test_confidence_is_of_the_published_label() -> None:
     predictions, _ = label([[0.75, 0.25], [0.25, 0.75], [0.625, 0.375]], threshold=0.3)
 
     assert column(predictions, "predicted_label") == ["NOT_PC", "PC", "PC"]
     assert column(predictions, "confidence") == [0.75, 0.75, 0.375]
 
 
-def test_subtypes_count_together_for_pc_and_the_likeliest_is_named() -> None:
+def test_subtypes_add_up_and_the_likeliest_is_named() -> None:
     predictions, _ = label([[0.4, 0.35, 0.25], [0.4, 0.25, 0.35]], SUBTYPES)
 
     assert column(predictions, "predicted_label") == ["PC", "PC"]
@@ -91,20 +91,20 @@ def test_the_order_of_the_classes_is_the_models() -> None:
     assert column(predictions, "confidence") == pytest.approx([0.9])
 
 
-def test_probabilities_that_sum_above_one_by_rounding_give_confidence_one() -> None:
+def test_rounding_above_one_gives_confidence_one() -> None:
     assert 1.0 + 3e-16 > 1.0
     predictions, _ = label([[0.0, 1.0, 3e-16]], SUBTYPES)
     assert column(predictions, "confidence") == [1.0]
 
 
-def test_only_cases_within_the_review_band_get_a_note_and_it_begins_with_review() -> None:
+def test_cases_in_the_review_band_get_a_note() -> None:
     predictions, _ = label([[0.25, 0.75], [0.375, 0.625], [0.625, 0.375], [0.75, 0.25]], review_band=0.25)
 
     notes = column(predictions, "prediction_notes")
     assert notes == [None, "review: margin 0.125", "review: margin 0.125", None]
 
 
-def test_the_note_of_a_linear_model_names_both_blocks_the_stronger_first() -> None:
+def test_note_names_the_stronger_block_first() -> None:
     predictions, _ = label([[0.5, 0.5]] * 2, review_band=0.1, blocks=[[0.104, -0.52], [0.2, 0.1]])
 
     assert column(predictions, "prediction_notes") == [
@@ -113,7 +113,7 @@ def test_the_note_of_a_linear_model_names_both_blocks_the_stronger_first() -> No
     ]
 
 
-def test_a_case_that_the_model_cannot_score_is_rejected_with_the_kind_of_error() -> None:
+def test_unscored_case_is_rejected_with_the_error_type() -> None:
     predictions, rejected = label(
         [[0.9, 0.1], [0, 0], [0.2, 0.8], [0, 0]],
         errors={3: "ValueError: late", 1: "ValueError: early"},
@@ -127,14 +127,14 @@ def test_a_case_that_the_model_cannot_score_is_rejected_with_the_kind_of_error()
     ]
 
 
-def test_notes_stay_with_their_case_when_another_is_rejected() -> None:
+def test_note_belongs_to_its_case_beside_a_rejected_one() -> None:
     predictions, _ = label(
         [[0, 0], [0.5, 0.5]], review_band=0.1, errors={0: "no"}, blocks=[[np.nan, np.nan], [0.3, 0.0]]
     )
     assert column(predictions, "prediction_notes") == ["review: margin 0.000; embedding +0.30, tfidf +0.00"]
 
 
-def test_a_batch_of_which_nothing_can_be_scored_is_rejected_whole() -> None:
+def test_batch_that_cannot_be_scored_is_rejected() -> None:
     predictions, rejected = label([[0, 0]] * 2, errors={0: "no", 1: "no"})
 
     assert predictions == []
@@ -145,7 +145,7 @@ def test_an_empty_batch_gives_nothing() -> None:
     assert label([], SUBTYPES) == ([], [])
 
 
-def test_each_prediction_says_when_it_was_scored_and_when_the_case_was_written() -> None:
+def test_prediction_has_both_timestamps() -> None:
     predictions, _ = label([[0.9, 0.1]])
 
     assert column(predictions, "inference_timestamp") == [NOW]
@@ -169,7 +169,7 @@ def scored(draw: st.DrawFn) -> tuple[tuple[str, ...], np.ndarray]:
     st.floats(0.0, 0.5),
     st.sets(st.integers(0, 7)),
 )
-def test_every_case_comes_out_once_and_is_labelled_by_its_own_row(
+def test_each_case_is_labelled_once_by_its_own_row(
     model: tuple[tuple[str, ...], np.ndarray], threshold: float, band: float, guilty: set[int]
 ) -> None:
     classes, probabilities = model

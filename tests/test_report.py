@@ -114,7 +114,7 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
 
 
-def test_the_page_tells_of_everything_that_was_asked_for() -> None:
+def test_page_shows_each_requested_part() -> None:
     said = words(RUNS)
 
     for part in (
@@ -151,11 +151,11 @@ def test_alerts_that_are_none_are_unreadable(alerts: str) -> None:
     assert "alerts: unreadable" in words([REFUSED | {"alerts": alerts}])
 
 
-def test_a_refused_run_of_an_earlier_version_is_shown_as_refused() -> None:
+def test_refused_run_of_an_earlier_version_is_refused() -> None:
     assert "Refused by the audits" in words([REFUSED | {"status": "failed", "error_message": "x"}])
 
 
-def test_a_failed_run_is_not_refused_by_its_words() -> None:
+def test_failed_run_is_not_taken_for_refused() -> None:
     uncounted = dict.fromkeys(("total_cases", "passed_validation", "dropped_cases"), 0)
     assert "Refused by the audits" not in words([REFUSED | uncounted | {"status": "failed"}])
 
@@ -188,7 +188,7 @@ def test_only_charts_are_markup_in_the_template() -> None:
     assert "autoescape" not in template.partition("#}")[2]
 
 
-def test_the_words_of_a_chart_are_escaped() -> None:
+def test_text_of_a_chart_is_escaped() -> None:
     chart = charts.Chart(charts.share_axis("<b>"), charts.share_axis('"&'), "</svg><script>")
     assert set(re.findall(r"</?(\w+)", chart.svg())) == {"svg", "title", "style", "line", "text"}
 
@@ -234,7 +234,7 @@ def test_a_hostile_value_in_a_column_is_text(column: str) -> None:
 
 
 @pytest.mark.parametrize("column", schemas.MONITORING.names)
-def test_a_value_that_does_not_fit_its_column_is_unreadable(column: str) -> None:
+def test_value_of_another_type_is_unreadable(column: str) -> None:
     misfit = "no number" if pa.types.is_integer(schemas.MONITORING.field(column).type) else object()
     last = run_row(3, **{column: misfit})
     assert UNLIKE not in words([run_row(3)])
@@ -298,7 +298,7 @@ def test_a_browser_shows_it_without_scrolling_sideways(browser: str, tmp_path: P
     assert "Partition 2026-11-26" in shown
 
 
-def test_no_script_runs_in_a_browser_whatever_the_table_holds(browser: str, tmp_path: Path) -> None:
+def test_no_script_runs_in_a_browser(browser: str, tmp_path: Path) -> None:
     """Without the page's own policy: what keeps scripts out is that nothing is markup."""
     hostile = [run_row(3, **{column: value}) for column in schemas.MONITORING.names for _, value in HOSTILE]
     everywhere = run_row(4, **dict.fromkeys(schemas.MONITORING.names, TEXTS["script"]))

@@ -62,14 +62,14 @@ def test_permanent_error_is_raised_at_once(clock: Clock) -> None:
     assert (call.calls, clock.pauses) == (1, [])
 
 
-def test_the_last_call_is_made_when_time_is_over(clock: Clock) -> None:
+def test_last_call_is_made_at_the_deadline(clock: Clock) -> None:
     with pytest.raises(ConnectionResetError):
         retry(Call(ConnectionResetError(), 10**6), lambda: 60 - clock.now)
 
     assert clock.now == pytest.approx(60)
 
 
-def test_a_call_that_may_not_wait_is_made_once(clock: Clock) -> None:
+def test_call_without_time_is_made_once(clock: Clock) -> None:
     call = Call(TimeoutError(), 9)
     with pytest.raises(TimeoutError):
         retry(call, lambda: 0.0)

@@ -12,7 +12,7 @@ DAY = dt.date(2026, 11, 20)
 
 
 @given(st.dates(min_value=dt.date(1000, 1, 1)), st.datetimes(min_value=dt.datetime(1000, 1, 1)))
-def test_an_id_tells_what_it_was_made_of(day: dt.date, now: dt.datetime) -> None:
+def test_id_holds_partition_and_start(day: dt.date, now: dt.datetime) -> None:
     made = new_run_id(day, now)
 
     assert is_run_id(made, day)

@@ -22,9 +22,7 @@ class Refused(Exception):
 @pytest.mark.parametrize(
     ("status", "kind"), [(403, ConfigurationError), (404, ConfigurationError), (429, RunError), (503, RunError)]
 )
-def test_what_cannot_be_written_is_told_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, status: int, kind: type[Exception]
-) -> None:
+def test_unwritable_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, status: int, kind: type[Exception]) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise Refused(status)
 
@@ -48,7 +46,7 @@ HOSTILE = ["[ab]", "a*", "?", "[!x]", "**", "[", "a]b", " ", "new\nline", "{x,y}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_folder_whose_name_is_a_pattern_is_removed_alone(tmp_path: Path, name: str) -> None:
+def test_folder_named_like_a_pattern_is_removed_alone(tmp_path: Path, name: str) -> None:
     for other in ("a", "b", "ab", "x"):
         (tmp_path / other / "run").mkdir(parents=True)
         (tmp_path / other / "run" / "kept").touch()
@@ -77,7 +75,7 @@ def test_a_dead_run_is_removed_from_such_a_folder(tmp_path: Path, name: str) -> 
     assert (tmp_path / "b" / dead).exists()
 
 
-def test_a_link_in_a_staging_folder_is_removed_and_not_followed(tmp_path: Path) -> None:
+def test_link_in_a_staging_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "kept").touch()
     area = StagingArea(str(tmp_path / "staging"), "run")

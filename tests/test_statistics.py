@@ -40,7 +40,7 @@ def test_nothing_added_changes_nothing(a: RunStats) -> None:
     assert a + RunStats() == a
 
 
-def test_a_sum_holds_the_rows_reasons_and_scores_of_its_parts() -> None:
+def test_sum_holds_rows_reasons_and_scores() -> None:
     zeros = (0,) * (SCORE_BINS - 1)
     a = RunStats(10, Counter(non_finite=2), shadow=ShadowStats(histogram=(7, *zeros)))
     b = RunStats(5, Counter(non_finite=1, model_error=1), shadow=ShadowStats(histogram=(2, *zeros)))
@@ -84,7 +84,7 @@ def test_a_histogram_counts_every_score_once(scores: list[float]) -> None:
     assert sum(histogram) == len(scores)
 
 
-def test_a_histogram_has_equal_bins_with_both_ends_of_the_scale() -> None:
+def test_histogram_bins_are_equal_and_include_both_ends() -> None:
     assert score_histogram(np.array([0.0, 0.05, 0.15, 0.95, 1.0])) == (2, 1, 0, 0, 0, 0, 0, 0, 0, 2)
 
 
@@ -94,12 +94,12 @@ def test_psi_of_equal_histograms_is_zero(histogram: tuple[int, ...]) -> None:
 
 
 @given(st.lists(st.integers(100, 10**6), min_size=SCORE_BINS, max_size=SCORE_BINS), st.integers(2, 1_000))
-def test_psi_of_equal_shares_is_nearly_zero_whatever_the_number_of_rows(histogram: list[int], times: int) -> None:
+def test_psi_of_equal_shares_is_nearly_zero(histogram: list[int], times: int) -> None:
     assert psi(histogram, [n * times for n in histogram]) == pytest.approx(0.0, abs=1e-3)
 
 
 @given(filled, filled)
-def test_psi_is_finite_and_not_negative_even_with_empty_bins(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+def test_psi_with_empty_bins_is_finite_and_not_negative(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     drift = psi(a, b)
 
     assert drift is not None
@@ -108,7 +108,7 @@ def test_psi_is_finite_and_not_negative_even_with_empty_bins(a: tuple[int, ...],
 
 
 @given(filled, filled)
-def test_psi_does_not_depend_on_which_histogram_is_the_baseline(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+def test_psi_is_symmetric(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     assert psi(a, b) == pytest.approx(psi(b, a))
 
 

@@ -14,7 +14,7 @@ from beam_pcc.sources import synthetic
 DAY = dt.date(2026, 11, 20)
 
 
-def test_a_training_set_has_the_classes_in_their_shares_and_no_broken_row() -> None:
+def test_training_set_has_each_class_and_no_broken_row() -> None:
     table = synthetic.labelled(4_000)
     intents = np.array(table["intent"].to_pylist())
 
@@ -22,7 +22,7 @@ def test_a_training_set_has_the_classes_in_their_shares_and_no_broken_row() -> N
     assert sum(validate(batch)[1].num_rows for batch in table.select(list(schemas.INPUT_COLUMNS)).to_batches()) == 0
 
 
-def test_both_blocks_of_a_vector_have_unit_length_and_tfidf_is_sparse_and_not_negative() -> None:
+def test_blocks_of_a_vector_are_as_declared() -> None:
     vectors = np.array(synthetic.labelled(200)["embedding_vector"].to_pylist())
     embedding, tfidf = (vectors[:, block] for block in schemas.BLOCKS.values())
 

@@ -82,7 +82,7 @@ def test_a_traceback_is_logged_with_debug_only(logged: tuple[Callable[..., None]
 
 
 @given(value=hostile)
-def test_what_a_worker_logs_is_one_line_whoever_formats_it(value: str) -> None:
+def test_log_record_of_a_worker_is_one_line(value: str) -> None:
     """Beam's own handlers, in processes that we do not start."""
     records: list[logging.LogRecord] = []
     log = terminal.logger("beam_pcc.test")
@@ -96,7 +96,7 @@ def test_what_a_worker_logs_is_one_line_whoever_formats_it(value: str) -> None:
 
 @given(value=hostile)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_said_is_a_line_for_each_argument(capsys: pytest.CaptureFixture[str], value: str) -> None:
+def test_say_prints_a_line_for_each_argument(capsys: pytest.CaptureFixture[str], value: str) -> None:
     with terminal.guarded():
         terminal.say(value, value)
         terminal.complain(value)

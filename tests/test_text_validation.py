@@ -55,7 +55,7 @@ def test_a_text_that_is_not_utf8_is_rejected() -> None:
     assert reasons(rejected) == {"c1": faults.EMPTY_TEXT.code, "c2": faults.EMPTY_TEXT.code}
 
 
-def test_of_several_faults_the_first_is_told() -> None:
+def test_first_of_several_faults_is_the_reason() -> None:
     ids, times = pa.array([None, "b", "c", "d"]), pa.array([None, None, None, TIME], TIMES)
     texts, _, rejected = validate_texts(rows([None, None, "x", "x"], case_id=ids, timestamp=times), "text")
 

@@ -54,7 +54,7 @@ def test_terms_depend_on_the_labels_and_on_nothing_else(fitted: tfidf.Tfidf) -> 
     assert swapped.terms != fitted.terms
 
 
-def test_fragments_of_one_word_are_taken_once_where_others_are_to_be_had() -> None:
+def test_fragments_of_one_word_are_taken_once() -> None:
     rng = np.random.default_rng(0)
     words = [str(number) for number in range(100, 500)]
     texts = [" ".join(rng.choice(words, 12)) for _ in range(300)]

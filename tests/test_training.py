@@ -59,7 +59,7 @@ def test_another_seed_gives_another_model_file(tmp_path: Path, write: Write) -> 
     assert train(data, str(tmp_path), seed=1).sha256 != train(data, str(tmp_path), seed=2).sha256
 
 
-def test_the_digest_in_the_metadata_is_that_of_the_model_file(registry: Path) -> None:
+def test_metadata_has_the_digest_of_the_model_file(registry: Path) -> None:
     made = only_version(registry)
     assert made.sha256 == digest((registry / made.version / "model.joblib").read_bytes())
 
@@ -72,7 +72,7 @@ def test_what_train_returns_is_what_it_wrote(tmp_path: Path, write: Write) -> No
     assert (written.threshold, written.seed) == (0.3, 5)
 
 
-def test_the_metadata_says_what_the_model_was_trained_on_and_with(registry: Path) -> None:
+def test_metadata_names_training_data_and_versions(registry: Path) -> None:
     made = only_version(registry)
 
     assert made.classes == CLASSES
@@ -90,7 +90,7 @@ def test_the_metadata_says_what_the_model_was_trained_on_and_with(registry: Path
     assert dt.datetime.fromisoformat(made.trained_at).strftime("v%Y%m%d_%H%M%S") == made.version
 
 
-def test_the_metrics_are_of_a_model_that_has_learnt_something(registry: Path) -> None:
+def test_trained_model_has_sound_metrics(registry: Path) -> None:
     made = only_version(registry)
 
     assert made.metrics.keys() == {"roc_auc", "pr_auc", "brier", "precision", "recall"}
@@ -111,7 +111,7 @@ def test_the_baseline_counts_each_case_of_the_hold_out(registry: Path) -> None:
     )
 
 
-def test_golden_rows_are_scored_by_the_model_that_was_written(registry: Path) -> None:
+def test_golden_rows_are_scored_by_the_written_model(registry: Path) -> None:
     made = only_version(registry)
     model = Registry(str(registry)).load(made.version)[1]
 
@@ -119,7 +119,7 @@ def test_golden_rows_are_scored_by_the_model_that_was_written(registry: Path) ->
     np.testing.assert_allclose(model.predict_proba(made.golden.vectors), made.golden.probabilities, atol=1e-9)
 
 
-def test_rows_that_cannot_be_cases_are_left_out_and_counted(tmp_path: Path, write: Write, labelled: Path) -> None:
+def test_invalid_rows_are_left_out_and_counted(tmp_path: Path, write: Write, labelled: Path) -> None:
     vectors = pq.read_table(labelled)["embedding_vector"].to_pylist()[:60]
     vectors[0], vectors[1] = None, vectors[1][:-1]
     vectors[2] = [float("nan"), *vectors[2][1:]]
@@ -130,7 +130,7 @@ def test_rows_that_cannot_be_cases_are_left_out_and_counted(tmp_path: Path, writ
     assert (made.trained_on["rows"], made.trained_on["dropped"]) == (57, 3)
 
 
-def test_the_labels_stay_with_their_vectors_when_rows_are_left_out(write: Write, labelled: Path) -> None:
+def test_labels_follow_their_vectors(write: Write, labelled: Path) -> None:
     vectors = pq.read_table(labelled)["embedding_vector"].to_pylist()[:60]
     expected = np.array(vectors[1:], np.float32)
     vectors[0] = None
@@ -210,7 +210,7 @@ def test_versions_trained_at_the_same_time_are_all_kept(tmp_path: Path, write: W
     assert len({m.sha256 for m in made}) == 3
 
 
-def test_training_leaves_nothing_but_versions_in_the_registry(tmp_path: Path, write: Write) -> None:
+def test_training_leaves_only_versions_in_the_registry(tmp_path: Path, write: Write) -> None:
     made = train(write(), str(tmp_path / "models"))
 
     assert [path.name for path in (tmp_path / "models").iterdir()] == [made.version]

@@ -32,7 +32,7 @@ def models(tmp_path: Path, encoders: Path) -> Path:
     return tmp_path / "models"
 
 
-def test_a_version_says_how_its_vectors_are_made(models: Path, tmp_path: Path) -> None:
+def test_version_describes_its_features(models: Path, tmp_path: Path) -> None:
     data = write_labelled(tmp_path / "labelled.jsonl")
     made = train(str(data), str(models), text_column="text")
     written = json.loads((models / made.version / "metadata.json").read_text())
@@ -49,7 +49,7 @@ def test_the_same_messages_give_the_same_model(models: Path, tmp_path: Path) -> 
     assert train(data, str(models), text_column="text").sha256 == train(data, str(models), text_column="text").sha256
 
 
-def test_the_threshold_keeps_the_precision_that_is_asked_for(models: Path, tmp_path: Path) -> None:
+def test_threshold_reaches_the_requested_precision(models: Path, tmp_path: Path) -> None:
     data = str(write_labelled(tmp_path / "labelled.jsonl"))
     made = train(data, str(models), text_column="text", min_precision=0.9)
 
@@ -71,7 +71,7 @@ def test_a_precision_that_cannot_be_reached_is_refused(models: Path, tmp_path: P
     assert not Registry(str(models)).versions()
 
 
-def test_the_card_tells_and_shows(models: Path, tmp_path: Path) -> None:
+def test_card_has_text_and_charts(models: Path, tmp_path: Path) -> None:
     made = train(str(write_labelled(tmp_path / "labelled.jsonl")), str(models), text_column="text")
     card = (models / made.version / "model_card.md").read_text()
 
@@ -104,7 +104,7 @@ def test_duplicates_are_left_out_with_a_word(models: Path, tmp_path: Path, capsy
     assert "left out 30 rows that say again what another says" in capsys.readouterr().out
 
 
-def test_too_few_terms_are_told(models: Path, tmp_path: Path) -> None:
+def test_too_few_terms_are_an_error(models: Path, tmp_path: Path) -> None:
     rows = [
         {"text": f"{word} {n}{chr(97 + n)}", "intent": label}
         for n in range(12)
@@ -117,7 +117,7 @@ def test_too_few_terms_are_told(models: Path, tmp_path: Path) -> None:
         train(str(data), str(models), text_column="text")
 
 
-def test_a_registry_without_an_encoder_is_told(tmp_path: Path) -> None:
+def test_registry_without_an_encoder_is_an_error(tmp_path: Path) -> None:
     data = write_labelled(tmp_path / "labelled.jsonl")
     with pytest.raises(ModelError, match="holds no encoder; name one with --encoder"):
         train(str(data), str(tmp_path / "models"), text_column="text")
@@ -132,6 +132,6 @@ def test_a_registry_without_an_encoder_is_told(tmp_path: Path) -> None:
         (["--encoder_threads", "0"], "--encoder_threads must be between 1 and 256"),
     ],
 )
-def test_wrong_flags_are_told(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_flags_are_an_error(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--data", "a.jsonl", "--models", "m", *flags]) == 2
     assert said in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_sound_rows_become_cases_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
-def test_every_accepted_vector_type_gives_float32_vectors(kind: pa.DataType) -> None:
+def test_each_accepted_vector_type_gives_float32(kind: pa.DataType) -> None:
     given_vectors = [VECTOR, VECTOR[::-1], -VECTOR]
 
     cases, rejected = validate(rows(vector=vectors(given_vectors, kind)))
@@ -43,7 +43,7 @@ def test_every_accepted_vector_type_gives_float32_vectors(kind: pa.DataType) -> 
 
 
 @pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
-def test_a_slice_of_a_larger_batch_gives_the_rows_of_the_slice(kind: pa.DataType) -> None:
+def test_slice_of_a_batch_gives_its_own_rows(kind: pa.DataType) -> None:
     values = [None if i in (0, 3) else VECTOR / 2 ** (i % 4) for i in range(6)]
 
     cases, rejected = validate(rows(vector=vectors(values, kind)).slice(2, 3))
@@ -74,7 +74,7 @@ def test_an_empty_vector_is_missing(empty: pa.Array) -> None:
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float64()), pa.large_list(pa.float32()), pa.binary()], ids=str)
 @pytest.mark.parametrize("length", [1, DIM - 1, DIM + 1])
-def test_a_vector_of_another_length_has_the_wrong_dimension(kind: pa.DataType, length: int) -> None:
+def test_vector_of_another_length_is_wrong_dimension(kind: pa.DataType, length: int) -> None:
     batch = rows(vector=vectors([np.ones(length)], kind))
 
     assert reasons(batch) == [faults.WRONG_DIMENSION.code]
@@ -82,12 +82,12 @@ def test_a_vector_of_another_length_has_the_wrong_dimension(kind: pa.DataType, l
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32(), 3), pa.binary(12)], ids=str)
-def test_a_column_of_another_fixed_length_has_the_wrong_dimension(kind: pa.DataType) -> None:
+def test_column_of_another_fixed_size_is_wrong_dimension(kind: pa.DataType) -> None:
     column = pa.array([[1.0, 2.0, 3.0]], kind) if pa.types.is_fixed_size_list(kind) else pa.array([b"x" * 12], kind)
     assert reasons(rows(vector=column)) == [faults.WRONG_DIMENSION.code]
 
 
-def test_bytes_that_are_not_whole_floats_are_not_said_to_have_584_values() -> None:
+def test_bytes_of_no_whole_floats_are_wrong_dimension() -> None:
     batch = rows(vector=pa.array([b"x" * (DIM * 4 + 1)]))
 
     assert reasons(batch) == [faults.WRONG_DIMENSION.code]
@@ -95,7 +95,7 @@ def test_bytes_that_are_not_whole_floats_are_not_said_to_have_584_values() -> No
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39, -1e300])
-def test_a_value_that_is_not_finite_as_float32_is_named_by_its_position(value: float) -> None:
+def test_non_finite_value_is_named_by_position(value: float) -> None:
     vector = VECTOR.copy()
     vector[[7, 400]] = value
     batch = rows(vector=[vector])
@@ -151,11 +151,11 @@ def test_a_missing_id_comes_before_any_other_fault(vector: Any) -> None:
 
 
 @pytest.mark.parametrize("reason", BAD_VECTORS)
-def test_a_fault_of_the_vector_comes_before_a_bad_timestamp(reason: str) -> None:
+def test_vector_fault_precedes_a_bad_timestamp(reason: str) -> None:
     assert reasons(rows(vector=[BAD_VECTORS[reason]], timestamp=["soon"])) == [reason]
 
 
-def test_a_wrong_dimension_comes_before_values_that_are_not_finite() -> None:
+def test_wrong_dimension_precedes_non_finite() -> None:
     assert reasons(rows(vector=[np.full(3, np.nan)])) == [faults.WRONG_DIMENSION.code]
 
 
@@ -201,7 +201,7 @@ def drawn(kind: str, rng: np.random.Generator) -> Any:
     cut=st.integers(0, 3),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_every_row_comes_out_once_and_valid_ones_as_they_went_in(
+def test_each_row_comes_out_once_and_unchanged(
     specs: list[tuple[Any, Any, Any]], kind: pa.DataType, cut: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)

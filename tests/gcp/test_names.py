@@ -11,7 +11,7 @@ DAY = dt.date(2026, 12, 31)
 
 
 @pytest.mark.parametrize("text", ["my-project.support", "bq://my-project.support", "example.com:my-project.support"])
-def test_a_dataset_may_be_written_with_or_without_its_scheme(text: str) -> None:
+def test_dataset_scheme_is_optional(text: str) -> None:
     found = DatasetId.parse(text, "--warehouse")
     assert found.dataset == "support"
     assert str(found) == text.removeprefix("bq://")
@@ -38,7 +38,7 @@ def test_a_sharded_table_gets_the_day_into_its_name() -> None:
     assert found == SourceTable(TableId("my-project", "d", "redacted_snapshot_20261231"))
 
 
-def test_a_partitioned_table_is_told_by_its_column() -> None:
+def test_partitioned_table_is_named_by_its_column() -> None:
     found = SourceTable.parse("bq://my-project.d.cases?partition_column=created_at", DAY)
     assert found == SourceTable(TableId("my-project", "d", "cases"), "created_at")
 
@@ -46,7 +46,7 @@ def test_a_partitioned_table_is_told_by_its_column() -> None:
 @pytest.mark.parametrize(
     "source", ["bq://my-project.d.cases", "bq://my-project.d.cases_{partition}?partition_column=day"]
 )
-def test_a_source_has_to_tell_the_day_in_exactly_one_way(source: str) -> None:
+def test_source_names_the_day_exactly_once(source: str) -> None:
     with pytest.raises(ConfigurationError, match="say how to find the day"):
         SourceTable.parse(source, DAY)
 
@@ -71,11 +71,11 @@ def test_a_partition_column_is_a_name(column: str) -> None:
         ("DATETIME", "day >= DATETIME '2026-12-31 00:00:00' AND day < DATETIME '2027-01-01 00:00:00'"),
     ],
 )
-def test_the_condition_takes_in_one_utc_day_by_the_bare_column(kind: str, condition: str) -> None:
+def test_restriction_is_one_utc_day_of_the_bare_column(kind: str, condition: str) -> None:
     assert day_restriction("day", kind, DAY) == condition
 
 
-def test_a_day_cannot_be_told_by_text() -> None:
+def test_day_cannot_be_a_text_column() -> None:
     with pytest.raises(
         ConfigurationError, match=r"^--source: partition_column day is STRING; a day can be told by DATE"
     ):

@@ -44,14 +44,14 @@ def numbered(n: int) -> list[str]:
     return [f"c{i:03d}" for i in range(n)]
 
 
-def test_every_row_of_every_file_and_row_group_is_read_once(tmp_path: Path, read_all: ReadAll) -> None:
+def test_each_row_of_each_row_group_is_read_once(tmp_path: Path, read_all: ReadAll) -> None:
     write_parquet(tmp_path / "a.parquet", case_rows(30), row_group_size=7)
     write_parquet(tmp_path / "b.parquet", case_rows(20, first=30), row_group_size=20)
 
     assert ids(read_all(ReadFiles(str(tmp_path / "*.parquet"), 5))) == numbered(50)
 
 
-def test_rows_come_out_as_they_were_written_without_other_columns(tmp_path: Path, read_all: ReadAll) -> None:
+def test_rows_are_read_without_other_columns(tmp_path: Path, read_all: ReadAll) -> None:
     written = case_rows(4)
     table = pa.Table.from_batches([written]).append_column("text", [["my address is ..."] * 4])
     write_parquet(tmp_path / "a.parquet", table.select(["text", "timestamp", "embedding_vector", "case_id"]))
@@ -82,7 +82,7 @@ def test_the_partition_stands_in_the_path(tmp_path: Path, read_all: ReadAll) -> 
     ]
 
 
-def test_files_of_both_kinds_may_lie_together(tmp_path: Path, read_all: ReadAll) -> None:
+def test_parquet_and_jsonl_may_be_mixed(tmp_path: Path, read_all: ReadAll) -> None:
     write_parquet(tmp_path / "a.parquet", case_rows(2))
     row = {"case_id": "c002", "embedding_vector": VECTOR.tolist(), "timestamp": "2026-11-20T10:00:00Z"}
     (tmp_path / "b.jsonl").write_text(json.dumps(row))
@@ -120,23 +120,23 @@ def test_one_bad_file_among_good_ones_is_the_one_named(tmp_path: Path, read_all:
         read_all(ReadFiles(str(tmp_path / "*.parquet"), 100))
 
 
-def test_what_is_no_parquet_at_all_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
+def test_file_that_is_no_parquet_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
     (tmp_path / "a.parquet").write_text("case_id,embedding_vector,timestamp\n")
     assert "cannot be read as Parquet" in error_of(tmp_path / "a.parquet")
 
 
-def test_a_missing_column_is_an_error_that_names_it_and_the_file(tmp_path: Path, error_of: ErrorOf) -> None:
+def test_missing_column_and_file_are_named(tmp_path: Path, error_of: ErrorOf) -> None:
     table = pa.Table.from_batches([case_rows(2)]).rename_columns(["id", "embedding_vector", "timestamp"])
     said = error_of(write_parquet(tmp_path / "a.parquet", table))
     assert "has no column case_id (its columns: id, embedding_vector, timestamp)" in said
 
 
-def test_a_column_of_an_impossible_type_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
+def test_column_of_an_unreadable_type_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
     table = pa.Table.from_batches([case_rows(2)]).drop_columns(["timestamp"]).append_column("timestamp", [[1, 2]])
     assert "column timestamp is int64" in error_of(write_parquet(tmp_path / "a.parquet", table))
 
 
-def test_a_file_that_vanished_after_the_start_is_an_error_that_names_it(tmp_path: Path, read_all: ReadAll) -> None:
+def test_file_that_vanished_is_named(tmp_path: Path, read_all: ReadAll) -> None:
     path = write_parquet(tmp_path / "a.parquet", case_rows(2))
     source = ReadFiles(str(path), 100)
     path.unlink()
@@ -145,13 +145,13 @@ def test_a_file_that_vanished_after_the_start_is_an_error_that_names_it(tmp_path
         read_all(source)
 
 
-def test_a_source_that_matches_nothing_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_source_without_a_match_is_refused_at_launch(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"^--source .*20261120\.parquet matches no file; check the path"):
         ReadCases(settings(f"{tmp_path}/{{partition}}.parquet", DAY), "staging")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet.tmp"])
-def test_a_file_of_another_kind_is_refused_before_the_run(tmp_path: Path, name: str) -> None:
+def test_file_of_another_format_is_refused_at_launch(tmp_path: Path, name: str) -> None:
     write_parquet(tmp_path / "a.parquet", case_rows(1))
     (tmp_path / name).write_text("x")
 
@@ -180,9 +180,7 @@ def test_vectors_reach_validation_in_their_type(tmp_path: Path, read_all: ReadAl
 
 
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
-def test_vectors_of_fixed_size_are_read_and_the_null_ones_are_left_to_validation(
-    tmp_path: Path, read_all: ReadAll, kind: pa.DataType
-) -> None:
+def test_fixed_size_vectors_with_nulls_are_read(tmp_path: Path, read_all: ReadAll, kind: pa.DataType) -> None:
     """Arrow cannot read a null back into a list of fixed size."""
     column = vectors([VECTOR, None, -VECTOR], pa.list_(kind, schemas.VECTOR_DIM))
     path = write_parquet(tmp_path / "a.parquet", rows(vector=column))

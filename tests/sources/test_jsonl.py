@@ -43,13 +43,13 @@ def read_jsonl(read_all: ReadAll, path: Path, content: bytes) -> list[dict[str, 
     return sorted(found, key=lambda row: str(row["case_id"]))
 
 
-def test_jsonl_rows_come_out_as_they_were_written_without_other_fields(tmp_path: Path, read_all: ReadAll) -> None:
+def test_jsonl_rows_are_read_without_other_fields(tmp_path: Path, read_all: ReadAll) -> None:
     objects = [as_json(0, text="my address is ..."), as_json(1, nested={"a": [1]}), as_json(2)]
     found = read_jsonl(read_all, tmp_path / "a.jsonl", jsonl(*objects))
     assert found == [as_json(0), as_json(1), as_json(2)]
 
 
-def test_jsonl_vectors_may_be_base64_as_bigquery_exports_bytes(tmp_path: Path, read_all: ReadAll) -> None:
+def test_jsonl_vectors_may_be_base64(tmp_path: Path, read_all: ReadAll) -> None:
     raw = VECTOR.astype("<f4").tobytes()
     encoded = base64.b64encode(raw).decode()
     content = jsonl(*(as_json(i, embedding_vector=v) for i, v in enumerate([encoded, "not base64!", None])))
@@ -69,7 +69,7 @@ def test_jsonl_ids_may_be_integers(tmp_path: Path, read_all: ReadAll) -> None:
     assert [row["case_id"] for row in found] == [7, 8]
 
 
-def test_a_jsonl_row_without_a_field_is_left_to_validation(tmp_path: Path, read_all: ReadAll) -> None:
+def test_jsonl_row_without_a_field_is_left_to_validation(tmp_path: Path, read_all: ReadAll) -> None:
     content = jsonl(as_json(0), {"case_id": "c001"}, as_json(2, embedding_vector=None))
     (tmp_path / "a.jsonl").write_bytes(content)
 
@@ -78,7 +78,7 @@ def test_a_jsonl_row_without_a_field_is_left_to_validation(tmp_path: Path, read_
     assert validate(batch)[1].column("reason").to_pylist() == [faults.MISSING_VECTOR.code] * 2
 
 
-def test_jsonl_values_that_are_null_at_first_do_not_tell_the_type(tmp_path: Path, read_all: ReadAll) -> None:
+def test_jsonl_leading_nulls_do_not_set_the_type(tmp_path: Path, read_all: ReadAll) -> None:
     raw = VECTOR.astype("<f4").tobytes()
     encoded = base64.b64encode(raw).decode()
     content = jsonl(
@@ -94,7 +94,7 @@ def test_jsonl_values_that_are_null_at_first_do_not_tell_the_type(tmp_path: Path
     assert [row["embedding_vector"] for row in found] == [None, raw, None, None]
 
 
-def test_jsonl_of_nothing_but_nulls_is_left_to_validation(tmp_path: Path, read_all: ReadAll) -> None:
+def test_jsonl_of_only_nulls_is_left_to_validation(tmp_path: Path, read_all: ReadAll) -> None:
     (tmp_path / "a.jsonl").write_bytes(jsonl(*(as_json(i, case_id=None, embedding_vector=None) for i in range(3))))
 
     (batch,) = read_all(ReadFiles(str(tmp_path / "a.jsonl"), 100))
@@ -128,9 +128,7 @@ def test_packed_jsonl_may_be_several_packed_files_joined(tmp_path: Path, read_al
     assert read_jsonl(read_all, tmp_path / "a.jsonl.gz", packed) == [as_json(0), as_json(1)]
 
 
-def test_packed_jsonl_cut_off_between_two_rows_is_an_error_and_not_a_shorter_file(
-    tmp_path: Path, error_of: ErrorOf
-) -> None:
+def test_truncated_gzip_jsonl_is_an_error(tmp_path: Path, error_of: ErrorOf) -> None:
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     first_row = packer.compress(jsonl(as_json(0))) + packer.flush(zlib.Z_FULL_FLUSH)
     (tmp_path / "a.jsonl.gz").write_bytes(first_row)  # unpacks to one whole row, but has no end

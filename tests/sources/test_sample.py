@@ -36,7 +36,7 @@ def test_a_sample_is_the_same_every_time(read_all: ReadAll) -> None:
     assert sample(read_all, "sample://300") == sample(read_all, "sample://300")
 
 
-def test_a_sample_is_the_same_whatever_the_size_of_its_batches(read_all: ReadAll) -> None:
+def test_sample_does_not_depend_on_batch_rows(read_all: ReadAll) -> None:
     assert sample(read_all, "sample://2100") == sample(read_all, "sample://2100", batch_rows=77)
 
 

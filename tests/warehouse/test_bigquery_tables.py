@@ -21,7 +21,7 @@ def table(**changed: bigquery.SchemaField | None) -> bigquery.Table:
     return made
 
 
-def test_a_missing_table_is_made() -> None:
+def test_missing_table_is_created() -> None:
     assert compare(NAME, None, SCHEMA) == TablePlan(create=[NAME])
 
 
@@ -29,7 +29,7 @@ def test_a_table_of_ours_needs_nothing() -> None:
     assert compare(NAME, table(), SCHEMA) == TablePlan()
 
 
-def test_a_table_is_partitioned_by_day_of_ingestion_kept_a_week_and_wants_a_filter() -> None:
+def test_table_has_partitioning_expiry_and_filter() -> None:
     made = table()
     assert made.time_partitioning.field == "ingestion_time"
     assert made.time_partitioning.expiration_ms == 7 * 86_400_000
@@ -89,7 +89,7 @@ def test_types_have_two_names() -> None:
     assert compare("pcc_monitoring_logs", made, schema) == TablePlan()
 
 
-def test_the_sql_of_a_table_tells_all_that_the_table_has() -> None:
+def test_create_statement_has_all_of_the_table() -> None:
     sql = create_statement(ID, SCHEMA)
     assert "case_id STRING OPTIONS (description = 'Identifier of the case, where it has one')" in sql
     assert "reason STRING NOT NULL OPTIONS (description = 'Reason code')" in sql
