@@ -4,10 +4,14 @@ import datetime as dt
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.publishing import staging
+from beam_pcc.publishing.publish import ROW_GROUP_ROWS, StageRows
 from beam_pcc.publishing.staging import StagingArea
 
 
@@ -85,3 +89,35 @@ def test_link_in_a_staging_folder_is_not_followed(tmp_path: Path) -> None:
     area.remove()
 
     assert (tmp_path / "elsewhere" / "kept").exists()
+
+
+def staged(folder: Path, batches: list[pa.RecordBatch]) -> pq.ParquetFile:
+    """The file that a bundle of these batches is written to."""
+    step = StageRows(StagingArea(str(folder), "run"), "rejected", schemas.STAGED_REJECTED)
+    step.start_bundle()
+    for batch in batches:
+        step.process(batch)
+    (windowed,) = step.finish_bundle()
+    assert windowed.value.rows == sum(batch.num_rows for batch in batches)
+    return pq.ParquetFile(windowed.value.uri)
+
+
+def rejected(rows: int, detail: str = "") -> pa.RecordBatch:
+    columns = [pa.array([value] * rows, pa.string()) for value in ("c", "missing_vector", detail)]
+    return pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_REJECTED)
+
+
+def test_small_batches_share_a_row_group(tmp_path: Path) -> None:
+    batches = [rejected(2_000, str(number)) for number in range(ROW_GROUP_ROWS * 3 // 2 // 2_000)]
+    file = staged(tmp_path, batches)
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [
+        ROW_GROUP_ROWS,
+        ROW_GROUP_ROWS // 2,
+    ]
+    assert file.read().equals(pa.Table.from_batches(batches))
+
+
+def test_row_group_of_large_values_is_bounded_by_bytes(tmp_path: Path) -> None:
+    file = staged(tmp_path, [rejected(100, "x" * 100_000) for _ in range(8)])
+    assert file.num_row_groups == 2
+    assert file.metadata.num_rows == 800

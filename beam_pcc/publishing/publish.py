@@ -7,7 +7,7 @@ a result (exit code 3), not an exception: a runner must not try it again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -32,6 +32,12 @@ from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.statistics import RunStats
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, Warehouse
 from beam_pcc.shielding import shielded
+
+
+# The writer keeps the metadata of each row group until it closes the file: with one for each batch of 2,000 rows memory
+# grows with the day, by 285 MiB at 100 million rows.
+ROW_GROUP_ROWS = 100_000
+_ROW_GROUP_BYTES = 32 * 1024 * 1024  # of rows that wait for their group
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,6 @@ class StageRows(beam.DoFn):
         self._area = area
         self._kind = kind
         self._schema = schema
-        self._close: Callable[[], StagedFile] | None = None
         self._writer: pq.ParquetWriter | None = None
 
     def setup(self) -> None:
@@ -144,7 +149,7 @@ class StageRows(beam.DoFn):
         self._writer = None
 
     def process(self, rows: pa.RecordBatch) -> None:
-        """Append to the bundle's file."""
+        """Append to the bundle's file, in row groups of about ROW_GROUP_ROWS rows."""
         if rows.num_rows == 0:
             return
         if self._writer is None:
@@ -152,12 +157,24 @@ class StageRows(beam.DoFn):
             self._sink = FileSystems.create(self._uri, compression_type=CompressionTypes.UNCOMPRESSED)
             self._writer = pq.ParquetWriter(self._sink, self._schema)
             self._rows = 0
-        self._writer.write_batch(rows)
+            self._pending: list[pa.RecordBatch] = []
+        self._pending.append(rows)
         self._rows += rows.num_rows
+        if (
+            sum(batch.num_rows for batch in self._pending) >= ROW_GROUP_ROWS
+            or sum(batch.nbytes for batch in self._pending) >= _ROW_GROUP_BYTES
+        ):
+            self._write_row_group(self._writer)
+
+    def _write_row_group(self, writer: pq.ParquetWriter) -> None:
+        writer.write_table(pa.Table.from_batches(self._pending, self._schema), row_group_size=self._rows)
+        self._pending = []
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Close the file; only then is it worth naming."""
+        """Close the file; only then is it passed on."""
         if self._writer is not None:
+            if self._pending:
+                self._write_row_group(self._writer)
             self._writer.close()
             self._sink.close()
             window = GlobalWindow()

@@ -239,7 +239,12 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
 
         def opened(metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
             parquet = pq.ParquetFile(
-                handle, metadata=metadata, buffer_size=_READ_AHEAD, pre_buffer=False, page_checksum_verification=True
+                handle,
+                metadata=metadata,
+                buffer_size=_READ_AHEAD,
+                pre_buffer=False,
+                page_checksum_verification=True,
+                coerce_int96_timestamp_unit="us",  # in nanoseconds, Arrow's default, the year 9999 is read as 1816
             )
             return stack.enter_context(parquet)
 

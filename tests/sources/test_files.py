@@ -261,3 +261,15 @@ def test_groups_hold_each_file_once_and_few_bytes(sizes: list[tuple[str, int]]) 
         assert len(group) == 1 or sum(size_of[name] for name in group) <= 8 * 2**20
         assert len(group) <= 100
         assert len({Path(name).suffix for name in group}) == 1
+
+
+@pytest.mark.parametrize("year", [1, 1816, 2026, 9999])
+def test_int96_timestamp_of_any_year_is_read(tmp_path: Path, read_all: ReadAll, year: int) -> None:
+    time = dt.datetime(year, 11, 20, 10, tzinfo=dt.timezone.utc)
+    table = pa.Table.from_batches([case_rows(1)])
+    column = pa.array([time], pa.timestamp("us", "UTC"))
+    table = table.set_column(table.schema.get_field_index("timestamp"), "timestamp", column)
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+
+    (batch,) = read_all(ReadFiles(str(tmp_path / "a.parquet"), 100))
+    assert pa.compute.year(batch.column("timestamp")).to_pylist() == [year]
