@@ -33,7 +33,6 @@ from beam_pcc.publishing.statistics import RunStats
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, Warehouse
 from beam_pcc.shielding import shielded
 
-
 # The writer keeps the metadata of each row group until it closes the file: with one for each batch of 2,000 rows memory
 # grows with the day, by 285 MiB at 100 million rows.
 ROW_GROUP_ROWS = 100_000
