@@ -91,13 +91,13 @@ def test_a_vector_column_of_the_wrong_type(workspace: Workspace) -> None:
     assert_failed(workspace, workspace.run(file), 1, str(file), "embedding_vector is string")
 
 
-def test_broken_jsonl_names_file_without_content(workspace: Workspace) -> None:
+def test_truncated_jsonl_names_file_and_quotes_nothing(workspace: Workspace) -> None:
     file = workspace.folder / "cases.jsonl"
     row = {"case_id": "a", "embedding_vector": [0.0] * 584, "timestamp": "2026-11-20T10:00:00Z"}
-    file.write_text(json.dumps(row) + '\n{"case_id": "b", "text": "my secret words", "embedding\n')
+    file.write_text(json.dumps(row) + '\n{"case_id": "b", "text": "my secret words", "embedding')
 
     ended = workspace.run(file)
-    assert_failed(workspace, ended, 1, str(file), "JSONL")
+    assert_failed(workspace, ended, 1, str(file), "is cut off: it ends within line 2")
     assert "secret" not in ended.err
 
 

@@ -99,6 +99,7 @@ class Place:
     def command(self, source: object, *more: object) -> list[str]:
         command = ["run", "--partition", DAY, "--source", source, "--warehouse", self.folder / "pcc.duckdb"]
         command += ["--models", self.models, *(["--text_column", "text"] if self.text else []), *more]
+        command.append("--accept_drift")  # one vector for all, which no model was trained on
         return [str(word) for word in command]
 
     def start(self, source: object, *more: object, patch: str = "", umask: int = 0o022) -> "subprocess.Popen[str]":
