@@ -387,7 +387,7 @@ STEPS = [
     ("beam_pcc.models.scoring", "score", "both"),
     ("beam_pcc.publishing.statistics", "reasons", "both"),
     ("beam_pcc.sources.files", "_ahead", "both"),
-    ("pyarrow.parquet", "ParquetWriter.write_batch", "both"),
+    ("pyarrow.parquet", "ParquetWriter.write_table", "both"),
     ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_load", "both"),
     ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_DuckDBStagedRun.figures", "both"),
     ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_DuckDBStagedRun.publish", "both"),
