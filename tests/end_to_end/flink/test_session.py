@@ -112,7 +112,7 @@ def test_progress_of_a_job_changes_while_it_works(workspace: Workspace, cluster:
     assert len(figures) > len(seen) / 2
     assert quiet.count(False) >= 3
     assert any("Publish" in step for one in figures for step in one.steps)
-    assert figures[-1].counted["rows_scored"] > figures[0].counted.get("rows_scored", 0)
+    assert figures[-1].counters["rows_scored"] > figures[0].counters.get("rows_scored", 0)
 
 
 def test_job_address_and_progress_are_logged(
