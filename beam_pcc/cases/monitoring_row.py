@@ -69,7 +69,6 @@ class MonitoringRow:
     shadow_version: Annotated[str | None, "Version that scored in the shadow"] = None
     shadow_flip_rate: Annotated[float | None, "Share of cases that it labels otherwise"] = None
     shadow_psi: Annotated[float | None, "PSI of its scores against the model's own"] = None
-
     drift_psi_recent: Annotated[float | None, "PSI of the scores against the last published weeks"] = None
     drift_psi_limit: Annotated[float | None, "Limit of the PSI that was judged; null if none was"] = None
     alerts: Annotated[Alerts | None, "JSON array: each limit that was passed: name, value, limit, action"] = None

@@ -89,7 +89,7 @@ class LaunchPlan(Launch):
         return Rules(
             max_drop_rate=limits.max_drop_rate,
             max_psi=limits.max_psi,
-            # Vectors of text mode are made here: a block without any known term is the messages' doing, an alert.
+            # Text mode computes its vectors itself: an empty TF-IDF block means messages without a known term.
             refuse_drift=self.text is None and not limits.accept_drift,
             replace_with_empty=publish.replace_with_empty,
             dry_run=publish.dry_run,

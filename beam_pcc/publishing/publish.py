@@ -166,7 +166,8 @@ class StageRows(beam.DoFn):
             self._write_row_group(self._writer)
 
     def _write_row_group(self, writer: pq.ParquetWriter) -> None:
-        writer.write_table(pa.Table.from_batches(self._pending, self._schema), row_group_size=self._rows)
+        rows = pa.Table.from_batches(self._pending, self._schema)
+        writer.write_table(rows, row_group_size=rows.num_rows)
         self._pending = []
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
