@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc.cli.parser import Commands, command, group
-from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
+from beam_pcc.config.options import resolve
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish, add_expiry_argument
 from beam_pcc.private_files import private_files
 from beam_pcc.terminal import say
 
@@ -17,6 +18,7 @@ def add(commands: Commands) -> None:
     create.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     create.add_argument("--dry_run", action="store_true", help="say what would be made, with the SQL; make nothing")
     create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
+    add_expiry_argument(create)
     query = command(tables, "query", "run one query and print the result", _tables_query)
     query.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
@@ -26,13 +28,17 @@ def _tables_create(flags: argparse.Namespace) -> int:
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
-    warehouse = open_warehouse(Publish(flags.warehouse))
+    given = {name: getattr(flags, name) for name in ("warehouse", "monitoring_expiry_days")}
+    warehouse = open_warehouse(resolve(Publish, given))
     warehouse.check()
     with private_files():
-        plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns)
+        plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns, set_expiry=True)
     columns = [f"{table}.{column}" for table, names in plan.add.items() for column in names]
-    create, add = ("would make", "would add") if flags.dry_run else ("made", "added")
-    changes = [f"{verb} {', '.join(names)}" for verb, names in ((create, plan.create), (add, columns)) if names]
+    kept = [f"{table} {days} days" for table, days in plan.keep.items()]
+    verbs = ("would make", "would add", "would keep") if flags.dry_run else ("made", "added", "keeps from now on")
+    changes = [
+        f"{verb} {', '.join(names)}" for verb, names in zip(verbs, (plan.create, columns, kept), strict=True) if names
+    ]
     say(f"{flags.warehouse}: {'; '.join(changes) or 'all tables are there'}")
     if flags.dry_run:
         for statement in warehouse.table_sql(plan):

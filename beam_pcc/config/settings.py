@@ -145,6 +145,11 @@ class Publish(Group):
     )
     monitoring_table: str | None = option(help="the same for pcc_monitoring_logs", environment="BQ_MONITORING_TABLE")
     quarantine_table: str | None = option(help="the same for pcc_quarantine")
+    monitoring_expiry_days: int = option(
+        400,
+        help="days that BigQuery keeps a row of pcc_monitoring_logs; the rows of the other tables go after 7",
+        check=between(1, 3_650),
+    )
     run_id: str | None = option(
         help="the run's own id, PARTITION-TIME-RANDOM, for who starts it and looks for its row later", usual="a new one"
     )
@@ -379,6 +384,11 @@ def as_flags(said: Mapping[str, Any]) -> list[str]:
         else:
             flags.append(f"--{one.flag}={value}")
     return flags
+
+
+def add_expiry_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare how long BigQuery keeps monitoring rows, for `tables create`."""
+    add_arguments(parser, Publish, but={one.flag for one in options_of(Publish)} - {"monitoring_expiry_days"})
 
 
 def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,16 @@ from google.cloud import bigquery
 from beam_pcc.cases import schemas
 from beam_pcc.gcp.names import TableId
 from beam_pcc.publishing.warehouse.base import TablePlan
-from beam_pcc.publishing.warehouse.bigquery.tables import add_statement, compare, create_statement, wanted, with_columns
+from beam_pcc.publishing.warehouse.bigquery.tables import (
+    add_statement,
+    compare,
+    create_statement,
+    expires_before,
+    keep_statement,
+    wanted,
+    with_columns,
+    with_expiry,
+)
 
 NAME = "pcc_quarantine"
 SCHEMA = schemas.TABLES[NAME]
@@ -34,6 +43,28 @@ def test_table_has_partitioning_expiry_and_filter() -> None:
     assert made.time_partitioning.field == "ingestion_time"
     assert made.time_partitioning.expiration_ms == 7 * 86_400_000
     assert made.require_partition_filter
+
+
+@pytest.mark.parametrize(("days", "early"), [(7, True), (399, True), (400, False), (1_000, False), (None, False)])
+def test_only_a_shorter_expiry_is_early(days: int | None, early: bool) -> None:
+    """Neither a table that keeps its rows longer nor one that keeps them for ever is changed."""
+    present = table()
+    present.time_partitioning.expiration_ms = None if days is None else days * 86_400_000
+    assert expires_before(present, 400) is early
+
+
+def test_table_without_partitions_has_no_expiry() -> None:
+    present = table()
+    present.time_partitioning = None
+    assert not expires_before(present, 400)
+
+
+def test_longer_expiry_keeps_the_partitioning() -> None:
+    kept = with_expiry(table(), 400)
+    assert (kept.time_partitioning.field, kept.time_partitioning.expiration_ms) == ("ingestion_time", 400 * 86_400_000)
+    assert keep_statement(ID, 400) == (
+        "ALTER TABLE `my-project.d.pcc_quarantine` SET OPTIONS (partition_expiration_days = 400);"
+    )
 
 
 @pytest.mark.parametrize("schema", schemas.TABLES.values(), ids=schemas.TABLES.keys())

@@ -1,4 +1,4 @@
-"""`recent_rows`: the history that a run is compared with."""
+"""What is read of the monitoring rows: the history that a run is compared with, and the days of a report."""
 
 import datetime as dt
 from pathlib import Path
@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
+from beam_pcc.publishing.warehouse.base import RUNS_OF_A_DAY
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 
 DAY = dt.date(2026, 11, 20)
@@ -72,3 +73,35 @@ def test_recent_rows_leave_out_an_unreadable_row(warehouse: DuckDBWarehouse) -> 
     with duckdb.connect(warehouse.address) as connection:
         connection.execute("UPDATE pcc_monitoring_logs SET reject_reasons = '{' WHERE run_id = 'broken'")
     assert recent(warehouse) == ["sound"]
+
+
+def of_days(warehouse: DuckDBWarehouse, first: int, last: int) -> list[str]:
+    """Run ids of the days `first` to `last` before DAY."""
+    dates = (DAY - dt.timedelta(days=first), DAY - dt.timedelta(days=last))
+    return [str(one["run_id"]) for one in warehouse.runs_of_days(*dates)]
+
+
+def test_latest_day_is_that_of_the_data(warehouse: DuckDBWarehouse) -> None:
+    """Not the day of the run that ended last."""
+    assert warehouse.latest_day() is None
+    assert not Path(warehouse.address).exists()
+    warehouse.record(row("newest day", 1))
+    warehouse.record(row("backfill", 9, hour=23))
+    assert warehouse.latest_day() == DAY - dt.timedelta(days=1)
+
+
+def test_runs_of_days_are_those_between(warehouse: DuckDBWarehouse) -> None:
+    assert of_days(warehouse, 3, 1) == []
+    for one in (row("b", 1, hour=2), row("a", 1, "failed", hour=1), row("too late", 0), row("c", 3), row("early", 4)):
+        warehouse.record(one)
+    assert of_days(warehouse, 3, 1) == ["c", "a", "b"]
+
+
+def test_runs_of_a_day_are_bounded(warehouse: DuckDBWarehouse) -> None:
+    """The published run is among them, however often the day failed afterwards."""
+    warehouse.record(row("published", 1))
+    for hour in range(1, RUNS_OF_A_DAY + 5):
+        warehouse.record(row(f"failed{hour:02}", 1, "failed", hour=hour))
+    rows = of_days(warehouse, 1, 1)
+    assert len(rows) == RUNS_OF_A_DAY + 1
+    assert (rows[0], rows[-1]) == ("published", f"failed{RUNS_OF_A_DAY + 4:02}")

@@ -29,5 +29,6 @@ def open_warehouse(publish: Publish, limits: Limits | None = None) -> Warehouse:
             names={name: TableId.parse(given, f"the table {name}") for name, given in publish.tables.items()},
             temp_dataset=DatasetId.parse(publish.temp_dataset, "--temp_dataset") if publish.temp_dataset else None,
             retry_timeout=limits.retry_timeout,
+            monitoring_expiry_days=publish.monitoring_expiry_days,
         )
     raise ConfigurationError(f"--warehouse {address}: write {WAREHOUSE_ADDRESSES}")

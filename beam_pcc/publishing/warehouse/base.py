@@ -11,7 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
@@ -19,6 +19,7 @@ from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 
 StagedKind = Literal["predictions", "rejected"]
+RUNS_OF_A_DAY = 10  # of each status: bounds what a report reads of a day that was tried again and again
 
 
 class StagedFile(NamedTuple):
@@ -61,18 +62,31 @@ class StagedFigures:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """What has to be done until the tables fit: make tables, add columns; conflicts are for a person to solve."""
+    """What has to be done until the tables fit: make tables, add columns; conflicts are for a person to solve.
+
+    `keep` has the tables whose rows expire too early, with the days they are to be kept.
+    """
 
     create: list[str] = field(default_factory=list)
     add: dict[str, list[str]] = field(default_factory=dict)
     conflicts: list[str] = field(default_factory=list)
+    keep: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: TablePlan) -> TablePlan:
-        return TablePlan(self.create + other.create, self.add | other.add, self.conflicts + other.conflicts)
+        return TablePlan(
+            self.create + other.create,
+            self.add | other.add,
+            self.conflicts + other.conflicts,
+            self.keep | other.keep,
+        )
 
 
-def prepare_tables(warehouse: Warehouse, *, dry_run: bool = False, add_columns: bool = False) -> TablePlan:
-    """Make the tables that are missing, and with `add_columns` the columns; return what was done (or would be).
+def prepare_tables(
+    warehouse: Warehouse, *, dry_run: bool = False, add_columns: bool = False, set_expiry: bool = False
+) -> TablePlan:
+    """Make the tables that are missing; return what was done (or would be).
+
+    With `add_columns` also the missing columns, with `set_expiry` a longer expiry: a run changes neither.
 
     Raises:
         ConfigurationError: A table has other columns than this version writes; nothing was changed.
@@ -85,6 +99,8 @@ def prepare_tables(warehouse: Warehouse, *, dry_run: bool = False, add_columns: 
             f"{warehouse.address} has other tables than this version writes: "
             f"{'; '.join(plan.conflicts + lacks)}; {mend}"
         )
+    if not set_expiry:
+        plan = replace(plan, keep={})
     if not dry_run:
         warehouse.apply_tables(plan)
     return plan
@@ -164,7 +180,7 @@ class Warehouse(Protocol):
         ...
 
     def apply_tables(self, plan: TablePlan) -> None:
-        """Make the plan's missing tables and columns."""
+        """Make the plan's missing tables and columns, and lengthen the expiry that it names."""
         ...
 
     def load(self, run: Run, files: Sequence[StagedFile]) -> AbstractContextManager[StagedRun]:
@@ -181,6 +197,17 @@ class Warehouse(Protocol):
 
     def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
         """The newest monitoring rows as they are stored, at most `last`, oldest first; of one partition, or of all."""
+        ...
+
+    def latest_day(self) -> dt.date | None:
+        """The latest partition that has a monitoring row."""
+        ...
+
+    def runs_of_days(self, first: dt.date, last: dt.date) -> list[StoredRow]:
+        """The monitoring rows of these partitions, both included, as they are stored; oldest partition and run first.
+
+        Of each day and status at most the RUNS_OF_A_DAY newest.
+        """
         ...
 
     def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:

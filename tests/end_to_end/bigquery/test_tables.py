@@ -40,7 +40,9 @@ def test_the_sql_of_a_dry_run_makes_the_tables(cloud: Cloud) -> None:
     options = [
         re.findall(r"OPTIONS \((partition_.*)\)", one) for one in statements
     ]  # the emulator forgets the first one
-    assert options == [["partition_expiration_days = 7, require_partition_filter = TRUE"]] * 3 + [[]]
+    assert options == [
+        [f"partition_expiration_days = {days}, require_partition_filter = TRUE"] for days in (7, 400, 7)
+    ] + [[]]
 
 
 def test_the_sql_of_a_dry_run_adds_the_columns(cloud: Cloud) -> None:
@@ -73,8 +75,30 @@ def test_tables_have_partitions_and_descriptions(cloud: Cloud) -> None:
         assert [field.name for field in table.schema] == schema.names
         assert all(field.description for field in table.schema)
         assert table.time_partitioning.field == "ingestion_time"
-        assert table.time_partitioning.expiration_ms == 7 * 86_400_000
+        days = 400 if name == "pcc_monitoring_logs" else 7
+        assert table.time_partitioning.expiration_ms == days * 86_400_000
         assert table.require_partition_filter
+
+
+def expiry_days(cloud: Cloud, name: str) -> int:
+    table = cloud.client.get_table(f"{cloud.output}.{name}")
+    return int(table.time_partitioning.expiration_ms) // 86_400_000
+
+
+def test_early_expiry_of_monitoring_rows_is_lengthened(cloud: Cloud) -> None:
+    """Only of monitoring rows, only by `tables create`, and never shortened."""
+    assert create(cloud, "--monitoring_expiry_days", "7")[0] == 0
+    assert (expiry_days(cloud, "pcc_monitoring_logs"), expiry_days(cloud, "pcc_quarantine")) == (7, 7)
+
+    assert "would keep pcc_monitoring_logs 400 days" in create(cloud, "--dry_run")[1]
+    assert any("SET OPTIONS (partition_expiration_days = 400)" in one for one in printed(cloud))
+    cloud.seed(sample(250))
+    assert cloud.run("--read_method", "arrow").code == 0
+    assert expiry_days(cloud, "pcc_monitoring_logs") == 7
+
+    assert create(cloud)[1] == f"bq://{cloud.output}: keeps from now on pcc_monitoring_logs 400 days\n"
+    assert (expiry_days(cloud, "pcc_monitoring_logs"), expiry_days(cloud, "pcc_quarantine")) == (400, 7)
+    assert create(cloud, "--monitoring_expiry_days", "30")[1] == f"bq://{cloud.output}: all tables are there\n"
 
 
 def test_creating_tables_twice_reports_that_they_exist(cloud: Cloud) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from beam_pcc.cases import faults, schemas
-from beam_pcc.publishing.warehouse.base import bin_conditions
+from beam_pcc.publishing.warehouse.base import RUNS_OF_A_DAY, bin_conditions
 
 OUTPUT, MONITORING, QUARANTINE = schemas.TABLES
 # The tables require a filter on their partitions; a run's rows may be days old, so this one takes in all that are kept.
@@ -96,6 +96,17 @@ RUNS = f"SELECT * FROM `{{{MONITORING}}}` WHERE {_ALL_KEPT} ORDER BY ingestion_t
 RUNS_OF_DAY = f"""
 SELECT * FROM `{{{MONITORING}}}` WHERE partition_date = @partition_date AND {_ALL_KEPT}
 ORDER BY ingestion_time DESC LIMIT {{last}}
+"""
+
+LATEST_DAY = f"SELECT MAX(partition_date) AS day FROM `{{{MONITORING}}}` WHERE {_ALL_KEPT}"
+RUNS_OF_DAYS = f"""
+SELECT * FROM (
+    SELECT *, ROW_NUMBER() OVER (
+        PARTITION BY partition_date, status ORDER BY ingestion_time DESC, run_id DESC
+    ) AS place
+    FROM `{{{MONITORING}}}`
+    WHERE partition_date BETWEEN DATE '{{first}}' AND DATE '{{last}}' AND {_ALL_KEPT}
+) WHERE place <= {RUNS_OF_A_DAY} ORDER BY partition_date, ingestion_time, run_id
 """
 
 RECENT = f"""

@@ -13,7 +13,8 @@ from beam_pcc.gcp.names import TableId
 from beam_pcc.publishing.warehouse.base import TablePlan
 
 PARTITIONED_BY = "ingestion_time"
-EXPIRY_DAYS = 7
+EXPIRY_DAYS = 7  # of what holds cases; monitoring rows have a setting
+_MILLISECONDS_OF_A_DAY = 24 * 60 * 60 * 1000
 _TYPES = {
     pa.string(): "STRING",
     pa.int64(): "INTEGER",
@@ -36,24 +37,45 @@ def _field(field: pa.Field) -> bigquery.SchemaField:
     return bigquery.SchemaField(field.name, _TYPES[field.type], mode=mode, description=description)
 
 
-def wanted(table: TableId, schema: pa.Schema) -> bigquery.Table:
-    """The table as it is made: partitioned by the day of ingestion, kept for a week, a partition filter required."""
+def wanted(table: TableId, schema: pa.Schema, expiry_days: int = EXPIRY_DAYS) -> bigquery.Table:
+    """The table as it is made: partitioned by the day of ingestion, with an expiry, a partition filter required."""
     made = bigquery.Table(str(table), schema=fields(schema))
     made.time_partitioning = bigquery.TimePartitioning(
         type_=bigquery.TimePartitioningType.DAY,
         field=PARTITIONED_BY,
-        expiration_ms=EXPIRY_DAYS * 24 * 60 * 60 * 1000,
+        expiration_ms=expiry_days * _MILLISECONDS_OF_A_DAY,
     )
     made.require_partition_filter = True
     return made
 
 
-def create_statement(table: TableId, schema: pa.Schema) -> str:
+def expires_before(present: bigquery.Table, days: int) -> bool:
+    """Whether the rows of a table go sooner than this many days after their ingestion."""
+    partitioning = present.time_partitioning
+    return bool(
+        partitioning and partitioning.expiration_ms and int(partitioning.expiration_ms) < days * _MILLISECONDS_OF_A_DAY
+    )
+
+
+def with_expiry(present: bigquery.Table, days: int) -> bigquery.Table:
+    """The table with an expiry of this many days, for the partitions that it has too."""
+    partitioning = present.time_partitioning
+    partitioning.expiration_ms = days * _MILLISECONDS_OF_A_DAY
+    present.time_partitioning = partitioning
+    return present
+
+
+def keep_statement(table: TableId, days: int) -> str:
+    """The same in SQL."""
+    return f"ALTER TABLE `{table}` SET OPTIONS (partition_expiration_days = {days});"
+
+
+def create_statement(table: TableId, schema: pa.Schema, expiry_days: int = EXPIRY_DAYS) -> str:
     """The same table in SQL."""
     columns = ",\n".join(f"  {_declaration(field)}" for field in fields(schema))
     return (
         f"CREATE TABLE `{table}` (\n{columns}\n)\nPARTITION BY DATE({PARTITIONED_BY})\n"
-        f"OPTIONS (partition_expiration_days = {EXPIRY_DAYS}, require_partition_filter = TRUE);"
+        f"OPTIONS (partition_expiration_days = {expiry_days}, require_partition_filter = TRUE);"
     )
 
 

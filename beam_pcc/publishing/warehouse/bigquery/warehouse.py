@@ -20,7 +20,7 @@ from google.cloud import bigquery
 
 from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
-from beam_pcc.config.settings import Limits
+from beam_pcc.config.settings import Limits, Publish
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
@@ -52,6 +52,7 @@ class BigQueryWarehouse:
         names: Tables that are elsewhere or are called otherwise: name in `schemas.TABLES` -> project.dataset.table.
         temp_dataset: For the run's own staging tables (default: the address).
         retry_timeout: Seconds to try again for when Google is unwell or another transaction is in the way.
+        monitoring_expiry_days: How long monitoring rows are kept.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class BigQueryWarehouse:
         names: Mapping[str, TableId] | None = None,
         temp_dataset: DatasetId | None = None,
         retry_timeout: float = Limits.retry_timeout,
+        monitoring_expiry_days: int = Publish.monitoring_expiry_days,
     ) -> None:
         self.address = address
         self.dataset = DatasetId.parse(address, "--warehouse")
@@ -68,6 +70,7 @@ class BigQueryWarehouse:
         self._temp_dataset = temp_dataset or self.dataset
         self.lock = self.tables[sql.OUTPUT].home.table(LOCK)
         self._retry_timeout = retry_timeout
+        self._expiry_days = dict.fromkeys(schemas.TABLES, tables.EXPIRY_DAYS) | {sql.MONITORING: monitoring_expiry_days}
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker makes its own client."""
@@ -125,25 +128,30 @@ class BigQueryWarehouse:
         self._check_temp_dataset()
         plan = TablePlan()
         for name, schema in schemas.TABLES.items():
-            plan += tables.compare(name, self._table(self.tables[name]), schema)
+            present = self._table(self.tables[name])
+            plan += tables.compare(name, present, schema)
+            # Only monitoring rows: they hold nothing of a case, and who shortened the others had a reason.
+            if name == sql.MONITORING and present and tables.expires_before(present, self._expiry_days[name]):
+                plan += TablePlan(keep={name: self._expiry_days[name]})
         return plan if self._table(self.lock) else plan + TablePlan(create=[LOCK])
 
     def table_sql(self, plan: TablePlan) -> list[str]:
-        """The statements that make the plan's missing tables and columns."""
+        """The statements that do what `apply_tables` does."""
         made = [
             sql.filled(sql.MAKE_LOCK, {"lock": self.lock}) + ";"
             if name == LOCK
-            else tables.create_statement(self.tables[name], schemas.TABLES[name])
+            else tables.create_statement(self.tables[name], schemas.TABLES[name], self._expiry_days[name])
             for name in plan.create
         ]
-        return made + [
+        columns = [
             tables.add_statement(self.tables[name], schemas.TABLES[name].field(column))
             for name, added in plan.add.items()
             for column in added
         ]
+        return made + columns + [tables.keep_statement(self.tables[name], days) for name, days in plan.keep.items()]
 
     def apply_tables(self, plan: TablePlan) -> None:
-        """Make the missing tables and columns."""
+        """Make the missing tables and columns, and keep the rows of tables longer that expire too early."""
         for name in plan.create:
             if name == LOCK:
                 self.jobs.ask(f"table {self.lock}", sql.MAKE_LOCK, {"lock": self.lock}, {})
@@ -155,10 +163,16 @@ class BigQueryWarehouse:
                 with explained(f"table {self.tables[name]}", WarehouseError):
                     wider = tables.with_columns(present, columns, schemas.TABLES[name])
                     self._client.update_table(wider, ["schema"], retry=self._retry)
+        for name, days in plan.keep.items():
+            present = self._table(self.tables[name])
+            if present is not None:
+                with explained(f"table {self.tables[name]}", WarehouseError):
+                    kept = tables.with_expiry(present, days)
+                    self._client.update_table(kept, ["time_partitioning"], retry=self._retry)
 
     def _make(self, name: str) -> None:
         with explained(f"table {self.tables[name]}", WarehouseError):
-            table = tables.wanted(self.tables[name], schemas.TABLES[name])
+            table = tables.wanted(self.tables[name], schemas.TABLES[name], self._expiry_days[name])
             self._client.create_table(table, exists_ok=True, retry=self._retry)
 
     def _table(self, table: TableId) -> bigquery.Table | None:
@@ -232,6 +246,22 @@ class BigQueryWarehouse:
         names = {**self.tables, "last": int(last)}
         found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", template, names, row)
         return [dict(one.items()) for one in reversed(found)]
+
+    def latest_day(self) -> dt.date | None:
+        """The latest partition that has a monitoring row."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return None
+        (row,) = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.LATEST_DAY, self.tables, {})
+        day: dt.date | None = row["day"]
+        return day
+
+    def runs_of_days(self, first: dt.date, last: dt.date) -> list[StoredRow]:
+        """The monitoring rows of these partitions, oldest first."""
+        if self._table(self.tables[sql.MONITORING]) is None:
+            return []
+        names = {**self.tables, "first": first.isoformat(), "last": last.isoformat()}
+        rows = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.RUNS_OF_DAYS, names, {})
+        return [dict(row.items()) for row in rows]
 
     def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
         """The latest successful run of each of the last published days, newest first."""

@@ -38,3 +38,11 @@ WHERE status = 'success' AND partition_date < $before
 QUALIFY row_number() OVER (PARTITION BY partition_date ORDER BY ingestion_time DESC, run_id DESC) = 1
 ORDER BY partition_date DESC LIMIT $days
 """
+
+RUNS_OF_DAYS = """
+SELECT * FROM pcc_monitoring_logs
+WHERE partition_date BETWEEN $first AND $last
+QUALIFY row_number() OVER (PARTITION BY partition_date, status ORDER BY ingestion_time DESC, run_id DESC)
+    <= $runs
+ORDER BY partition_date, ingestion_time, run_id
+"""

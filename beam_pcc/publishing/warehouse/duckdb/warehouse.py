@@ -21,7 +21,15 @@ from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.foreign import explained, is_transient
-from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan, checked_row, readable_rows
+from beam_pcc.publishing.warehouse.base import (
+    RUNS_OF_A_DAY,
+    Run,
+    StagedFigures,
+    StagedFile,
+    TablePlan,
+    checked_row,
+    readable_rows,
+)
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.terminal import logger
 
@@ -136,6 +144,23 @@ class DuckDBWarehouse:
             )
             names = [column[0] for column in found.description or ()]
             return [dict(zip(names, row, strict=True)) for row in reversed(found.fetchall())]
+
+    def latest_day(self) -> dt.date | None:
+        """The latest partition that has a monitoring row."""
+        with self._read() as connection:
+            if connection is None or not _has_monitoring(connection):
+                return None
+            row = connection.execute("SELECT max(partition_date) FROM pcc_monitoring_logs").fetchone()
+            return row[0] if row else None
+
+    def runs_of_days(self, first: dt.date, last: dt.date) -> list[StoredRow]:
+        """The monitoring rows of these partitions, oldest first."""
+        with self._read() as connection:
+            if connection is None or not _has_monitoring(connection):
+                return []
+            cursor = connection.execute(sql.RUNS_OF_DAYS, {"first": first, "last": last, "runs": RUNS_OF_A_DAY})
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
         """The latest successful run of each of the last published days, newest first."""
