@@ -1,8 +1,12 @@
-"""`beam-pcc report`: writes a report of the runs as one self-contained HTML file."""
+"""`beam-pcc report`: writes a report of the days as one self-contained HTML file."""
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from beam_pcc.cli.parser import Commands, command
@@ -11,34 +15,73 @@ from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.terminal import say
 
+_DAYS = 30
+
 
 def add(commands: Commands) -> None:
     """Declare the command."""
-    report = command(commands, "report", "write how runs went into one HTML file", _report)
+    report = command(commands, "report", "write how the days went into one HTML file", _report)
     report.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
-    which = report.add_mutually_exclusive_group()
-    which.add_argument("--partition", help="the runs of this day only: YYYYMMDD, today or yesterday")
-    which.add_argument("--last", type=int, default=30, help="the newest runs (default: %(default)s)")
+    report.add_argument("--partition", help="this day only: YYYYMMDD, today or yesterday")
+    report.add_argument("--from", dest="first", metavar="YYYYMMDD", help="the first day")
+    report.add_argument(
+        "--to", dest="last", metavar="YYYYMMDD", help="the last day (default: the latest with a run, or yesterday)"
+    )
+    report.add_argument("--last", dest="days", type=int, metavar="N", help=f"so many days (default: {_DAYS})")
     report.add_argument("--output", default="report.html", help="the file to write (default: %(default)s)")
 
 
 def _report(flags: argparse.Namespace) -> int:
     from beam_pcc.publishing.warehouse import open_warehouse
-    from beam_pcc.reporting.report import MAX_RUNS, report
+    from beam_pcc.reporting.days import MAX_DAYS, check_period, period_of
+    from beam_pcc.reporting.report import report
 
-    if not 1 <= flags.last <= MAX_RUNS:
-        raise ConfigurationError(f"--last must be between 1 and {MAX_RUNS}")
-    partition = parse_partition(flags.partition) if flags.partition else None
+    if flags.days is not None and not 1 <= flags.days <= MAX_DAYS:
+        raise ConfigurationError(f"--last must be between 1 and {MAX_DAYS} days")
+    if flags.days is not None and flags.first:
+        raise ConfigurationError("--last and --from exclude each other: give one")
+    if flags.partition and (flags.first or flags.last or flags.days is not None):
+        raise ConfigurationError("--partition is one day: leave out --from, --to and --last")
+    named = [parse_partition(text) if text else None for text in (flags.partition, flags.first, flags.last)]
+    first, last = (named[0] or named[1], named[0] or named[2])
+    check_period(first, last)
     warehouse = open_warehouse(Publish(flags.warehouse))
     warehouse.check()
-    runs = warehouse.runs(flags.last, partition)
-    if not runs:
+    latest = warehouse.latest_day()
+    if latest is None:
         raise ConfigurationError(f"{flags.warehouse} has no run to report on; run beam-pcc run first")
+    now = dt.datetime.now(dt.timezone.utc)
+    yesterday = now.date() - dt.timedelta(days=1)
+    period = period_of(first, last, flags.days or _DAYS, latest, yesterday)
+    rows = warehouse.runs_of_days(*period.with_history())
+    if not any(period.first <= row["partition_date"] <= period.last for row in rows):
+        raise ConfigurationError(
+            f"{flags.warehouse} has no run of {period.first:%Y%m%d} to {period.last:%Y%m%d}; "
+            f"its latest day is {latest:%Y%m%d}"
+        )
     output = Path(flags.output)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(report(runs, flags.warehouse), encoding="utf-8")
+        _write_whole(output, report(rows, flags.warehouse, period, now))
     except OSError as error:
         raise ConfigurationError(f"--output {output} cannot be written: {error.strerror or error}") from None
-    say(f"{output}: {len(runs)} {'run' if len(runs) == 1 else 'runs'}")
+    say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")
     return 0
+
+
+def _write_whole(output: Path, text: str) -> None:
+    """Write the text beside the file and rename it, so that a reader sees the old or the new page, never half of one.
+
+    Raises:
+        OSError: It cannot be written; the old file stays.
+    """
+    output = output.resolve()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.exists() and not output.is_file():  # such as /dev/stdout
+        output.write_text(text, encoding="utf-8")
+        return
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".report-") as folder:
+        written = Path(folder) / output.name
+        written.write_text(text, encoding="utf-8")
+        if output.exists():
+            shutil.copymode(output, written)
+        os.replace(written, output)  # noqa: PTH105 - says what it does

@@ -78,8 +78,13 @@ class Chart:
         (x1, y1), (x2, y2) = self._at(*start), self._at(*end)
         self._parts.append(f'<line class="c-mark" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
 
-    def svg(self) -> str:
-        """The chart as one <svg> element."""
+    def svg(self, name: str = "", description: str = "") -> str:
+        """The chart as one <svg> element.
+
+        Args:
+            name: Of a chart within a page, which has the style and needs ids; else the element is a file of its own.
+            description: What it shows, for who cannot see it.
+        """
         frame = []
         for tick, label in zip(self._y.ticks, self._y.labels, strict=True):
             x, y = self._at(self._x.low, tick)
@@ -99,6 +104,12 @@ class Chart:
             frame.append(
                 f'<text transform="translate(13 {middle:.0f}) rotate(-90)" text-anchor="middle">'
                 f"{escape(self._y.name)}</text>"
+            )
+        if name:
+            return (
+                f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d">'
+                f'<title id="{name}-t">{escape(self._title)}</title><desc id="{name}-d">{escape(description)}</desc>'
+                f"{''.join(frame)}{''.join(self._parts)}</svg>"
             )
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '

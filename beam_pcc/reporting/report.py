@@ -1,64 +1,136 @@
-"""The report of runs: one self-contained HTML file, made of monitoring rows alone: nothing of a case is in it.
+"""The report of days: one self-contained HTML file, made of monitoring rows alone: nothing of a case is in it.
 
-A table can hold anything: each stored value is checked against its column first (`_readable`), shown as unreadable
+A table can hold anything: each stored value is checked against its column first (`readable_rows`), shown as unreadable
 where it does not fit, and escaped where templates/report.html.j2 puts it into the page.
 """
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 import functools
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from beam_pcc.cases import schemas
-from beam_pcc.cases.monitoring_row import as_written_today
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.reporting import charts
+from beam_pcc.reporting import readable_rows as shown
+from beam_pcc.reporting.day_charts import SYMBOLS, DayChart, Values, short, y_axis
+from beam_pcc.reporting.days import (
+    MAX_DAYS,
+    MIN_USUAL_DAYS,
+    STATES,
+    USUAL_DAYS,
+    Comparison,
+    Day,
+    Figure,
+    Period,
+    Span,
+    State,
+    compare,
+    days_before,
+    days_of,
+    days_since,
+    latest_with_run,
+    spans_to_explain,
+    state_of,
+    usual,
+)
+from beam_pcc.reporting.readable_rows import LONGEST_TEXT, Row, Unreadable
 from beam_pcc.terminal import printable
 
-Row = Mapping[str, Any]
-MAX_RUNS = 400
-_LONGEST_TEXT = 2_000
-_LARGEST, _SMALLEST = 1e12, 1e-12  # of a figure that is told from none
-_OUTCOMES: dict[str, tuple[str, str]] = {
-    "success": ("Published", "good"),
-    "empty": ("Empty", "quiet"),
-    "refused": ("Refused by the audits", "bad"),
-    "failed": ("Failed", "bad"),
+_WORDS: dict[State, str] = {
+    "published": "Published",
+    "alarm": "Published with alarms",
+    "refused": "Refused by the audits",
+    "failed": "Failed",
+    "empty": "Empty",
+    "missing": "No run",
+    "other": "Other status",
 }
+_MOST_EXPLAINED = 60  # spans of days in the list of reasons, and alarms in theirs
+_NUMBERED_CELLS = 62  # days; more are drawn smaller, without their numbers
 
 
-def report(runs: Sequence[Row], warehouse: str) -> str:
-    """The page of one or more monitoring rows, oldest first; the newest is told of in full.
+def report(rows: Sequence[Row], warehouse: str, period: Period | None = None, now: dt.datetime | None = None) -> str:
+    """The page of some days; the latest one with a run is shown in full.
+
+    Args:
+        rows: Monitoring rows as they are stored, in any order. Those of days before the period are compared with.
+        warehouse: Its address, for the page's head.
+        period: The days (default: those of the rows, at most MAX_DAYS).
+        now: When the page is written. Days that should have a run by then are said to lack one.
 
     Raises:
-        ValueError: There is no run.
+        ValueError: There is no row.
     """
-    if not runs:
+    if not rows:
         raise ValueError("no run to report on")
-    runs = [_readable(row) for row in runs]
-    newest = runs[-1]
+    readable = [shown.readable(row) for row in rows]
+    period = period or _period_of(readable)
+    undated = [row for row in readable if not isinstance(row["partition_date"], dt.date)]
+    if period is None:
+        return _page(warehouse, now, None, [], [], undated)
+    with_history = days_of(readable, period.with_history())
+    days = [day for day in with_history if day.date >= period.first]
+    return _page(warehouse, now, latest_with_run(days), days, with_history, undated)
+
+
+def _period_of(rows: Sequence[Row]) -> Period | None:
+    dates = [row["partition_date"] for row in rows if isinstance(row["partition_date"], dt.date)]
+    return Period(max(min(dates), days_before(max(dates), MAX_DAYS - 1)), max(dates)) if dates else None
+
+
+def _page(
+    warehouse: str,
+    now: dt.datetime | None,
+    latest: Day | None,
+    days: Sequence[Day],
+    with_history: Sequence[Day],
+    undated: Sequence[Row],
+) -> str:
+    row = latest.row if latest else undated[-1]
+    assert row is not None  # noqa: S101 - `latest` has a run
+    yesterday = now.date() - dt.timedelta(days=1) if now else None
+    has_source = any(day.row and day.row.get("source_rows") is not None for day in days)
     return _template().render(
-        partition=_day(newest["partition_date"]),
-        outcome=_outcome(newest),
-        run_id=_or_dash(newest["run_id"]),
-        started=_minute(newest["runtime_ts"]),
         warehouse=warehouse,
-        notes=[(newest[name], kind) for name, kind in (("error_message", "bad"), ("notes", "")) if newest[name]]
-        + _alerts(newest),
-        tiles=_tiles(newest),
-        labels=_labels(newest),
-        scores=_scores(newest),
-        rejected=_rejected(newest),
-        model=_model(newest),
-        trends=_trends(runs) if len(runs) > 1 else [],
-        runs=[_table_row(row) for row in reversed(runs)],
+        written=shown.minute(now) if now else "",
+        partition=shown.day(row["partition_date"]),
+        weekday=calendar.day_name[latest.date.weekday()] if latest else "",
+        state=latest.state if latest else state_of(row),
+        outcome=_outcome(row),
+        words=_WORDS,
+        symbols=SYMBOLS,
+        run_id=shown.text(row["run_id"]),
+        started=shown.minute(row["runtime_ts"]),
+        seconds=shown.formatted(row["processing_duration_seconds"], "{:,.1f} s"),
+        notes=_notes(row, latest, days, yesterday),
+        tiles=_tiles(with_history, latest) if latest and latest.state != "failed" else [],
+        compared=_compared(with_history, latest) if latest else "",
+        months=_months(days),
+        tally=_tally(days),
+        reasons=_reasons(days),
+        more_reasons=max(len(spans_to_explain(days)) - _MOST_EXPLAINED, 0),
+        trends=_trends(days, with_history, latest) if latest and len(days) > 1 else [],
+        alarms=_alarms(days),
+        labels=_labels(row),
+        scores=_scores(row),
+        rejected=_rejected(row),
+        source=_source(row),
+        drift=_drift(row),
+        model=_model(row),
+        day_columns=_day_columns(has_source),
+        model_column=_day_columns(has_source).index("model"),
+        days=[(day.state, _day_line(day, has_source)) for day in reversed(days)],
+        runs=[_run_line(run) for run in reversed(latest.runs)] if latest else [],
+        undated=[_run_line(run) for run in reversed(undated)],
+        numbered=len(days) <= _NUMBERED_CELLS,
+        period=(days[0].date.isoformat(), days[-1].date.isoformat()) if days else None,
     )
 
 
@@ -67,7 +139,7 @@ def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("beam_pcc.reporting"),
         autoescape=True,
-        finalize=_shown,
+        finalize=_one_line,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -76,309 +148,510 @@ def _template() -> Template:
     return environment.get_template("report.html.j2")
 
 
-def _shown(value: object) -> object:
+def _one_line(value: object) -> object:
     """A value as one line without control characters or changes of direction, cut if it is long; markup as it is."""
     if hasattr(value, "__html__"):
         return value
     text = printable(value)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
-class _Unreadable:
-    """What stands for a stored value that does not fit its column."""
-
-    def __str__(self) -> str:
-        return "unreadable"
+def _outcome(row: Row) -> str:
+    state = state_of(row)
+    return shown.text(row["status"])[:40] if state == "other" else _WORDS[state]
 
 
-UNREADABLE = _Unreadable()
+class _Note(NamedTuple):
+    """A sentence below the headline, with the symbol of a state."""
+
+    state: State
+    text: str
 
 
-def _readable(row: Row) -> dict[str, Any]:
-    """Each column of a monitoring row: its value, None where it is null or not there, or UNREADABLE."""
-    row = as_written_today(row)
-    return {field.name: _value(row.get(field.name), field) for field in schemas.MONITORING}
+def _notes(row: Row, latest: Day | None, days: Sequence[Day], yesterday: dt.date | None) -> list[_Note]:
+    state = state_of(row)
+    notes = [_Note(state, f"{row['error_message']}")] if row["error_message"] else []
+    notes += [_Note("refused" if a["action"] == "refuse" else "alarm", _alarm(a)) for a in _alerts_of(row)]
+    if isinstance(row["alerts"], Unreadable):
+        notes.append(_Note("other", f"alerts: {row['alerts']}"))
+    if remark := _remark(row):
+        notes.append(_Note("alarm" if state == "alarm" else "other", remark))
+    if latest:
+        notes += [_later(run) for run in latest.later_runs]
+        published = [run for run in latest.runs if run["status"] == "success" and run is not row]
+        if latest.state == "empty" and published:
+            notes.append(
+                _Note("empty", "An earlier run published this day; its rows stay unless --replace_with_empty was set.")
+            )
+        if since := days_since(days, latest, yesterday):
+            until = dt.date.fromordinal(latest.date.toordinal() + since)
+            which = f"{until} has" if since == 1 else f"the {since:,} days up to {until} have"
+            notes.append(_Note("missing", f"This is the latest day with a run: {which} none."))
+        if not latest.is_published:
+            before = next((day for day in reversed(days) if day.is_published and day.date < latest.date), None)
+            notes.append(
+                _Note("published", f"The last published day is {before.date}.")
+                if before
+                else _Note("missing", "No day of this report was published.")
+            )
+    return notes
 
 
-def _value(value: object, field: pa.Field) -> Any:
-    if value is None:
-        return None
-    if field.name in _JSON:
-        return _JSON[field.name](value)
-    if pa.types.is_integer(field.type):  # all of them are counts
-        fits = type(value) is int and 0 <= value < 2**63
-    elif pa.types.is_floating(field.type):
-        fits = type(value) in (int, float) and math.isfinite(value) and abs(value) <= _LARGEST  # type: ignore[arg-type]
-    elif pa.types.is_timestamp(field.type):
-        fits = isinstance(value, dt.datetime)
-    elif pa.types.is_date(field.type):
-        fits = type(value) is dt.date
-    else:
-        fits = isinstance(value, str)
-    return value if fits else UNREADABLE
-
-
-def _from_json(value: object) -> Any:
-    try:
-        return json.loads(value) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else UNREADABLE
-    except (ValueError, RecursionError):
-        return UNREADABLE
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**63
-
-
-def _histogram_of(value: object) -> Any:
-    counts = _from_json(value)
-    sound = isinstance(counts, list) and len(counts) == SCORE_BINS and all(map(_is_count, counts))
-    return counts if sound else UNREADABLE
-
-
-def _reasons_of(value: object) -> Any:
-    reasons = _from_json(value)
-    return reasons if isinstance(reasons, dict) and all(map(_is_count, reasons.values())) else UNREADABLE
-
-
-def _alerts_of(value: object) -> Any:
-    entries = _from_json(value)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and _is_alert(entry) for entry in entries):
-        return UNREADABLE
-    return entries
-
-
-def _is_alert(entry: Mapping[str, object]) -> bool:
-    texts = (entry.get("name"), entry.get("action"))
-    numbers = (entry.get("value"), entry.get("limit"))
-    return all(isinstance(text, str) for text in texts) and all(
-        type(number) in (int, float) and abs(number) <= _LARGEST  # type: ignore[arg-type] # NaN is not
-        for number in numbers
+def _later(run: Row) -> _Note:
+    reason = shown.text(run["error_message"])
+    words = {"refused": "was refused", "failed": "failed"}.get(run["status"], "ended otherwise")
+    return _Note(
+        state_of(run), f"A later run {words}, what was published stays ({shown.minute(run['runtime_ts'])}): {reason}"
     )
 
 
-_JSON: dict[str, Callable[[object], Any]] = {
-    "reject_reasons": _reasons_of,
-    "score_histogram": _histogram_of,
-    "baseline_histogram": _histogram_of,
-    "alerts": _alerts_of,
-}
+def _alerts_of(row: Row) -> list[dict[str, Any]]:
+    return [] if isinstance(row["alerts"], Unreadable) else row["alerts"] or []
 
 
-def _outcome(row: Row) -> tuple[str, str]:
-    if not isinstance(row["status"], str):
-        return _or_dash(row["status"]), "quiet"
-    return _OUTCOMES.get(row["status"], (row["status"][:40], "quiet"))
+def _alarm(alert: dict[str, Any]) -> str:
+    return f"{alert['name']}: {alert['value']:.3f}, limit {alert['limit']:.3f} ({alert['action']})"
 
 
-def _alerts(row: Row) -> list[tuple[str, str]]:
-    alerts = row["alerts"]
-    if isinstance(alerts, _Unreadable):
-        return [(f"alerts: {alerts}", "")]
-    return [(f"{a['name']}: {a['value']:.3f}, limit {a['limit']:.3f} ({a['action']})", "bad") for a in alerts or ()]
+def _remark(row: Row) -> str:
+    """The notes of a run, without what its alerts say too."""
+    notes = row["notes"]
+    if not isinstance(notes, str):
+        return str(notes or "")
+    alerts = [f"{a['name']} {a['value']:.3f} is above {a['limit']:.3g}" for a in _alerts_of(row)]
+    parts = [part for part in notes.removeprefix("drift: ").split("; ") if part not in alerts]
+    return notes if len(parts) == len(notes.split("; ")) else "; ".join(parts)
 
 
-def _tiles(row: Row) -> list[tuple[str, str]]:
+class _Tile(NamedTuple):
+    label: str
+    value: str
+    beside: str
+    changes: Sequence[tuple[str, str]]
+
+
+def _tiles(days: Sequence[Day], latest: Day) -> list[_Tile]:
+    """The figures of the day, with how they changed."""
+    row = latest.row
+    assert row is not None  # noqa: S101 - of a day with a run
     scored, total = row["passed_validation"], row["total_cases"]
+    limit = row["drift_psi_limit"]
+    reference = "against training" if row["drift_psi_recent"] is None else "against the last weeks"
+    figures: list[tuple[str, str, str, Figure, str]] = [
+        ("Rows read", shown.count(total), _of_source(row), _total, "share"),
+        (
+            "PC",
+            shown.percent(row["positive_cases"], scored),
+            f"{shown.count(row['positive_cases'])} cases",
+            _pc,
+            "points",
+        ),
+        (
+            "To review",
+            shown.percent(row["review_cases"], scored),
+            f"{shown.count(row['review_cases'])} cases",
+            _review,
+            "points",
+        ),
+        (
+            "Rejected",
+            shown.percent(row["dropped_cases"], total),
+            f"{shown.count(row['dropped_cases'])} rows",
+            _dropped,
+            "points",
+        ),
+        ("PSI of the scores", shown.number(_psi(row)), f"{reference}, limit {shown.number(limit)}", _psi, "plain"),
+        (
+            "Duration",
+            shown.formatted(row["processing_duration_seconds"], "{:,.1f} s"),
+            "start to end",
+            _seconds,
+            "share",
+        ),
+    ]
     return [
-        (_count(total), "rows read"),
-        (_percent(row["positive_cases"], scored), f"PC: {_count(row['positive_cases'])} cases"),
-        (_percent(row["review_cases"], scored), f"to review: {_count(row['review_cases'])}"),
-        (_percent(row["dropped_cases"], total), f"rejected: {_count(row['dropped_cases'])}"),
-        (_number(row["drift_psi"]), "PSI against baseline"),
-        (_number(row["drift_psi_recent"]), f"PSI against the last weeks, limit {_number(row['drift_psi_limit'])}"),
-        (_figure(row["processing_duration_seconds"], "{:,.1f} s"), "duration"),
+        _Tile(label, value, beside, _changes(compare(days, latest, figure), kind))
+        for label, value, beside, figure, kind in figures
     ]
 
 
-def _labels(row: Row) -> list[tuple[str, str, str]]:
+def _compared(days: Sequence[Day], latest: Day) -> str:
+    """What the changes are measured against, and why one of them may be missing."""
+    before = [day for day in days if day.date < latest.date]
+    words = f"Usual: the median of the last {USUAL_DAYS} published days."
+    if len([day for day in before if day.is_published]) < MIN_USUAL_DAYS:
+        words = f"Fewer than {MIN_USUAL_DAYS} published days before this one: no usual figures."
+    if before and not before[-1].is_published:
+        words += f" The day before, {before[-1].date}, was not published: {_WORDS[before[-1].state].lower()}."
+    return words
+
+
+def _of_source(row: Row) -> str:
+    rows = row.get("source_rows")
+    return "of this day" if rows is None else f"of {shown.count(rows)} in the source"
+
+
+def _changes(comparison: Comparison, kind: str) -> list[tuple[str, str]]:
+    return [
+        (_change(comparison.value, comparison.day_before, kind), "day before"),
+        (_change(comparison.value, comparison.usual, kind), "usual"),
+    ]
+
+
+def _change(value: float | None, before: float | None, kind: str) -> str:
+    if value is None or before is None:
+        return "-"
+    if kind == "share":
+        return f"{(value - before) / before:+.1%}" if before else "-"
+    return f"{100 * (value - before):+.1f} points" if kind == "points" else f"{value - before:+.3f}"
+
+
+def _total(row: Row) -> Any:
+    return row["total_cases"]
+
+
+def _pc(row: Row) -> float | None:
+    return shown.share(row["positive_cases"], row["passed_validation"])
+
+
+def _review(row: Row) -> float | None:
+    return shown.share(row["review_cases"], row["passed_validation"])
+
+
+def _dropped(row: Row) -> float | None:
+    return shown.share(row["dropped_cases"], row["total_cases"])
+
+
+def _psi(row: Row) -> Any:
+    """That which has the limit."""
+    recent = row["drift_psi_recent"]
+    return row["drift_psi"] if recent is None else recent
+
+
+def _limit(row: Row) -> Any:
+    return row["drift_psi_limit"]
+
+
+def _seconds(row: Row) -> Any:
+    return row["processing_duration_seconds"]
+
+
+def _flips(row: Row) -> Any:
+    return row["shadow_flip_rate"]
+
+
+def _source_rows(row: Row) -> Any:
+    return row.get("source_rows")
+
+
+class _Cell(NamedTuple):
+    day: Day
+    number: int
+    label: str
+    anchor: str
+
+
+def _months(days: Sequence[Day]) -> list[tuple[str, list[_Cell]]]:
+    """The calendar: each month with its days; a day that is explained below has the anchor of that."""
+    anchors = {
+        date: f"why-{span.last.date}"
+        for span in spans_to_explain(days)[:_MOST_EXPLAINED]
+        for date in range(span.first.date.toordinal(), span.last.date.toordinal() + 1)
+    }
+    months: list[tuple[str, list[_Cell]]] = []
+    for day in days:
+        name = f"{calendar.month_name[day.date.month]} {day.date.year}"
+        if not months or months[-1][0] != name:
+            months.append((name, []))
+        label = f"{calendar.day_abbr[day.date.weekday()]} {day.date}: {_WORDS[day.state].lower()}"
+        months[-1][1].append(_Cell(day, day.date.day, label, anchors.get(day.date.toordinal(), "")))
+    return months
+
+
+def _tally(days: Sequence[Day]) -> list[tuple[State, int]]:
+    counted = Counter(day.state for day in days)
+    return [(state, counted[state]) for state in STATES if counted[state]]
+
+
+class _Reason(NamedTuple):
+    anchor: str
+    dates: str
+    state: State
+    outcome: str
+    texts: Sequence[str]
+
+
+def _reasons(days: Sequence[Day]) -> list[_Reason]:
+    return [_reason(span) for span in spans_to_explain(days)[:_MOST_EXPLAINED]]
+
+
+def _reason(span: Span) -> _Reason:
+    day = span.last
+    dates = str(day.date) if span.first is day else f"{span.first.date} to {day.date}"
+    anchor = f"why-{day.date}"
+    if day.row is None:
+        return _Reason(anchor, dates, "missing", _WORDS["missing"], ["No run has a row for it."])
+    row = day.row
+    texts = [*map(_alarm, _alerts_of(row)), *(_later(run).text for run in day.later_runs)]
+    if row["error_message"]:
+        texts.insert(0, str(row["error_message"]))
+    if day.state == "empty":
+        texts.append("The source had no rows.")
+    return _Reason(anchor, dates, day.state, _outcome(row), texts or ["No reason was recorded."])
+
+
+def _alarms(days: Sequence[Day]) -> Sequence[tuple[str, ...]]:
+    """Newest first."""
+    return [
+        (str(day.date), alert["name"], f"{alert['value']:.3f}", f"{alert['limit']:.3f}", alert["action"])
+        for day in reversed(days)
+        for alert in (_alerts_of(day.row) if day.row else ())
+    ][:_MOST_EXPLAINED]
+
+
+class _Trend(NamedTuple):
+    """A figure over the days; `svg` is empty where no day has it."""
+
+    title: str
+    caption: str
+    svg: str
+    keys: Sequence[tuple[str, str]] = ()
+
+
+def _trends(days: Sequence[Day], with_history: Sequence[Day], latest: Day) -> list[_Trend]:
+    trends = [
+        _trend(
+            days,
+            "Volume",
+            _total,
+            "rows",
+            bars=True,
+            usual_value=_usual(with_history, latest, _total),
+            second=_source_rows,
+        ),
+        _trend(days, "Share of PC", _pc, "%", usual_value=_usual(with_history, latest, _pc)),
+        _trend(days, "Rejected rows", _dropped, "%", usual_value=_usual(with_history, latest, _dropped)),
+        _trend(days, "Drift of the scores", _psi, "PSI", limit=_limit),
+        _trend(days, "Duration", _seconds, "s", usual_value=_usual(with_history, latest, _seconds)),
+    ]
+    if any(day.row and day.row["shadow_version"] for day in days):
+        trends.insert(4, _trend(days, "Shadow: labels flipped", _flips, "%"))
+    return trends
+
+
+def _usual(days: Sequence[Day], latest: Day, figure: Figure) -> float | None:
+    return usual([day for day in days if day.date < latest.date], figure)
+
+
+def _trend(
+    days: Sequence[Day],
+    title: str,
+    figure: Figure,
+    unit: str,
+    *,
+    bars: bool = False,
+    limit: Figure | None = None,
+    usual_value: float | None = None,
+    second: Figure | None = None,
+) -> _Trend:
+    scale = 100.0 if unit == "%" else 1.0
+    values = _values(days, figure, scale)
+    drawn = [value for value in values if value is not None]
+    if not drawn:
+        return _Trend(title, "No day has this figure.", "")
+    limits = _values(days, limit) if limit else []
+    seconds = _values(days, second) if second else []
+    level = None if usual_value is None else usual_value * scale
+    top = max(value for value in (*drawn, *limits, *seconds, level) if value is not None)
+    chart = DayChart(days, y_axis(top, "%" if unit == "%" else ""))
+    (chart.bars if bars else chart.line)(values)
+    keys = [("bar" if bars else "line", f"{unit if unit != '%' else 'per cent'} a day")]
+    if any(value is not None for value in seconds):
+        chart.ticks(seconds)
+        keys.append(("second", "rows in the source"))
+    if level is not None:
+        chart.level(level)
+        keys.append(("usual", f"usual: {_amount(level, unit)}"))
+    if any(value is not None for value in limits):
+        chart.limit(limits)
+        keys.append(("limit", "limit of that day"))
+    if any(value is not None and not day.is_published for value, day in zip(values, days, strict=True)):
+        keys.append(("hollow", "not published"))
+    caption = _caption(days, values, unit)
+    return _Trend(title, caption, chart.svg(title.split(":")[0].replace(" ", "-").lower(), title, caption), keys)
+
+
+def _values(days: Sequence[Day], figure: Figure, scale: float = 1.0) -> Values:
+    """Of each day that is published or was refused: a failed or empty one has counted nothing."""
+    return [
+        value * scale
+        if day.row
+        and (day.is_published or day.state == "refused")
+        and isinstance(value := figure(day.row), (int, float))
+        else None
+        for day in days
+    ]
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{value:.2f}%" if value < 1 else f"{value:.1f}%"
+    return f"{value:,.0f} rows" if unit == "rows" else f"{value:,.1f} s" if unit == "s" else f"{value:.3f}"
+
+
+def _caption(days: Sequence[Day], values: Values, unit: str) -> str:
+    """What the chart shows, in a sentence."""
+    known = [(value, day) for value, day in zip(values, days, strict=True) if value is not None]
+    value, day = known[-1]
+    lowest, highest = min(known, key=lambda one: one[0]), max(known, key=lambda one: one[0])
+    if len(known) == 1:
+        return f"{_amount(value, unit)} on {short(day.date)}."
+    return (
+        f"{_amount(value, unit)} on {short(day.date)}; lowest {_amount(lowest[0], unit)} on {short(lowest[1].date)}, "
+        f"highest {_amount(highest[0], unit)} on {short(highest[1].date)}."
+    )
+
+
+def _labels(row: Row) -> list[tuple[str, ...]]:
     scored, positive, review = row["passed_validation"], row["positive_cases"], row["review_cases"]
-    both = _is_count(scored) and _is_count(positive) and positive <= scored
+    both = shown.is_count(scored) and shown.is_count(positive) and positive <= scored
     rows = [
         ("PC", positive, scored),
-        ("NOT_PC", scored - positive if both else UNREADABLE, scored),
+        ("NOT_PC", scored - positive if both else shown.UNREADABLE, scored),
         ("marked for review", review, scored),
         ("rejected (of the rows read)", row["dropped_cases"], row["total_cases"]),
     ]
-    return [(name, _count(n), _percent(n, of)) for name, n, of in rows]
+    return [(name, shown.count(n), shown.percent(n, of)) for name, n, of in rows]
 
 
 class _Scores(NamedTuple):
-    """The chart of the scores, or words instead of it; `baseline`: "shown", "unreadable", or "" without one."""
+    """The chart of the scores and its figures, or words instead; `baseline`: "shown", "unreadable", or "" without."""
 
     svg: str = ""
     baseline: str = ""
+    rows: Sequence[tuple[str, ...]] = ()
     instead: str = ""
 
 
 def _scores(row: Row) -> _Scores:
     own, base = row["score_histogram"], row["baseline_histogram"]
-    if isinstance(own, _Unreadable):
+    if isinstance(own, Unreadable):
         return _Scores(instead=str(own))
     if not own or not sum(own):
         return _Scores(instead="No case was scored.")
     base = base if isinstance(base, list) and sum(base) else []
     shares = [[n / sum(counts) for n in counts] for counts in (own, base)]
     highest = max([*shares[0], *shares[1]])
-    y = charts.count_axis(highest * 100, "% of cases")
-    chart = charts.Chart(charts.share_axis("P(PC)"), y, "Scores of this run and of the baseline")
+    title = "Scores of this run and of the training hold-out" if base else "Scores of this run"
+    chart = charts.Chart(charts.share_axis("P(PC)"), charts.count_axis(highest * 100, "% of cases"), title)
     width = 1 / SCORE_BINS
     for place, (heights, kind) in enumerate(zip(shares, ("a", "b"), strict=True)):
         starts = [(bin_ + 0.08 + 0.43 * place) * width for bin_ in range(len(heights))]
         chart.bars([(start, start + 0.41 * width) for start in starts], [100 * h for h in heights], kind)
-    unreadable = isinstance(row["baseline_histogram"], _Unreadable)
-    return _Scores(chart.svg(), "shown" if shares[1] else "unreadable" if unreadable else "")
+    rows = [
+        (f"{bin_ / SCORE_BINS:g} to {(bin_ + 1) / SCORE_BINS:g}", f"{n:,}", f"{shares[0][bin_]:.1%}")
+        + ((f"{shares[1][bin_]:.1%}",) if base else ())
+        for bin_, n in enumerate(own)
+    ]
+    most = max(range(SCORE_BINS), key=lambda bin_: own[bin_])
+    description = f"{shares[0][most]:.1%} of the cases have a P(PC) of {rows[most][0]}; the table below has each bin."
+    unreadable = isinstance(row["baseline_histogram"], Unreadable)
+    svg = chart.svg(name="scores", description=description)
+    return _Scores(svg, "shown" if base else "unreadable" if unreadable else "", rows)
 
 
 class _Rejected(NamedTuple):
     """Rows of the table (reason, rows, share), or words instead of it."""
 
-    rows: Sequence[tuple[str, str, str]] = ()
+    rows: Sequence[tuple[str, ...]] = ()
     instead: str = ""
 
 
 def _rejected(row: Row) -> _Rejected:
-    if isinstance(row["reject_reasons"], _Unreadable):
+    if isinstance(row["reject_reasons"], Unreadable):
         return _Rejected(instead=str(row["reject_reasons"]))
     reasons = sorted((row["reject_reasons"] or {}).items(), key=lambda item: -item[1])
     total = row["total_cases"]
-    return _Rejected([(reason, _count(n), _percent(n, total)) for reason, n in reasons], instead="None.")
+    return _Rejected([(reason, shown.count(n), shown.percent(n, total)) for reason, n in reasons], instead="None.")
+
+
+def _source(row: Row) -> list[tuple[str, str]]:
+    """What the source held, of the columns that the table has."""
+    facts = [
+        ("rows", "source_rows", shown.count),
+        ("files", "source_files", shown.count),
+        ("last changed", "source_modified", shown.minute),
+        ("exact copies dropped", "exact_copies", shown.count),
+    ]
+    return [(name, form(row[column])) for name, column, form in facts if row.get(column) is not None]
+
+
+def _drift(row: Row) -> Sequence[tuple[str, ...]]:
+    limit, recent = shown.number(row["drift_psi_limit"]), row["drift_psi_recent"]
+    rows = [
+        ("score PSI against training", shown.number(row["drift_psi"]), limit if recent is None else "-"),
+        ("score PSI against the last weeks", shown.number(recent), "-" if recent is None else limit),
+    ]
+    for block in schemas.BLOCKS:
+        norm, mean = row[f"{block}_norm_shift"], row[f"{block}_mean_shift"]
+        rows += [
+            (f"{block} norm shift", shown.formatted(norm, "{:+.3f}"), "-"),
+            (f"{block} mean shift, in spreads", shown.formatted(mean, "{:.3f}"), "-"),
+        ]
+    return rows
 
 
 def _model(row: Row) -> list[tuple[str, str]]:
     sha256 = row["model_sha256"]
     facts = [
         ("version", row["model_version"] or "none was chosen"),
-        ("vectors", _or_dash(row["embedding_model"])),
-        ("SHA-256", sha256[:16] if isinstance(sha256, str) and sha256 else _or_dash(sha256)),
+        ("vectors", shown.text(row["embedding_model"])),
+        ("SHA-256", sha256[:16] if isinstance(sha256, str) and sha256 else shown.text(sha256)),
     ]
-    for block in schemas.BLOCKS:
-        norm, mean = row[f"{block}_norm_shift"], row[f"{block}_mean_shift"]
-        if mean is not None or norm is not None:
-            facts.append((f"{block} shift", f"norm {_figure(norm, '{:+.3f}')}, mean {_figure(mean, '{:.2f}')} spreads"))
     if row["shadow_version"]:
-        rate = row["shadow_flip_rate"]
-        flips = f"{_figure(rate, '{:.2%}')} labels flipped, PSI {_number(row['shadow_psi'])}"
+        rate, psi = row["shadow_flip_rate"], shown.number(row["shadow_psi"])
+        flips = f"{shown.formatted(rate, '{:.2%}')} labels flipped, PSI {psi}"
         facts.append(("shadow", f"{row['shadow_version']}: {'no case compared' if rate is None else flips}"))
     return facts
 
 
-def _pc_share(row: Row) -> float | None:
-    return _share(row["positive_cases"], row["passed_validation"])
-
-
-def _drop_share(row: Row) -> float | None:
-    return _share(row["dropped_cases"], row["total_cases"])
-
-
-def _share(part: object, whole: object) -> float | None:
-    if not isinstance(part, int) or not isinstance(whole, int) or not whole or part > whole:
-        return None
-    return part / whole
-
-
-class _Trend(NamedTuple):
-    """A figure over the runs; `svg` is empty where no run has it."""
-
-    title: str
-    caption: str
-    svg: str
-
-
-def _judged_psi(row: Row) -> Any:
-    recent = row["drift_psi_recent"]
-    return row["drift_psi"] if recent is None else recent
-
-
-def _limit(runs: Sequence[Row]) -> float | None:
-    """Of the newest run that has one."""
-    limits = [row["drift_psi_limit"] for row in runs]
-    return next((limit for limit in reversed(limits) if isinstance(limit, (int, float))), None)
-
-
-def _trends(runs: Sequence[Row]) -> list[_Trend]:
+def _day_columns(has_source: bool) -> list[str]:
     return [
-        _trend(runs, "Share of PC", _pc_share, "of the published cases", percent=True),
-        _trend(
-            runs, "Drift of the scores", lambda row: row["drift_psi"], "PSI against the baseline", limit=_limit(runs)
-        ),
-        _trend(runs, "Duration", lambda row: row["processing_duration_seconds"], "seconds from start to end"),
-        _trend(runs, "Rejected", _drop_share, "of the rows read", percent=True),
+        "day",
+        "outcome",
+        "rows",
+        *(["in the source"] if has_source else []),
+        *("PC", "review", "rejected", "PSI", "limit", "flipped", "seconds", "model", "runs"),
     ]
 
 
-def _trend(
-    runs: Sequence[Row],
-    title: str,
-    figure: Callable[[Row], Any],
-    caption: str,
-    *,
-    percent: bool = False,
-    limit: float | None = None,
-) -> _Trend:
-    """In the order in which the runs ended; a run without a figure that can be read is left out."""
-    values = [figure(row) for row in runs]
-    scale = 100.0 if percent else 1.0
-    points = [
-        (float(place), value * scale if value > _SMALLEST else 0.0)
-        for place, value in enumerate(values)
-        if isinstance(value, (int, float))
-    ]
-    if not points:
-        return _Trend(title, caption, "")
-    highest = max(y for _, y in points)
-    shown_limit = limit is not None and highest > limit / 4
-    top = max(highest, limit or 0) if shown_limit else highest
-    every = max(1, -(-len(runs) // 6))
-    ticks = [float(place) for place in range(0, len(runs), every)]
-    words = [_day(runs[int(place)]["partition_date"])[5:] for place in ticks]
-    x = charts.Axis(-0.3, len(runs) - 0.7, ticks, words, "partition, in the order of the runs")
-    chart = charts.Chart(x, charts.small_axis(top, "%" if percent else ""), title)
-    chart.line(points, "a", dots=len(points) <= 60)
-    if limit is not None and shown_limit:
-        chart.mark((x.low, limit), (x.high, limit))
-    return _Trend(title, caption, chart.svg())
-
-
-def _table_row(row: Row) -> tuple[str, ...]:
+def _day_line(day: Day, has_source: bool) -> tuple[str, ...]:
+    row = day.row
+    if row is None:
+        return (str(day.date), _WORDS["missing"], *["-"] * (len(_day_columns(has_source)) - 3), "0")
     return (
-        _day(row["partition_date"]),
-        _outcome(row)[0],
-        _count(row["total_cases"]),
-        _percent(row["positive_cases"], row["passed_validation"]),
-        _percent(row["dropped_cases"], row["total_cases"]),
-        _number(row["drift_psi"]),
-        _figure(row["processing_duration_seconds"], "{:,.1f}"),
-        _or_dash(row["model_version"]),
+        str(day.date),
+        _outcome(row),
+        shown.count(row["total_cases"]),
+        *([shown.count(row.get("source_rows"))] if has_source else []),
+        shown.percent(row["positive_cases"], row["passed_validation"]),
+        shown.percent(row["review_cases"], row["passed_validation"]),
+        shown.percent(row["dropped_cases"], row["total_cases"]),
+        shown.number(_psi(row)),
+        shown.number(row["drift_psi_limit"]),
+        shown.formatted(row["shadow_flip_rate"], "{:.2%}"),
+        shown.formatted(row["processing_duration_seconds"], "{:,.1f}"),
+        shown.text(row["model_version"]),
+        str(len(day.runs)),
     )
 
 
-def _figure(value: Any, form: str) -> str:
-    """A value by a format; a dash for null, and what is unreadable by that word."""
-    return "-" if value is None else str(value) if isinstance(value, _Unreadable) else form.format(value)
-
-
-def _count(value: Any) -> str:
-    return _figure(value, "{:,}")
-
-
-def _number(value: Any) -> str:
-    return _figure(value, "{:.3f}")
-
-
-def _day(value: Any) -> str:
-    return _figure(value, "{:%Y-%m-%d}")
-
-
-def _minute(value: Any) -> str:
-    return _figure(value, "{:%Y-%m-%d %H:%M} UTC")
-
-
-def _or_dash(value: Any) -> str:
-    return str(value or "-")
-
-
-def _percent(part: Any, whole: Any) -> str:
-    for value in (part, whole):
-        if isinstance(value, _Unreadable):
-            return str(value)
-    return f"{part / whole:.1%}" if whole and part is not None else "-"
+def _run_line(row: Row) -> tuple[str, ...]:
+    return (
+        shown.minute(row["runtime_ts"]),
+        _outcome(row),
+        shown.count(row["total_cases"]),
+        shown.formatted(row["processing_duration_seconds"], "{:,.1f}"),
+        shown.text(row["error_message"]),
+        shown.text(row["run_id"]),
+    )
