@@ -160,22 +160,22 @@ Figure = Callable[[Row], Any]
 
 
 class Comparison(NamedTuple):
-    """A figure of a day beside that of the day before and the usual one; None where there is no such number."""
+    """A figure of a day beside those of other days and the usual one; None where there is no such number."""
 
     value: float | None
     day_before: float | None
+    week_before: float | None
     usual: float | None
 
 
 def compare(days: Sequence[Day], day: Day, figure: Figure) -> Comparison:
     """Compare a day with those before it, of which `days` has some more than are reported."""
     before = [one for one in days if one.date < day.date]
-    yesterday = before[-1] if before and before[-1].is_published else None
-    return Comparison(
-        _number(figure(day.row)) if day.row else None,
-        _number(figure(yesterday.row)) if yesterday and yesterday.row else None,
-        usual(before, figure),
+    published = {day.date.toordinal() - one.date.toordinal(): one.row for one in before if one.is_published}
+    value, day_before, week_before = (
+        _number(figure(row)) if row else None for row in (day.row, published.get(1), published.get(7))
     )
+    return Comparison(value, day_before, week_before, usual(before, figure))
 
 
 def usual(before: Sequence[Day], figure: Figure) -> float | None:

@@ -1,4 +1,4 @@
-"""Monitoring rows as a report reads them. A table can hold anything, so each stored value is checked against its column.
+"""Monitoring rows as a report reads them: a table can hold anything, so each value is checked against its column.
 
 Values become text here; what is null is a dash, what does not fit its column is the word "unreadable".
 """

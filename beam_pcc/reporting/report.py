@@ -278,9 +278,9 @@ def _tiles(days: Sequence[Day], latest: Day) -> list[_Tile]:
 def _compared(days: Sequence[Day], latest: Day) -> str:
     """What the changes are measured against, and why one of them may be missing."""
     before = [day for day in days if day.date < latest.date]
-    words = f"Usual: the median of the last {USUAL_DAYS} published days."
+    words = f"Usual is the median of the last {USUAL_DAYS} published days; pp are percentage points."
     if len([day for day in before if day.is_published]) < MIN_USUAL_DAYS:
-        words = f"Fewer than {MIN_USUAL_DAYS} published days before this one: no usual figures."
+        words = f"Fewer than {MIN_USUAL_DAYS} days were published before this one, so there are no usual figures."
     if before and not before[-1].is_published:
         words += f" The day before, {before[-1].date}, was not published: {_WORDS[before[-1].state].lower()}."
     return words
@@ -292,18 +292,28 @@ def _of_source(row: Row) -> str:
 
 
 def _changes(comparison: Comparison, kind: str) -> list[tuple[str, str]]:
+    """Against what, and how much; what cannot be compared is left out."""
+    others = {
+        "day before": comparison.day_before,
+        "week before": comparison.week_before,
+        "usual": comparison.usual,
+    }
     return [
-        (_change(comparison.value, comparison.day_before, kind), "day before"),
-        (_change(comparison.value, comparison.usual, kind), "usual"),
+        (name, _change(comparison.value, other, kind))
+        for name, other in others.items()
+        if comparison.value is not None and other is not None and (other or kind != "share")
     ]
 
 
-def _change(value: float | None, before: float | None, kind: str) -> str:
-    if value is None or before is None:
-        return "-"
+def _change(value: float, other: float, kind: str) -> str:
     if kind == "share":
-        return f"{(value - before) / before:+.1%}" if before else "-"
-    return f"{100 * (value - before):+.1f} points" if kind == "points" else f"{value - before:+.3f}"
+        text = f"{(value - other) / other:+.1%}"
+    else:
+        text = f"{100 * (value - other):+.1f} pp" if kind == "points" else f"{value - other:+.3f}"
+    number, _, unit = text.partition(" ")
+    if not number.strip("+-0.%"):
+        number = number.lstrip("+-")  # no direction in what is rounded to nothing
+    return f"{number.replace('-', chr(0x2212))} {unit}".rstrip()
 
 
 def _total(row: Row) -> Any:
@@ -465,7 +475,7 @@ def _trend(
     top = max(value for value in (*drawn, *limits, *seconds, level) if value is not None)
     chart = DayChart(days, y_axis(top, "%" if unit == "%" else ""))
     (chart.bars if bars else chart.line)(values)
-    keys = [("bar" if bars else "line", f"{unit if unit != '%' else 'per cent'} a day")]
+    keys = [("bar" if bars else "line", {"%": "share", "s": "seconds", "rows": "rows read"}.get(unit, unit))]
     if any(value is not None for value in seconds):
         chart.ticks(seconds)
         keys.append(("second", "rows in the source"))
