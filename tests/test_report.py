@@ -1,13 +1,9 @@
-"""The report: one file, nothing fetched, readable on a phone; opened in a real browser."""
+"""What the report shows of the stored rows, and what it makes of rows that nobody should have stored."""
 
 import datetime as dt
-import html
 import json
 import math
-import os
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from beam_pcc.cases import schemas
-from beam_pcc.cli import main as cli
 from beam_pcc.reporting import charts
+from beam_pcc.reporting.days import Period
 from beam_pcc.reporting.report import report
 
 TEMPLATES = Path(charts.__file__).parent / "templates"
@@ -109,7 +105,7 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
     page = Page(text)
 
     assert page.open == []
-    assert page.links == []
+    assert all(link.startswith("#") for link in page.links)
     assert "<script" not in text
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
 
@@ -144,6 +140,150 @@ def test_the_report_shows_each_alert_with_its_limit() -> None:
     said = words([REFUSED | {"alerts": json.dumps(alerts), "drift_psi_limit": 0.412}])
     assert "tfidf norm shift: 1.000, limit 0.201 (refuse)" in said
     assert "limit 0.412" in said
+
+
+NOW = dt.datetime(2026, 11, 27, 7, 30, tzinfo=dt.timezone.utc)
+
+
+def failed_row(day: int, **more: Any) -> dict[str, Any]:
+    """A monitoring row of a run that could not finish."""
+    counts = dict.fromkeys(("total_cases", "passed_validation", "dropped_cases", "positive_cases", "review_cases"), 0)
+    row = run_row(day, **counts, status="failed", error_message="the table is not there", reject_reasons="{}")
+    figures = ("drift_psi", "drift_psi_recent", "drift_psi_limit", "alerts", "score_histogram", "shadow_flip_rate")
+    return row | dict.fromkeys(figures) | more
+
+
+def test_headline_is_the_latest_day_not_the_latest_run() -> None:
+    late = dt.datetime(2026, 11, 27, 4, tzinfo=dt.timezone.utc)
+    backfill = run_row(3, runtime_ts=late, ingestion_time=late, model_version="v20261126_000000")
+    shown = words([*RUNS, backfill])
+    assert "Partition 2026-11-26 Thursday" in " ".join(shown.split())
+    assert "Partition 2026-11-26 in detail" in shown
+
+
+def test_each_marked_day_has_its_reason() -> None:
+    empty = run_row(24, status="empty", total_cases=0, passed_validation=0, dropped_cases=0, alerts=None)
+    alarm = [{"name": "tfidf norm shift", "value": 0.4, "limit": 0.2, "action": "alert"}]
+    rows = [run_row(20), run_row(22, alerts=json.dumps(alarm)), failed_row(23), empty, REFUSED, run_row(26)]
+    shown = words(rows)
+    for reason in (
+        "No run has a row for it.",
+        "the table is not there",
+        "The source had no rows.",
+        "14.2% of the rows rejected",
+        "tfidf norm shift: 0.400, limit 0.200 (alert)",
+    ):
+        assert reason in shown, reason
+    page = report(rows, "pcc.duckdb")
+    for day, outcome in ((21, "no run"), (22, "published with alarms"), (23, "failed"), (24, "empty")):
+        assert re.search(rf'href="#why-2026-11-{day}" title="\w+ 2026-11-{day}: {outcome}"', page), day
+        assert f'id="why-2026-11-{day}"' in page
+
+
+def test_marked_days_are_marked_in_each_chart() -> None:
+    rows = [run_row(20), failed_row(22), run_row(23), REFUSED, run_row(26)]
+    charts_of_days = re.findall(r'<svg class="chart" viewBox="0 0 420 214".*?</svg>', report(rows, "pcc.duckdb"))
+    assert len(charts_of_days) == 6
+    for chart in charts_of_days:
+        marked = re.findall(r'<path class="symbol (\w+)"', chart)
+        assert marked == ["missing", "failed", "missing", "refused"]
+        assert re.findall(r'<rect class="band (\w+)"', chart) == marked
+
+
+def test_days_since_the_latest_are_a_note() -> None:
+    shown = " ".join(Page(report(RUNS, "pcc.duckdb", now=NOW + dt.timedelta(days=3))).words)
+    assert "This is the latest day with a run: the 3 days up to 2026-11-29 have none." in shown
+    assert "latest day with a run" not in " ".join(Page(report(RUNS, "pcc.duckdb", now=NOW)).words)
+
+
+def test_failed_day_has_no_figures_but_the_last_published_day() -> None:
+    shown = words([*RUNS, failed_row(27)])
+    assert "The last published day is 2026-11-26." in shown
+    assert "day before" not in shown
+
+
+def test_changes_are_against_day_week_and_usual() -> None:
+    rows = [run_row(day, total_cases=1_000) for day in range(10, 19)]
+    rows += [run_row(19, total_cases=1_600), run_row(20, total_cases=2_000)]
+    rows[3] = run_row(13, total_cases=4_000)
+    tile = re.search(r"<dt>Rows read</dt>.*?</div>", report(rows, "pcc.duckdb"), re.DOTALL)
+    assert tile
+    assert re.findall(r"<span>(.*?)</span> <b>(.*?)</b>", tile[0]) == [
+        ("day before", "+25.0%"),
+        ("week before", "\N{MINUS SIGN}50.0%"),
+        ("usual", "+100.0%"),
+    ]
+
+
+def test_no_change_is_shown_against_a_day_that_was_not_published() -> None:
+    rows = [run_row(18), run_row(19, status="refused", error_message="x"), run_row(20)]
+    shown = words(rows)
+    assert "day before" not in re.sub("The day before, .*", "", shown)
+    assert "The day before, 2026-11-19, was not published: refused by the audits." in shown
+    assert "Fewer than 3 days were published before this one" in shown
+
+
+def test_later_failure_leaves_the_day_published() -> None:
+    later = dt.datetime(2026, 11, 27, 9, tzinfo=dt.timezone.utc)
+    shown = words([run_row(26), failed_row(26, runtime_ts=later, ingestion_time=later)])
+    assert "A later run failed, what was published stays (2026-11-27 09:00 UTC): the table is not there" in shown
+    assert "Failed" in shown  # in the table of the day's runs
+
+
+def test_limit_of_each_day_is_drawn() -> None:
+    rows = [run_row(day, drift_psi_limit=0.1 * day) for day in (1, 2, 3)]
+    limits = re.findall(r'<polyline class="limit" points="([^"]*)"', report(rows, "pcc.duckdb"))
+    assert len(limits) == 1
+    heights = [float(point.split(",")[1]) for point in limits[0].split()]
+    assert heights[0] == heights[1] > heights[2] == heights[3] > heights[4]
+
+
+def test_shadow_is_shown_over_the_days() -> None:
+    assert "Shadow: labels flipped" in words(RUNS)
+    alone = [row | {"shadow_version": None, "shadow_flip_rate": None} for row in RUNS]
+    assert "Shadow" not in words(alone)
+
+
+def test_alarms_have_their_limits_in_a_table() -> None:
+    alarm = [{"name": "tfidf norm shift", "value": 0.4, "limit": 0.2013, "action": "accepted"}]
+    page = report([run_row(3, alerts=json.dumps(alarm)), run_row(4)], "pcc.duckdb")
+    table = page[page.index("Alarms of these days") :].partition("</table>")[0]
+    assert re.findall(r">([^<>\n]+)</t[dh]>", table)[5:] == [
+        *("2026-11-03", "tfidf norm shift", "0.400", "0.201", "accepted")
+    ]
+
+
+def test_note_does_not_repeat_the_alarms() -> None:
+    alarm = [{"name": "score PSI against training", "value": 0.311, "limit": 0.25, "action": "alert"}]
+    notes = "drift: score PSI against training 0.311 is above 0.25; rows accepted"
+    shown = words([run_row(3, alerts=json.dumps(alarm), notes=notes)])
+    assert "is above" not in shown
+    assert "rows accepted" in shown
+
+
+def test_days_before_the_period_are_only_compared_with() -> None:
+    period = Period(dt.date(2026, 11, 20), dt.date(2026, 11, 24))
+    page = report(RUNS, "pcc.duckdb", period)
+    assert "2026-11-20 to 2026-11-24" in page
+    assert "week before" in page
+    assert not re.search(r"2026-11-(19|25)[:<]", page)
+
+
+def test_most_days_fit_into_a_page() -> None:
+    rows = [run_row(1, partition_date=dt.date(2025, 10, 1) + dt.timedelta(days=n)) for n in range(0, 500, 2)]
+    page = report(rows, "pcc.duckdb")
+    assert page.count('class="cell ') == 400
+    assert len(page) < 1_000_000
+    assert page.count('id="why-') == 60
+    assert "140 earlier ones are in the table of all days." in page
+
+
+def test_each_state_has_a_shape_of_its_own() -> None:
+    from beam_pcc.reporting.day_charts import SYMBOLS
+    from beam_pcc.reporting.days import STATES
+
+    assert set(SYMBOLS) == set(STATES)
+    assert len(set(SYMBOLS.values())) == len(STATES)
 
 
 @pytest.mark.parametrize("alerts", ["[1]", "{}", '[{"name": 1}]', '[{"name": "x", "value": NaN, "limit": 1}]', "["])
@@ -184,7 +324,7 @@ def test_what_a_row_says_is_text_and_no_markup() -> None:
 def test_only_charts_are_markup_in_the_template() -> None:
     """Whatever else the template shows is escaped: nothing but our own SVG is marked as safe."""
     template = (TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
-    assert re.findall(r"[\w.]+(?=\s*\|\s*safe)", template) == ["scores.svg", "trend.svg"]
+    assert re.findall(r"[\w.]+(?=\s*\|\s*safe)", template) == ["trend.svg", "scores.svg"]
     assert "autoescape" not in template.partition("#}")[2]
 
 
@@ -224,7 +364,7 @@ def test_a_hostile_value_in_a_column_is_text(column: str) -> None:
     sound = RUNS[-3:]  # one of them refused
     for name, value in HOSTILE:
         bad = run_row(3, **{column: value})
-        for runs in ([bad], [bad, *sound], [*sound, bad]):
+        for runs in ([bad], [bad, *sound]):
             said = report(runs, "pcc.duckdb")
             assert Page(said).open == [], name
             assert set(re.findall(r"<(\w+)", said)) <= tags, name
@@ -242,6 +382,11 @@ def test_value_of_another_type_is_unreadable(column: str) -> None:
         assert UNLIKE in words([last]), column
 
 
+def test_a_hostile_address_of_the_warehouse_is_text() -> None:
+    for text in TEXTS.values():
+        assert Page(report(RUNS, text)).open == []
+
+
 def test_a_table_that_lacks_columns_has_a_report() -> None:
     assert "Partition -" in words([{}, {"status": "success"}])
 
@@ -254,83 +399,3 @@ def test_a_status_of_another_version_is_text() -> None:
 def test_no_runs_are_no_report() -> None:
     with pytest.raises(ValueError, match="no run"):
         report([], "pcc.duckdb")
-
-
-@pytest.fixture
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    missing = "Chromium is not found, so the report is not opened in a browser"
-    if found is None:
-        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
-    return found
-
-
-def opened(browser: str, folder: Path, *flags: str, page: Path) -> str:
-    quiet = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
-    fixed = ["--headless", "--no-sandbox", "--disable-sync", *quiet.split(), f"--user-data-dir={folder / 'profile'}"]
-    command = [browser, *fixed, *flags, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
-# Measured in the page itself: whether anything sticks out to the right, and how large the smallest words are.
-MEASURE = """<script>
-addEventListener('load', () => {
-  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  const sizes = [...document.querySelectorAll('svg text')].filter(t => t.textContent.trim()).map(t =>
-    parseFloat(getComputedStyle(t).fontSize) * t.closest('svg').getBoundingClientRect().width / 420);
-  const drawn = document.querySelectorAll('svg rect, svg polyline').length;
-  document.title = JSON.stringify({wide, smallest: Math.min(...sizes), drawn, width: innerWidth});
-});
-</script>"""
-
-
-@pytest.mark.parametrize("width", [500, 1200])
-def test_a_browser_shows_it_without_scrolling_sideways(browser: str, tmp_path: Path, width: int) -> None:
-    page = tmp_path / "report.html"
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report(RUNS, "pcc.duckdb"))
-    page.write_text(text.replace("</body>", f"{MEASURE}</body>"), encoding="utf-8")
-    shown = opened(browser, tmp_path, f"--window-size={width},900", "--dump-dom", page=page)
-    measured = json.loads(re.search(r"<title>(\{.*?\})</title>", shown)[1])  # type: ignore[index]
-
-    assert measured["wide"] <= 0
-    assert measured["smallest"] >= 9
-    assert measured["drawn"] > 20
-    assert "Partition 2026-11-26" in shown
-
-
-def test_no_script_runs_in_a_browser(browser: str, tmp_path: Path) -> None:
-    """Without the page's own policy: what keeps scripts out is that nothing is markup."""
-    hostile = [run_row(3, **{column: value}) for column in schemas.MONITORING.names for _, value in HOSTILE]
-    everywhere = run_row(4, **dict.fromkeys(schemas.MONITORING.names, TEXTS["script"]))
-    for number, runs in enumerate((hostile[:350], [*hostile[-350:], everywhere])):
-        page = tmp_path / f"report{number}.html"
-        text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report(runs, TEXTS["image"]))
-        page.write_text(text.replace("</body>", f"{MEASURE.replace('document.title =', 'document.body.id =')}</body>"))
-        shown = opened(browser, tmp_path, "--window-size=1200,900", "--dump-dom", page=page)
-
-        assert "<title>beam_pcc: partition" in shown
-        measured = json.loads(html.unescape(re.search(r'<body id="([^"]*)"', shown)[1]))  # type: ignore[index]
-        assert measured["wide"] <= 0
-        assert shown.count("<script") == 1
-        assert shown.count("<tr") > 300
-
-
-def test_a_screenshot_can_be_taken(browser: str, tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
-    page.write_text(report(RUNS, "pcc.duckdb"), encoding="utf-8")
-    picture = tmp_path / "report.png"
-    opened(browser, tmp_path, "--window-size=1100,1500", f"--screenshot={picture}", page=page)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert picture.stat().st_size > 20_000
-
-
-def test_a_warehouse_without_runs_has_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = cli.main(["report", "--warehouse", str(tmp_path / "pcc.duckdb"), "--output", str(tmp_path / "r.html")])
-    assert (code, "has no run to report on" in capsys.readouterr().err) == (2, True)
-    assert not (tmp_path / "r.html").exists()
-
-
-@pytest.mark.parametrize("last", ["0", "100000"])
-def test_how_many_runs_is_bounded(last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["report", "--warehouse", str(tmp_path / "pcc.duckdb"), "--last", last]) == 2
-    assert "--last must be between" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from beam_pcc.reporting.days import Day, State
 WIDTH, HEIGHT = 420, 214  # narrow, so that the words can be read on a phone
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 10, 46
 _MOST_DOTS = 62
-_TICKS = 6
+_TICKS = 5
 _SMALLEST = 1e-12  # of a figure that differs from none
 Values = Sequence[float | None]
 

@@ -278,7 +278,10 @@ def _tiles(days: Sequence[Day], latest: Day) -> list[_Tile]:
 def _compared(days: Sequence[Day], latest: Day) -> str:
     """What the changes are measured against, and why one of them may be missing."""
     before = [day for day in days if day.date < latest.date]
-    words = f"Usual is the median of the last {USUAL_DAYS} published days; pp are percentage points."
+    words = (
+        "Changes are against other published days. Usual is the median of the last "
+        f"{USUAL_DAYS} of them; pp are percentage points."
+    )
     if len([day for day in before if day.is_published]) < MIN_USUAL_DAYS:
         words = f"Fewer than {MIN_USUAL_DAYS} days were published before this one, so there are no usual figures."
     if before and not before[-1].is_published:
