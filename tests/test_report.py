@@ -142,9 +142,6 @@ def test_the_report_shows_each_alert_with_its_limit() -> None:
     assert "limit 0.412" in said
 
 
-NOW = dt.datetime(2026, 11, 27, 7, 30, tzinfo=dt.timezone.utc)
-
-
 def failed_row(day: int, **more: Any) -> dict[str, Any]:
     """A monitoring row of a run that could not finish."""
     counts = dict.fromkeys(("total_cases", "passed_validation", "dropped_cases", "positive_cases", "review_cases"), 0)
@@ -191,9 +188,12 @@ def test_marked_days_are_marked_in_each_chart() -> None:
 
 
 def test_days_since_the_latest_are_a_note() -> None:
-    shown = " ".join(Page(report(RUNS, "pcc.duckdb", now=NOW + dt.timedelta(days=3))).words)
-    assert "This is the latest day with a run: the 3 days up to 2026-11-29 have none." in shown
-    assert "latest day with a run" not in " ".join(Page(report(RUNS, "pcc.duckdb", now=NOW)).words)
+    def shown(due: int) -> str:
+        return " ".join(Page(report(RUNS, "pcc.duckdb", due=dt.date(2026, 11, due))).words)
+
+    assert "Not run since: 2026-11-27 to 2026-11-29, 3 days." in shown(29)
+    assert "Not run since: 2026-11-27." in shown(27)
+    assert "Not run since" not in shown(26)
 
 
 def test_failed_day_has_no_figures_but_the_last_published_day() -> None:

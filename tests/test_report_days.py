@@ -207,7 +207,8 @@ def test_report_of_a_range(warehouse: Path, capsys: pytest.CaptureFixture[str]) 
     page = (warehouse / "r.html").read_text()
     assert "Partition 2026-11-18" in page
     assert 'id="why-2026-11-16"' in page
-    assert "2026-11-19" not in page
+    assert "2026-11-19:" not in page
+    assert "Not run since" not in page  # later days have runs
 
 
 def test_report_of_one_day_compares_it(warehouse: Path) -> None:
@@ -224,6 +225,12 @@ def test_report_ends_with_the_latest_day_of_an_old_warehouse(
     for arguments, first in (((), date(-29)), (("--last", "3"), date(-2))):
         assert report(warehouse, *arguments, "--to", "20261120") == 0
         assert f"{first} to 2026-11-20" in capsys.readouterr().out
+
+
+def test_report_names_the_days_that_were_not_run(warehouse: Path) -> None:
+    """Also those after the last one that has a run."""
+    assert report(warehouse, "--to", "20261122") == 0
+    assert "Not run since: 2026-11-21 to " in (warehouse / "r.html").read_text()
 
 
 @pytest.mark.parametrize(

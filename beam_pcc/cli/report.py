@@ -61,7 +61,8 @@ def _report(flags: argparse.Namespace) -> int:
         )
     output = Path(flags.output)
     try:
-        _write_whole(output, report(rows, flags.warehouse, period, now))
+        page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
+        _write_whole(output, page)
     except OSError as error:
         raise ConfigurationError(f"--output {output} cannot be written: {error.strerror or error}") from None
     say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")

@@ -150,9 +150,9 @@ def latest_with_run(days: Sequence[Day]) -> Day | None:
     return next((day for day in reversed(days) if day.runs), None)
 
 
-def days_since(days: Sequence[Day], day: Day, yesterday: dt.date | None) -> int:
-    """How many days after this one should have been scored and have no run."""
-    last = max(days[-1].date, yesterday or day.date)
+def days_since(days: Sequence[Day], day: Day, due: dt.date | None) -> int:
+    """How many days after this one have no run, of those up to `due` or the last one that is shown."""
+    last = max(days[-1].date, due or day.date)
     return max(last.toordinal() - day.date.toordinal(), 0)
 
 

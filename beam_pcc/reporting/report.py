@@ -56,14 +56,22 @@ _MOST_EXPLAINED = 60  # spans of days in the list of reasons, and alarms in thei
 _NUMBERED_CELLS = 62  # days; more are drawn smaller, without their numbers
 
 
-def report(rows: Sequence[Row], warehouse: str, period: Period | None = None, now: dt.datetime | None = None) -> str:
+def report(
+    rows: Sequence[Row],
+    warehouse: str,
+    period: Period | None = None,
+    *,
+    due: dt.date | None = None,
+    now: dt.datetime | None = None,
+) -> str:
     """The page of some days; the latest one with a run is shown in full.
 
     Args:
         rows: Monitoring rows as they are stored, in any order. Those of days before the period are compared with.
         warehouse: Its address, for the page's head.
         period: The days (default: those of the rows, at most MAX_DAYS).
-        now: When the page is written. Days that should have a run by then are said to lack one.
+        due: A day after the period that should have been scored by now; no day after the period has a run.
+        now: When the page is written.
 
     Raises:
         ValueError: There is no row.
@@ -74,10 +82,10 @@ def report(rows: Sequence[Row], warehouse: str, period: Period | None = None, no
     period = period or _period_of(readable)
     undated = [row for row in readable if not isinstance(row["partition_date"], dt.date)]
     if period is None:
-        return _page(warehouse, now, None, [], [], undated)
+        return _page(warehouse, now, due, None, [], [], undated)
     with_history = days_of(readable, period.with_history())
     days = [day for day in with_history if day.date >= period.first]
-    return _page(warehouse, now, latest_with_run(days), days, with_history, undated)
+    return _page(warehouse, now, due, latest_with_run(days), days, with_history, undated)
 
 
 def _period_of(rows: Sequence[Row]) -> Period | None:
@@ -88,6 +96,7 @@ def _period_of(rows: Sequence[Row]) -> Period | None:
 def _page(
     warehouse: str,
     now: dt.datetime | None,
+    due: dt.date | None,
     latest: Day | None,
     days: Sequence[Day],
     with_history: Sequence[Day],
@@ -95,7 +104,6 @@ def _page(
 ) -> str:
     row = latest.row if latest else undated[-1]
     assert row is not None  # noqa: S101 - `latest` has a run
-    yesterday = now.date() - dt.timedelta(days=1) if now else None
     has_source = any(day.row and day.row.get("source_rows") is not None for day in days)
     return _template().render(
         warehouse=warehouse,
@@ -109,7 +117,7 @@ def _page(
         run_id=shown.text(row["run_id"]),
         started=shown.minute(row["runtime_ts"]),
         seconds=shown.formatted(row["processing_duration_seconds"], "{:,.1f} s"),
-        notes=_notes(row, latest, days, yesterday),
+        notes=_notes(row, latest, days, due),
         tiles=_tiles(with_history, latest) if latest and latest.state != "failed" else [],
         compared=_compared(with_history, latest) if latest else "",
         months=_months(days),
@@ -168,7 +176,7 @@ class _Note(NamedTuple):
     text: str
 
 
-def _notes(row: Row, latest: Day | None, days: Sequence[Day], yesterday: dt.date | None) -> list[_Note]:
+def _notes(row: Row, latest: Day | None, days: Sequence[Day], due: dt.date | None) -> list[_Note]:
     state = state_of(row)
     notes = [_Note(state, f"{row['error_message']}")] if row["error_message"] else []
     notes += [_Note("refused" if a["action"] == "refuse" else "alarm", _alarm(a)) for a in _alerts_of(row)]
@@ -183,10 +191,10 @@ def _notes(row: Row, latest: Day | None, days: Sequence[Day], yesterday: dt.date
             notes.append(
                 _Note("empty", "An earlier run published this day; its rows stay unless --replace_with_empty was set.")
             )
-        if since := days_since(days, latest, yesterday):
-            until = dt.date.fromordinal(latest.date.toordinal() + since)
-            which = f"{until} has" if since == 1 else f"the {since:,} days up to {until} have"
-            notes.append(_Note("missing", f"This is the latest day with a run: {which} none."))
+        if since := days_since(days, latest, due):
+            first, last = (dt.date.fromordinal(latest.date.toordinal() + n) for n in (1, since))
+            which = str(first) if since == 1 else f"{first} to {last}, {since:,} days"
+            notes.append(_Note("missing", f"Not run since: {which}."))
         if not latest.is_published:
             before = next((day for day in reversed(days) if day.is_published and day.date < latest.date), None)
             notes.append(
