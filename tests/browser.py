@@ -52,6 +52,11 @@ class Browser:
                 assert "error" not in answer, answer
                 return answer["result"]
 
+    def close(self) -> None:
+        """Close the pipes."""
+        self._answers.close()
+        self._commands.close()
+
     def _next(self) -> Any:
         while b"\0" not in self._left:
             more = self._answers.read(1 << 20)
@@ -69,7 +74,7 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        page.call("Emulation.setEmulatedMedia", media="screen", features=[scheme])
+        page.call("Emulation.setEmulatedMedia", features=[scheme])
         page.call("Page.navigate", url=path.as_uri())
         page.evaluate(
             "new Promise(done => document.readyState == 'complete' ? done() : addEventListener('load', done))"
@@ -140,6 +145,7 @@ def running(folder: Path) -> Iterator[Browser]:
         finally:
             with contextlib.suppress(AssertionError, OSError):
                 browser.call("Browser.close")
+            browser.close()
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

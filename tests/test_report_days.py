@@ -219,9 +219,7 @@ def test_report_of_one_day_compares_it(warehouse: Path) -> None:
     assert "<span>usual</span>" in page
 
 
-def test_report_ends_with_the_latest_day_of_an_old_warehouse(
-    warehouse: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_last_counts_days_back_from_the_end(warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, first in (((), date(-29)), (("--last", "3"), date(-2))):
         assert report(warehouse, *arguments, "--to", "20261120") == 0
         assert f"{first} to 2026-11-20" in capsys.readouterr().out
