@@ -191,9 +191,9 @@ def test_days_since_the_latest_are_a_note() -> None:
     def shown(due: int) -> str:
         return " ".join(Page(report(RUNS, "pcc.duckdb", due=dt.date(2026, 11, due))).words)
 
-    assert "Not run since: 2026-11-27 to 2026-11-29, 3 days." in shown(29)
-    assert "Not run since: 2026-11-27." in shown(27)
-    assert "Not run since" not in shown(26)
+    assert "No run yet for 2026-11-27 to 2026-11-29 (3 days)." in shown(29)
+    assert "No run yet for 2026-11-27." in shown(27)
+    assert "No run yet" not in shown(26)
 
 
 def test_failed_day_has_no_figures_but_the_last_published_day() -> None:

@@ -208,7 +208,7 @@ def test_report_of_a_range(warehouse: Path, capsys: pytest.CaptureFixture[str]) 
     assert "Partition 2026-11-18" in page
     assert 'id="why-2026-11-16"' in page
     assert "2026-11-19:" not in page
-    assert "Not run since" not in page  # later days have runs
+    assert "No run yet" not in page  # later days have runs
 
 
 def test_report_of_one_day_compares_it(warehouse: Path) -> None:
@@ -228,7 +228,7 @@ def test_last_counts_days_back_from_the_end(warehouse: Path, capsys: pytest.Capt
 def test_report_names_the_days_that_were_not_run(warehouse: Path) -> None:
     """Also those after the last one that has a run."""
     assert report(warehouse, "--to", "20261122") == 0
-    assert "Not run since: 2026-11-21 to " in (warehouse / "r.html").read_text()
+    assert "No run yet for 2026-11-21 to " in (warehouse / "r.html").read_text()
 
 
 @pytest.mark.parametrize(

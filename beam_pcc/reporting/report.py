@@ -193,8 +193,8 @@ def _notes(row: Row, latest: Day | None, days: Sequence[Day], due: dt.date | Non
             )
         if since := days_since(days, latest, due):
             first, last = (dt.date.fromordinal(latest.date.toordinal() + n) for n in (1, since))
-            which = str(first) if since == 1 else f"{first} to {last}, {since:,} days"
-            notes.append(_Note("missing", f"Not run since: {which}."))
+            which = str(first) if since == 1 else f"{first} to {last} ({since:,} days)"
+            notes.append(_Note("alarm", f"No run yet for {which}."))
         if not latest.is_published:
             before = next((day for day in reversed(days) if day.is_published and day.date < latest.date), None)
             notes.append(
