@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.dev
+# Let Python keep what it compiled: pytest rewrites each assert, which takes seconds in each of its processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help test check format lint types unit end-to-end emulators linters encoders flink-install image bench reference lock clean
 

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+# skops looks through every imported module: the fewer there are, the sooner it is ready.
+import skops.io  # noqa: F401
+
+# isort: split
 import apache_beam as beam
 import pyarrow as pa
 import pytest
