@@ -33,18 +33,10 @@ def add(commands: Commands) -> None:
 
 def _report(flags: argparse.Namespace) -> int:
     from beam_pcc.publishing.warehouse import open_warehouse
-    from beam_pcc.reporting.days import MAX_DAYS, check_period, period_of
+    from beam_pcc.reporting.days import period_of
     from beam_pcc.reporting.report import report
 
-    if flags.days is not None and not 1 <= flags.days <= MAX_DAYS:
-        raise ConfigurationError(f"--last must be between 1 and {MAX_DAYS} days")
-    if flags.days is not None and flags.first:
-        raise ConfigurationError("--last and --from exclude each other: give one")
-    if flags.partition and (flags.first or flags.last or flags.days is not None):
-        raise ConfigurationError("--partition is one day: leave out --from, --to and --last")
-    named = [parse_partition(text) if text else None for text in (flags.partition, flags.first, flags.last)]
-    first, last = (named[0] or named[1], named[0] or named[2])
-    check_period(first, last)
+    first, last = _named_days(flags)
     warehouse = open_warehouse(Publish(flags.warehouse))
     warehouse.check()
     latest = warehouse.latest_day()
@@ -67,6 +59,24 @@ def _report(flags: argparse.Namespace) -> int:
         raise ConfigurationError(f"--output {output} cannot be written: {error.strerror or error}") from None
     say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")
     return 0
+
+
+def _named_days(flags: argparse.Namespace) -> tuple[dt.date | None, dt.date | None]:
+    """The first and the last day as the flags name them. Raises ConfigurationError if they contradict each other."""
+    from beam_pcc.reporting.days import MAX_DAYS, check_period
+
+    if flags.days is not None and not 1 <= flags.days <= MAX_DAYS:
+        raise ConfigurationError(f"--last must be between 1 and {MAX_DAYS} days")
+    if flags.days is not None and flags.first:
+        raise ConfigurationError("--last and --from exclude each other: give one")
+    if flags.partition and (flags.first or flags.last or flags.days is not None):
+        raise ConfigurationError("--partition is one day: leave out --from, --to and --last")
+    if flags.partition:
+        day = parse_partition(flags.partition)
+        return day, day
+    first, last = (parse_partition(text) if text else None for text in (flags.first, flags.last))
+    check_period(first, last)
+    return first, last
 
 
 def _write_whole(output: Path, text: str) -> None:
