@@ -55,6 +55,8 @@ def run_row(day: int, **more: Any) -> dict[str, Any]:
         "shadow_version": "v20261118_020000",
         "shadow_flip_rate": 0.0123,
         "shadow_psi": 0.008,
+        "source_rows": 20_000 + 37 * day,
+        "source_files": 4,
         **more,
     }
 
@@ -196,8 +198,9 @@ def test_days_since_the_latest_are_a_note() -> None:
     assert "No run yet" not in shown(26)
 
 
-def test_failed_day_has_no_figures_but_the_last_published_day() -> None:
-    shown = words([*RUNS, failed_row(27)])
+@pytest.mark.parametrize("status", ["failed", "empty"])
+def test_day_without_rows_names_the_last_published_day(status: str) -> None:
+    shown = words([*RUNS, failed_row(27, status=status)])
     assert "The last published day is 2026-11-26." in shown
     assert "day before" not in shown
 

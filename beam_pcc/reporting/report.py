@@ -118,7 +118,7 @@ def _page(
         started=shown.minute(row["runtime_ts"]),
         seconds=shown.formatted(row["processing_duration_seconds"], "{:,.1f} s"),
         notes=_notes(row, latest, days, due),
-        tiles=_tiles(with_history, latest) if latest and latest.state != "failed" else [],
+        tiles=_tiles(with_history, latest) if latest and latest.state not in ("failed", "empty") else [],
         compared=_compared(with_history, latest) if latest else "",
         months=_months(days),
         tally=_tally(days),
@@ -138,7 +138,7 @@ def _page(
         runs=[_run_line(run) for run in reversed(latest.runs)] if latest else [],
         undated=[_run_line(run) for run in reversed(undated)],
         numbered=len(days) <= _NUMBERED_CELLS,
-        period=(days[0].date.isoformat(), days[-1].date.isoformat()) if days else None,
+        period=" to ".join(dict.fromkeys((str(days[0].date), str(days[-1].date)))) if days else "",
     )
 
 
@@ -183,7 +183,9 @@ def _notes(row: Row, latest: Day | None, days: Sequence[Day], due: dt.date | Non
     if isinstance(row["alerts"], Unreadable):
         notes.append(_Note("other", f"alerts: {row['alerts']}"))
     if remark := _remark(row):
-        notes.append(_Note("alarm" if state == "alarm" else "other", remark))
+        notes.append(_Note("alarm", remark))
+    if state == "empty":
+        notes.append(_Note("empty", "The source had no rows."))
     if latest:
         notes += [_later(run) for run in latest.later_runs]
         published = [run for run in latest.runs if run["status"] == "success" and run is not row]
