@@ -218,7 +218,7 @@ def test_changes_are_against_day_week_and_usual() -> None:
     ]
 
 
-def test_no_change_is_shown_against_a_day_that_was_not_published() -> None:
+def test_changes_leave_out_an_unpublished_day() -> None:
     rows = [run_row(18), run_row(19, status="refused", error_message="x"), run_row(20)]
     shown = words(rows)
     assert "day before" not in re.sub("The day before, .*", "", shown)

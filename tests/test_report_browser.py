@@ -259,7 +259,7 @@ def test_axe_has_no_objection(browser: Browser, page: Path, width: int, dark: bo
 
 
 def test_paper_is_a4_and_has_every_column(browser: Browser, page: Path) -> None:
-    """The overview upright, the wide table of all days across; always in dark ink."""
+    """The overview upright, the wide table of all days across."""
     needed("pypdf")
     import pypdf
 
@@ -288,9 +288,11 @@ def test_paper_is_a4_and_has_every_column(browser: Browser, page: Path) -> None:
 
 @pytest.mark.parametrize("width", [703, 1032], ids=["upright", "across"])
 def test_nothing_sticks_out_of_the_paper(browser: Browser, page: Path, width: int) -> None:
-    """A4 less its margins, in CSS pixels; the wide table would fit upright too, where a browser does not turn pages."""
+    """A4 less its margins, in CSS pixels, and in dark ink; the wide table would fit upright too, where a browser does not turn pages."""
     shown = browser.open(page, width=width)
-    shown.call("Emulation.setEmulatedMedia", media="print")
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    shown.call("Emulation.setEmulatedMedia", media="print", features=[dark])
+    assert shown.evaluate("getComputedStyle(document.body).color") == "rgb(29, 35, 41)"
     assert shown.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     for cell in shown.evaluate(CELLS):
         assert cell["width"] > 0, cell

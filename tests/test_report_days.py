@@ -63,7 +63,7 @@ def days(first: int, last: int, *runs: MonitoringRow) -> list[Any]:
     return days_of(rows(*runs), Period(date(first), date(last)))
 
 
-def test_every_day_is_there_and_those_without_runs_are_missing() -> None:
+def test_days_without_runs_are_missing() -> None:
     assert [(day.date, day.state) for day in days(0, 2, run(0), run(2), run(7))] == [
         (date(0), "published"),
         (date(1), "missing"),
