@@ -288,7 +288,7 @@ def test_paper_is_a4_and_has_every_column(browser: Browser, page: Path) -> None:
 
 @pytest.mark.parametrize("width", [703, 1032], ids=["upright", "across"])
 def test_nothing_sticks_out_of_the_paper(browser: Browser, page: Path, width: int) -> None:
-    """A4 less its margins, in CSS pixels, and in dark ink; the wide table would fit upright too, where a browser does not turn pages."""
+    """A4 less its margins, in CSS pixels, in dark ink. The wide table would fit upright too."""
     shown = browser.open(page, width=width)
     dark = {"name": "prefers-color-scheme", "value": "dark"}
     shown.call("Emulation.setEmulatedMedia", media="print", features=[dark])
