@@ -15,9 +15,6 @@ import pytest
 from google.cloud import bigquery_storage
 from google.cloud.bigquery_storage import types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
-from google.protobuf import any_pb2, duration_pb2
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -32,15 +29,20 @@ ROWS = 300
 CASES = pa.record_batch({"case_id": pa.array(f"case {n}" for n in range(ROWS)), "other": pa.array(range(ROWS))})
 RESUMED = [Code.UNAVAILABLE, Code.INTERNAL, Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED]
 TABLE = TableId("my-project", "d", "cases")
+MADE_UP = "made up by a test"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one call of ReadRows gets: blocks of so many rows, and then an error, silence, or the rest in one block."""
+    """What one call of ReadRows gets: blocks of so many rows, and then an error, silence, or the rest in one block.
+
+    With an error BigQuery may ask for a pause of so many seconds.
+    """
 
     blocks: Sequence[int] = ()
-    then: Code | status_pb2.Status | None = None
+    then: Code | None = None
     silent: bool = False
+    pause: int = 0
 
 
 @dataclass
@@ -85,16 +87,28 @@ class StorageApi(grpc.GenericRpcHandler):
             while not (ended.wait(0.02) or self.closing.is_set()):
                 pass
             self.cancelled += ended.is_set()
-        elif isinstance(answer.then, status_pb2.Status):
-            context.abort_with_status(rpc_status.to_status(answer.then))
         elif answer.then:
-            context.abort(answer.then, "made up by a test")
+            if answer.pause:
+                status = _status(answer.then, MADE_UP, answer.pause)
+                context.set_trailing_metadata((("grpc-status-details-bin", status),))
+            context.abort(answer.then, MADE_UP)
         elif start < ROWS:
             rows = CASES.slice(start)
             yield types.ReadRowsResponse(
                 row_count=rows.num_rows,
                 arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=rows.serialize().to_pybytes()),
             )
+
+
+def _status(code: Code, message: str, pause: int) -> bytes:
+    """A google.rpc.Status with a RetryInfo, in the format of Protocol Buffers."""
+
+    def nested(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    retry_info = nested(1, bytes([1 << 3, pause]))
+    details = nested(1, b"type.googleapis.com/google.rpc.RetryInfo") + nested(2, retry_info)
+    return bytes([1 << 3, code.value[0]]) + nested(2, message.encode()) + nested(3, details)
 
 
 @contextmanager
@@ -206,9 +220,7 @@ def test_blocks_without_rows_are_no_progress(api: StorageApi) -> None:
 def test_pause_that_bigquery_asks_for_is_kept(api: StorageApi, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(retrying, "time", clock)
-    detail = any_pb2.Any()
-    detail.Pack(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=25)))
-    api.answers = [Answer([], status_pb2.Status(code=Code.RESOURCE_EXHAUSTED.value[0], details=[detail]))]
+    api.answers = [Answer([], Code.RESOURCE_EXHAUSTED, pause=25)]
 
     assert read(reading()) == EVERY_ID
     assert clock.now == 25
