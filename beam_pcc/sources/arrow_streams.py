@@ -99,13 +99,10 @@ class ReadArrowStreams(beam.PTransform):
         where = f"--source table {self._table}"
         with explained(where, SourceError), bigquery_storage.BigQueryReadClient() as client:
             reader = _StreamReader(client, stream, self._longest_silence)
-            try:
-                while (block := self._next_block(reader, where)) is not None:
-                    block = block.select(self._columns)
-                    for start in range(0, block.num_rows, self._batch_rows):
-                        yield block.slice(start, self._batch_rows)
-            finally:
-                reader.close()
+            while (block := self._next_block(reader, where)) is not None:
+                block = block.select(self._columns)
+                for start in range(0, block.num_rows, self._batch_rows):
+                    yield block.slice(start, self._batch_rows)
 
     def _next_block(self, reader: _StreamReader, where: str) -> pa.RecordBatch | None:
         """The stream's next rows; None at its end. Only rows count as progress: each block has the whole time."""
@@ -155,11 +152,11 @@ class _StreamReader:
                     self._offset += block.num_rows
                     return block
         except BaseException:
-            self.close()
+            self._close()
             raise
         return None
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """End the call, so that the next one starts at the first row that was not returned."""
         if self._call is not None:
             self._call.cancel()
@@ -188,7 +185,7 @@ class _StreamReader:
             return next(call, None)
         except grpc.RpcError as error:
             if was_silent.is_set():
-                raise TimeoutError(f"a read stream sent nothing for {self._longest_silence:.0f} seconds") from None
+                raise TimeoutError(f"a read stream sent nothing for {self._longest_silence:g} seconds") from None
             raise exceptions.from_grpc_error(error) from error
         finally:
             watchdog.cancel()

@@ -262,7 +262,9 @@ def test_silent_stream_is_opened_again(api: StorageApi, blocks: list[int]) -> No
 def test_stream_that_stays_silent_fails(api: StorageApi, blocks: list[int]) -> None:
     api.answers = [Answer(blocks, silent=True), *[Answer(silent=True)] * 1_000]
 
-    with pytest.raises(SourceError, match=r"table my-project\.d\.cases: .*sent nothing for 0 seconds.*--retry_timeout"):
+    with pytest.raises(
+        SourceError, match=r"table my-project\.d\.cases: .*sent nothing for 0.2 seconds.*--retry_timeout"
+    ):
         read(reading(silence=0.2, retry_timeout=0.5))
 
 

@@ -133,6 +133,15 @@ def test_required_filter_on_another_column_is_refused(find_part: FindPart) -> No
         )
 
 
+def test_day_by_a_column_that_is_not_partitioned(find_part: FindPart) -> None:
+    part = find_part(
+        f"{TABLE}?partition_column=day",
+        columns={"day": "INTEGER"},
+        timePartitioning={"type": "DAY", "field": "timestamp"},
+    )
+    assert part.restriction == "`day` = 20261120"
+
+
 def test_required_filter_on_the_named_column(find_part: FindPart) -> None:
     by_day = {"type": "DAY", "field": "Day"}
     part = find_part(
