@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -97,8 +98,8 @@ class ReadArrowStreams(beam.PTransform):
     @shielded
     def _read(self, stream: _Stream) -> Iterator[pa.RecordBatch]:
         where = f"--source table {self._table}"
-        with explained(where, SourceError), bigquery_storage.BigQueryReadClient() as client:
-            reader = _StreamReader(client, stream, self._longest_silence)
+        reader = _StreamReader(stream, self._longest_silence)
+        with explained(where, SourceError), contextlib.closing(reader):
             while (block := self._next_block(reader, where)) is not None:
                 block = block.select(self._columns)
                 for start in range(0, block.num_rows, self._batch_rows):
@@ -123,16 +124,17 @@ class _StreamReader:
     """Receives one stream block by block.
 
     The client library's own reader is not used: it waits a day for a silent stream, and resumes after some errors only.
-    This one resumes with the next call of `next_block`, whatever the error was: the caller decides.
+    This one resumes with the next call of `next_block`, whatever the error was: the caller decides. It does so on a new
+    connection, as the old one may be dead without anybody having said so.
     """
 
-    def __init__(self, client: Any, stream: _Stream, longest_silence: float) -> None:
-        self._client = client
+    def __init__(self, stream: _Stream, longest_silence: float) -> None:
         self._name = stream.name
         self._schema = pa.ipc.read_schema(pa.py_buffer(stream.arrow_schema))
         self._longest_silence = longest_silence
         self._offset = 0  # rows of the blocks that were returned
-        self._call: grpc.Call | None = None
+        self._client: bigquery_storage.BigQueryReadClient | None = None
+        self._call: Any = None
         self._was_silent = threading.Event()  # of this call
 
     def next_block(self) -> pa.RecordBatch | None:
@@ -152,17 +154,18 @@ class _StreamReader:
                     self._offset += block.num_rows
                     return block
         except BaseException:
-            self._close()
+            self.close()
             raise
         return None
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """End the call, so that the next one starts at the first row that was not returned."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        client, self._client, self._call = self._client, None, None
+        if client is not None:
+            client.transport.close()
 
-    def _open(self) -> grpc.Call:
+    def _open(self) -> Any:
+        self._client = bigquery_storage.BigQueryReadClient()
         # Through the transport: the client's method waits for the first message before there is a call to cancel.
         request = bigquery_storage.ReadRowsRequest(read_stream=self._name, offset=self._offset)
         routing = gapic_v1.routing_header.to_grpc_metadata((("read_stream", self._name),))
@@ -170,7 +173,7 @@ class _StreamReader:
         read_rows: Any = self._client.transport.read_rows
         return read_rows(request, metadata=(routing,))
 
-    def _receive(self, call: grpc.Call) -> bigquery_storage.ReadRowsResponse | None:
+    def _receive(self, call: Any) -> bigquery_storage.ReadRowsResponse | None:
         """The next message; None at the end. The time that a block takes to be scored is none of silence."""
         was_silent = self._was_silent
 

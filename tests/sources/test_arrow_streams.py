@@ -49,11 +49,12 @@ class Answer:
 class StorageApi(grpc.GenericRpcHandler):
     """One stream of the rows of CASES; each call uses up one of the answers.
 
-    `offsets` are those that were asked for.
+    `offsets` are those that were asked for, `peers` the connections by which this was done.
     """
 
     answers: list[Answer] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)
     cancelled: int = 0
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -73,6 +74,7 @@ class StorageApi(grpc.GenericRpcHandler):
     def _read(self, request: types.ReadRowsRequest, context: grpc.ServicerContext) -> Iterator[types.ReadRowsResponse]:
         start = request.offset
         self.offsets.append(start)
+        self.peers.append(context.peer())
         answer = self.answers.pop(0) if self.answers else Answer()
         for size in answer.blocks:
             rows = CASES.slice(start, size)
@@ -256,6 +258,13 @@ def test_silent_stream_is_opened_again(api: StorageApi, blocks: list[int]) -> No
 
     assert read(reading(silence=0.5)) == EVERY_ID
     assert len(api.offsets) > 1
+
+
+def test_stream_is_opened_again_on_a_new_connection(api: StorageApi) -> None:
+    api.answers = [Answer([100], silent=True), Answer([100], Code.UNAVAILABLE)]
+    read(reading(silence=0.5))
+
+    assert len(set(api.peers)) == len(api.offsets) > 2
 
 
 @pytest.mark.parametrize("blocks", [[], [100]])
