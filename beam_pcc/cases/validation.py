@@ -22,7 +22,7 @@ _ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 
 
 def check_input(
-    schema: pa.Schema, where: str, text_column: str | None = None, type_names: Mapping[str, str] | None = None
+    schema: pa.Schema, where: str, text_column: str | None = None, *, type_names: Mapping[str, str] | None = None
 ) -> list[str]:
     """Refuse a source whose columns cannot be cases at all.
 

@@ -80,6 +80,8 @@ class _Partitioning:
         """That of a table; None if it has no partitions."""
         needs_filter = bool(table.require_partition_filter)
         if table.time_partitioning:
+            # Once this was a property of the partitioning, whose getter warns now.
+            needs_filter |= bool(table.time_partitioning.to_api_repr().get("requirePartitionFilter"))
             return cls(table.time_partitioning.field or INGESTION_TIME, table.time_partitioning.type_, needs_filter)
         if table.range_partitioning:
             return cls(table.range_partitioning.field, None, needs_filter)
@@ -109,7 +111,7 @@ def find_part(
     type_names = {field.name: _type_name(field) for field in table.schema}
     schema = pa.schema([(field.name, _arrow_type(field)) for field in table.schema])
     try:
-        wanted_columns = check_input(schema, where, text_column, type_names)
+        wanted_columns = check_input(schema, where, text_column, type_names=type_names)
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
     schema = pa.schema([schema.field(name) for name in wanted_columns])
@@ -246,7 +248,7 @@ class ReadTable(beam.PTransform):
             begin
             | "ReadRows" >> self._beam_read()
             | "MakeBatches"
-            >> beam.ParDo(RowsToBatches(part.schema, self._keys(), self._batch_rows)).with_output_types(pa.RecordBatch)
+            >> beam.ParDo(RowsToBatches(part.schema, self._batch_rows, self._keys())).with_output_types(pa.RecordBatch)
         )
 
     def _keys(self) -> list[str]:
@@ -290,13 +292,13 @@ class RowsToBatches(beam.DoFn):
 
     Args:
         schema: Of the batches.
-        keys: What each of its columns is called in a row.
         batch_rows: Rows of one batch at most.
+        keys: What each column is called in a row; default: as in the schema.
     """
 
-    def __init__(self, schema: pa.Schema, keys: list[str], batch_rows: int) -> None:
+    def __init__(self, schema: pa.Schema, batch_rows: int, keys: list[str] | None = None) -> None:
         self._schema = schema
-        self._keys = keys
+        self._keys = keys or schema.names
         self._batch_rows = batch_rows
 
     def start_bundle(self) -> None:

@@ -118,6 +118,11 @@ def test_shard_that_requires_a_filter_is_read_whole(
     assert part.restriction == f"({column} IS NULL OR {column} IS NOT NULL)"
 
 
+def test_required_filter_as_older_answers_say_it(find_part: FindPart) -> None:
+    part = find_part(SHARD, timePartitioning={"type": "DAY", "requirePartitionFilter": True})
+    assert part.restriction == "(_PARTITIONTIME IS NULL OR _PARTITIONTIME IS NOT NULL)"
+
+
 def test_partitioned_shard_without_required_filter(find_part: FindPart) -> None:
     assert find_part(SHARD, timePartitioning={"type": "DAY"}).restriction is None
 
