@@ -8,7 +8,9 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery
 
+from beam_pcc.config.settings import ReadMethod
 from beam_pcc.sources import ReadCases
+from beam_pcc.sources.bigquery import ReadTable, find_part
 from tests.conftest import ReadAll
 from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
 from tests.end_to_end.conftest import DATE, DAY
@@ -107,3 +109,25 @@ def test_view_is_refused_before_the_run(cloud: Cloud, method: str) -> None:
 
     assert ended.code == 2
     assert f"cases_{DAY} is a view: use --read_method export" in ended.err
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_column_that_needs_quotes_is_selected(cloud: Cloud, read_all: ReadAll, method: ReadMethod) -> None:
+    schema = [SCHEMA[0], SCHEMA[2], bigquery.SchemaField("select the text", "STRING")]
+    rows = pa.table({"case_id": ["a"], "timestamp": [dt.datetime(2026, 11, 20)], "select the text": ["hello"]})
+    cloud.seed(rows, "cases", schema)
+    address = f"bq://{cloud.source}.cases?partition_column=timestamp"
+    part = find_part(address, DATE, retry_timeout=20, text_column="select the text", read_method=method)
+
+    (batch,) = read_all(
+        ReadTable(
+            part,
+            method,
+            temp_dataset=part.table.home,
+            staging=f"{cloud.staging}/export",
+            batch_rows=100,
+            retry_timeout=20,
+        )
+    )
+
+    assert batch.column("select the text").to_pylist() == ["hello"]
