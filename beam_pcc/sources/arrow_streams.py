@@ -124,8 +124,8 @@ class _StreamReader:
     """Receives one stream block by block.
 
     The client library's own reader is not used: it waits a day for a silent stream, and resumes after some errors only.
-    This one resumes with the next call of `next_block`, whatever the error was: the caller decides. It does so on a new
-    connection, as the old one may be dead without anybody having said so.
+    This one resumes with the next call of `next_block`, whatever the error was: the caller decides. It does so with a
+    new client, as the old connection may be dead.
     """
 
     def __init__(self, stream: _Stream, longest_silence: float) -> None:

@@ -49,12 +49,12 @@ class Answer:
 class StorageApi(grpc.GenericRpcHandler):
     """One stream of the rows of CASES; each call uses up one of the answers.
 
-    `offsets` are those that were asked for, `peers` the connections by which this was done.
+    `offsets` are those that were asked for, `clients` what became of the clients that asked.
     """
 
     answers: list[Answer] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
-    peers: list[str] = field(default_factory=list)
+    clients: list[str] = field(default_factory=list)
     cancelled: int = 0
     closing: threading.Event = field(default_factory=threading.Event)
 
@@ -74,7 +74,6 @@ class StorageApi(grpc.GenericRpcHandler):
     def _read(self, request: types.ReadRowsRequest, context: grpc.ServicerContext) -> Iterator[types.ReadRowsResponse]:
         start = request.offset
         self.offsets.append(start)
-        self.peers.append(context.peer())
         answer = self.answers.pop(0) if self.answers else Answer()
         for size in answer.blocks:
             rows = CASES.slice(start, size)
@@ -130,8 +129,14 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageApi]:
     client = bigquery_storage.BigQueryReadClient
     with serving() as (api, address):
 
+        class Transport(BigQueryReadGrpcTransport):
+            def close(self) -> None:
+                api.clients.append("closed")
+                super().close()
+
         def connected() -> Any:
-            return client(transport=BigQueryReadGrpcTransport(channel=grpc.insecure_channel(address)))
+            api.clients.append("opened")
+            return client(transport=Transport(channel=grpc.insecure_channel(address)))
 
         monkeypatch.setattr(bigquery_storage, "BigQueryReadClient", connected)
         monkeypatch.setattr(retrying, "PAUSES", retrying.Pauses(0.001, 0.01))
@@ -260,11 +265,15 @@ def test_silent_stream_is_opened_again(api: StorageApi, blocks: list[int]) -> No
     assert len(api.offsets) > 1
 
 
-def test_stream_is_opened_again_on_a_new_connection(api: StorageApi) -> None:
+def test_stream_is_opened_again_by_a_new_client(api: StorageApi) -> None:
+    """The old connection may be dead, so it is closed first."""
     api.answers = [Answer([100], silent=True), Answer([100], Code.UNAVAILABLE)]
-    read(reading(silence=0.5))
+    reader = reading(silence=0.5)
+    (stream,) = reader._open("")
+    api.clients.clear()
+    list(reader._read(stream))
 
-    assert len(set(api.peers)) == len(api.offsets) > 2
+    assert api.clients == ["opened", "closed"] * len(api.offsets)
 
 
 @pytest.mark.parametrize("blocks", [[], [100]])
