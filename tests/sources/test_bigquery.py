@@ -174,11 +174,11 @@ def test_unknown_partition_column_is_refused(find_part: FindPart) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"case_id": "BIGNUMERIC"}, "case_id is BIGNUMERIC, not"),
+        ({"case_id": "GEOGRAPHY"}, "case_id is GEOGRAPHY, not"),
         ({"case_id": "JSON"}, "case_id is JSON, not"),
         ({"case_id": "INTEGER*"}, "case_id is ARRAY<INT64>, not"),
         ({"embedding_vector": "FLOAT"}, "embedding_vector is FLOAT64, not"),
-        ({"embedding_vector": "NUMERIC*"}, "embedding_vector is ARRAY<NUMERIC>, not"),
+        ({"embedding_vector": "BOOLEAN*"}, "embedding_vector is ARRAY<BOOL>, not"),
         ({"embedding_vector": "RECORD"}, "embedding_vector is STRUCT, not"),
         ({"timestamp": "BOOLEAN"}, "timestamp is BOOL, not"),
         ({"timestamp": "TIME"}, "timestamp is TIME, not"),
