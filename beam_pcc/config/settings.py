@@ -199,6 +199,13 @@ class Limits(Group):
     max_psi: float = option(
         0.25, help="warn above this drift of the scores from the model's baseline", check=between(0.0, 1e9)
     )
+    min_volume: float = option(
+        0.50,
+        help="refuse to publish a day that has less than this share of the usual rows, or of those that are published "
+        "for it; 0 compares with no other day",
+        check=between(0.0, 1.0),
+    )
+    accept_volume: bool = option(False, help="publish although rows are missing; the monitoring row records it")
     accept_drift: bool = option(
         False, help="publish although a vector block is zeroed, swapped or not normalised as in training"
     )

@@ -6,8 +6,6 @@ import dataclasses
 import datetime as dt
 from dataclasses import dataclass
 
-import apache_beam as beam
-
 from beam_pcc.config.run_ids import new_run_id, started_at
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.features.featurizer import TextMode
@@ -77,7 +75,7 @@ class LaunchPlan(Launch):
         text: How vectors are made of messages; None where the source has vectors.
     """
 
-    read: beam.PTransform
+    read: ReadCases
     model: ModelVersion
     shadow: ModelVersion | None
     text: TextMode | None
@@ -94,6 +92,9 @@ class LaunchPlan(Launch):
             replace_with_empty=publish.replace_with_empty,
             dry_run=publish.dry_run,
             baseline=self.model.metadata.baseline,
+            source=self.read.volume,
+            min_volume=limits.min_volume,
+            accept_volume=limits.accept_volume,
         )
 
 

@@ -18,7 +18,7 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     lines = [
         f"partition {row.partition_date:%Y%m%d}: {_verdict(outcome)}",
         "",
-        f"  cases       {row.total_cases:>9,}",
+        f"  cases       {row.total_cases:>9,}{_source(row)}",
         f"  PC          {positive:>9,}{_share(positive, scored)}",
         f"  NOT_PC      {scored - positive:>9,}{_share(scored - positive, scored)}",
         f"  review      {row.review_cases:>9,}{_share(row.review_cases, scored)}",
@@ -38,6 +38,16 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     if not outcome.dry_run:
         lines += ["", *_where(warehouse, row, command)]
     return "\n".join(printable(line) for line in lines)
+
+
+def _source(row: MonitoringRow) -> str:
+    """What the source held; nothing of a run that did not ask it."""
+    parts = [
+        *([] if row.source_rows is None else [f"{row.source_rows:,} rows"]),
+        *([] if row.source_files is None else [f"{row.source_files:,} file{'s' * (row.source_files != 1)}"]),
+        *([] if row.source_modified is None else [f"changed {row.source_modified:%Y-%m-%d %H:%M} UTC"]),
+    ]
+    return f"  of a source with {', '.join(parts)}" if parts else ""
 
 
 def _drift(row: MonitoringRow) -> str:

@@ -5,6 +5,7 @@ What can be known of the table is looked up once, at launch: its columns, where 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
+from beam_pcc.sources.volume import UNKNOWN, SourceVolume
+from beam_pcc.terminal import logger
 
+_log = logger(__name__)
 _ARROW = {
     "STRING": pa.string(),
     "INTEGER": pa.int64(),
@@ -46,6 +50,7 @@ class TablePart:
     restriction: str | None
     schema: pa.Schema
     location: str
+    volume: SourceVolume = UNKNOWN
 
 
 def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_column: str | None = None) -> TablePart:
@@ -68,11 +73,29 @@ def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_col
     schema = pa.schema([schema.field(name) for name in wanted_columns])
     column = wanted.partition_column
     if column is None:
-        return TablePart(wanted.table, None, schema, table.location)
+        return TablePart(wanted.table, None, schema, table.location, _volume(table))
     if column not in columns:
         raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
     restriction = day_restriction(column, columns[column].field_type, partition)
-    return TablePart(wanted.table, restriction, schema, table.location)
+    return TablePart(wanted.table, restriction, schema, table.location, _volume(table, column, partition))
+
+
+def _volume(table: bigquery.Table, column: str | None = None, day: dt.date | None = None) -> SourceVolume:
+    """What the table says of itself, without a query; its rows and its last change only if it holds one day.
+
+    Of a day of a table with many, the streaming buffer holds rows that cannot be counted yet only where the day is that
+    of the ingestion: until they leave the buffer they have none.
+    """
+    buffer, buffered = table.streaming_buffer, 0
+    if buffer is not None and column is None:
+        buffered = buffer.estimated_rows or 1
+    elif buffer is not None and column is not None and day is not None and column.upper().startswith("_PARTITION"):
+        ended = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.timezone.utc)
+        oldest = buffer.oldest_entry_time
+        buffered = (buffer.estimated_rows or 1) if oldest is None or oldest < ended else 0
+    if column is not None:
+        return SourceVolume(buffered=buffered)
+    return SourceVolume(rows=table.num_rows, modified=table.modified, buffered=buffered)
 
 
 def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: float) -> None:
@@ -127,6 +150,27 @@ class ReadTable(beam.PTransform):
         self._staging = staging
         self._batch_rows = batch_rows
         self._retry_timeout = retry_timeout
+
+    def volume(self) -> SourceVolume:
+        """The rows of a whole table, or a count of those of the day; unknown to who may not run a query.
+
+        Raises:
+            SourceError: BigQuery cannot be reached.
+        """
+        part = self._part
+        if part.volume.rows is not None or part.restriction is None:
+            return part.volume
+        query = f"SELECT COUNT(*) FROM `{part.table}` WHERE {part.restriction}"  # noqa: S608 - checked names, a date
+        where = f"--source table {part.table}"
+        try:
+            with explained(where, SourceError), client(self._temp_dataset.project, part.location) as asked:
+                pauses = retry(self._retry_timeout)
+                job = asked.query(query, retry=pauses, job_retry=pauses)
+                ((rows,),) = job.result(retry=pauses)
+        except ConfigurationError as error:  # reading needs fewer rights than a query does
+            _log.warning("the rows of %s cannot be counted, so none will be missed: %s", part.table, error)
+            return part.volume
+        return dataclasses.replace(part.volume, rows=int(rows))
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Wire the method that was chosen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 import glob
 import io
@@ -28,9 +29,11 @@ from beam_pcc.errors import ConfigurationError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.jsonl import joined, read_jsonl
+from beam_pcc.sources.volume import SourceVolume
 
 _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
+_FOOTERS_AT_A_TIME = 16  # files of a bucket answer slowly
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 
 
@@ -47,7 +50,21 @@ class ReadFiles(beam.PTransform):
         super().__init__()
         self._text_column = text_column
         self._batch_rows = batch_rows
-        self._files = _grouped(_match(pattern))
+        self._matched = _match(pattern)
+        self._files = _grouped(self._matched)
+
+    def volume(self) -> SourceVolume:
+        """Rows by the footers of Parquet files; JSONL does not say. Raises SourceError: a footer cannot be read."""
+        parquet = [file.path for file in self._matched if _is_parquet(file.path)]
+        with ThreadPoolExecutor(_FOOTERS_AT_A_TIME) as readers:
+            rows = sum(readers.map(_footer_rows, parquet))
+        changed = [file.last_updated_in_seconds for file in self._matched]
+        return SourceVolume(
+            rows=rows if parquet else None,
+            exact=len(parquet) == len(self._matched),
+            files=len(self._matched),
+            modified=dt.datetime.fromtimestamp(max(changed), dt.timezone.utc) if any(changed) else None,
+        )
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
@@ -133,7 +150,24 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
 
 
 def _metadata(path: Path) -> FileMetadata:
-    return FileMetadata(str(path), path.stat().st_size)
+    status = path.stat()
+    # A file that is moved here keeps its time of modification, but not that of its entry (on Windows: of its creation).
+    return FileMetadata(str(path), status.st_size, max(status.st_mtime, status.st_ctime))
+
+
+def _footer_rows(file: str) -> int:
+    with _explained(file, "Parquet"), _open(file) as source:
+        return int(pq.read_metadata(source).num_rows)
+
+
+@contextlib.contextmanager
+def _open(file: str) -> Iterator[Any]:
+    """What pyarrow opens: a path of this disk, or Beam's handle of a file elsewhere."""
+    if "://" not in file:
+        yield file
+        return
+    with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        yield handle
 
 
 def _is_parquet(file: str) -> bool:
@@ -233,9 +267,7 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 @contextlib.contextmanager
 def _parquet(file: str) -> Iterator[pq.ParquetFile]:
     with contextlib.ExitStack() as stack:
-        handle: Any = file
-        if "://" in file:
-            handle = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
+        handle = stack.enter_context(_open(file))
 
         def opened(metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
             parquet = pq.ParquetFile(

@@ -12,6 +12,7 @@ import pyarrow as pa
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.shielding import shielded
 from beam_pcc.sources import synthetic
+from beam_pcc.sources.volume import SourceVolume
 
 
 class ReadSample(beam.PTransform):
@@ -26,6 +27,10 @@ class ReadSample(beam.PTransform):
         self._seed = int(match[2] or 0)
         self._partition = partition
         self._batch_rows = batch_rows
+
+    def volume(self) -> SourceVolume:
+        """The number of rows is a part of the address."""
+        return SourceVolume(rows=self._rows)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Chunk numbers are the handles; each worker makes its own chunks' rows."""
