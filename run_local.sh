@@ -90,6 +90,7 @@ if [[ -n $flink ]]; then
     more+=(--runner FlinkRunner --flink_master "localhost:$port" --environment_config "localhost:$worker_port")
 fi
 code=0
+[[ -n $source && $source != local/messages.parquet ]] || more=(--min_volume 0 ${more[@]+"${more[@]}"}) # of any --rows
 .venv/bin/beam-pcc run --partition "$partition" --source "${source:-sample://${rows:-2000}}" \
     --models "$models" --warehouse local/pcc.duckdb ${more[@]+"${more[@]}"} || code=$?
 if [[ $code -eq 0 || $code -eq 3 ]] && [[ -f local/pcc.duckdb ]]; then

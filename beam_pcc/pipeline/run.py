@@ -97,6 +97,7 @@ def run_partition(config: RunConfig, *beam_arguments: str) -> Outcome:
     return run(config, beam_options(beam_arguments))
 
 
+@_restored_signal_handlers()
 def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
     """Check everything that `run` checks, create missing tables, and have a runner write the job down.
 
@@ -113,12 +114,16 @@ def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
     launch = Launch.of(config)
     launch.warehouse.check()
     try:
-        with private_files():  # not the job file: it holds no case, and Flink may run as another user
-            plan = launch.plan()
-        _pipeline(plan, options).run().wait_until_finish()
+        with _stopping_on_signals():
+            with private_files():  # not the job file: it holds no case, and Flink may run as another user
+                plan = launch.plan()
+            _pipeline(plan, options).run().wait_until_finish()
     except BaseException as error:
         launch.area.remove()
-        raise from_runner(error) if isinstance(error, Exception) else error from error
+        failure = _as_failure(error)
+        if failure is error:
+            raise
+        raise failure from error
     return launch.run.run_id
 
 

@@ -15,7 +15,7 @@ from beam_pcc.addresses import absolute
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, gcp_extra
-from beam_pcc.sources.volume import SourceVolume
+from beam_pcc.sources.volume import SourceState, SourceVolume
 
 if TYPE_CHECKING:
     from beam_pcc.sources.bigquery import ReadTable
@@ -43,6 +43,10 @@ class ReadCases(beam.PTransform):
     def volume(self) -> SourceVolume:
         """What the source says that it holds, asked once. Raises SourceError: it cannot be told."""
         return self._read.volume()
+
+    def state(self) -> SourceState:
+        """What changes while the source grows."""
+        return self._read.state()
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """The partition's rows, in batches."""

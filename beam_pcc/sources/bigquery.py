@@ -16,16 +16,18 @@ import pyarrow as pa
 from apache_beam.io.gcp.internal.clients.bigquery import DatasetReference
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
+from google.api_core import exceptions
 from google.cloud import bigquery
 
 from beam_pcc.cases.validation import check_input
 from beam_pcc.config.settings import ReadMethod
-from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError
+from beam_pcc.errors.foreign import explain
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
-from beam_pcc.sources.volume import UNKNOWN, SourceVolume
+from beam_pcc.sources.volume import UNKNOWN, SourceState, SourceVolume
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
@@ -63,7 +65,10 @@ def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_col
     wanted = SourceTable.parse(source, partition)
     where = f"--source table {wanted.table}"
     with explained(where, SourceError), client(wanted.table.project) as found:
-        table = found.get_table(str(wanted.table), retry=retry(retry_timeout))
+        try:
+            table = found.get_table(str(wanted.table), retry=retry(retry_timeout))
+        except exceptions.NotFound as error:
+            raise MissingSourceError(explain(error, where, SourceError)) from None
     columns = {field.name: field for field in table.schema}
     schema = pa.schema([(name, _arrow_type(field)) for name, field in columns.items()])
     try:
@@ -171,6 +176,16 @@ class ReadTable(beam.PTransform):
             _log.warning("the rows of %s cannot be counted, so none will be missed: %s", part.table, error)
             return part.volume
         return dataclasses.replace(part.volume, rows=int(rows))
+
+    def state(self) -> SourceState:
+        """The rows of the day, and of a whole table when it was last changed."""
+        volume = self.volume()
+        return SourceState(
+            signature=(volume.rows, volume.modified),
+            modified=volume.modified,
+            empty=volume.rows == 0 and not volume.buffered,
+            filling=volume.buffered > 0,
+        )
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Wire the method that was chosen."""

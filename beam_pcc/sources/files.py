@@ -25,11 +25,11 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.cases import schemas
 from beam_pcc.cases.validation import check_input
-from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.jsonl import joined, read_jsonl
-from beam_pcc.sources.volume import SourceVolume
+from beam_pcc.sources.volume import SourceState, SourceVolume
 
 _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
@@ -58,13 +58,24 @@ class ReadFiles(beam.PTransform):
         parquet = [file.path for file in self._matched if _is_parquet(file.path)]
         with ThreadPoolExecutor(_FOOTERS_AT_A_TIME) as readers:
             rows = sum(readers.map(_footer_rows, parquet))
-        changed = [file.last_updated_in_seconds for file in self._matched]
         return SourceVolume(
             rows=rows if parquet else None,
             exact=len(parquet) == len(self._matched),
             files=len(self._matched),
-            modified=dt.datetime.fromtimestamp(max(changed), dt.timezone.utc) if any(changed) else None,
+            modified=self._modified(),
         )
+
+    def state(self) -> SourceState:
+        """Names, sizes and times of the files."""
+        return SourceState(
+            signature=[(file.path, file.size_in_bytes, file.last_updated_in_seconds) for file in self._matched],
+            modified=self._modified(),
+            empty=not any(file.size_in_bytes for file in self._matched),
+        )
+
+    def _modified(self) -> dt.datetime | None:
+        newest = max(file.last_updated_in_seconds or 0 for file in self._matched)
+        return dt.datetime.fromtimestamp(newest, dt.timezone.utc) if newest else None
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
@@ -109,7 +120,7 @@ def _match(pattern: str) -> list[FileMetadata]:
             f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
         ) from None
     if not found:
-        raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
+        raise MissingSourceError(f"--source {pattern} matches no file; check the path and the partition")
     for file in found:
         if not _is_parquet(file.path) and not file.path.lower().endswith((".jsonl", ".jsonl.gz")):
             raise ConfigurationError(

@@ -12,7 +12,9 @@ import pyarrow as pa
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.shielding import shielded
 from beam_pcc.sources import synthetic
-from beam_pcc.sources.volume import SourceVolume
+from beam_pcc.sources.volume import SourceState, SourceVolume
+
+_ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
 class ReadSample(beam.PTransform):
@@ -31,6 +33,10 @@ class ReadSample(beam.PTransform):
     def volume(self) -> SourceVolume:
         """The number of rows is a part of the address."""
         return SourceVolume(rows=self._rows)
+
+    def state(self) -> SourceState:
+        """It does not change, and was there before anybody looked."""
+        return SourceState(modified=_ALWAYS)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Chunk numbers are the handles; each worker makes its own chunks' rows."""

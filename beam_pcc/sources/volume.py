@@ -26,3 +26,20 @@ class SourceVolume:
 
 
 UNKNOWN = SourceVolume()
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """What changes while a source grows.
+
+    Attributes:
+        signature: Differs between two looks if the source changed; compared only for equality.
+        modified: When it was last changed; None if it does not say.
+        empty: Whether it holds nothing yet.
+        filling: Whether it will still get rows that it does not count yet.
+    """
+
+    signature: object = ()
+    modified: dt.datetime | None = None
+    empty: bool = False
+    filling: bool = False
