@@ -70,6 +70,7 @@ def audited_row(
         shadow_version=run.shadow_version,
         shadow_flip_rate=shadow.flipped / shadow.rows if shadow.rows else None,
         shadow_psi=psi(shadow.own_histogram, shadow.histogram) if shadow.rows else None,
+        exact_copies=figures.copies,
         source_rows=volume.source.rows if volume.source.exact else stats.rows_read,
         source_files=volume.source.files,
         source_modified=volume.source.modified,
@@ -79,4 +80,6 @@ def audited_row(
 def failed_row(run: Run, failure: BaseException) -> MonitoringRow:
     """The row of a run that could not finish: it counts no row, and says why."""
     row = audited_row(run, StagedFigures(), RunStats(), None, ())
-    return dataclasses.replace(row, status="failed", error_message=str(failure), score_histogram=None, alerts=None)
+    return dataclasses.replace(
+        row, status="failed", error_message=str(failure), score_histogram=None, alerts=None, exact_copies=None
+    )

@@ -99,17 +99,21 @@ def audit(figures: StagedFigures, rows_read: int, max_drop_rate: float) -> list[
     """What forbids to publish, one phrase each; nothing if the run is sound."""
     dropped = figures.rejected.total()
     found = []
-    if rows_read != figures.predictions + dropped:
-        found.append(f"{rows_read:,} rows read, but {figures.predictions:,} predictions and {dropped:,} rejected")
+    if rows_read != figures.predictions + dropped + figures.copies:
+        found.append(
+            f"{rows_read:,} rows read, but {figures.predictions:,} predictions, {dropped:,} rejected and "
+            f"{figures.copies:,} exact copies"
+        )
     if figures.distinct_case_ids != figures.predictions:
         found.append(f"{figures.predictions - figures.distinct_case_ids:,} duplicate case_ids")
     if figures.bad_confidence:
         found.append(f"{figures.bad_confidence:,} confidences outside 0 to 1")
     if figures.unknown_labels:
         found.append(f"{figures.unknown_labels:,} unknown labels")
-    if rows_read and dropped > max_drop_rate * rows_read:
+    rows = rows_read - figures.copies
+    if rows and dropped > max_drop_rate * rows:
         worst = ", ".join(f"{reason} {n:,}" for reason, n in figures.rejected.most_common(3))
-        found.append(f"{dropped / rows_read:.1%} of the rows rejected, more than {max_drop_rate:.1%} ({worst})")
+        found.append(f"{dropped / rows:.1%} of the rows rejected, more than {max_drop_rate:.1%} ({worst})")
     return found
 
 
@@ -126,7 +130,7 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
         figures = staged.figures()
         drift = measure(figures, stats.vectors, rules.baseline, history, rules.max_psi, refuse=rules.refuse_drift)
         volume = audit_volume(
-            stats.rows_read, 0, rules.source, recent, run, rules.min_volume, accept=rules.accept_volume
+            stats.rows_read, figures.copies, rules.source, recent, run, rules.min_volume, accept=rules.accept_volume
         )
         violations = [*audit(figures, stats.rows_read, rules.max_drop_rate), *drift.refusals(), *volume.refusals]
         row = audited_row(run, figures, stats, rules.baseline, violations, drift, volume)

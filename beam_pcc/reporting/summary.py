@@ -24,6 +24,7 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
         f"  review      {row.review_cases:>9,}{_share(row.review_cases, scored)}",
         f"  rejected    {row.dropped_cases:>9,}{_share(row.dropped_cases, row.total_cases)}",
         *(f"    {reason:<18} {n:>7,}" for reason, n in reasons.items()),
+        *([f"  copies      {row.exact_copies:>9,}  of other rows, dropped"] if row.exact_copies else []),
         "",
         f"  model       {row.model_version}  (sha256 {str(row.model_sha256)[:12]})",
         f"  drift       {_drift(row)}",

@@ -1,5 +1,6 @@
 """Days that shrank, and sources that come late: whole runs on files and DuckDB."""
 
+import datetime as dt
 import json
 import signal
 import subprocess
@@ -209,3 +210,48 @@ def test_wait_ends_on_a_signal(workspace: Workspace, number: signal.Signals, com
     assert process.returncode == 1
     assert err.strip().splitlines()[-1] == f"beam-pcc: stopped by {number.name}"
     assert not list(workspace.folder.glob("*.staging/*"))
+
+
+def repeated(workspace: Workspace, *changes: dict[str, object]) -> Path:
+    """40 rows, and the first again for each change: its other values by column."""
+    pattern = write(workspace.folder / "in", 40)
+    rows = pq.read_table(pattern.parent / "0.parquet")
+    again = [{**rows.slice(0, 1).to_pylist()[0], **change} for change in changes]
+    pq.write_table(pa.concat_tables([rows, pa.Table.from_pylist(again, rows.schema)]), pattern.parent / "0.parquet")
+    return pattern
+
+
+def test_exact_copies_are_dropped_and_counted(workspace: Workspace) -> None:
+    ended = workspace.run(repeated(workspace, *[{}] * 12))
+
+    assert ended.code == 0, ended.out
+    (row,) = workspace.monitoring()
+    assert (row["total_cases"], row["passed_validation"], row["dropped_cases"], row["exact_copies"]) == (52, 40, 0, 12)
+    assert (len(workspace.published()), workspace.query("SELECT count(*) FROM pcc_quarantine")) == (40, [(0,)])
+    assert "copies             12" in ended.out
+
+
+def test_rows_that_share_only_an_id_are_duplicates(workspace: Workspace) -> None:
+    other_time = {"timestamp": dt.datetime(2026, 11, 20, tzinfo=dt.timezone.utc)}
+    other_vector = {"embedding_vector": [0.0] * 583 + [1.0]}
+    ended = workspace.run(repeated(workspace, {}, other_time, other_vector))
+
+    assert ended.code == 0, ended.out
+    (row,) = workspace.monitoring()
+    assert (row["passed_validation"], row["exact_copies"]) == (40, 1)
+    assert json.loads(row["reject_reasons"]) == {"duplicate_case_id": 2}
+    details = workspace.query("SELECT DISTINCT detail FROM pcc_quarantine")
+    assert details == [("one of 3 rows with this case_id; the latest is kept",)]
+
+
+def test_duplicates_still_count_against_the_drop_rate(workspace: Workspace) -> None:
+    others = [{"embedding_vector": [0.0] * 583 + [float(n)]} for n in range(1, 7)]
+    assert workspace.run(repeated(workspace, *others)).code == 3
+
+
+def test_copies_do_not_hide_rejected_rows(workspace: Workspace) -> None:
+    broken = [{"case_id": f"broken {n}", "embedding_vector": [1.0]} for n in range(6)]
+    ended = workspace.run(repeated(workspace, *broken, *[{}] * 100))
+
+    assert ended.code == 3
+    assert "13.0% of the rows rejected" in ended.out
