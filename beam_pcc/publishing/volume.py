@@ -22,7 +22,7 @@ _OF_PUBLISHED = "share of the day's published rows"
 _OF_USUAL = "share of the usual rows"
 _GREW = "rows added while the source was read"
 _BUFFERED = "rows in the source's streaming buffer"
-_NAMES = (_OF_SOURCE, _OF_PUBLISHED, _OF_USUAL)
+_MISSING = (_OF_SOURCE, _OF_PUBLISHED, _OF_USUAL)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Volume:
     alerts: tuple[Alert, ...] = ()
     refusals: tuple[str, ...] = ()
     note: str | None = None
+
+
+def is_of_volume(alert: Alert) -> bool:
+    """Whether this audit raised the alert."""
+    return alert.name in (*_MISSING, _GREW, _BUFFERED)
 
 
 def split_history(rows: Sequence[MonitoringRow], run: Run) -> tuple[MonitoringRow | None, list[MonitoringRow]]:
@@ -74,7 +79,7 @@ def usual_rows(earlier: Sequence[MonitoringRow], run: Run) -> tuple[float, str] 
 
 
 def _was_accepted(row: MonitoringRow) -> bool:
-    return any(alert.action == "accepted" and alert.name in _NAMES for alert in row.alerts or ())
+    return any(alert.action == "accepted" and alert.name in _MISSING for alert in row.alerts or ())
 
 
 def _cases(row: MonitoringRow) -> int:
@@ -139,7 +144,7 @@ def audit_volume(
 
 def _note(alerts: Sequence[Alert], min_volume: float) -> str | None:
     parts = [
-        f"{a.name} {a.value:.3g} is {'below' if a.name in _NAMES else 'above'} {a.limit:.3g}"
+        f"{a.name} {a.value:.3g} is {'below' if a.name in _MISSING else 'above'} {a.limit:.3g}"
         + (" (accepted)" if a.action == "accepted" else "")
         for a in alerts
         if a.action != "refuse"

@@ -78,14 +78,14 @@ def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_col
     schema = pa.schema([schema.field(name) for name in wanted_columns])
     column = wanted.partition_column
     if column is None:
-        return TablePart(wanted.table, None, schema, table.location, _volume(table))
+        return TablePart(wanted.table, None, schema, table.location, table_volume(table))
     if column not in columns:
         raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
     restriction = day_restriction(column, columns[column].field_type, partition)
-    return TablePart(wanted.table, restriction, schema, table.location, _volume(table, column, partition))
+    return TablePart(wanted.table, restriction, schema, table.location, table_volume(table, column, partition))
 
 
-def _volume(table: bigquery.Table, column: str | None = None, day: dt.date | None = None) -> SourceVolume:
+def table_volume(table: bigquery.Table, column: str | None = None, day: dt.date | None = None) -> SourceVolume:
     """What the table says of itself, without a query; its rows and its last change only if it holds one day.
 
     Of a day of a table with many, the streaming buffer holds rows that cannot be counted yet only where the day is that

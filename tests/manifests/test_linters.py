@@ -143,6 +143,14 @@ def test_metrics_pass_promtool_check() -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_dashboard_shows_each_figure_of_a_run() -> None:
+    from beam_pcc.kubernetes.metrics import _COLUMNS
+
+    dashboard = (OBSERVABILITY / "grafana-dashboard.json").read_text()
+    shown = set(re.findall(r"\bpcc_run_\w+", dashboard))
+    assert {*_COLUMNS, "pcc_run_alerts", "pcc_run_volume_alerts"} <= shown
+
+
 def test_dashboard_is_complete() -> None:
     dashboard = json.loads((OBSERVABILITY / "grafana-dashboard.json").read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
