@@ -33,7 +33,7 @@ from beam_pcc.sources.volume import SourceState, SourceVolume
 
 _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
-_FOOTERS_AT_A_TIME = 16  # files of a bucket answer slowly
+_FOOTERS_AT_A_TIME = {"disk": 2, "elsewhere": 16}  # a bucket answers slowly; on a disk more threads cost more
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 
 
@@ -56,7 +56,8 @@ class ReadFiles(beam.PTransform):
     def volume(self) -> SourceVolume:
         """Rows by the footers of Parquet files; JSONL does not say. Raises SourceError: a footer cannot be read."""
         parquet = [file.path for file in self._matched if _is_parquet(file.path)]
-        with ThreadPoolExecutor(_FOOTERS_AT_A_TIME) as readers:
+        place = "elsewhere" if any("://" in file for file in parquet) else "disk"
+        with ThreadPoolExecutor(_FOOTERS_AT_A_TIME[place]) as readers:
             rows = sum(readers.map(_footer_rows, parquet))
         return SourceVolume(
             rows=rows if parquet else None,

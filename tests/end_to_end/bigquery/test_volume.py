@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from google.cloud import bigquery
+from google.cloud import bigquery, storage
 
 from beam_pcc.sources.bigquery import ReadTable
 from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
@@ -78,6 +80,19 @@ def test_fewer_rows_than_the_table_had_are_refused(cloud: Cloud, monkeypatch: py
 
     assert ended.code == 3, ended.err
     assert "rows read of 500 that the source had at launch" in ended.out
+
+
+def test_footers_of_a_bucket_are_counted(cloud: Cloud, bucket: storage.Bucket) -> None:
+    for number, rows in enumerate((30, 12)):
+        file = io.BytesIO()
+        pq.write_table(sound(50).slice(30 * number, rows), file)
+        bucket.blob(f"{cloud.name}/in/{number}.parquet").upload_from_string(file.getvalue())
+    ended = cloud.run("--source", f"gs://{bucket.name}/{cloud.name}/in/*.parquet")
+
+    assert ended.code == 0, ended.err
+    (row,) = cloud.monitoring()
+    assert (row["source_rows"], row["source_files"], row["total_cases"]) == (42, 2, 42)
+    assert row["source_modified"] is not None
 
 
 def test_table_that_comes_late_is_waited_for(cloud: Cloud) -> None:
