@@ -247,6 +247,17 @@ def test_shadow_is_shown_over_the_days() -> None:
     assert "Shadow" not in words(alone)
 
 
+def test_rows_of_the_source_are_shown_beside_those_read() -> None:
+    rows = [run_row(3), run_row(4, total_cases=15_000, source_rows=20_148, exact_copies=12)]
+    page = report(rows, "pcc.duckdb")
+    assert "of 20,148 in the source" in page
+    assert page.count('<line class="second"') == 2
+    assert '<td role="cell" data-label="in the source" class="n">20,148</td>' in page
+    assert "<dt>exact copies dropped</dt><dd>12</dd>" in page
+    without = report([row | {"source_rows": None} for row in rows], "pcc.duckdb")
+    assert "in the source" not in without
+
+
 def test_alarms_have_their_limits_in_a_table() -> None:
     alarm = [{"name": "tfidf norm shift", "value": 0.4, "limit": 0.2013, "action": "accepted"}]
     page = report([run_row(3, alerts=json.dumps(alarm)), run_row(4)], "pcc.duckdb")

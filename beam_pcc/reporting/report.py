@@ -104,7 +104,7 @@ def _page(
 ) -> str:
     row = latest.row if latest else undated[-1]
     assert row is not None  # noqa: S101 - `latest` has a run
-    has_source = any(day.row and day.row.get("source_rows") is not None for day in days)
+    has_source = any(day.row and day.row["source_rows"] is not None for day in days)
     return _template().render(
         warehouse=warehouse,
         written=shown.minute(now) if now else "",
@@ -300,7 +300,7 @@ def _compared(days: Sequence[Day], latest: Day) -> str:
 
 
 def _of_source(row: Row) -> str:
-    rows = row.get("source_rows")
+    rows = row["source_rows"]
     return "of this day" if rows is None else f"of {shown.count(rows)} in the source"
 
 
@@ -364,7 +364,7 @@ def _flips(row: Row) -> Any:
 
 
 def _source_rows(row: Row) -> Any:
-    return row.get("source_rows")
+    return row["source_rows"]
 
 
 class _Cell(NamedTuple):
@@ -606,7 +606,7 @@ def _source(row: Row) -> list[tuple[str, str]]:
         ("last changed", "source_modified", shown.minute),
         ("exact copies dropped", "exact_copies", shown.count),
     ]
-    return [(name, form(row[column])) for name, column, form in facts if row.get(column) is not None]
+    return [(name, form(row[column])) for name, column, form in facts if row[column] is not None]
 
 
 def _drift(row: Row) -> Sequence[tuple[str, ...]]:
@@ -656,7 +656,7 @@ def _day_line(day: Day, has_source: bool) -> tuple[str, ...]:
         str(day.date),
         _outcome(row),
         shown.count(row["total_cases"]),
-        *([shown.count(row.get("source_rows"))] if has_source else []),
+        *([shown.count(row["source_rows"])] if has_source else []),
         shown.percent(row["positive_cases"], row["passed_validation"]),
         shown.percent(row["review_cases"], row["passed_validation"]),
         shown.percent(row["dropped_cases"], row["total_cases"]),
