@@ -9,6 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from beam_pcc.addresses import absolute
+from beam_pcc.cases.columns import input_columns
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, gcp_extra
@@ -40,26 +41,36 @@ def _reader(config: RunConfig, staging: str) -> beam.PTransform:
     from beam_pcc.sources.sample import ReadSample
 
     source, batch_rows, text_column = config.source.address, config.source.batch_rows, config.encoder.text_column
+    columns = config.source.own_names
     if source.startswith("sample://"):
         if text_column is not None:
             raise ConfigurationError(
                 f"--source {source} has vectors and no texts: leave --text_column out, or name files or a table"
             )
+        if columns:
+            raise ConfigurationError(
+                f"--source {source} has the names of the graph: leave --columns out, or name files or a table"
+            )
         return ReadSample(source, config.partition, batch_rows)
     if source.startswith("bq://"):
         return _bigquery(config, staging)
     pattern = absolute(source.replace("{partition}", f"{config.partition:%Y%m%d}"))
-    return ReadFiles(pattern, batch_rows, text_column)
+    return ReadFiles(pattern, batch_rows, text_column, columns)
 
 
 def _bigquery(config: RunConfig, staging: str) -> beam.PTransform:
     with gcp_extra("--source"):
         from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
+    text_column, columns = config.encoder.text_column, config.source.own_names
     method, retry_timeout = config.source.read_method, config.limits.retry_timeout
     if method == "export" and not staging.startswith("gs://"):
         raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
     part = find_part(
-        config.source.address, config.partition, retry_timeout=retry_timeout, text_column=config.encoder.text_column
+        config.source.address,
+        config.partition,
+        retry_timeout=retry_timeout,
+        text_column=text_column,
+        columns=columns,
     )
     temp = part.table.home
     for given, flag in ((config.publish.temp_dataset, "--temp_dataset"), (config.publish.warehouse, "--warehouse")):
@@ -68,7 +79,7 @@ def _bigquery(config: RunConfig, staging: str) -> beam.PTransform:
             break
     if method == "export":
         check_export(part, temp, retry_timeout=retry_timeout)
-    return ReadTable(
+    read = ReadTable(
         part,
         method,
         temp_dataset=temp,
@@ -76,3 +87,4 @@ def _bigquery(config: RunConfig, staging: str) -> beam.PTransform:
         batch_rows=config.source.batch_rows,
         retry_timeout=retry_timeout,
     )
+    return read | "RenameColumns" >> beam.Map(input_columns, text_column, columns).with_output_types(pa.RecordBatch)

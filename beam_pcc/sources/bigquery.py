@@ -17,7 +17,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery
 
-from beam_pcc.cases.validation import check_input
+from beam_pcc.cases.columns import check_input
 from beam_pcc.config.settings import ReadMethod
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.gcp.client import client, explained, retry
@@ -35,7 +35,10 @@ _ARROW = {
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
     "DATETIME": pa.timestamp("us"),
     "DATE": pa.date32(),
+    "NUMERIC": pa.decimal128(38, 9),
+    "BIGNUMERIC": pa.decimal256(76, 38),
 }
+_NO_INPUT = pa.month_day_nano_interval()  # in place of types that no column of a case has
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,14 @@ class TablePart:
     location: str
 
 
-def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_column: str | None = None) -> TablePart:
+def find_part(
+    source: str,
+    partition: dt.date,
+    *,
+    retry_timeout: float,
+    text_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> TablePart:
     """Look the table up.
 
     Raises:
@@ -59,19 +69,19 @@ def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_col
     where = f"--source table {wanted.table}"
     with explained(where, SourceError), client(wanted.table.project) as found:
         table = found.get_table(str(wanted.table), retry=retry(retry_timeout))
-    columns = {field.name: field for field in table.schema}
-    schema = pa.schema([(name, _arrow_type(field)) for name, field in columns.items()])
+    fields = {field.name: field for field in table.schema}
+    schema = pa.schema([(name, _arrow_type(field)) for name, field in fields.items()])
     try:
-        wanted_columns = check_input(schema, where, text_column)
+        wanted_columns = check_input(schema, where, text_column, columns)
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
     schema = pa.schema([schema.field(name) for name in wanted_columns])
     column = wanted.partition_column
     if column is None:
         return TablePart(wanted.table, None, schema, table.location)
-    if column not in columns:
+    if column not in fields:
         raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
-    restriction = day_restriction(column, columns[column].field_type, partition)
+    restriction = day_restriction(column, fields[column].field_type, partition)
     return TablePart(wanted.table, restriction, schema, table.location)
 
 
@@ -93,7 +103,7 @@ def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: flo
 
 
 def _arrow_type(field: bigquery.SchemaField) -> pa.DataType:
-    kind = _ARROW.get(field.field_type, pa.null())
+    kind = _ARROW.get(field.field_type, _NO_INPUT)
     return pa.list_(kind) if field.mode == "REPEATED" else kind
 
 

@@ -1,11 +1,15 @@
 """A source's columns in the types that validation works on, a whole column at a time. Pure functions of Arrow arrays.
 
-A value that does not fit becomes a null, and validation rejects its row. Nothing calls this module yet.
+A value that does not fit becomes a null, and validation rejects its row.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +30,7 @@ _ISO_8601 = (
 )
 _HEX = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _UUID_DASHES = (8, 13, 18, 23)
+_STANDARD_BASE64 = str.maketrans("-_", "+/")
 
 
 def check_input(
@@ -52,15 +57,24 @@ def check_input(
         if name == text_column:
             fits, words = is_text(dtype), "STRING"
         elif name == "case_id":
-            fits, words = _is_id(dtype), "STRING or an integer"
+            fits, words = _is_id(dtype), "STRING, UUID or an integer"
         elif name == "timestamp":
             fits, words = _is_time(dtype), "TIMESTAMP, DATE or an ISO 8601 STRING"
         else:
             fits = _is_vector(dtype)
-            words = f"a list of {schemas.VECTOR_DIM} numbers or {VECTOR_BYTES} BYTES"
+            words = f"a list of {schemas.VECTOR_DIM} floats, or these as {VECTOR_BYTES} BYTES or as text"
         if not fits:
             raise SourceError(f"{where}: column {own_name} is {_type_name(dtype)}, not {words}; convert it")
     return list(own_names.values())
+
+
+def match_name(names: Iterable[str], wanted: str, where: str) -> str | None:
+    """The source's own spelling of a column; None if it has no such column. Raises SourceError if it has two."""
+    matches = [name for name in names if name.lower() == wanted.lower()]
+    if len(matches) > 1:
+        both = " and ".join(matches)
+        raise SourceError(f"{where} has the columns {both}, which differ in case at most; rename one")
+    return matches[0] if matches else None
 
 
 def match_names(
@@ -76,13 +90,11 @@ def match_names(
     """
     columns, names = columns or {}, list(names)
     own_names: dict[str, str] = {}
-    for name in _wanted(text_column):
+    for name in wanted_columns(text_column):
         wanted = columns.get(name, name)
-        matches = [one for one in names if one.lower() == wanted.lower()]
-        if len(matches) > 1:
-            raise SourceError(f"{where} has the columns {' and '.join(matches)}, which differ in case only; rename one")
-        if matches:
-            own_names[name] = matches[0]
+        own_name = match_name(names, wanted, where)
+        if own_name is not None:
+            own_names[name] = own_name
         elif name != "embedding_vector" or text_column is None or name in columns:
             shown = ", ".join(names[:8]) or "none"
             raise SourceError(f"{where} has no column {wanted} (its columns: {shown}); {_advice(name, columns)}")
@@ -90,12 +102,11 @@ def match_names(
 
 
 def _advice(name: str, columns: Mapping[str, str]) -> str:
-    if name in columns:
-        return f"--columns says that {name} is called so: correct it"
-    return "rename or add it"
+    return f"--columns maps {name} to it: correct that" if name in columns else "rename or add it, or see --columns"
 
 
-def _wanted(text_column: str | None) -> tuple[str, ...]:
+def wanted_columns(text_column: str | None) -> tuple[str, ...]:
+    """The columns that a run can read, by their names in the graph."""
     return schemas.INPUT_COLUMNS if text_column is None else ("case_id", text_column, "timestamp", "embedding_vector")
 
 
@@ -106,8 +117,8 @@ def input_columns(
 
     Args:
         rows: Of a source that `check_input` accepted; other columns are left out.
-        text_column: As there.
-        columns: As there.
+        text_column: The same as there.
+        columns: The same as there.
 
     Raises:
         SourceError: A column is not there.
@@ -126,9 +137,11 @@ def plain_type(dtype: pa.DataType) -> pa.DataType:
     """The type of `plain` of a column of this type."""
     if isinstance(dtype, pa.DictionaryType):
         return plain_type(dtype.value_type)
-    if isinstance(dtype, pa.UuidType) or pa.types.is_string_view(dtype):
+    if isinstance(dtype, pa.UuidType):
         return pa.string()
-    if isinstance(dtype, pa.FixedShapeTensorType) and _has_one_axis(dtype):
+    if pa.types.is_string_view(dtype):
+        return pa.large_string()
+    if isinstance(dtype, pa.FixedShapeTensorType) and has_one_axis(dtype):
         return dtype.storage_type
     if pa.types.is_binary_view(dtype):
         return pa.large_binary()
@@ -139,21 +152,19 @@ def plain(column: pa.Array) -> pa.Array:
     """Bring a column to an ordinary layout with the same values: no dictionary, view of bytes, or extension."""
     dtype = column.type
     if isinstance(dtype, pa.DictionaryType):
-        return plain(column.dictionary.take(column.indices))
+        return plain(column.dictionary).take(column.indices)
     if isinstance(dtype, pa.UuidType):
         return _uuids(column.storage)
     if plain_type(dtype) == dtype:
         return column
-    return column.storage if isinstance(dtype, pa.ExtensionType) else _cast_view(column, plain_type(dtype))
+    if isinstance(dtype, pa.BaseExtensionType):
+        return column.storage
+    if pa.types.is_string_view(dtype):  # by way of bytes: what is not UTF-8 could not be cast
+        return column.cast(pa.binary_view()).cast(pa.large_binary()).view(pa.large_string())
+    return column.cast(plain_type(dtype))
 
 
-def _cast_view(column: pa.Array, dtype: pa.DataType) -> pa.Array:
-    if dtype == pa.string():  # by way of bytes, of which none are checked
-        return column.cast(pa.binary()).view(pa.string())
-    return column.cast(dtype)
-
-
-def _has_one_axis(tensor: pa.FixedShapeTensorType) -> bool:
+def has_one_axis(tensor: pa.FixedShapeTensorType) -> bool:
     """Whether all its values lie along one axis, so that their order is known."""
     return len([size for size in tensor.shape if size != 1]) <= 1
 
@@ -161,6 +172,8 @@ def _has_one_axis(tensor: pa.FixedShapeTensorType) -> bool:
 def _uuids(storage: pa.Array) -> pa.Array:
     """16 bytes each -> text of 36 characters, such as 550e8400-e29b-41d4-a716-446655440000."""
     n = len(storage)
+    if n == 0:
+        return pa.array([], pa.string())
     raw = np.frombuffer(storage.buffers()[1], dtype=np.uint8, count=16 * n, offset=16 * storage.offset).reshape(n, 16)
     text = np.full((n, 36), ord("-"), dtype=np.uint8)
     digits = [place for place in range(36) if place not in _UUID_DASHES]
@@ -180,11 +193,11 @@ def _is_string(dtype: pa.DataType) -> bool:
 
 
 def _is_id(dtype: pa.DataType) -> bool:
-    return is_text(dtype) or _is_whole(plain_type(dtype))
+    return is_text(dtype) or _is_exact_number(plain_type(dtype))
 
 
-def _is_whole(dtype: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(dtype) or (pa.types.is_decimal(dtype) and dtype.scale == 0))
+def _is_exact_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_decimal(dtype))
 
 
 def _is_time(dtype: pa.DataType) -> bool:
@@ -193,15 +206,16 @@ def _is_time(dtype: pa.DataType) -> bool:
 
 
 def _is_vector(dtype: pa.DataType) -> bool:
-    plain_dtype = plain_type(dtype)
-    if _is_bytes(plain_dtype) or pa.types.is_null(plain_dtype):
+    if isinstance(dtype, pa.JsonType) or is_text(dtype):
         return True
-    return _is_list(plain_dtype) and _is_number(plain_type(plain_dtype.value_type))
+    plain_dtype = plain_type(dtype)
+    return _is_bytes(plain_dtype) or (_is_list(plain_dtype) and _is_float(plain_type(plain_dtype.value_type)))
 
 
-def _is_number(dtype: pa.DataType) -> bool:
+def _is_float(dtype: pa.DataType) -> bool:
+    """Whether a vector may have values of this type. Integers are a vector in another scale (it was quantised)."""
     t = pa.types
-    return bool(t.is_floating(dtype) or t.is_integer(dtype) or t.is_decimal(dtype) or t.is_null(dtype))
+    return bool(t.is_floating(dtype) or t.is_decimal(dtype) or t.is_null(dtype))
 
 
 def _is_list(dtype: pa.DataType) -> bool:
@@ -217,9 +231,15 @@ def _is_bytes(dtype: pa.DataType) -> bool:
 
 
 def case_ids(column: pa.Array) -> pa.Array:
-    """As strings; null where it is not UTF-8."""
+    """As strings; null where it is not UTF-8. A whole number is its digits, also where its type has a scale."""
     column = plain(column)
-    return column.cast(pa.string()) if _is_whole(column.type) else as_text(column)
+    if not _is_exact_number(column.type):
+        return as_text(column)
+    text = column.cast(pa.string())
+    if pa.types.is_decimal(column.type) and column.type.scale:
+        text = pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
+        text = pc.replace_substring_regex(text, r"^0E-\d+$", "0")  # so Arrow writes a zero
+    return text
 
 
 def as_text(column: pa.Array) -> pa.Array:
@@ -296,7 +316,7 @@ def _cast_what_fits(column: pa.Array, dtype: pa.DataType) -> pa.Array:
 
 def has_values(column: pa.Array) -> Mask:
     """Which rows of a column of vectors hold anything."""
-    column = plain(column)
+    column = _plain_vectors(column)
     if pa.types.is_null(column.type):
         return np.zeros(len(column), dtype=np.bool_)
     lengths = pc.list_value_length(column) if _is_list(column.type) else pc.binary_length(column)
@@ -306,31 +326,37 @@ def has_values(column: pa.Array) -> Mask:
 
 def vectors(column: pa.Array) -> VectorColumn:
     """As float32, each value the nearest to what the source has."""
-    column = plain(column)
+    column = _plain_vectors(column)
     if _is_list(column.type):
         return _from_lists(column)
+    if _is_string(column.type):
+        return _from_text(column)
     return _from_binary(column.cast(pa.binary()) if pa.types.is_null(column.type) else column)
 
 
+def _plain_vectors(column: pa.Array) -> pa.Array:
+    return plain(column.storage if isinstance(column.type, pa.JsonType) else column)
+
+
 def _from_lists(column: pa.Array) -> VectorColumn:
-    if pa.types.is_null(column.type.value_type):  # Arrow 25 flattens it to a wrong number of values
-        column = column.cast(pa.large_list(pa.float64()))
+    # A list view with nulls is not cast: Arrow 25 then gives its rows the values of others.
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     has_dimension = lengths == schemas.VECTOR_DIM
-    values = _as_float32(column.flatten())
+    if pa.types.is_null(column.type.value_type):
+        values = np.full(lengths.sum(), np.nan, dtype=np.float32)
+    else:
+        values = _as_float32(column.flatten())
     if not has_dimension.all():
         values = _rows(values, lengths, has_dimension)
-    return VectorColumn(values.reshape(-1, schemas.VECTOR_DIM), lengths.astype(np.float64), has_dimension)
+    return VectorColumn(values.reshape(-1, schemas.VECTOR_DIM), lengths, has_dimension)
 
 
 def _as_float32(numbers: pa.Array) -> npt.NDArray[np.float32]:
     """A null is not a number."""
     numbers = plain(numbers)
-    if pa.types.is_decimal(numbers.type) or pa.types.is_null(numbers.type):
+    if pa.types.is_decimal(numbers.type):
         numbers = numbers.cast(pa.float64())
     if numbers.null_count:
-        if pa.types.is_integer(numbers.type):
-            numbers = pc.cast(numbers, pa.float64(), safe=False)
         numbers = pc.fill_null(numbers, float("nan"))
     with np.errstate(over="ignore", invalid="ignore"):
         values: npt.NDArray[np.float32] = numbers.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
@@ -346,10 +372,11 @@ def _rows(values: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], wante
 
 
 def _from_binary(column: pa.Array) -> VectorColumn:
-    size = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    has_dimension = size == VECTOR_BYTES
-    values = _floats(_filter(column, has_dimension))
-    return VectorColumn(values, size / 4, has_dimension)
+    sizes = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    has_dimension = sizes == VECTOR_BYTES
+    return VectorColumn(
+        _floats(_filter(column, has_dimension)), sizes, has_dimension, is_bytes=np.full(len(sizes), True)
+    )
 
 
 def _filter(column: pa.Array, mask: Mask) -> pa.Array:
@@ -369,3 +396,49 @@ def _floats(column: pa.Array) -> schemas.Vectors:
         data, start = column.buffers()[2], int(offsets[column.offset])
     values = np.frombuffer(data, dtype="<f4", count=n * schemas.VECTOR_DIM, offset=start)
     return values.astype(np.float32, copy=False).reshape(n, schemas.VECTOR_DIM)
+
+
+def _from_text(column: pa.Array) -> VectorColumn:
+    """Of the forms that `_read_text` knows. Row by row: such sources are rare, and none is read fast."""
+    texts = as_text(column).to_pylist()
+    n = len(texts)
+    lengths, is_bytes, unreadable = np.zeros(n, dtype=np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    sound = []
+    given = column.is_valid().to_numpy(zero_copy_only=False)
+    for row, text in enumerate(texts):
+        vector = _read_text(text) if text is not None else (None if given[row] else b"")
+        if vector is None:
+            unreadable[row] = True
+            continue
+        is_bytes[row] = isinstance(vector, bytes)
+        lengths[row] = len(vector)
+        if lengths[row] == (VECTOR_BYTES if is_bytes[row] else schemas.VECTOR_DIM):
+            sound.append(np.frombuffer(vector, "<f4") if isinstance(vector, bytes) else vector)
+    with np.errstate(over="ignore"):
+        values = np.array(sound, dtype=np.float32).reshape(-1, schemas.VECTOR_DIM)
+    has_dimension = lengths == np.where(is_bytes, VECTOR_BYTES, schemas.VECTOR_DIM)
+    return VectorColumn(values, lengths, has_dimension, is_bytes=is_bytes, unreadable=unreadable)
+
+
+def _read_text(text: str) -> npt.NDArray[np.float64] | bytes | None:
+    """The numbers of a JSON list, or the bytes of base64 (also the URL-safe kind, padded or not); None if neither."""
+    text = text.strip()
+    if text in ("", "null"):
+        return b""
+    if text.startswith("["):
+        return _numbers(text)
+    raw = text.rstrip("=").translate(_STANDARD_BASE64)
+    try:
+        return base64.b64decode(raw + "=" * (-len(raw) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _numbers(text: str) -> npt.NDArray[np.float64] | None:
+    try:
+        values: Any = json.loads(text, parse_int=float)
+    except (ValueError, RecursionError):
+        return None
+    if not all(type(value) is float or value is None for value in values):
+        return None
+    return np.array(values, dtype=np.float64)  # of None, NaN
