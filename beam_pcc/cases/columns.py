@@ -183,9 +183,13 @@ def _uuids(storage: pa.Array) -> pa.Array:
 
 
 def is_text(dtype: pa.DataType) -> bool:
-    """Whether `as_text` can read a column of this type; one of nothing but nulls is a column of any type."""
-    dtype = plain_type(dtype)
-    return _is_string(dtype) or bool(pa.types.is_null(dtype))
+    """Whether a column of this type holds text; one of nothing but nulls is a column of any type."""
+    dtype = dtype.value_type if isinstance(dtype, pa.DictionaryType) else dtype
+    return not _is_uuid(dtype) and (_is_string(plain_type(dtype)) or bool(pa.types.is_null(dtype)))
+
+
+def _is_uuid(dtype: pa.DataType) -> bool:
+    return isinstance(dtype.value_type if isinstance(dtype, pa.DictionaryType) else dtype, pa.UuidType)
 
 
 def _is_string(dtype: pa.DataType) -> bool:
@@ -193,7 +197,7 @@ def _is_string(dtype: pa.DataType) -> bool:
 
 
 def _is_id(dtype: pa.DataType) -> bool:
-    return is_text(dtype) or _is_exact_number(plain_type(dtype))
+    return is_text(dtype) or _is_uuid(dtype) or _is_exact_number(plain_type(dtype))
 
 
 def _is_exact_number(dtype: pa.DataType) -> bool:
@@ -421,17 +425,18 @@ def _from_text(column: pa.Array) -> VectorColumn:
 
 
 def _read_text(text: str) -> npt.NDArray[np.float64] | bytes | None:
-    """The numbers of a JSON list, or the bytes of base64 (also the URL-safe kind, padded or not); None if neither."""
+    """The numbers of a JSON list, or the bytes of base64 (also URL-safe, not padded, in lines); None if neither."""
     text = text.strip()
     if text in ("", "null"):
         return b""
     if text.startswith("["):
         return _numbers(text)
-    raw = text.rstrip("=").translate(_STANDARD_BASE64)
+    encoded = "".join(text.splitlines()).rstrip("=").translate(_STANDARD_BASE64)
     try:
-        return base64.b64decode(raw + "=" * (-len(raw) % 4), validate=True)
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError):
         return None
+    return raw if len(raw) % 4 == 0 else None  # else it is a word such as "soon", whose letters are base64 too
 
 
 def _numbers(text: str) -> npt.NDArray[np.float64] | None:

@@ -433,14 +433,16 @@ def _has_too_many_values(line: bytes) -> bool:
 
 def _wanted(pairs: _Object, keys: _Keys) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(keys.own_names)
-    seen: set[str] = set()
+    spellings: dict[str, str] = {}
     for key, value in pairs:
         name = keys.name_of(key)
         if name is None:
             continue
-        if name in seen:
-            raise _UnfitError(f"{keys.own_names[name]} is there twice")
-        seen.add(name)
+        if spellings.get(name) == key:
+            raise _UnfitError(f"{key} is there twice")
+        if name in spellings:
+            raise _UnfitError(f"{spellings[name]} and {key} differ in case only")
+        spellings[name] = key
         values[name] = value
     return values
 
