@@ -493,6 +493,16 @@ def test_time_is_cut_to_microseconds_in_utc(text: str, time: dt.datetime) -> Non
     assert timestamps(pa.array([text])).to_pylist() == [time.replace(tzinfo=UTC)]
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
+def test_nanoseconds_before_1970_are_cut_down(zone: str | None) -> None:
+    column = pa.array([-1, -1_999, 1_999], pa.timestamp("ns", zone))
+    texts = ["1969-12-31T23:59:59.999999999Z", "1969-12-31T23:59:59.999998001Z", "1970-01-01T00:00:00.000001999Z"]
+    expected = [-1, -2, 1]
+    assert timestamps(column).cast(pa.int64()).to_pylist() == expected
+    assert timestamps(pa.array(texts)).cast(pa.int64()).to_pylist() == expected
+    assert timestamps(pa.array([*texts, "soon"])).cast(pa.int64()).to_pylist() == [*expected, None]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -269,15 +270,16 @@ def timestamps(column: pa.Array) -> pa.Array:
     column = plain(column)
     naive = pa.timestamp("us")
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        return _cast_what_fits(column, _UTC)
+        return _cast_what_fits(_cut(column.cast(pa.timestamp(column.type.unit, "UTC"))), _UTC)
+    if pa.types.is_timestamp(column.type):
+        return _cast_what_fits(_cut(column), naive).cast(_UTC)
     if not _is_string(column.type):
         return _cast_what_fits(column, naive).cast(_UTC)
     column = as_text(column)
-    for dtype in (_UTC, naive):  # Arrow's own parser takes columns in which all have a zone, or none has
-        try:
-            return _storable(column.cast(dtype)).cast(_UTC)
-        except pa.ArrowInvalid:
-            continue
+    # Arrow's own parser takes columns in which all have a zone, or none has. Nanoseconds do not reach all years.
+    for dtype in (_UTC, naive, pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return _storable(_cut(column.cast(dtype))).cast(_UTC)
     return _cast_what_fits(_extended(column), _UTC)
 
 
@@ -299,6 +301,13 @@ def _extended(column: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(dates, "T", times, ".", micros, zone, "")
 
 
+def _cut(times: pa.Array) -> pa.Array:
+    """To microseconds, down: a cast would round what is before 1970 up."""
+    if times.type.unit != "ns":
+        return times
+    return pc.floor_temporal(times, unit="microsecond").cast(pa.timestamp("us", times.type.tz))
+
+
 def _storable(times: pa.Array) -> pa.Array:
     """Null where BigQuery could not store the time; microseconds reach further than its years do."""
     micros = times.cast(pa.int64())
@@ -309,7 +318,7 @@ def _storable(times: pa.Array) -> pa.Array:
 def _cast_what_fits(column: pa.Array, dtype: pa.DataType) -> pa.Array:
     """Cast whole; on failure halve, so that only the values that do not fit become null."""
     try:
-        return _storable(pc.cast(column, options=pc.CastOptions(dtype, allow_time_truncate=True)))
+        return _storable(column.cast(dtype))
     except pa.ArrowInvalid:
         if len(column) <= 1:
             return pa.nulls(len(column), dtype)
