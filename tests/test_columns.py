@@ -151,6 +151,14 @@ def test_type_of_a_refused_column_is_named() -> None:
         )
 
 
+def test_type_has_the_name_that_the_source_gives_it() -> None:
+    schema = pa.schema([*(SOUND | {"case_id": pa.float64()}).items()])
+    with pytest.raises(
+        SourceError, match=r"^here: column case_id is FLOAT64, not STRING, UUID or an integer; convert it"
+    ):
+        check_input(schema, "here", type_names={"case_id": "FLOAT64"})
+
+
 # Names of columns
 
 

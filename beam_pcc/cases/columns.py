@@ -35,7 +35,12 @@ _STANDARD_BASE64 = str.maketrans("-_", "+/")
 
 
 def check_input(
-    schema: pa.Schema, where: str, text_column: str | None = None, columns: Mapping[str, str] | None = None
+    schema: pa.Schema,
+    where: str,
+    text_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    *,
+    type_names: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Refuse a source whose columns cannot be cases at all.
 
@@ -44,6 +49,7 @@ def check_input(
         where: The source's name, for the message.
         text_column: The column that holds the messages, where vectors are to be made of them.
         columns: Input column to the source's own name of it, where that is another.
+        type_names: What the source itself calls the type of each column, for the message; default: Arrow's names.
 
     Returns:
         The columns to read, by the names that the source has: INPUT_COLUMNS, or with a text column that one, and
@@ -65,7 +71,8 @@ def check_input(
             fits = _is_vector(dtype)
             words = f"a list of {schemas.VECTOR_DIM} floats, or these as {VECTOR_BYTES} BYTES or as text"
         if not fits:
-            raise SourceError(f"{where}: column {own_name} is {_type_name(dtype)}, not {words}; convert it")
+            type_name = type_names[own_name] if type_names else _type_name(dtype)
+            raise SourceError(f"{where}: column {own_name} is {type_name}, not {words}; convert it")
     return list(own_names.values())
 
 

@@ -13,32 +13,11 @@ from beam_pcc.cases import schemas
 from beam_pcc.cases.columns import check_input, input_columns
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import SourceError
-from beam_pcc.sources.bigquery import RowsToBatches, _arrow_type
+from beam_pcc.sources.bigquery import _ARROW, _arrow_type
 from tests.inputs import TIME, VECTOR
 
 CONTRACTS = (Path(__file__).parent.parent.parent / "docs/contracts.md").read_text()
-TYPES = [
-    "STRING",
-    "BYTES",
-    "INT64",
-    "INTEGER",
-    "FLOAT64",
-    "FLOAT",
-    "NUMERIC",
-    "BIGNUMERIC",
-    "BOOL",
-    "BOOLEAN",
-    "TIMESTAMP",
-    "DATETIME",
-    "DATE",
-    "TIME",
-    "INTERVAL",
-    "GEOGRAPHY",
-    "JSON",
-    "RECORD",
-    "STRUCT",
-    "RANGE",
-]
+TYPES = [*_ARROW, "BOOL", "BOOLEAN", "TIME", "INTERVAL", "GEOGRAPHY", "JSON", "RECORD", "STRUCT", "RANGE"]
 ALIASES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 SOUND = {
     "case_id": SchemaField("case_id", "STRING"),
@@ -103,9 +82,8 @@ def test_rows_of_a_table_with_other_names_are_read(type_name: str, mode: str, ve
     columns = {"case_id": "id", "embedding_vector": "vec"}
     schema = pa.schema([(field.name, _arrow_type(field)) for field in fields])
     names = check_input(schema, "here", None, columns)
-    batches = RowsToBatches(pa.schema([schema.field(name) for name in names]), 1)
-    batches.start_bundle()
-    (batch,) = batches.process({"ID": Decimal(7), "Vec": vector, "timestamp": TIME})
+    row = {"ID": Decimal(7), "Vec": vector, "timestamp": TIME}
+    batch = pa.RecordBatch.from_pylist([row], pa.schema([schema.field(name) for name in names]))
     cases, _ = validate(input_columns(batch, None, columns))
     assert cases.column("case_id").to_pylist() == ["7"]
     assert schemas.vectors_of(cases).tolist() == [VECTOR.tolist()]
