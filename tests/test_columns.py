@@ -569,5 +569,85 @@ def test_no_accepted_type_changes_a_value(
     np.testing.assert_array_equal(schemas.vectors_of(cases), expected)
 
 
+ID_TYPES = [
+    pa.string(),
+    pa.large_string(),
+    pa.string_view(),
+    pa.uuid(),
+    pa.int16(),
+    pa.uint64(),
+    pa.decimal128(25, 3),
+    pa.dictionary(pa.int8(), pa.int32()),
+    pa.dictionary(pa.int32(), pa.string()),
+]
+TIME_TYPES = [
+    pa.timestamp("s"),
+    pa.timestamp("ms", "UTC"),
+    pa.timestamp("us", "Asia/Kolkata"),
+    pa.timestamp("ns", "America/New_York"),
+    pa.string(),
+    pa.string_view(),
+    pa.dictionary(pa.int8(), pa.large_string()),
+    pa.dictionary(pa.int8(), pa.timestamp("us", "UTC")),
+]
+
+
+def ids_as(numbers: list[int | None], dtype: pa.DataType) -> pa.Array:
+    if isinstance(dtype, pa.DictionaryType):
+        return ids_as(numbers, dtype.value_type).dictionary_encode()
+    if isinstance(dtype, pa.UuidType):
+        raw = [None if number is None else uuid.UUID(int=number).bytes for number in numbers]
+        return pa.ExtensionArray.from_storage(dtype, pa.array(raw, pa.binary(16)))
+    if pa.types.is_integer(dtype) or pa.types.is_decimal(dtype):
+        return pa.array(numbers, pa.int64()).cast(dtype)
+    return pa.array([None if number is None else str(number) for number in numbers], dtype)
+
+
+def times_as(times: list[dt.datetime | None], dtype: pa.DataType) -> pa.Array:
+    if isinstance(dtype, pa.DictionaryType):
+        return times_as(times, dtype.value_type).dictionary_encode()
+    if pa.types.is_timestamp(dtype):
+        return pa.array(times, pa.timestamp("us", "UTC")).cast(pa.timestamp(dtype.unit, "UTC")).cast(dtype)
+    return pa.array([None if time is None else time.isoformat() for time in times], dtype)
+
+
+@given(
+    st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 30_000)), st.booleans(), st.booleans()), max_size=6),
+    st.sampled_from(ID_TYPES),
+    st.sampled_from(VECTOR_TYPES),
+    st.sampled_from(TIME_TYPES),
+    st.integers(0, 3),
+)
+def test_rows_of_any_types_come_out_as_they_are(
+    drawn: list[tuple[int | None, bool, bool]],
+    id_type: pa.DataType,
+    vector_type: pa.DataType,
+    time_type: pa.DataType,
+    cut: int,
+) -> None:
+    times = [TIME + dt.timedelta(seconds=row) if has_time else None for row, (_, _, has_time) in enumerate(drawn)]
+    has_vector = [has for _, has, _ in drawn]
+    columns = {
+        "Case_Id": ids_as([number for number, _, _ in drawn], id_type),
+        "other": pa.nulls(len(drawn)),
+        "vec": vectors_as([VECTOR if has else None for has in has_vector], vector_type),
+        "TIMESTAMP": times_as(times, time_type),
+    }
+    batch = pa.RecordBatch.from_pydict(columns).slice(cut)
+    cases, rejected = validate(input_columns(batch, None, {"embedding_vector": "VEC"}))
+
+    expected, reasons = [], []
+    for (number, has, _), time in [*zip(drawn, times, strict=True)][cut:]:
+        reason = "missing_case_id" if number is None else None if has else "missing_vector"
+        reason = reason or (None if time else "bad_timestamp")
+        if reason is None and number is not None:
+            text = str(uuid.UUID(int=number)) if isinstance(id_type, pa.UuidType) else str(number)
+            expected.append({"case_id": text, "vector": VECTOR.tolist(), "timestamp": time})
+        else:
+            reasons.append(reason)
+    assert cases.to_pylist() == expected
+    assert rejected.column("reason").to_pylist() == reasons
+
+
 def test_time_of_sound_rows_is_unchanged() -> None:
     assert validate(rows())[0].column("timestamp").to_pylist() == [TIME]

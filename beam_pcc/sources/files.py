@@ -193,7 +193,7 @@ def _parts(files: tuple[str, ...], columns: _Columns) -> Iterator[_Part]:
         yield _Part(files)
         return
     with _explained(file, "Parquet"), open_parquet(file) as parquet:
-        check_input(parquet.schema_arrow, file, *columns)
+        _checked(parquet, file, columns)
         for row_group in range(parquet.num_row_groups):
             yield _Part(files, row_group)
 
@@ -209,11 +209,47 @@ def _read(part: _Part, batch_rows: int, columns: _Columns) -> Iterator[pa.Record
 
 def _read_parquet(file: str, row_group: int | None, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
     with _explained(file, "Parquet"), open_parquet(file) as parquet:
-        own_names = check_input(parquet.schema_arrow, file, *columns)
+        schema = _checked(parquet, file, columns)
         groups = None if row_group is None else [row_group]
-        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=own_names, use_threads=False)
+        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=False)
         for batch in batches if row_group is None else _ahead(batches):
-            yield input_columns(batch, *columns)
+            arrays = [
+                _as_null(batch.column(name), dtype) for name, dtype in zip(schema.names, schema.types, strict=True)
+            ]
+            yield input_columns(pa.RecordBatch.from_arrays(arrays, names=schema.names), *columns)
+
+
+def _checked(parquet: pq.ParquetFile, file: str, columns: _Columns) -> pa.Schema:
+    """The columns to read; one without any value has the type null, as its writer had to give it some type.
+
+    Raises:
+        SourceError: They cannot be cases.
+    """
+    schema = parquet.schema_arrow
+    try:
+        names = check_input(schema, file, *columns)
+    except SourceError:
+        schema = pa.schema(
+            [field.with_type(pa.null()) if _is_empty(parquet, field.name) else field for field in schema]
+        )
+        names = check_input(schema, file, *columns)
+    return pa.schema([schema.field(name) for name in names])
+
+
+def _is_empty(parquet: pq.ParquetFile, name: str) -> bool:
+    """Whether the file says that no row has a value in a column, or has no rows."""
+    metadata = parquet.metadata
+    paths = [parquet.schema.column(place).path for place in range(metadata.num_columns)]
+    leaves = [place for place, path in enumerate(paths) if path == name or path.startswith(f"{name}.")]
+    chunks = [metadata.row_group(group).column(leaf) for group in range(metadata.num_row_groups) for leaf in leaves]
+    return all(
+        chunk.is_stats_set and chunk.statistics.has_null_count and chunk.statistics.null_count == chunk.num_values
+        for chunk in chunks
+    )
+
+
+def _as_null(column: pa.Array, dtype: pa.DataType) -> pa.Array:
+    return pa.nulls(len(column)) if pa.types.is_null(dtype) else column
 
 
 def _read_jsonl(file: str, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:

@@ -226,6 +226,25 @@ def test_each_type_of_ids_is_read_from_parquet(
     assert set(rejected.column("reason").to_pylist()) == {faults.MISSING_CASE_ID.code}
 
 
+@pytest.mark.parametrize("dtype", [pa.int32(), pa.float64(), pa.bool_(), pa.list_(pa.int8())], ids=str)
+@pytest.mark.parametrize("column", schemas.INPUT_COLUMNS)
+def test_column_without_a_value_may_have_any_type(tmp_path: Path, column: str, dtype: pa.DataType) -> None:
+    """DuckDB gives it INT32, and pandas DOUBLE."""
+    table = pa.Table.from_batches([case_rows(5)])
+    table = table.set_column(table.column_names.index(column), column, pa.nulls(5, dtype))
+    path = write_parquet(tmp_path / "a.parquet", table, row_group_size=2)
+    batches = list(_read(_Part((str(path),)), 100, _Columns(None, {})))
+    rejected = [row for batch in batches for row in validate(batch)[1].to_pylist()]
+    reasons = {"case_id": "missing_case_id", "embedding_vector": "missing_vector", "timestamp": "bad_timestamp"}
+    assert [row["reason"] for row in rejected] == [reasons[column]] * 5
+
+
+def test_column_with_one_value_of_another_type_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
+    table = pa.Table.from_batches([case_rows(5)]).drop_columns(["timestamp"])
+    table = table.append_column("timestamp", pa.array([None, None, None, None, 7], pa.int32()))
+    assert "column timestamp is int32" in error_of(write_parquet(tmp_path / "a.parquet", table, row_group_size=2))
+
+
 def test_small_files_of_many_types_share_batches(tmp_path: Path, read_all: ReadAll) -> None:
     for number, ids in enumerate([pa.array(["a", "b"]), pa.array(["c", "d"]).dictionary_encode()]):
         write_parquet(
