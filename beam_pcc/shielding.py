@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from beam_pcc.errors import PccError, RunError
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.errors.messages import foreign_words
 
 _METHODS = ("setup", "start_bundle", "process", "finish_bundle", "teardown")
@@ -53,6 +54,6 @@ def _without_content(step: str) -> Iterator[None]:
     except PccError:
         raise
     except Exception as error:
-        raise RunError(
+        raise explain_machine(error, f"the step {step}") or RunError(
             f"the step {step} failed ({foreign_words(error)}); run again, and if it fails again, report it"
         ) from None

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line
+from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line, qualified_name
+from beam_pcc.errors.machine import explain_machine
 
 TRANSIENT_REASONS = frozenset(
     {"backendError", "internalError", "rateLimitExceeded", "jobBackendError", "jobInternalError"}
@@ -120,7 +121,7 @@ _GOOGLE = "google.api_core.exceptions"
 _KUBERNETES = "kubernetes.client.exceptions.ApiException"
 _QUOTA = "{where}: a quota is used up ({words}); run again later, or ask for more"
 _ONE_LOCATION = "{where}: {words}; check the name, and that the datasets and the staging bucket are in one location"
-_UNREADABLE = "{where} cannot be read as {file_format} ({words}); it may be cut off: write it again"
+_UNREADABLE = "{where} cannot be read as {file_format} ({words}); write it again"
 _NOT_WRITTEN = "{where}: {words}; nothing of this step was written, run again"
 # Of DuckDB's many exceptions these speak of files, memory and tables, the others of values.
 OF_DUCKDB_FILE = ("IOException", "OutOfMemoryException", "PermissionException", "CatalogException")
@@ -223,17 +224,6 @@ def _row_of(error: BaseException, *, of_file: bool = False) -> Foreign | None:
     return None
 
 
-def qualified_name(kind: type) -> str:
-    """The full name of a class, as its library documents it and as rows have it."""
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return documented_name(name)
-
-
-def documented_name(name: str) -> str:
-    """The documented form of a full name that Python wrote: DuckDB's classes are of a private module."""
-    return name.removeprefix("_") if name.startswith("_duckdb.") else name
-
-
 def is_transient(error: BaseException) -> bool:
     """Whether the call that raised this may succeed when it is made again."""
     row = _row_of(error)
@@ -257,6 +247,9 @@ def explain(
         file_format: Of the file whose content is read.
         words: What may be told of an exception of that file's reader; default: its type.
     """
+    of_machine = explain_machine(error, where, otherwise)
+    if of_machine is not None:
+        return of_machine
     row = _row_of(error, of_file=bool(file_format))
     if row is None:
         return None

@@ -12,8 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_pcc.errors import ConfigurationError, ModelError, PccError, RunError, SourceError, WarehouseError, one_line
-from beam_pcc.errors.foreign import OF_DUCKDB_FILE, QUOTES_A_ROW, documented_name, qualified_name
+from beam_pcc.errors import (
+    ConfigurationError,
+    ModelError,
+    PccError,
+    RunError,
+    SourceError,
+    WarehouseError,
+    documented_name,
+    one_line,
+    qualified_name,
+)
+from beam_pcc.errors.foreign import OF_DUCKDB_FILE, QUOTES_A_ROW
+from beam_pcc.errors.machine import explain_machine, fault_in_text
 
 _QUOTE_NO_ROW = {
     *(f"duckdb.{name}" for name in OF_DUCKDB_FILE),
@@ -59,6 +70,9 @@ class _Logged:
 
 def unexpected(error: BaseException) -> PccError:
     """The last resort of the command line, for what no other place explained."""
+    of_machine = explain_machine(error, "beam-pcc")
+    if of_machine is not None:
+        return of_machine
     if isinstance(error, OSError) and error.filename is not None:
         ours = ConfigurationError if error.errno == errno.ENAMETOOLONG else RunError
         return ours(f"{error.filename}: {error.strerror}; check the path and the rights")
@@ -115,9 +129,15 @@ def from_runner(error: BaseException) -> PccError:
     for name, message in reversed(_IN_TRACE.findall(text)):
         if name in _OURS:
             return _OURS[name](message)
+    of_machine = explain_machine(error, "the run stopped")
+    if of_machine is not None:
+        return of_machine
     lines = _LAST_LINE.findall(text)
     last = lines[-1] if lines else f"{qualified_name(type(error))}: {text}"
     name, _, message = re.sub(r" \[while running .*$", "", last).partition(": ")
+    fault = fault_in_text(name, message)
+    if fault is not None:
+        return RunError(fault.line("the run stopped", one_line(message, 200)))
     if not _quotes_no_row(name, message) or (not lines and "Traceback" in text):
         message = ""
     return RunError(
