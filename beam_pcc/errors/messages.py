@@ -70,7 +70,7 @@ class _Logged:
 
 def unexpected(error: BaseException) -> PccError:
     """The last resort of the command line, for what no other place explained."""
-    of_machine = explain_machine(error, "beam-pcc")
+    of_machine = explain_machine(error, "the command stopped")
     if of_machine is not None:
         return of_machine
     if isinstance(error, OSError) and error.filename is not None:

@@ -24,6 +24,7 @@ from beam_pcc import errors
 from beam_pcc.cases import faults
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.config.settings import Limits
+from beam_pcc.errors.foreign import explained
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
 from beam_pcc.publishing.drift_alarms import HISTORY_DAYS, history_of, measure
@@ -167,7 +168,8 @@ class StageRows(beam.DoFn):
 
     def _write_row_group(self, writer: pq.ParquetWriter) -> None:
         rows = pa.Table.from_batches(self._pending, self._schema)
-        writer.write_table(rows, row_group_size=rows.num_rows)
+        with explained(self._uri, errors.RunError):
+            writer.write_table(rows, row_group_size=rows.num_rows)
         self._pending = []
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -175,8 +177,9 @@ class StageRows(beam.DoFn):
         if self._writer is not None:
             if self._pending:
                 self._write_row_group(self._writer)
-            self._writer.close()
-            self._sink.close()
+            with explained(self._uri, errors.RunError):
+                self._writer.close()
+                self._sink.close()
             window = GlobalWindow()
             yield WindowedValue(StagedFile(self._kind, self._uri, self._rows), window.max_timestamp(), [window])
 

@@ -31,6 +31,7 @@ from beam_pcc.sources.jsonl import joined, read_jsonl
 
 _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
+_PARQUET = b"PAR1"  # how a file begins and ends
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 
 
@@ -124,12 +125,18 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
         return []
     matches = re.compile(FileSystem.translate_pattern("/".join(below))).match
     found = []
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=_refuse_unreadable_folder):
         inside = Path(here).relative_to(folder)
         found += [_metadata(Path(here, name)) for name in names if matches(str(inside / name))]
         if "**" not in pattern and len(inside.parts) + 1 >= len(below):
             folders.clear()
     return found
+
+
+def _refuse_unreadable_folder(error: OSError) -> None:
+    """Else its files would be missing from the day without a word."""
+    if isinstance(error, PermissionError) and Path(os.fsdecode(error.filename)).name != "lost+found":
+        raise error
 
 
 def _metadata(path: Path) -> FileMetadata:
@@ -142,7 +149,24 @@ def _is_parquet(file: str) -> bool:
 
 def _explained(file: str, file_format: str) -> AbstractContextManager[None]:
     """Say which file it was, whatever its reader raises."""
-    return explained(file, SourceError, file_format=file_format, words=functools.partial(reason, kind=file_format))
+    words = functools.partial(_parquet_fault, file) if file_format == "Parquet" else _jsonl_fault
+    return explained(file, SourceError, file_format=file_format, words=words)
+
+
+def _jsonl_fault(error: BaseException) -> str:
+    return reason(error, "JSONL")
+
+
+def _parquet_fault(file: str, error: BaseException) -> str:
+    """What is wrong with the file. Arrow says of a truncated file only that it has no footer, as any other file."""
+    said = reason(error, "Parquet")
+    if "magic bytes" not in said and "file size" not in said:
+        return said
+    with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as content:
+        start = content.read(len(_PARQUET))
+    if start == _PARQUET:
+        return "it is cut off: its end is missing"
+    return "it is not Parquet" if start else "it is empty"
 
 
 def reason(error: BaseException, kind: str) -> str:

@@ -222,7 +222,7 @@ def test_failed_write_leaves_only_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folder.os, "fsync", full)
-    with pytest.raises(ModelError, match="a cannot be written: No space left on device"):
+    with pytest.raises(RunError, match=r"a cannot be written: the disk is full \(No space left on device\)"):
         store.replace("a", b"two", content.generation)
 
     assert store.read("a", LIMIT) == content

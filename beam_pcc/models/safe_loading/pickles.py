@@ -115,7 +115,7 @@ class _Stream:
                 self._taken += len(packed)
             try:
                 piece = self._unpacker.decompress(self._pending + packed, _CHUNK)
-            except (zlib.error, lzma.LZMAError, OSError, EOFError, MemoryError) as error:
+            except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
                 raise RefusedError(f"is damaged: it does not unpack ({error})", _REPLACE) from None
             if piece:
                 self._left -= len(piece)
