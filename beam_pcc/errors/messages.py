@@ -113,6 +113,7 @@ _OURS: dict[str, type[PccError]] = {
 }
 _IN_TRACE = re.compile(r"^(?:RuntimeError: )?beam_pcc\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
 _STEP = re.compile(r" \[while running '[^']*'\]$")  # what Beam adds to an exception's words
+_ERRNO = re.compile(r"^\[Errno \d+\] ")
 _LAST_LINE = re.compile(r"^(\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$", re.MULTILINE)
 
 
@@ -137,7 +138,7 @@ def from_runner(error: BaseException) -> PccError:
     name, _, message = re.sub(r" \[while running .*$", "", last).partition(": ")
     fault = fault_in_text(name, message)
     if fault is not None:
-        return RunError(fault.line("the run stopped", one_line(message, 200)))
+        return RunError(fault.line("the run stopped", one_line(_ERRNO.sub("", message), 200)))
     if not _quotes_no_row(name, message) or (not lines and "Traceback" in text):
         message = ""
     return RunError(

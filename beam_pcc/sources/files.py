@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -116,7 +117,7 @@ def _listed(pattern: str) -> list[FileMetadata]:
 def _listed_here(pattern: str) -> list[FileMetadata]:
     """The files of a pattern on this disk, in Beam's syntax; its matcher cannot be told that a [ is a [."""
     path = Path(pattern)
-    if path.is_file():
+    if _is_file(path):
         return [_metadata(path)]
     folder, *below = Path(path.anchor), *path.parts[1:]
     while below and (folder / below[0]).is_dir():
@@ -131,6 +132,14 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
         if "**" not in pattern and len(inside.parts) + 1 >= len(below):
             folders.clear()
     return found
+
+
+def _is_file(path: Path) -> bool:
+    """As Path.is_file, which from Python 3.14 on is also false of a file in a folder that may not be entered."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
 
 
 def _refuse_unreadable_folder(error: OSError) -> None:

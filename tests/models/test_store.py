@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.errors import ConfigurationError, ModelError, RunError
 from beam_pcc.storage import folder, open_store
 from beam_pcc.storage.folder import LocalStore
 
