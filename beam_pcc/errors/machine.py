@@ -89,6 +89,7 @@ _NATIVE = re.compile(
     r"|(onnxruntime|openvino|torch|java\.io|java\.lang)\..*"
 )
 _DISK_OF_DUCKDB = "failed to offload data block"
+_KIND_OF_DUCKDB = re.compile(r"^(IO|Out of Memory|TransactionContext|FATAL|INTERNAL) Error: ")
 _ERRNO = re.compile(r"\[Errno (\d+)\] ")
 
 
@@ -192,8 +193,8 @@ def _detail(fault: MachineFault, error: BaseException, where: str) -> str:
         if detail.lower() == fault.cause:
             return ""
     else:
-        lines = str(error).splitlines() or [""]
-        detail = one_line(lines[0], 200) or type(error).__name__
+        first_line = _KIND_OF_DUCKDB.sub("", str(error)).partition("\n")[0]
+        detail = one_line(first_line, 200).rstrip(".") or type(error).__name__
     if fault is DISK_FULL and "/" not in where + detail:
         return ": ".join([detail, *_full_folders()[:1]])
     return detail

@@ -114,6 +114,20 @@ def _listed(pattern: str) -> list[FileMetadata]:
     return sorted(found, key=lambda file: str(file.path))
 
 
+def _is_file(path: Path) -> bool:
+    """As Path.is_file, which from Python 3.14 on is also false of a file in a folder that may not be entered."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+
+
+def _refuse_unreadable_folder(error: OSError) -> None:
+    """Else its files would be missing from the day without a word."""
+    if isinstance(error, PermissionError) and Path(os.fsdecode(error.filename)).name != "lost+found":
+        raise error
+
+
 def _listed_here(pattern: str) -> list[FileMetadata]:
     """The files of a pattern on this disk, in Beam's syntax; its matcher cannot be told that a [ is a [."""
     path = Path(pattern)
@@ -132,20 +146,6 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
         if "**" not in pattern and len(inside.parts) + 1 >= len(below):
             folders.clear()
     return found
-
-
-def _is_file(path: Path) -> bool:
-    """As Path.is_file, which from Python 3.14 on is also false of a file in a folder that may not be entered."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-
-
-def _refuse_unreadable_folder(error: OSError) -> None:
-    """Else its files would be missing from the day without a word."""
-    if isinstance(error, PermissionError) and Path(os.fsdecode(error.filename)).name != "lost+found":
-        raise error
 
 
 def _metadata(path: Path) -> FileMetadata:
