@@ -198,6 +198,13 @@ def test_text_of_a_native_library_is_searched_without_case() -> None:
     assert fault_of(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")) is OUT_OF_MEMORY
 
 
+def test_memory_of_onnxruntime_is_recognised() -> None:
+    native = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
+    words = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 9"
+    assert fault_of(native.RuntimeException(words)) is OUT_OF_MEMORY
+    assert fault_of(native.InvalidArgument("[ONNXRuntimeError] : 2 : unexpected rank")) is None
+
+
 def test_dev_full_is_a_full_disk() -> None:
     with pytest.raises(OSError, match="No space left") as raised, pa.OSFile("/dev/full", "wb") as file:
         file.write(np.zeros(10).tobytes())

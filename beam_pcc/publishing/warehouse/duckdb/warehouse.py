@@ -161,7 +161,9 @@ class DuckDBWarehouse:
                     )
                 return str(connection.sql(sql_text)).rstrip()
             except duckdb.Error as error:
-                raise ConfigurationError(f"the query cannot be run: {one_line(error, 200)}; correct it") from None
+                raise explain_machine(error, "the query") or ConfigurationError(
+                    f"the query cannot be run: {one_line(error, 200)}; correct it"
+                ) from None
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
