@@ -198,10 +198,19 @@ def test_text_of_a_native_library_is_searched_without_case() -> None:
     assert fault_of(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")) is OUT_OF_MEMORY
 
 
+def test_line_that_tells_the_fault_is_quoted() -> None:
+    """OpenVINO's comes last."""
+    error = RuntimeError("Exception from core.cpp:113:\nException from allocator.cpp:79:\nbad allocation")
+    assert str(explain_machine(error, "the step X")).startswith("the step X: out of memory (bad allocation); give")
+
+
 def test_memory_of_onnxruntime_is_recognised() -> None:
     native = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
-    words = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 9"
-    assert fault_of(native.RuntimeException(words)) is OUT_OF_MEMORY
+    words = "Failed to allocate memory for requested buffer of size 9"
+    error = native.Fail(f"[ONNXRuntimeError] : 1 : FAIL : {'Non-zero status ' * 20}{words}\n")
+    assert str(explain_machine(error, "the step X")).startswith(
+        "the step X: out of memory (Failed to allocate memory for requested buffer of size 9); give"
+    )
     assert fault_of(native.InvalidArgument("[ONNXRuntimeError] : 2 : unexpected rank")) is None
 
 

@@ -193,11 +193,20 @@ def _detail(fault: MachineFault, error: BaseException, where: str) -> str:
         if detail.lower() == fault.cause:
             return ""
     else:
-        first_line = _KIND_OF_DUCKDB.sub("", str(error)).partition("\n")[0]
-        detail = one_line(first_line, 200).rstrip(".") or type(error).__name__
+        detail = _telling_part(fault, str(error)) or type(error).__name__
     if fault is DISK_FULL and "/" not in where + detail:
         return ": ".join([detail, *_full_folders()[:1]])
     return detail
+
+
+def _telling_part(fault: MachineFault, text: str) -> str:
+    """The first line of a library's text; if that is long, or does not tell the fault, from the words that do."""
+    text = _KIND_OF_DUCKDB.sub("", text)
+    line = text.partition("\n")[0]
+    start = min((place for words in fault.texts if (place := text.lower().find(words)) >= 0), default=0)
+    if len(line) > 160 or start >= len(line):
+        line = text[start:]
+    return one_line(line, 160).rstrip(".")
 
 
 def _full_folders() -> list[str]:
