@@ -89,6 +89,9 @@ if [[ -n $flink ]]; then
     # shellcheck disable=SC2154 # from cluster.env
     more+=(--runner FlinkRunner --flink_master "localhost:$port" --environment_config "localhost:$worker_port")
 fi
+if [[ -f local/pcc.duckdb ]]; then # it may be an earlier checkout's
+    .venv/bin/beam-pcc tables create --warehouse local/pcc.duckdb --add_columns >/dev/null
+fi
 code=0
 .venv/bin/beam-pcc run --partition "$partition" --source "${source:-sample://${rows:-2000}}" \
     --models "$models" --warehouse local/pcc.duckdb ${more[@]+"${more[@]}"} || code=$?

@@ -14,8 +14,6 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-_OPERATORS = {"&&", "||", "|", ";", "do", "then", "done", "{", "}", "(", ")"}
-_ASSIGNMENT = re.compile(r"^\w+=")
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,10 @@ def blocks(document: Path) -> Iterator[Block]:
 def _block(document: Path, first: int, lines: list[str]) -> Block:
     indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     return Block(document, first + 1, "\n".join(line[indent:] for line in lines).rstrip())
+
+
+_OPERATORS = {"&&", "||", "|", ";", "do", "then", "done", "{", "}", "(", ")"}
+_ASSIGNMENT = re.compile(r"^\w+=")
 
 
 def statements(text: str) -> Iterator[list[str]]:

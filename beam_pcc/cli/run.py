@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from beam_pcc.cli import interruption
 from beam_pcc.cli import submit as kubernetes
 from beam_pcc.cli.parser import Commands, called_as, command
 from beam_pcc.config.partitions import parse_partition
@@ -33,6 +34,7 @@ def _run(flags: argparse.Namespace) -> int:
     from beam_pcc.reporting.summary import summary
 
     outcome = run(config, beam_options(flags.beam_arguments))
+    interruption.expect(EXIT_FAILED, f"stopped after {outcome.done}: stopped by {{signal}}")
     say(*summary(outcome, config.publish.warehouse, called_as()).splitlines())
     return outcome.exit_code
 

@@ -70,6 +70,14 @@ class Outcome:
         """0 published or empty, 1 failed, 3 refused by the audits."""
         return _EXIT_CODES[self.monitoring.status]
 
+    @property
+    def done(self) -> str:
+        """The partition and what was done to it, for a message."""
+        verb = {"success": "published", "empty": "found empty"}.get(self.monitoring.status, self.monitoring.status)
+        return (
+            f"partition {self.monitoring.partition_date:%Y%m%d} was {'scored, not published' if self.dry_run else verb}"
+        )
+
     def to_json(self) -> str:
         """For the file that the launcher reads."""
         return json.dumps({"monitoring": self.monitoring.to_json(), "dry_run": self.dry_run})

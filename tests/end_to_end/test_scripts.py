@@ -1,10 +1,12 @@
 """The scripts of a fresh checkout (in a copy that shares this environment's packages)."""
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.checkout import bare_environment, copy, environment
@@ -29,6 +31,8 @@ def run_local(checkout: Path, *flags: str) -> "subprocess.CompletedProcess[str]"
 
 def test_run_local_script_can_be_repeated(checkout: Path) -> None:
     first = run_local(checkout)
+    with duckdb.connect(str(checkout / "local/pcc.duckdb")) as connection:  # as an earlier version made it
+        connection.execute("ALTER TABLE pcc_monitoring_logs DROP COLUMN alerts")
     again = run_local(checkout, "--rows=300", "--partition", "20261120")
 
     assert first.returncode == 0, first.stderr
@@ -53,19 +57,21 @@ def test_run_local_script_with_text(checkout: Path) -> None:
     assert "hold-out" in ended.stdout
     assert "partition 20261120: published" in ended.stdout
     assert "empty_text" in ended.stdout
+    assert alerts(checkout) == ["[]"]  # messages of other writers are no drift
     (card,) = (checkout / "local/text-models").glob("v*/model_card.md")
     assert "reads text: encoder" in card.read_text()
-    right, scored = said_right(checkout)
+    right, scored = labelled_right(checkout)
     assert scored > 400
     assert right / scored > 0.9
 
 
-def said_right(checkout: Path) -> tuple[int, int]:
+def alerts(checkout: Path) -> list[str]:
+    with duckdb.connect(str(checkout / "local/pcc.duckdb")) as connection:
+        return [row[0] for row in connection.execute("SELECT alerts FROM pcc_monitoring_logs").fetchall()]
+
+
+def labelled_right(checkout: Path) -> tuple[int, int]:
     """How many of the evaluation's messages got their label, and how many were scored."""
-    import json
-
-    import duckdb
-
     lines = (checkout / "data/evaluation/messages.jsonl").read_text(encoding="utf-8").splitlines()
     truth = {f"message-{i:06d}": json.loads(line)["intent"] for i, line in enumerate(lines)}
     with duckdb.connect(str(checkout / "local/pcc.duckdb")) as connection:

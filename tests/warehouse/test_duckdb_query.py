@@ -1,6 +1,7 @@
 """`tables query` and `report` on a DuckDB file: they read its tables, and can do nothing else."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +15,21 @@ from beam_pcc.cli import main as cli
 Files = dict[str, bytes]
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Path:
-    """A file with the tables and one row, in a folder of its own."""
-    path = tmp_path / "tables" / "pcc.duckdb"
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tables and one row, in a folder of its own. Shared: copy it before changing it."""
+    path = tmp_path_factory.mktemp("filled") / "tables" / "pcc.duckdb"
     assert cli.main(["tables", "create", "--warehouse", str(path)]) == 0
     with duckdb.connect(str(path)) as connection:
         connection.execute(
             "INSERT INTO pcc_quarantine VALUES ('a', 'empty_text', 'd', '2026-11-20', 'r', '2026-11-20 10:00:00Z')"
         )
     return path
+
+
+@pytest.fixture
+def warehouse(filled: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled.parent, tmp_path / "tables") / filled.name
 
 
 def files(folder: Path) -> Files:
