@@ -32,7 +32,7 @@ from beam_pcc.errors import (
 )
 from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, is_transient
 from beam_pcc.errors.machine import FAULTS
-from beam_pcc.errors.messages import foreign_words, logged, unexpected
+from beam_pcc.errors.messages import logged, safe_description, unexpected
 from tests.inputs import printed_by
 
 TROUBLESHOOTING = " ".join((Path(__file__).parent.parent / "docs/troubleshooting.md").read_text().split())
@@ -144,7 +144,7 @@ def test_message_quotes_nothing_of_a_row(make: Callable[[str], Exception], file_
     error = make(text)
 
     assert text not in str(explain(error, "here", WarehouseError, file_format=file_format))
-    assert text not in foreign_words(error)
+    assert text not in safe_description(error)
     assert text not in str(unexpected(error))
 
 
@@ -153,13 +153,13 @@ def test_duckdb_message_about_its_file_is_shown(tmp_path: Path) -> None:
     with pytest.raises(duckdb.IOException) as raised:
         duckdb.connect(str(tmp_path / "a.duckdb"))
 
-    assert "not a valid DuckDB database file" in foreign_words(raised.value)
+    assert "not a valid DuckDB database file" in safe_description(raised.value)
 
 
 def test_file_that_is_read_is_named_with_its_format() -> None:
     with pytest.raises(pa.ArrowInvalid) as raised:
         pyarrow.json.read_json(pa.BufferReader(b'{"a": 1'))
-    said = str(explain(raised.value, "day.jsonl", SourceError, file_format="JSONL", words=lambda _: "cut off"))
+    said = str(explain(raised.value, "day.jsonl", SourceError, file_format="JSONL", detail=lambda _: "cut off"))
 
     assert said == "day.jsonl cannot be read as JSONL (cut off); write it again"
 

@@ -1,4 +1,4 @@
-"""Vectors to probabilities, and what moved them. Pure functions around a loaded model; nothing of Beam."""
+"""Scores vectors, and explains scores of linear models. Pure functions, independent of Beam."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from beam_pcc.errors.machine import blames_no_row
 Floats = npt.NDArray[np.float64]
 # Probabilities of float32 vectors differ by up to 8e-7 with the order of sums; another CPU may differ a little more.
 GOLDEN_TOLERANCE = 1e-5
-EXTREME = 1e6  # a value of a vector beyond it is the likeliest to overflow in a model: embeddings are within [-1, 1]
+EXTREME = 1e6  # larger values are the likeliest to overflow in a model: embeddings are within [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Scores:
     Attributes:
         probabilities: (n, classes) float64; a row that could not be scored is NaN.
         errors: Row number to why it could not be scored: the type of the exception, as its text may hold values.
-        blocks: (n, 2) float64: what the embedding and the TF-IDF block added to the log-odds of PC, for the rows
-            that were explained (the others NaN); None if the model is not linear.
+        blocks: (n, 2) float64: what the embedding and the TF-IDF block add to the log-odds of PC in explained rows
+            (NaN in others); None if the model is not linear.
     """
 
     probabilities: Floats
@@ -47,7 +47,7 @@ def privacy_classes(classes: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 def needs_review(probability: Floats, threshold: float, band: float) -> npt.NDArray[np.bool_]:
-    """Whether P(PC) is nearer to the threshold than `band`; of a NaN, no."""
+    """Whether P(PC) is nearer to the threshold than `band`; false for NaN."""
     return np.abs(probability - threshold) < band
 
 
@@ -106,11 +106,11 @@ def _require_sound_probabilities(model: Any) -> None:
 _ZEROS = np.zeros((1, schemas.VECTOR_DIM), dtype=np.float32)  # `artifact.check_classifier` has the model score zeros
 
 
-def difference(found: Floats, expected: Floats) -> float:
-    """The largest difference between two tables of probabilities; of other shapes, or where one is NaN, it is 1."""
-    if found.shape != expected.shape:
+def difference(actual: Floats, expected: Floats) -> float:
+    """The largest difference between two tables of probabilities; 1 if their shapes differ or a value is NaN."""
+    if actual.shape != expected.shape:
         return 1.0
-    return float(np.nan_to_num(np.abs(found - expected), nan=1.0).max(initial=0.0))
+    return float(np.nan_to_num(np.abs(actual - expected), nan=1.0).max(initial=0.0))
 
 
 class LinearExplainer:
@@ -125,15 +125,15 @@ class LinearExplainer:
     @classmethod
     def of(cls, model: Any, classes: Sequence[str]) -> LinearExplainer | None:
         """The explainer of `model`, or None if it is not linear."""
-        found = _linear(model)
-        return cls(*found, classes) if found else None
+        parameters = _linear(model)
+        return cls(*parameters, classes) if parameters else None
 
     def blocks(self, vectors: schemas.Vectors, probabilities: Floats) -> Floats:
         """(n, 2): for each block, its part of the log-odds of the likeliest privacy class against NOT_PC.
 
         Args:
             vectors: (n, 584).
-            probabilities: (n, classes), of which the likeliest privacy class is the one that gets published.
+            probabilities: (n, classes); the likeliest privacy class is explained.
         """
         centered = vectors - self._center
         parts = np.stack([centered[:, b] @ self._weights[:, b].T for b in schemas.BLOCKS.values()], axis=1)
@@ -147,16 +147,16 @@ def _linear(model: Any) -> tuple[Floats, Floats] | None:
     """Weights (classes, 584) and center (584,) so that the decision is (x - center) @ weights.T + constant."""
     if hasattr(model, "calibrated_classifiers_"):
         parts = [_linear(calibrated.estimator) for calibrated in model.calibrated_classifiers_]
-        found = [part for part in parts if part is not None]
-        if len(found) != len(parts) or not found:
+        linear = [part for part in parts if part is not None]
+        if len(linear) != len(parts) or not linear:
             return None
-        return np.mean([w for w, _ in found], axis=0), np.mean([c for _, c in found], axis=0)
+        return np.mean([weights for weights, _ in linear], axis=0), np.mean([center for _, center in linear], axis=0)
     if hasattr(model, "steps"):
         *before, (_, last) = model.steps
-        found_last = _linear(last)
-        if found_last is None or any(type(step).__name__ != "StandardScaler" for _, step in before):
+        parameters = _linear(last)
+        if parameters is None or any(type(step).__name__ != "StandardScaler" for _, step in before):
             return None
-        weights, center = found_last
+        weights, center = parameters
         for _, scaler in reversed(before):
             scale = scaler.scale_ if scaler.scale_ is not None else 1.0
             mean = scaler.mean_ if scaler.with_mean else 0.0

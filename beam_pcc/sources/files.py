@@ -158,8 +158,8 @@ def _is_parquet(file: str) -> bool:
 
 def _explained(file: str, file_format: str) -> AbstractContextManager[None]:
     """Say which file it was, whatever its reader raises."""
-    words = functools.partial(_parquet_fault, file) if file_format == "Parquet" else _jsonl_fault
-    return explained(file, SourceError, file_format=file_format, words=words)
+    detail = functools.partial(_parquet_fault, file) if file_format == "Parquet" else _jsonl_fault
+    return explained(file, SourceError, file_format=file_format, detail=detail)
 
 
 def _jsonl_fault(error: BaseException) -> str:
@@ -168,9 +168,9 @@ def _jsonl_fault(error: BaseException) -> str:
 
 def _parquet_fault(file: str, error: BaseException) -> str:
     """What is wrong with the file. Arrow says of a truncated file only that it has no footer, as any other file."""
-    said = reason(error, "Parquet")
-    if "magic bytes" not in said and "file size" not in said:
-        return said
+    message = reason(error, "Parquet")
+    if "magic bytes" not in message and "file size" not in message:
+        return message
     with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as content:
         start = content.read(len(_PARQUET))
     if start == _PARQUET:
