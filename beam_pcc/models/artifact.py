@@ -76,7 +76,7 @@ def load(
         _require_size(len(data))
         return estimators.build(_READERS[file_format](data, MAX_MODEL_BYTES), features)
     except RefusedError as refused:
-        message = f"{where} {one_line(refused, 200)}; {refused.then}"
+        message = f"{where} {one_line(refused, 200)}; {refused.remedy}"
     except MemoryError:  # of this machine: the limits of a file have been checked
         raise
     except Exception as error:  # a hostile or damaged file can cause any exception of any library
@@ -116,7 +116,7 @@ def check_classifier(
     try:
         return _checked_classes(model, feature_count, classes)
     except RefusedError as refused:
-        message = f"{where} {one_line(refused, 200)}; {refused.then}"
+        message = f"{where} {one_line(refused, 200)}; {refused.remedy}"
     except Exception as error:  # attributes of the file can cause any exception of scikit-learn
         message = f"{where} cannot score vectors of {feature_count} values ({_describe(error)}); train anew"
     raise ModelError(message)
