@@ -3,7 +3,6 @@
 import importlib
 import json
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,8 @@ from beam_pcc.errors import (
     qualified_name,
 )
 from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, is_transient
-from beam_pcc.errors.machine import FAULTS
 from beam_pcc.errors.messages import logged, safe_description, unexpected
 from tests.inputs import printed_by
-
-TROUBLESHOOTING = " ".join((Path(__file__).parent.parent / "docs/troubleshooting.md").read_text().split())
 
 
 def http_error(status: int) -> requests.HTTPError:
@@ -61,12 +57,6 @@ def test_a_row_names_an_exception_as_its_library_does(row: Foreign) -> None:
 
     assert issubclass(kind, Exception)
     assert qualified_name(kind) == row.name
-
-
-@pytest.mark.parametrize("line", sorted({row.line for row in TABLE} | {fault.advice for fault in FAULTS}))
-def test_every_line_of_the_table_is_in_troubleshooting(line: str) -> None:
-    fixed = max(re.split(r"\{\w+\}", line), key=len).strip(" :;,'()")
-    assert " ".join(fixed.split()) in TROUBLESHOOTING
 
 
 def test_the_table_imports_none_of_the_libraries() -> None:

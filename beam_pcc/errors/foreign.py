@@ -1,8 +1,7 @@
 """Maps the exceptions of other libraries to our errors, and says which are transient.
 
 For code that knows what it asked a library for; `messages` is for all other code. `TABLE` names exceptions, so that it
-imports no library. To map another exception, add a row, and its line to docs/troubleshooting.md. Faults of the machine
-are in `machine`, and go first.
+imports no library. To map another exception, add a row. Faults of the machine are in `machine`, and go first.
 """
 
 from __future__ import annotations
