@@ -57,19 +57,19 @@ class Says:
 
 
 @given(st.sets(st.integers(0, ROWS - 1)), st.integers(0, ROWS))
-def test_exactly_the_rows_that_make_a_model_raise_are_left_out(guilty: set[int], rows: int) -> None:
-    guilty = {row for row in guilty if row < rows}
+def test_exactly_the_rows_that_make_a_model_raise_are_left_out(failing: set[int], rows: int) -> None:
+    failing = {row for row in failing if row < rows}
     vectors = VECTORS[:rows].copy()
-    vectors[sorted(guilty)] = 3e38  # float32 holds it, but not what the scaler makes of it
+    vectors[sorted(failing)] = 3e38  # float32 holds it, but not what the scaler makes of it
 
     scores = score(SCALED, vectors)
 
-    assert set(scores.errors) == guilty
+    assert set(scores.errors) == failing
     assert scores.probabilities.shape == (rows, 2)
-    innocent = [row for row in range(rows) if row not in guilty]
-    assert np.isnan(scores.probabilities[sorted(guilty)]).all()
-    if innocent:
-        np.testing.assert_allclose(scores.probabilities[innocent], SCALED.predict_proba(VECTORS[innocent]), rtol=1e-4)
+    others = [row for row in range(rows) if row not in failing]
+    assert np.isnan(scores.probabilities[sorted(failing)]).all()
+    if others:
+        np.testing.assert_allclose(scores.probabilities[others], SCALED.predict_proba(VECTORS[others]), rtol=1e-4)
 
 
 def test_error_of_a_row_holds_the_type_and_no_value() -> None:
