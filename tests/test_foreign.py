@@ -3,7 +3,6 @@
 import importlib
 import json
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ from beam_pcc.errors import ConfigurationError, ModelError, PccError, RunError, 
 from beam_pcc.errors.foreign import TABLE, Foreign, explain, explained, is_transient
 from beam_pcc.errors.messages import foreign_words, logged, unexpected
 from tests.inputs import printed_by
-
-TROUBLESHOOTING = " ".join((Path(__file__).parent.parent / "docs/troubleshooting.md").read_text().split())
 
 
 def http_error(status: int) -> requests.HTTPError:
@@ -52,12 +49,6 @@ def test_a_row_names_an_exception_as_its_library_does(row: Foreign) -> None:
 
     assert issubclass(kind, Exception)
     assert foreign.qualified_name(kind) == row.name
-
-
-@pytest.mark.parametrize("line", sorted({row.line for row in TABLE}))
-def test_every_line_of_the_table_is_in_troubleshooting(line: str) -> None:
-    fixed = max(re.split(r"\{\w+\}", line), key=len).strip(" :;,'()")
-    assert " ".join(fixed.split()) in TROUBLESHOOTING
 
 
 def test_the_table_imports_none_of_the_libraries() -> None:

@@ -1,8 +1,7 @@
 """The exceptions of other libraries: which of our errors each becomes, what may be told of it, and if it is transient.
 
 For code that knows what it asked a library for; `messages` is for the rest. `TABLE` is the one place that says so. It
-knows exceptions by name, so that no library is imported for it. To map another exception, add a row, and its line to
-docs/troubleshooting.md.
+knows exceptions by name, so that no library is imported for it. To map another exception, add a row.
 """
 
 from __future__ import annotations
