@@ -12,7 +12,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.gcp.internal.clients.bigquery import DatasetReference
+from apache_beam.io.gcp.internal.clients.bigquery import DatasetReference, TableReference
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud import bigquery
@@ -21,7 +21,15 @@ from beam_pcc.cases.validation import check_input
 from beam_pcc.config.settings import ReadMethod
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.gcp.client import client, explained, retry
-from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
+from beam_pcc.gcp.names import (
+    INGESTION_TIME,
+    DatasetId,
+    SourceTable,
+    TableId,
+    day_restriction,
+    is_ingestion_column,
+    quoted,
+)
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
 
@@ -36,6 +44,11 @@ _ARROW = {
     "DATETIME": pa.timestamp("us"),
     "DATE": pa.date32(),
 }
+_UNREADABLE = pa.struct([])  # no column of cases has this type
+_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+_STORED = frozenset({"TABLE", "SNAPSHOT"})
+"""Types of tables that BigQuery stores: the Storage Read API reads these and no others. A clone is a TABLE."""
+_TYPE_NAMES = {"VIEW": "a view", "MATERIALIZED_VIEW": "a materialized view", "EXTERNAL": "an external table"}
 
 
 @dataclass(frozen=True)
@@ -48,31 +61,116 @@ class TablePart:
     location: str
 
 
-def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_column: str | None = None) -> TablePart:
+@dataclass(frozen=True)
+class _Partitioning:
+    """The column that a table is partitioned by, and what its partitions are.
+
+    Attributes:
+        column: Of the schema, or the pseudocolumn of an ingestion-time table.
+        unit: HOUR, DAY, MONTH or YEAR; None for ranges of integers.
+        needs_filter: Whether BigQuery refuses to read the table without a condition on this column.
+    """
+
+    column: str
+    unit: str | None
+    needs_filter: bool
+
+    @classmethod
+    def of(cls, table: bigquery.Table) -> _Partitioning | None:
+        """That of a table; None if it has no partitions."""
+        needs_filter = bool(table.require_partition_filter)
+        if table.time_partitioning:
+            # Once this was a property of the partitioning, whose getter warns now.
+            needs_filter |= bool(table.time_partitioning.to_api_repr().get("requirePartitionFilter"))
+            return cls(table.time_partitioning.field or INGESTION_TIME, table.time_partitioning.type_, needs_filter)
+        if table.range_partitioning:
+            return cls(table.range_partitioning.field, None, needs_filter)
+        return None
+
+
+def find_part(
+    source: str,
+    partition: dt.date,
+    *,
+    retry_timeout: float,
+    text_column: str | None = None,
+    read_method: ReadMethod = "direct",
+) -> TablePart:
     """Look the table up.
 
     Raises:
-        ConfigurationError: No such table, no right to see it, or columns that cannot be cases.
+        ConfigurationError: No such table, no right to see it, one that `read_method` cannot read, or columns that
+            cannot be cases.
         SourceError: BigQuery cannot be reached.
     """
     wanted = SourceTable.parse(source, partition)
     where = f"--source table {wanted.table}"
     with explained(where, SourceError), client(wanted.table.project) as found:
-        table = found.get_table(str(wanted.table), retry=retry(retry_timeout))
-    columns = {field.name: field for field in table.schema}
-    schema = pa.schema([(name, _arrow_type(field)) for name, field in columns.items()])
+        table = found.get_table(_reference(wanted.table), retry=retry(retry_timeout))
+    _check_type(table, where, read_method)
+    type_names = {field.name: _type_name(field) for field in table.schema}
+    schema = pa.schema([(field.name, _arrow_type(field)) for field in table.schema])
     try:
-        wanted_columns = check_input(schema, where, text_column)
+        wanted_columns = check_input(schema, where, text_column, type_names=type_names)
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
     schema = pa.schema([schema.field(name) for name in wanted_columns])
-    column = wanted.partition_column
-    if column is None:
-        return TablePart(wanted.table, None, schema, table.location)
-    if column not in columns:
-        raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
-    restriction = day_restriction(column, columns[column].field_type, partition)
+    if wanted.partition_column is None:
+        restriction = _every_row(_Partitioning.of(table))
+    else:
+        restriction = _one_day(table, wanted.partition_column, partition, where)
     return TablePart(wanted.table, restriction, schema, table.location)
+
+
+def _reference(table: TableId) -> bigquery.TableReference:
+    """The client's name of a table. What it reads from text knows fewer characters."""
+    return bigquery.TableReference(bigquery.DatasetReference(table.project, table.dataset), table.table)
+
+
+def _check_type(table: bigquery.Table, where: str, read_method: ReadMethod) -> None:
+    """Refuse what only a query reads, where none is made."""
+    if read_method != "export" and (table.table_type or "TABLE") not in _STORED:
+        type_name = _TYPE_NAMES.get(table.table_type, f"of type {table.table_type}")
+        raise ConfigurationError(
+            f"{where} is {type_name}: use --read_method export, as {read_method} reads stored tables only"
+        )
+
+
+def _every_row(partitioning: _Partitioning | None) -> str | None:
+    """The condition for all rows: none, or where BigQuery requires one, one that is always true."""
+    if partitioning is None or not partitioning.needs_filter:
+        return None
+    column = quoted(partitioning.column)
+    return f"({column} IS NULL OR {column} IS NOT NULL)"
+
+
+def _one_day(table: bigquery.Table, column: str, day: dt.date, where: str) -> str:
+    """The condition for the rows of one day. Raises ConfigurationError if the column cannot tell it."""
+    partitioning = _Partitioning.of(table)
+    if is_ingestion_column(column):
+        name, column_type = INGESTION_TIME, "TIMESTAMP"  # all ingestion-time tables have this, not all the other
+        if partitioning is None or partitioning.column != INGESTION_TIME:
+            raise ConfigurationError(
+                f"{where} is not partitioned by the time of ingestion, so it has no {column}; name the column that "
+                "tells the day"
+            )
+        if partitioning.unit not in ("DAY", "HOUR"):
+            raise ConfigurationError(
+                f"{where} is partitioned by {partitioning.unit}, so {column} does not tell the day; name a column that "
+                "does"
+            )
+    else:
+        fields = {field.name.casefold(): field for field in table.schema}  # as BigQuery, whatever the case
+        field = fields.get(column.casefold())
+        if field is None:
+            raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
+        name, column_type = field.name, _type_name(field)
+    if partitioning and partitioning.needs_filter and partitioning.column.casefold() != name.casefold():
+        raise ConfigurationError(
+            f"{where} must not be read without a condition on its partitioning column {partitioning.column}, and "
+            f"{column} is another; use partition_column={partitioning.column}"
+        )
+    return day_restriction(name, column_type, day)
 
 
 def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: float) -> None:
@@ -93,8 +191,14 @@ def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: flo
 
 
 def _arrow_type(field: bigquery.SchemaField) -> pa.DataType:
-    kind = _ARROW.get(field.field_type, pa.null())
+    kind = _ARROW.get(field.field_type, _UNREADABLE)
     return pa.list_(kind) if field.mode == "REPEATED" else kind
+
+
+def _type_name(field: bigquery.SchemaField) -> str:
+    """The type as BigQuery's SQL names it; the API has older names for some."""
+    name = _SQL_TYPES.get(field.field_type, field.field_type)
+    return f"ARRAY<{name}>" if field.mode == "REPEATED" else name
 
 
 class ReadTable(beam.PTransform):
@@ -144,8 +248,13 @@ class ReadTable(beam.PTransform):
             begin
             | "ReadRows" >> self._beam_read()
             | "MakeBatches"
-            >> beam.ParDo(RowsToBatches(part.schema, self._batch_rows)).with_output_types(pa.RecordBatch)
+            >> beam.ParDo(RowsToBatches(part.schema, self._batch_rows, self._keys())).with_output_types(pa.RecordBatch)
         )
+
+    def _keys(self) -> list[str]:
+        """What each column is called in a row as a dict. An Avro file of `export` can hold few characters in a name."""
+        names: list[str] = self._part.schema.names
+        return [f"column_{n}" for n in range(len(names))] if self._method == "export" else names
 
     def _beam_read(self) -> beam.PTransform:
         part = self._part
@@ -155,17 +264,22 @@ class ReadTable(beam.PTransform):
             # read Arrow instead of Avro, three times as fast.
             return beam.io.ReadFromBigQuery(
                 method=beam.io.ReadFromBigQuery.Method.DIRECT_READ,
-                table=f"{part.table.project}:{part.table.dataset}.{part.table.table}",
+                table=TableReference(
+                    projectId=part.table.project, datasetId=part.table.dataset, tableId=part.table.table
+                ),
                 selected_fields=part.schema.names,
                 row_restriction=part.restriction,
                 use_native_datetime=True,
                 temp_dataset=temp,
             )
         where = f" WHERE {part.restriction}" if part.restriction else ""
+        columns = ", ".join(
+            f"{quoted(name)} AS {key}" for name, key in zip(part.schema.names, self._keys(), strict=True)
+        )
         return beam.io.ReadFromBigQuery(
             method=beam.io.ReadFromBigQuery.Method.EXPORT,
-            # Names were checked against a pattern, the day is a date.
-            query=f"SELECT {', '.join(part.schema.names)} FROM `{part.table}`{where}",  # noqa: S608
+            # Names were checked or are quoted, the day is a date.
+            query=f"SELECT {columns} FROM `{part.table}`{where}",  # noqa: S608
             use_standard_sql=True,
             gcs_location=self._staging,
             temp_dataset=temp,
@@ -174,10 +288,17 @@ class ReadTable(beam.PTransform):
 
 @shielded
 class RowsToBatches(beam.DoFn):
-    """Rows as dicts -> RecordBatches of at most `batch_rows` rows; a bundle's last batch may be smaller."""
+    """Rows as dicts -> RecordBatches of at most `batch_rows` rows; a bundle's last batch may be smaller.
 
-    def __init__(self, schema: pa.Schema, batch_rows: int) -> None:
+    Args:
+        schema: Of the batches.
+        batch_rows: Rows of one batch at most.
+        keys: What each column is called in a row; default: as in the schema.
+    """
+
+    def __init__(self, schema: pa.Schema, batch_rows: int, keys: list[str] | None = None) -> None:
         self._schema = schema
+        self._keys = keys or schema.names
         self._batch_rows = batch_rows
 
     def start_bundle(self) -> None:
@@ -198,5 +319,7 @@ class RowsToBatches(beam.DoFn):
 
     def _batch(self) -> pa.RecordBatch:
         rows, self._rows = self._rows, []
-        columns = [pa.array([row[f.name] for row in rows], f.type) for f in self._schema]
+        columns = [
+            pa.array([row[key] for row in rows], f.type) for key, f in zip(self._keys, self._schema, strict=True)
+        ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
