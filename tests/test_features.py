@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pcc.cases import faults, schemas
+from beam_pcc.cases import content, faults, schemas
 from beam_pcc.errors import ModelError
 from beam_pcc.features import featurizer as features
 from beam_pcc.features import tfidf
@@ -33,10 +33,13 @@ def featurizer(tmp_path_factory: pytest.TempPathFactory) -> Featurizer:
 
 
 def batch(texts: list[str]) -> pa.RecordBatch:
-    columns = [pa.array([f"c{i}" for i in range(len(texts))], pa.string()), pa.array(texts, pa.string())]
-    return pa.RecordBatch.from_arrays(
-        [*columns, pa.array([TIME] * len(texts), pa.timestamp("us", "UTC"))], schema=schemas.TEXTS
-    )
+    columns = [
+        pa.array([f"c{i}" for i in range(len(texts))], pa.string()),
+        pa.array(texts, pa.string()),
+        pa.array([TIME] * len(texts), pa.timestamp("us", "UTC")),
+        content.of_texts(pa.array(texts, pa.string())),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schemas.TEXTS)
 
 
 def test_vector_is_embedding_then_tfidf(featurizer: Featurizer) -> None:

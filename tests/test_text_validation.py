@@ -41,6 +41,14 @@ def test_sound_rows_go_on_as_they_are() -> None:
     assert cases.num_rows == rejected.num_rows == 0
 
 
+def test_digest_of_the_content_is_of_the_message() -> None:
+    messages = ["delete me", "\u200b", "delete me", "delete me "]
+    texts, _, _ = validate_texts(rows(messages), "text")
+
+    first, copy, other = texts.column("content_digest").to_pylist()
+    assert first == copy != other
+
+
 def test_what_a_person_would_not_see_is_no_text() -> None:
     texts, _, rejected = validate_texts(rows([None, *NOT_VISIBLE, "x"]), "text")
 

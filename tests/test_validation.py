@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.cases import faults, schemas
+from beam_pcc.cases import content, faults, schemas
 from beam_pcc.cases.validation import validate
 from tests.inputs import BYTES, DIM, LISTS, TIME, VECTOR, not_utf8, rows, vectors
 
@@ -230,3 +230,20 @@ def test_each_row_comes_out_once_and_unchanged(
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found, expected)
     assert SECRET not in " ".join(rejected.column("detail").to_pylist())
+
+
+@given(broken=st.lists(st.booleans(), min_size=1, max_size=12))
+def test_digest_of_the_content_is_of_the_row(broken: list[bool]) -> None:
+    given_vectors = [[1.0] if bad else VECTOR + row for row, bad in enumerate(broken)]
+    cases, _ = validate(rows(vector=vectors(given_vectors, pa.list_(pa.float32()))))
+
+    expected = content.of_vectors(schemas.vectors_of(cases)) if cases.num_rows else pa.array([], pa.int64())
+    assert cases.column("content_digest").equals(expected)
+
+
+def test_equal_content_has_one_digest_in_any_type() -> None:
+    kinds = [kind for kind in (*LISTS, *BYTES) if kind != pa.list_(pa.float16())]
+    digests = {
+        validate(rows(vector=vectors([VECTOR], kind)))[0].column("content_digest").to_pylist()[0] for kind in kinds
+    }
+    assert len(digests) == 1

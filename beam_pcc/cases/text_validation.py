@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pcc.cases import faults, schemas
+from beam_pcc.cases import content, faults, schemas
 from beam_pcc.cases.faults import Mask, TextColumn
 from beam_pcc.cases.validation import as_text, case_ids, timestamps, validate
 
@@ -69,6 +69,7 @@ def _texts(
     valid, rejected = faults.split(columns)
     keep = pa.array(valid)
     texts = [column.filter(keep) for column in (case_id, text, timestamp)]
+    texts.append(content.of_texts(texts[1]))
     return pa.RecordBatch.from_arrays(texts, schema=schemas.TEXTS), rejected
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pcc.cases import faults, schemas
+from beam_pcc.cases import content, faults, schemas
 from beam_pcc.cases.faults import Mask, VectorColumn
 from beam_pcc.errors import SourceError
 
@@ -84,11 +84,13 @@ def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     columns = {"case_id": case_id, "embedding_vector": vectors, "timestamp": timestamp}
     valid, rejected = faults.split(columns)
     if valid.all():
-        values = [case_id, schemas.vector_column(vectors.values), timestamp]
+        kept_vectors = vectors.values
+        values = [case_id, schemas.vector_column(kept_vectors), timestamp]
     else:
         keep, kept = pa.array(valid), valid[vectors.has_dimension]
         kept_vectors = vectors.values if kept.all() else vectors.values[kept]
         values = [case_id.filter(keep), schemas.vector_column(kept_vectors), timestamp.filter(keep)]
+    values.append(content.of_vectors(kept_vectors))
     return pa.RecordBatch.from_arrays(values, schema=schemas.CASES), rejected
 
 

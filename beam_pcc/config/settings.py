@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from beam_pcc.cases import schemas
+from beam_pcc.config.durations import parse_duration
 from beam_pcc.config.files import read_file
 from beam_pcc.config.options import Group, add_arguments, between, not_negative, option, options_of, resolve, unknown
 from beam_pcc.config.partitions import parse_partition as parse_partition
@@ -50,6 +51,10 @@ def _is_digest(digest: str) -> str | None:
     return None if re.fullmatch(r"[0-9a-fA-F]{64}", digest) else "must be 64 hexadecimal digits"
 
 
+def _is_duration(text: str) -> str | None:
+    return "is no length of time: write 90s, 30m, 2h or 1h30m" if parse_duration(text) is None else None
+
+
 @dataclass(frozen=True)
 class Source(Group):
     """What is scored, and how it is read."""
@@ -68,7 +73,17 @@ class Source(Group):
         help="of BigQuery. direct and export: Beam's ReadFromBigQuery; arrow: the Storage Read API's batches, faster",
         choices=READ_METHODS,
     )
+    wait_for_source: str | None = option(
+        help="wait at most this long for a source that is not there yet or still grows: 90s, 30m, 2h, 1h30m",
+        usual="it must be there",
+        check=_is_duration,
+    )
     batch_rows: int = option(schemas.BATCH_ROWS, help="rows of one batch at most", check=between(1, 100_000))
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long to wait for the source."""
+        return parse_duration(self.wait_for_source or "0") or 0.0
 
 
 @dataclass(frozen=True)
@@ -199,6 +214,13 @@ class Limits(Group):
     max_psi: float = option(
         0.25, help="warn above this drift of the scores from the model's baseline", check=between(0.0, 1e9)
     )
+    min_volume: float = option(
+        0.50,
+        help="refuse to publish a day that has less than this share of the usual rows, or of those that are published "
+        "for it; 0 compares with no other day",
+        check=between(0.0, 1.0),
+    )
+    accept_volume: bool = option(False, help="publish although rows are missing; the monitoring row records it")
     accept_drift: bool = option(
         False, help="publish although a vector block is zeroed, swapped or not normalised as in training"
     )

@@ -2,7 +2,8 @@
 
 PccError
  ├─ ConfigurationError   exit 2: wrong usage or configuration, found before any work starts
- │   └─ ModelError       the model cannot be found, trusted or used
+ │   ├─ ModelError       the model cannot be found, trusted or used
+ │   └─ MissingSourceError   the input is not there, or not yet
  ├─ RunError             exit 1: the run started and could not finish
  │   ├─ SourceError      the input cannot be read as cases
  │   └─ WarehouseError   the tables cannot be read or written
@@ -38,6 +39,10 @@ class ConfigurationError(PccError):
 
 class ModelError(ConfigurationError):
     """A model that cannot be found, trusted or used."""
+
+
+class MissingSourceError(ConfigurationError):
+    """Input that is not there, or not yet."""
 
 
 class RunError(PccError):

@@ -119,7 +119,12 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
     good = texts.filter(pa.array(kept))
     messages = good.column("text").to_pylist()
     vectors = join(embeddings[kept], featurizer.features.tfidf, messages)
-    columns = [good.column("case_id"), schemas.vector_column(vectors), good.column("timestamp")]
+    columns = [
+        good.column("case_id"),
+        schemas.vector_column(vectors),
+        good.column("timestamp"),
+        good.column("content_digest"),
+    ]
     cases = pa.RecordBatch.from_arrays(columns, schema=schemas.CASES)
     if featurizer.shadow is not None:
         shadow = featurizer.shadow.vectors(messages, embeddings[kept] if featurizer.shares_encoder() else None)

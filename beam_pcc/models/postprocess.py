@@ -42,12 +42,12 @@ def postprocess(
     """
     scored = np.ones(cases.num_rows, dtype=bool)
     scored[list(scores.errors)] = False
-    case_id, timestamp = cases.column("case_id"), cases.column("timestamp")
+    case_id, timestamp, content = map(cases.column, ("case_id", "timestamp", "content_digest"))
     probabilities, blocks = scores.probabilities, scores.blocks
     failed = sorted(scores.errors)
     if failed:
         keep = pa.array(scored)
-        case_id, timestamp = case_id.filter(keep), timestamp.filter(keep)
+        case_id, timestamp, content = (column.filter(keep) for column in (case_id, timestamp, content))
         probabilities = probabilities[scored]
         blocks = None if blocks is None else blocks[scored]
     n = len(probabilities)
@@ -66,6 +66,7 @@ def postprocess(
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
         _notes(probability, blocks, threshold, review_band),
         timestamp,
+        content,
     ]
     predictions = pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_PREDICTIONS)
     reasons = [faults.MODEL_ERROR.code] * len(failed)

@@ -6,6 +6,7 @@ a result (exit code 3), not an exception: a runner must not try it again.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,8 +31,10 @@ from beam_pcc.publishing.drift_alarms import HISTORY_DAYS, history_of, measure
 from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.publishing.volume import audit_volume
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, Warehouse
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.volume import UNKNOWN, SourceVolume
 
 # The writer keeps the metadata of each row group until it closes the file: with one for each batch of 2,000 rows memory
 # grows with the day, by 285 MiB at 100 million rows.
@@ -49,6 +52,9 @@ class Rules:
     replace_with_empty: bool = False
     dry_run: bool = False
     baseline: Baseline | None = None
+    source: SourceVolume = UNKNOWN
+    min_volume: float = Limits.min_volume
+    accept_volume: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,17 +107,21 @@ def audit(figures: StagedFigures, rows_read: int, max_drop_rate: float) -> list[
     """What forbids to publish, one phrase each; nothing if the run is sound."""
     dropped = figures.rejected.total()
     found = []
-    if rows_read != figures.predictions + dropped:
-        found.append(f"{rows_read:,} rows read, but {figures.predictions:,} predictions and {dropped:,} rejected")
+    if rows_read != figures.predictions + dropped + figures.copies:
+        found.append(
+            f"{rows_read:,} rows read, but {figures.predictions:,} predictions, {dropped:,} rejected and "
+            f"{figures.copies:,} exact copies"
+        )
     if figures.distinct_case_ids != figures.predictions:
         found.append(f"{figures.predictions - figures.distinct_case_ids:,} duplicate case_ids")
     if figures.bad_confidence:
         found.append(f"{figures.bad_confidence:,} confidences outside 0 to 1")
     if figures.unknown_labels:
         found.append(f"{figures.unknown_labels:,} unknown labels")
-    if rows_read and dropped > max_drop_rate * rows_read:
+    rows = rows_read - figures.copies
+    if rows and dropped > max_drop_rate * rows:
         worst = ", ".join(f"{reason} {n:,}" for reason, n in figures.rejected.most_common(3))
-        found.append(f"{dropped / rows_read:.1%} of the rows rejected, more than {max_drop_rate:.1%} ({worst})")
+        found.append(f"{dropped / rows:.1%} of the rows rejected, more than {max_drop_rate:.1%} ({worst})")
     return found
 
 
@@ -121,12 +131,17 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
     Raises:
         WarehouseError: The warehouse cannot be read or written; nothing was published.
     """
-    history = history_of(warehouse.recent_rows(run.partition_date, HISTORY_DAYS), run.model_version)
+    # The day itself too: what is published for it is what this run would replace.
+    recent = warehouse.recent_rows(run.partition_date + dt.timedelta(days=1), HISTORY_DAYS + 1)
+    history = history_of([row for row in recent if row.partition_date < run.partition_date], run.model_version)
     with warehouse.load(run, files) as staged:
         figures = staged.figures()
         drift = measure(figures, stats.vectors, rules.baseline, history, rules.max_psi, refuse=rules.refuse_drift)
-        violations = audit(figures, stats.rows_read, rules.max_drop_rate) + drift.refusals()
-        row = audited_row(run, figures, stats, rules.baseline, violations, drift)
+        volume = audit_volume(
+            stats.rows_read, figures.copies, rules.source, recent, run, rules.min_volume, accept=rules.accept_volume
+        )
+        violations = [*audit(figures, stats.rows_read, rules.max_drop_rate), *drift.refusals(), *volume.refusals]
+        row = audited_row(run, figures, stats, rules.baseline, violations, drift, volume)
         if not rules.dry_run:
             replaces = row.status == "success" or (row.status == "empty" and rules.replace_with_empty)
             (staged.publish if replaces else staged.withhold)(row)

@@ -5,6 +5,9 @@ What a source cannot read as a row comes as a batch of STAGED_REJECTED.
 
 from __future__ import annotations
 
+import functools
+from typing import TYPE_CHECKING
+
 import apache_beam as beam
 import pyarrow as pa
 
@@ -12,6 +15,12 @@ from beam_pcc.addresses import absolute
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import DatasetId, gcp_extra
+from beam_pcc.sources.volume import SourceState, SourceVolume
+
+if TYPE_CHECKING:
+    from beam_pcc.sources.bigquery import ReadTable
+    from beam_pcc.sources.files import ReadFiles
+    from beam_pcc.sources.sample import ReadSample
 
 
 class ReadCases(beam.PTransform):
@@ -30,12 +39,21 @@ class ReadCases(beam.PTransform):
     def __init__(self, config: RunConfig, staging: str) -> None:
         self._read = _reader(config, staging)
 
+    @functools.cached_property
+    def volume(self) -> SourceVolume:
+        """What the source says that it holds, asked once. Raises SourceError: it cannot be told."""
+        return self._read.volume()
+
+    def state(self) -> SourceState:
+        """What changes while the source grows."""
+        return self._read.state()
+
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """The partition's rows, in batches."""
         return begin | self._read
 
 
-def _reader(config: RunConfig, staging: str) -> beam.PTransform:
+def _reader(config: RunConfig, staging: str) -> ReadFiles | ReadSample | ReadTable:
     from beam_pcc.sources.files import ReadFiles
     from beam_pcc.sources.sample import ReadSample
 
@@ -52,7 +70,7 @@ def _reader(config: RunConfig, staging: str) -> beam.PTransform:
     return ReadFiles(pattern, batch_rows, text_column)
 
 
-def _bigquery(config: RunConfig, staging: str) -> beam.PTransform:
+def _bigquery(config: RunConfig, staging: str) -> ReadTable:
     with gcp_extra("--source"):
         from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
     method, retry_timeout = config.source.read_method, config.limits.retry_timeout

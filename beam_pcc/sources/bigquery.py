@@ -5,6 +5,7 @@ What can be known of the table is looked up once, at launch: its columns, where 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ import pyarrow as pa
 from apache_beam.io.gcp.internal.clients.bigquery import DatasetReference, TableReference
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
+from google.api_core import exceptions
 from google.cloud import bigquery
 
 from beam_pcc.cases.validation import check_input
 from beam_pcc.config.settings import ReadMethod
-from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError
+from beam_pcc.errors.foreign import explain
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import (
     INGESTION_TIME,
@@ -32,7 +35,10 @@ from beam_pcc.gcp.names import (
 )
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
+from beam_pcc.sources.volume import UNKNOWN, SourceState, SourceVolume
+from beam_pcc.terminal import logger
 
+_log = logger(__name__)
 _ARROW = {
     "STRING": pa.string(),
     "INTEGER": pa.int64(),
@@ -59,6 +65,7 @@ class TablePart:
     restriction: str | None
     schema: pa.Schema
     location: str
+    volume: SourceVolume = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,10 @@ def find_part(
     wanted = SourceTable.parse(source, partition)
     where = f"--source table {wanted.table}"
     with explained(where, SourceError), client(wanted.table.project) as found:
-        table = found.get_table(_reference(wanted.table), retry=retry(retry_timeout))
+        try:
+            table = found.get_table(_reference(wanted.table), retry=retry(retry_timeout))
+        except exceptions.NotFound as error:
+            raise MissingSourceError(explain(error, where, SourceError)) from None
     _check_type(table, where, read_method)
     type_names = {field.name: _type_name(field) for field in table.schema}
     schema = pa.schema([(field.name, _arrow_type(field)) for field in table.schema])
@@ -115,11 +125,30 @@ def find_part(
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
     schema = pa.schema([schema.field(name) for name in wanted_columns])
-    if wanted.partition_column is None:
-        restriction = _every_row(_Partitioning.of(table))
+    column = wanted.partition_column
+    if column is None:
+        restriction, volume = _every_row(_Partitioning.of(table)), table_volume(table)
     else:
-        restriction = _one_day(table, wanted.partition_column, partition, where)
-    return TablePart(wanted.table, restriction, schema, table.location)
+        restriction, volume = _one_day(table, column, partition, where), table_volume(table, column, partition)
+    return TablePart(wanted.table, restriction, schema, table.location, volume)
+
+
+def table_volume(table: bigquery.Table, column: str | None = None, day: dt.date | None = None) -> SourceVolume:
+    """What the table says of itself, without a query; its rows and its last change only if it holds one day.
+
+    Of a day of a table with many, the streaming buffer holds rows that cannot be counted yet only where the day is that
+    of the ingestion: until they leave the buffer they have none.
+    """
+    buffer, buffered = table.streaming_buffer, 0
+    if buffer is not None and column is None:
+        buffered = buffer.estimated_rows or 1
+    elif buffer is not None and column is not None and day is not None and is_ingestion_column(column):
+        ended = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.timezone.utc)
+        oldest = buffer.oldest_entry_time
+        buffered = (buffer.estimated_rows or 1) if oldest is None or oldest < ended else 0
+    if column is not None or not _is_stored(table):
+        return SourceVolume(buffered=buffered)
+    return SourceVolume(rows=table.num_rows, modified=table.modified, buffered=buffered)
 
 
 def _reference(table: TableId) -> bigquery.TableReference:
@@ -129,11 +158,15 @@ def _reference(table: TableId) -> bigquery.TableReference:
 
 def _check_type(table: bigquery.Table, where: str, read_method: ReadMethod) -> None:
     """Refuse what only a query reads, where none is made."""
-    if read_method != "export" and (table.table_type or "TABLE") not in _STORED:
+    if read_method != "export" and not _is_stored(table):
         type_name = _TYPE_NAMES.get(table.table_type, f"of type {table.table_type}")
         raise ConfigurationError(
             f"{where} is {type_name}: use --read_method export, as {read_method} reads stored tables only"
         )
+
+
+def _is_stored(table: bigquery.Table) -> bool:
+    return (table.table_type or "TABLE") in _STORED
 
 
 def _every_row(partitioning: _Partitioning | None) -> str | None:
@@ -231,6 +264,38 @@ class ReadTable(beam.PTransform):
         self._staging = staging
         self._batch_rows = batch_rows
         self._retry_timeout = retry_timeout
+
+    def volume(self) -> SourceVolume:
+        """The rows of a whole table, or a count of those of the day or the view; unknown to who may not run a query.
+
+        Raises:
+            SourceError: BigQuery cannot be reached.
+        """
+        part = self._part
+        if part.volume.rows is not None:
+            return part.volume
+        condition = f" WHERE {part.restriction}" if part.restriction else ""  # none for a view
+        query = f"SELECT COUNT(*) FROM `{part.table}`{condition}"  # noqa: S608 - checked names, a date
+        where = f"--source table {part.table}"
+        try:
+            with explained(where, SourceError), client(self._temp_dataset.project, part.location) as asked:
+                pauses = retry(self._retry_timeout)
+                job = asked.query(query, retry=pauses, job_retry=pauses)
+                ((rows,),) = job.result(retry=pauses)
+        except ConfigurationError as error:  # reading needs fewer rights than a query does
+            _log.warning("the rows of %s cannot be counted, so none will be missed: %s", part.table, error)
+            return part.volume
+        return dataclasses.replace(part.volume, rows=int(rows))
+
+    def state(self) -> SourceState:
+        """The rows of the day, and of a whole table when it was last changed."""
+        volume = self.volume()
+        return SourceState(
+            signature=(volume.rows, volume.modified),
+            modified=volume.modified,
+            empty=volume.rows == 0 and not volume.buffered,
+            filling=volume.buffered > 0,
+        )
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Wire the method that was chosen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 import glob
 import io
@@ -24,13 +25,15 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.cases import schemas
 from beam_pcc.cases.validation import check_input
-from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.jsonl import joined, read_jsonl
+from beam_pcc.sources.volume import SourceState, SourceVolume
 
 _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
+_FOOTERS_AT_A_TIME = {"disk": 2, "elsewhere": 16}  # a bucket answers slowly; on a disk more threads cost more
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 
 
@@ -47,7 +50,33 @@ class ReadFiles(beam.PTransform):
         super().__init__()
         self._text_column = text_column
         self._batch_rows = batch_rows
-        self._files = _grouped(_match(pattern))
+        self._matched = _match(pattern)
+        self._files = _grouped(self._matched)
+
+    def volume(self) -> SourceVolume:
+        """Rows by the footers of Parquet files; JSONL does not say. Raises SourceError: a footer cannot be read."""
+        parquet = [file.path for file in self._matched if _is_parquet(file.path)]
+        place = "elsewhere" if any("://" in file for file in parquet) else "disk"
+        with ThreadPoolExecutor(_FOOTERS_AT_A_TIME[place]) as readers:
+            rows = sum(readers.map(_footer_rows, parquet))
+        return SourceVolume(
+            rows=rows if parquet else None,
+            exact=len(parquet) == len(self._matched),
+            files=len(self._matched),
+            modified=self._modified(),
+        )
+
+    def state(self) -> SourceState:
+        """Names, sizes and times of the files."""
+        return SourceState(
+            signature=[(file.path, file.size_in_bytes, file.last_updated_in_seconds) for file in self._matched],
+            modified=self._modified(),
+            empty=not any(file.size_in_bytes for file in self._matched),
+        )
+
+    def _modified(self) -> dt.datetime | None:
+        newest = max(file.last_updated_in_seconds or 0 for file in self._matched)
+        return dt.datetime.fromtimestamp(newest, dt.timezone.utc) if newest else None
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
@@ -92,7 +121,7 @@ def _match(pattern: str) -> list[FileMetadata]:
             f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
         ) from None
     if not found:
-        raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
+        raise MissingSourceError(f"--source {pattern} matches no file; check the path and the partition")
     for file in found:
         if not _is_parquet(file.path) and not file.path.lower().endswith((".jsonl", ".jsonl.gz")):
             raise ConfigurationError(
@@ -133,7 +162,24 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
 
 
 def _metadata(path: Path) -> FileMetadata:
-    return FileMetadata(str(path), path.stat().st_size)
+    status = path.stat()
+    # A file that is moved here keeps its time of modification, but not that of its entry (on Windows: of its creation).
+    return FileMetadata(str(path), status.st_size, max(status.st_mtime, status.st_ctime))
+
+
+def _footer_rows(file: str) -> int:
+    with _explained(file, "Parquet"), _open(file) as source:
+        return int(pq.read_metadata(source).num_rows)
+
+
+@contextlib.contextmanager
+def _open(file: str) -> Iterator[Any]:
+    """What pyarrow opens: a path of this disk, or Beam's handle of a file elsewhere."""
+    if "://" not in file:
+        yield file
+        return
+    with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        yield handle
 
 
 def _is_parquet(file: str) -> bool:
@@ -233,9 +279,7 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 @contextlib.contextmanager
 def _parquet(file: str) -> Iterator[pq.ParquetFile]:
     with contextlib.ExitStack() as stack:
-        handle: Any = file
-        if "://" in file:
-            handle = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
+        handle = stack.enter_context(_open(file))
 
         def opened(metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
             parquet = pq.ParquetFile(

@@ -1,5 +1,6 @@
 """The figures that a launcher serves for Prometheus."""
 
+import dataclasses
 import datetime as dt
 import socket
 import urllib.error
@@ -9,8 +10,15 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from beam_pcc.cases.monitoring_row import Alert
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.kubernetes.metrics import _HELP, serving
+from beam_pcc.publishing.monitoring import audited_row
+from beam_pcc.publishing.publish import Outcome
+from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.publishing.volume import Volume
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures
+from beam_pcc.sources.volume import SourceVolume
 from tests.inputs import printed_by
 
 DAY = dt.date(2026, 11, 20)
@@ -52,6 +60,24 @@ def test_a_failed_run_is_told_while_it_lingers(port: int) -> None:
     assert set(values) == {*AT_START, "pcc_run_exit_code", "pcc_run_ended_timestamp_seconds"}
     assert set(values) <= set(_HELP)
     assert (values["pcc_run_exit_code"][1], values["pcc_run_active"][1]) == (1, 0)
+
+
+def test_alerts_of_volume_are_apart_from_those_of_drift(port: int) -> None:
+    alerts = (
+        Alert("share of the usual rows", 0.2, 0.5, "accepted"),
+        Alert("rows added while the source was read", 3, 0.0, "alert"),
+        Alert("embedding norm shift", 0.9, 0.5, "alert"),
+    )
+    run = Run("the run", DAY, dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc))
+    figures = StagedFigures(predictions=90, copies=7)
+    volume = Volume(SourceVolume(rows=97))
+    row = dataclasses.replace(audited_row(run, figures, RunStats(97), None, (), volume=volume), alerts=alerts)
+    with serving(port, 0.0, DAY) as served:
+        served.ended(Outcome(row))
+        values = {name: value for name, (_, value) in scraped(port).items()}
+
+    assert (values["pcc_run_alerts"], values["pcc_run_volume_alerts"]) == (1, 2)
+    assert (values["pcc_run_source_rows"], values["pcc_run_exact_copies"]) == (97, 7)
 
 
 def test_the_server_ends_with_the_launcher(port: int) -> None:

@@ -105,6 +105,7 @@ class DuckDBWarehouse:
             tables.make_missing(connection)
             _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
             _load(connection, "rejected", schemas.STAGED_REJECTED, files)
+            connection.execute(sql.DROP_COPIES)
             connection.execute(sql.MOVE_DUPLICATES)
             yield _DuckDBStagedRun(connection, run)
 
