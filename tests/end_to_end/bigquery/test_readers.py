@@ -62,9 +62,9 @@ def test_read_session_selects_arrow_and_three_columns(
 
 def test_column_of_wrong_type_is_refused_before_run(cloud: Cloud) -> None:
     table = pa.table({"case_id": ["a"], "embedding_vector": ["b"], "timestamp": [dt.datetime(2026, 11, 20)]})
-    cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "STRING"), SCHEMA[2]])
+    cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "BOOLEAN"), SCHEMA[2]])
 
-    with pytest.raises(ConfigurationError, match="column embedding_vector is STRING, not a list of 584 floats"):
+    with pytest.raises(ConfigurationError, match="column embedding_vector is BOOL, not a list of 584 floats"):
         ReadCases(settings(cloud.sharded, DATE), cloud.staging)
 
 
