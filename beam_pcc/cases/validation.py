@@ -5,7 +5,7 @@ Only rows that are already known to be bad are looked at one by one, to say what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,16 @@ _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999  # mi
 _ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 
 
-def check_input(schema: pa.Schema, where: str, text_column: str | None = None) -> list[str]:
+def check_input(
+    schema: pa.Schema, where: str, text_column: str | None = None, *, type_names: Mapping[str, str] | None = None
+) -> list[str]:
     """Refuse a source whose columns cannot be cases at all.
 
     Args:
         schema: The source's own columns and types.
         where: The source's name, for the message.
         text_column: The column that holds the messages, where vectors are to be made of them.
+        type_names: What the source itself calls the type of each column, for the message; default: Arrow's names.
 
     Returns:
         The columns to read: INPUT_COLUMNS, or with a text column that one, and vectors only where the source has some.
@@ -53,7 +56,8 @@ def check_input(schema: pa.Schema, where: str, text_column: str | None = None) -
         fits, kinds = accepted[name]
         kind = schema.field(name).type
         if not fits(kind):
-            raise SourceError(f"{where}: column {name} is {_name(kind)}, not {kinds}; convert it")
+            found = type_names[name] if type_names else _name(kind)
+            raise SourceError(f"{where}: column {name} is {found}, not {kinds}; convert it")
     return wanted
 
 

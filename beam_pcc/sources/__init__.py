@@ -77,7 +77,11 @@ def _bigquery(config: RunConfig, staging: str) -> ReadTable:
     if method == "export" and not staging.startswith("gs://"):
         raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
     part = find_part(
-        config.source.address, config.partition, retry_timeout=retry_timeout, text_column=config.encoder.text_column
+        config.source.address,
+        config.partition,
+        retry_timeout=retry_timeout,
+        text_column=config.encoder.text_column,
+        read_method=method,
     )
     temp = part.table.home
     for given, flag in ((config.publish.temp_dataset, "--temp_dataset"), (config.publish.warehouse, "--warehouse")):

@@ -29,15 +29,15 @@ def buffer(hours: int, rows: str = "7") -> dict[str, Any]:
 
 
 def test_shard_says_its_rows_and_last_change() -> None:
-    assert table_volume(table()) == SourceVolume(rows=40, modified=CHANGED)
+    assert table_volume(table(), None, DAY) == SourceVolume(rows=40, modified=CHANGED)
 
 
 def test_shard_with_a_buffer_still_fills() -> None:
-    assert table_volume(table(**buffer(30))).buffered == 7
+    assert table_volume(table(**buffer(30)), None, DAY).buffered == 7
 
 
 def test_buffer_without_an_estimate_still_fills() -> None:
-    assert table_volume(table(**buffer(30, "0"))).buffered == 1
+    assert table_volume(table(**buffer(30, "0")), None, DAY).buffered == 1
 
 
 def test_table_of_many_days_says_nothing_of_one() -> None:
@@ -48,3 +48,12 @@ def test_table_of_many_days_says_nothing_of_one() -> None:
 @pytest.mark.parametrize(("hours", "rows"), [(23, 7), (24, 0), (30, 0)])
 def test_buffer_of_a_day_of_ingestion(column: str, hours: int, rows: int) -> None:
     assert table_volume(table(**buffer(hours)), column, DAY) == SourceVolume(buffered=rows)
+
+
+@pytest.mark.parametrize("table_type", ["VIEW", "MATERIALIZED_VIEW", "EXTERNAL"])
+def test_a_view_says_nothing(table_type: str) -> None:
+    assert table_volume(table(type=table_type, numRows="0"), None, DAY) == SourceVolume()
+
+
+def test_a_snapshot_says_its_rows() -> None:
+    assert table_volume(table(type="SNAPSHOT"), None, DAY).rows == 40

@@ -64,7 +64,7 @@ def test_column_of_wrong_type_is_refused_before_run(cloud: Cloud) -> None:
     table = pa.table({"case_id": ["a"], "embedding_vector": ["b"], "timestamp": [dt.datetime(2026, 11, 20)]})
     cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "STRING"), SCHEMA[2]])
 
-    with pytest.raises(ConfigurationError, match="column embedding_vector is string, not a list of 584 floats"):
+    with pytest.raises(ConfigurationError, match="column embedding_vector is STRING, not a list of 584 floats"):
         ReadCases(settings(cloud.sharded, DATE), cloud.staging)
 
 
