@@ -126,23 +126,26 @@ def find_part(
         raise ConfigurationError(str(error)) from None
     schema = pa.schema([schema.field(name) for name in wanted_columns])
     column = wanted.partition_column
-    restriction = _every_row(_Partitioning.of(table)) if column is None else _one_day(table, column, partition, where)
-    return TablePart(wanted.table, restriction, schema, table.location, table_volume(table, column, partition))
+    if column is None:
+        restriction, volume = _every_row(_Partitioning.of(table)), table_volume(table)
+    else:
+        restriction, volume = _one_day(table, column, partition, where), table_volume(table, column, partition)
+    return TablePart(wanted.table, restriction, schema, table.location, volume)
 
 
-def table_volume(table: bigquery.Table, column: str | None, day: dt.date) -> SourceVolume:
+def table_volume(table: bigquery.Table, column: str | None = None, day: dt.date | None = None) -> SourceVolume:
     """What the table says of itself, without a query; its rows and its last change only if it holds one day.
 
     Of a day of a table with many, the streaming buffer holds rows that cannot be counted yet only where the day is that
-    of the ingestion: until they leave the buffer they have none. A view says nothing.
+    of the ingestion: until they leave the buffer they have none.
     """
-    buffer = table.streaming_buffer
-    if buffer is not None and column is not None:
+    buffer, buffered = table.streaming_buffer, 0
+    if buffer is not None and column is None:
+        buffered = buffer.estimated_rows or 1
+    elif buffer is not None and column is not None and day is not None and is_ingestion_column(column):
         ended = dt.datetime.combine(day, dt.time.max, dt.timezone.utc)
         oldest = buffer.oldest_entry_time
-        if not is_ingestion_column(column) or (oldest is not None and oldest > ended):
-            buffer = None
-    buffered = 0 if buffer is None else buffer.estimated_rows or 1
+        buffered = (buffer.estimated_rows or 1) if oldest is None or oldest <= ended else 0
     if column is not None or not _is_stored(table):
         return SourceVolume(buffered=buffered)
     return SourceVolume(rows=table.num_rows, modified=table.modified, buffered=buffered)
@@ -263,7 +266,7 @@ class ReadTable(beam.PTransform):
         self._retry_timeout = retry_timeout
 
     def volume(self) -> SourceVolume:
-        """The rows of a whole table, or a count of those of the day or view; unknown to who may not run a query.
+        """The rows of a whole table, or a count of those of the day or the view; unknown to who may not run a query.
 
         Raises:
             SourceError: BigQuery cannot be reached.
@@ -271,8 +274,8 @@ class ReadTable(beam.PTransform):
         part = self._part
         if part.volume.rows is not None:
             return part.volume
-        of_day = f" WHERE {part.restriction}" if part.restriction else ""
-        query = f"SELECT COUNT(*) FROM `{part.table}`{of_day}"  # noqa: S608 - checked or quoted names, a date
+        condition = f" WHERE {part.restriction}" if part.restriction else ""  # none for a view
+        query = f"SELECT COUNT(*) FROM `{part.table}`{condition}"  # noqa: S608 - checked names, a date
         where = f"--source table {part.table}"
         try:
             with explained(where, SourceError), client(self._temp_dataset.project, part.location) as asked:
