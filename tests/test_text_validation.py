@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.cases import faults, schemas
+from beam_pcc.cases.columns import check_input
 from beam_pcc.cases.text_validation import validate_texts
-from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import SourceError
 from tests.inputs import DOUBLES, TIME, VECTOR, not_utf8, vectors
 from tests.messages import HOSTILE, NOT_VISIBLE, any_text

@@ -44,7 +44,25 @@ class Signer:
 def _is_column(name: str) -> str | None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", name):
         return "is no name of a column"
-    return "has another meaning: name the column of messages" if name in schemas.INPUT_COLUMNS else None
+    return "has another meaning: name the column of messages" if name.lower() in schemas.INPUT_COLUMNS else None
+
+
+def _mapped(text: str) -> tuple[dict[str, str], str | None]:
+    """The names that --columns maps, and what is wrong with it. Case does not matter in names of columns."""
+    own_names: dict[str, str] = {}
+    for pair in text.split(",") if text.strip() else ():
+        name, _, own_name = (part.strip() for part in pair.partition("="))
+        name = name.lower()
+        if not name or not own_name or not own_name.isprintable():
+            return own_names, "must be pairs such as case_id=id,embedding_vector=vec"
+        if name not in schemas.INPUT_COLUMNS:
+            return own_names, f"maps {one_line(name, 60)}, which is none of {', '.join(schemas.INPUT_COLUMNS)}"
+        if name in own_names:
+            return own_names, f"maps {name} twice: leave one out"
+        own_names[name] = own_name
+    names = [own_names.get(name, name).lower() for name in schemas.INPUT_COLUMNS]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return own_names, None if twice is None else f"makes two columns of {one_line(twice, 60)}: name one for each"
 
 
 def _is_digest(digest: str) -> str | None:
@@ -78,12 +96,23 @@ class Source(Group):
         usual="it must be there",
         check=_is_duration,
     )
+    columns: str = option(
+        "",
+        help="the source's names of case_id, embedding_vector or timestamp, where they are others: "
+        "case_id=id,embedding_vector=vec",
+        check=lambda text: _mapped(text)[1],
+    )
     batch_rows: int = option(schemas.BATCH_ROWS, help="rows of one batch at most", check=between(1, 100_000))
 
     @property
     def wait_seconds(self) -> float:
         """How long to wait for the source."""
         return parse_duration(self.wait_for_source or "0") or 0.0
+
+    @property
+    def own_names(self) -> dict[str, str]:
+        """Input column to the source's own name of it, where that is another."""
+        return _mapped(self.columns)[0]
 
 
 @dataclass(frozen=True)
@@ -275,6 +304,10 @@ class RunConfig:
         ):
             if not value:
                 raise ConfigurationError(f"--{flag} is missing: say it, or see beam-pcc run --help")
+        text_column = (self.encoder.text_column or "").lower()
+        for name, own_name in self.source.own_names.items():
+            if own_name.lower() == text_column:
+                raise ConfigurationError(f"--columns maps {name} to the column of --text_column: name another")
         run_id = self.publish.run_id
         if run_id is not None and not is_run_id(run_id, self.partition):
             raise ConfigurationError(

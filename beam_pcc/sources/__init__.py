@@ -58,21 +58,27 @@ def _reader(config: RunConfig, staging: str) -> ReadFiles | ReadSample | ReadTab
     from beam_pcc.sources.sample import ReadSample
 
     source, batch_rows, text_column = config.source.address, config.source.batch_rows, config.encoder.text_column
+    columns = config.source.own_names
     if source.startswith("sample://"):
         if text_column is not None:
             raise ConfigurationError(
                 f"--source {source} has vectors and no texts: leave --text_column out, or name files or a table"
             )
+        if columns:
+            raise ConfigurationError(
+                f"--source {source} has the names of the graph: leave --columns out, or name files or a table"
+            )
         return ReadSample(source, config.partition, batch_rows)
     if source.startswith("bq://"):
         return _bigquery(config, staging)
     pattern = absolute(source.replace("{partition}", f"{config.partition:%Y%m%d}"))
-    return ReadFiles(pattern, batch_rows, text_column)
+    return ReadFiles(pattern, batch_rows, text_column, columns)
 
 
 def _bigquery(config: RunConfig, staging: str) -> ReadTable:
     with gcp_extra("--source"):
         from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
+    text_column, columns = config.encoder.text_column, config.source.own_names
     method, retry_timeout = config.source.read_method, config.limits.retry_timeout
     if method == "export" and not staging.startswith("gs://"):
         raise ConfigurationError("--read_method export needs --staging gs://BUCKET/FOLDER, where BigQuery exports to")
@@ -80,7 +86,8 @@ def _bigquery(config: RunConfig, staging: str) -> ReadTable:
         config.source.address,
         config.partition,
         retry_timeout=retry_timeout,
-        text_column=config.encoder.text_column,
+        text_column=text_column,
+        columns=columns,
         read_method=method,
     )
     temp = part.table.home

@@ -19,7 +19,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from beam_pcc.cases.validation import check_input
+from beam_pcc.cases.columns import check_input, input_columns
 from beam_pcc.config.settings import ReadMethod
 from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError
 from beam_pcc.errors.foreign import explain
@@ -49,8 +49,10 @@ _ARROW = {
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
     "DATETIME": pa.timestamp("us"),
     "DATE": pa.date32(),
+    "NUMERIC": pa.decimal128(38, 9),
+    "BIGNUMERIC": pa.decimal256(76, 38),
 }
-_UNREADABLE = pa.struct([])  # no column of cases has this type
+_NO_INPUT = pa.month_day_nano_interval()  # in place of types that no column of a case has
 _SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 _STORED = frozenset({"TABLE", "SNAPSHOT"})
 """Types of tables that BigQuery stores: the Storage Read API reads these and no others. A clone is a TABLE."""
@@ -59,13 +61,18 @@ _TYPE_NAMES = {"VIEW": "a view", "MATERIALIZED_VIEW": "a materialized view", "EX
 
 @dataclass(frozen=True)
 class TablePart:
-    """The rows of one day of a table: what to read, the Arrow type of each column, and where the table is."""
+    """The rows of one day of a table: what to read, the Arrow type of each column, and where the table is.
+
+    Its columns have the table's own names; `text_column` and `columns` tell which of them is which.
+    """
 
     table: TableId
     restriction: str | None
     schema: pa.Schema
     location: str
     volume: SourceVolume = UNKNOWN
+    text_column: str | None = None
+    columns: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ def find_part(
     *,
     retry_timeout: float,
     text_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
     read_method: ReadMethod = "direct",
 ) -> TablePart:
     """Look the table up.
@@ -121,7 +129,7 @@ def find_part(
     type_names = {field.name: _type_name(field) for field in table.schema}
     schema = pa.schema([(field.name, _arrow_type(field)) for field in table.schema])
     try:
-        wanted_columns = check_input(schema, where, text_column, type_names=type_names)
+        wanted_columns = check_input(schema, where, text_column, columns, type_names=type_names)
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
     schema = pa.schema([schema.field(name) for name in wanted_columns])
@@ -130,7 +138,7 @@ def find_part(
         restriction, volume = _every_row(_Partitioning.of(table)), table_volume(table)
     else:
         restriction, volume = _one_day(table, column, partition, where), table_volume(table, column, partition)
-    return TablePart(wanted.table, restriction, schema, table.location, volume)
+    return TablePart(wanted.table, restriction, schema, table.location, volume, text_column, columns)
 
 
 def table_volume(table: bigquery.Table, column: str | None = None, day: dt.date | None = None) -> SourceVolume:
@@ -224,7 +232,7 @@ def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: flo
 
 
 def _arrow_type(field: bigquery.SchemaField) -> pa.DataType:
-    kind = _ARROW.get(field.field_type, _UNREADABLE)
+    kind = _ARROW.get(field.field_type, _NO_INPUT)
     return pa.list_(kind) if field.mode == "REPEATED" else kind
 
 
@@ -299,6 +307,11 @@ class ReadTable(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Wire the method that was chosen."""
+        part = self._part
+        rename = beam.Map(input_columns, part.text_column, part.columns).with_output_types(pa.RecordBatch)
+        return self._rows(begin) | "RenameColumns" >> rename
+
+    def _rows(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         part = self._part
         if self._method == "arrow":
             return begin | "ReadStreams" >> ReadArrowStreams(

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,7 +25,7 @@ from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.cases import schemas
-from beam_pcc.cases.validation import check_input
+from beam_pcc.cases.columns import check_input, has_one_axis, input_columns, plain_type
 from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
@@ -44,13 +44,25 @@ class ReadFiles(beam.PTransform):
 
     Malformed lines of JSONL come as batches of STAGED_REJECTED.
 
+    Args:
+        pattern: Of .parquet and .jsonl (or .jsonl.gz) files.
+        batch_rows: Rows of one batch at most.
+        text_column: The column of messages, if vectors are made of them.
+        columns: Input column to the files' own name of it, where that is another.
+
     Raises:
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
     """
 
-    def __init__(self, pattern: str, batch_rows: int, text_column: str | None = None) -> None:
+    def __init__(
+        self,
+        pattern: str,
+        batch_rows: int,
+        text_column: str | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
-        self._text_column = text_column
+        self._columns = _Columns(text_column, dict(columns or {}))
         self._batch_rows = batch_rows
         self._matched = _match(pattern)
         self._files = _grouped(self._matched)
@@ -86,10 +98,17 @@ class ReadFiles(beam.PTransform):
             begin
             | "Files" >> beam.Create(self._files)
             | "SpreadFiles" >> beam.Reshuffle()
-            | "Parts" >> beam.FlatMap(_parts, self._text_column).with_output_types(_Part)
+            | "Parts" >> beam.FlatMap(_parts, self._columns).with_output_types(_Part)
             | "Spread" >> beam.Reshuffle()
-            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._text_column).with_output_types(pa.RecordBatch)
+            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._columns).with_output_types(pa.RecordBatch)
         )
+
+
+class _Columns(NamedTuple):
+    """Which columns are read: that of messages, if there is one, and own names that are not those of the graph."""
+
+    text: str | None
+    own_names: Mapping[str, str]
 
 
 class _Part(NamedTuple):
@@ -247,41 +266,74 @@ def reason(error: BaseException, kind: str) -> str:
 
 
 @shielded
-def _parts(files: tuple[str, ...], text_column: str | None) -> Iterator[_Part]:
+def _parts(files: tuple[str, ...], columns: _Columns) -> Iterator[_Part]:
     file = files[0]
     if len(files) > 1 or not _is_parquet(file):
         yield _Part(files)
         return
-    with _explained(file, "Parquet"), _parquet(file) as parquet:
-        check_input(parquet.schema_arrow, file, text_column)
+    with _explained(file, "Parquet"), open_parquet(file) as parquet:
+        _checked(parquet, file, columns)
         for row_group in range(parquet.num_row_groups):
             yield _Part(files, row_group)
 
 
 @shielded
-def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
+def _read(part: _Part, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
     if _is_parquet(part.files[0]):
-        batches = (
-            batch for file in part.files for batch in _read_parquet(file, part.row_group, batch_rows, text_column)
-        )
+        batches = (batch for file in part.files for batch in _read_parquet(file, part.row_group, batch_rows, columns))
     else:
-        batches = (batch for file in part.files for batch in _read_jsonl(file, batch_rows, text_column))
+        batches = (batch for file in part.files for batch in _read_jsonl(file, batch_rows, columns))
     yield from batches if len(part.files) == 1 else _filled(batches, batch_rows)
 
 
-def _read_parquet(
-    file: str, row_group: int | None, batch_rows: int, text_column: str | None
-) -> Iterator[pa.RecordBatch]:
-    with _explained(file, "Parquet"), _parquet(file) as parquet:
-        columns = check_input(parquet.schema_arrow, file, text_column)
+def _read_parquet(file: str, row_group: int | None, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
+    with _explained(file, "Parquet"), open_parquet(file) as parquet:
+        schema = _checked(parquet, file, columns)
         groups = None if row_group is None else [row_group]
-        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=columns, use_threads=False)
-        yield from batches if row_group is None else _ahead(batches)
+        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=False)
+        for batch in batches if row_group is None else _ahead(batches):
+            arrays = [
+                _as_null(batch.column(name), dtype) for name, dtype in zip(schema.names, schema.types, strict=True)
+            ]
+            yield input_columns(pa.RecordBatch.from_arrays(arrays, names=schema.names), *columns)
 
 
-def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
+def _checked(parquet: pq.ParquetFile, file: str, columns: _Columns) -> pa.Schema:
+    """The columns to read; one without any value has the type null, as its writer had to give it some type.
+
+    Raises:
+        SourceError: They cannot be cases.
+    """
+    schema = parquet.schema_arrow
+    try:
+        names = check_input(schema, file, *columns)
+    except SourceError:
+        schema = pa.schema(
+            [field.with_type(pa.null()) if _is_empty(parquet, field.name) else field for field in schema]
+        )
+        names = check_input(schema, file, *columns)
+    return pa.schema([schema.field(name) for name in names])
+
+
+def _is_empty(parquet: pq.ParquetFile, name: str) -> bool:
+    """Whether the file says that no row has a value in a column, or has no rows."""
+    metadata = parquet.metadata
+    paths = [parquet.schema.column(place).path for place in range(metadata.num_columns)]
+    leaves = [place for place, path in enumerate(paths) if path == name or path.startswith(f"{name}.")]
+    chunks = [metadata.row_group(group).column(leaf) for group in range(metadata.num_row_groups) for leaf in leaves]
+    return all(
+        chunk.is_stats_set and chunk.statistics.has_null_count and chunk.statistics.null_count == chunk.num_values
+        for chunk in chunks
+    )
+
+
+def _as_null(column: pa.Array, dtype: pa.DataType) -> pa.Array:
+    return pa.nulls(len(column)) if pa.types.is_null(dtype) else column
+
+
+def _read_jsonl(file: str, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
     with _explained(file, "JSONL"):
-        for block in read_jsonl(file, text_column):
+        for block in read_jsonl(file, *columns):
             for start in range(0, block.num_rows, batch_rows):
                 yield block.slice(start, batch_rows)
 
@@ -310,7 +362,8 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 @contextlib.contextmanager
-def _parquet(file: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of any Beam filesystem, with ordinary types instead of those that Arrow notes beside them."""
     with contextlib.ExitStack() as stack:
         handle = stack.enter_context(_open(file))
 
@@ -326,18 +379,23 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
             return stack.enter_context(parquet)
 
         parquet = opened()
-        schema = parquet.schema_arrow
-        vector = schema.get_field_index("embedding_vector")
-        if vector >= 0 and pa.types.is_fixed_size_list(schema.types[vector]):
+        if any(_is_noted(dtype) for dtype in parquet.schema_arrow.types):
             parquet = opened(_without_arrow_types(parquet.metadata))
         yield parquet
 
 
-def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
-    """Parquet knows lists of any size only. Arrow notes beside them that theirs was fixed, and then reads no null back.
+def _is_noted(dtype: pa.DataType) -> bool:
+    """Whether Arrow reads a type only because it noted that beside the file's own, and the values are the same without.
 
-    Without that note they are plain lists, nulls and all.
+    Lists of a fixed size are read back with an error where one is null; dictionaries and views are only undone later.
     """
+    if isinstance(dtype, pa.FixedShapeTensorType):
+        return has_one_axis(dtype)  # else the order of the values is in the note
+    return pa.types.is_fixed_size_list(dtype) or (plain_type(dtype) != dtype and not isinstance(dtype, pa.UuidType))
+
+
+def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
+    """The metadata of the same file without the note on Arrow's types; what they are in Parquet is kept."""
     footer = io.BytesIO()
     metadata.write_metadata_file(footer)
     return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"-----:schema")))
