@@ -14,6 +14,7 @@ from pathlib import Path
 
 from beam_pcc.errors import (
     ConfigurationError,
+    MissingSourceError,
     ModelError,
     PccError,
     RunError,
@@ -108,7 +109,16 @@ def _is_safe_message(name: str, message: str) -> bool:
 
 
 _OWN_ERRORS: dict[str, type[PccError]] = {
-    kind.__name__: kind for kind in (PccError, ConfigurationError, ModelError, RunError, SourceError, WarehouseError)
+    kind.__name__: kind
+    for kind in (
+        PccError,
+        ConfigurationError,
+        MissingSourceError,
+        ModelError,
+        RunError,
+        SourceError,
+        WarehouseError,
+    )
 }
 _IN_TRACE = re.compile(r"^(?:RuntimeError: )?beam_pcc\.errors\.(\w+): (.*?)(?: \[while running .*)?$", re.MULTILINE)
 _STEP = re.compile(r" \[while running '[^']*'\]$")  # what Beam adds to an exception's message
