@@ -118,13 +118,13 @@ def test_note_names_the_stronger_block_first() -> None:
 def test_unscored_case_is_rejected_with_the_error_type() -> None:
     predictions, rejected = label(
         [[0.9, 0.1], [0, 0], [0.2, 0.8], [0, 0]],
-        errors={3: "ValueError: late", 1: "ValueError: early"},
+        errors={3: "the model raised ValueError", 1: "the model raised TypeError"},
     )
 
     assert column(predictions, "case_id") == ["c0", "c2"]
     assert column(predictions, "confidence") == [0.9, 0.8]
     assert [tuple(row.values()) for row in rejected] == [
-        ("c1", faults.MODEL_ERROR.code, "the model raised ValueError"),
+        ("c1", faults.MODEL_ERROR.code, "the model raised TypeError"),
         ("c3", faults.MODEL_ERROR.code, "the model raised ValueError"),
     ]
 

@@ -160,7 +160,8 @@ MODEL_ERROR = Fault(
 )
 DUPLICATE_CASE_ID = Fault(
     "duplicate_case_id",
-    "another row of the partition with this id is later, or as late and more confident",
+    "another row of the partition with this id is later, or as late and more confident. An exact copy (the same id, "
+    "timestamp, and vector or message) is not rejected: it is dropped and counted in `exact_copies`",
 )
 
 FAULTS = (

@@ -13,6 +13,7 @@ from beam_pcc.cli.parser import Commands, command
 from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.terminal import say
 
 _DAYS = 30
@@ -56,7 +57,10 @@ def _report(flags: argparse.Namespace) -> int:
         page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
         _write_whole(output, page)
     except OSError as error:
-        raise ConfigurationError(f"--output {output} cannot be written: {error.strerror or error}") from None
+        where = f"--output {output} cannot be written"
+        raise explain_machine(error, where, ConfigurationError) or ConfigurationError(
+            f"{where}: {error.strerror or error}"
+        ) from None
     say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")
     return 0
 

@@ -21,6 +21,7 @@ from beam_pcc.cases.columns import as_text, check_input, is_text, match_name, pl
 from beam_pcc.cases.text_validation import has_visible
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.models import documents
 from beam_pcc.sources.files import open_parquet, reason
 from beam_pcc.sources.jsonl import open_jsonl
@@ -118,7 +119,9 @@ def _table(path: str, text_column: str | None) -> pa.Table:
         raise ConfigurationError(str(error)) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         kind = "JSONL" if json_lines else "Parquet"
-        raise ConfigurationError(f"--data {path} cannot be read as {kind}: {reason(error, kind)}") from None
+        raise explain_machine(error, f"--data {path}", ConfigurationError) or ConfigurationError(
+            f"--data {path} cannot be read as {kind}: {reason(error, kind)}"
+        ) from None
 
 
 def _is_jsonl(path: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,14 +72,9 @@ def postprocess(
     not_scored = faults.rejected(
         cases.column("case_id").take(pa.array(failed, pa.int64())),
         reasons,
-        [_exception_type(scores.errors[r]) for r in failed],
+        [scores.errors[row] for row in failed],
     )
     return predictions, not_scored
-
-
-def _exception_type(error: str) -> str:
-    """The type of a model's exception; the message may contain values of the row."""
-    return re.sub(r"^(\w+): .*", r"the model raised \1", error)
 
 
 def _notes(probability: np.ndarray, blocks: np.ndarray | None, threshold: float, review_band: float) -> pa.StringArray:

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from beam_pcc.config.settings import Limits, RunConfig
 from beam_pcc.errors import ConfigurationError, PccError, RunError
-from beam_pcc.errors.messages import from_runner
+from beam_pcc.errors.messages import from_runner, logged
 from beam_pcc.pipeline import graph
 from beam_pcc.pipeline.launch import Launch, LaunchPlan
 from beam_pcc.pipeline.options import beam_options
@@ -149,11 +149,9 @@ def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
 
     If the row cannot be written, that is logged: the reason of the failure is what the user must see.
     """
-    try:
+    with logged(_log.warning, "the monitoring row of %s could not be written", identity.run_id):
         return warehouse.record(failed_row(identity, failure))
-    except Exception as error:  # the failure itself is reported anyway
-        _log.warning("the monitoring row of %s could not be written: %s", identity.run_id, error)
-        return True
+    return True
 
 
 class _WorkerStderr(io.TextIOBase):

@@ -18,6 +18,7 @@ from beam_pcc.cases.drift import BlockShift, VectorSums, shifts, swapped_ratio
 from beam_pcc.cases.monitoring_row import Alert, Histogram, MonitoringRow
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.publishing.statistics import psi, psi_of_draws
+from beam_pcc.publishing.volume import is_of_volume
 from beam_pcc.publishing.warehouse.base import StagedFigures
 
 MIN_CASES = 50  # fewer cases say nothing about a distribution of scores
@@ -101,7 +102,7 @@ def history_of(rows: Sequence[MonitoringRow], model_version: str | None) -> list
         if row.model_version == model_version
         and row.score_histogram
         and len(row.score_histogram) == schemas.SCORE_BINS
-        and not any(alert.action == "accepted" for alert in row.alerts or ())
+        and not any(alert.action == "accepted" and not is_of_volume(alert) for alert in row.alerts or ())
     ]
     cases = sum(sum(row.score_histogram or ()) for row in usable)
     return usable if len(usable) >= MIN_HISTORY_DAYS and cases >= MIN_CASES else []

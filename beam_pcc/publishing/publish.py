@@ -6,6 +6,7 @@ a result (exit code 3), not an exception: a runner must not try it again.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from beam_pcc import errors
 from beam_pcc.cases import faults
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.config.settings import Limits
+from beam_pcc.errors.foreign import explained
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
 from beam_pcc.publishing.drift_alarms import HISTORY_DAYS, history_of, measure
@@ -190,16 +192,30 @@ class StageRows(beam.DoFn):
 
     def _write_row_group(self, writer: pq.ParquetWriter) -> None:
         rows = pa.Table.from_batches(self._pending, self._schema)
-        writer.write_table(rows, row_group_size=rows.num_rows)
+        with self._closing_on_failure(writer):
+            writer.write_table(rows, row_group_size=rows.num_rows)
         self._pending = []
+
+    @contextlib.contextmanager
+    def _closing_on_failure(self, writer: pq.ParquetWriter) -> Iterator[None]:
+        """Name the file that cannot be written, for example on a full disk, and close it."""
+        with explained(self._uri, errors.RunError):
+            try:
+                yield
+            except BaseException:
+                for close in (writer.close, self._sink.close):
+                    with contextlib.suppress(Exception):
+                        close()
+                raise
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Close the file; only then is it passed on."""
         if self._writer is not None:
             if self._pending:
                 self._write_row_group(self._writer)
-            self._writer.close()
-            self._sink.close()
+            with self._closing_on_failure(self._writer):
+                self._writer.close()
+                self._sink.close()
             window = GlobalWindow()
             yield WindowedValue(StagedFile(self._kind, self._uri, self._rows), window.max_timestamp(), [window])
 

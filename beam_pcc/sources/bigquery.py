@@ -151,9 +151,9 @@ def table_volume(table: bigquery.Table, column: str | None = None, day: dt.date 
     if buffer is not None and column is None:
         buffered = buffer.estimated_rows or 1
     elif buffer is not None and column is not None and day is not None and is_ingestion_column(column):
-        ended = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.timezone.utc)
+        ended = dt.datetime.combine(day, dt.time.max, dt.timezone.utc)
         oldest = buffer.oldest_entry_time
-        buffered = (buffer.estimated_rows or 1) if oldest is None or oldest < ended else 0
+        buffered = (buffer.estimated_rows or 1) if oldest is None or oldest <= ended else 0
     if column is not None or not _is_stored(table):
         return SourceVolume(buffered=buffered)
     return SourceVolume(rows=table.num_rows, modified=table.modified, buffered=buffered)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -33,6 +34,7 @@ from beam_pcc.sources.volume import SourceState, SourceVolume
 
 _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
+_PARQUET = b"PAR1"  # how a file begins and ends
 _FOOTERS_AT_A_TIME = {"disk": 2, "elsewhere": 16}  # a bucket answers slowly; on a disk more threads cost more
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 
@@ -160,10 +162,24 @@ def _listed(pattern: str) -> list[FileMetadata]:
     return sorted(found, key=lambda file: str(file.path))
 
 
+def _is_file(path: Path) -> bool:
+    """As Path.is_file, which from Python 3.14 on is also false of a file in a folder that may not be entered."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+
+
+def _refuse_unreadable_folder(error: OSError) -> None:
+    """Else its files would be missing from the day without a word."""
+    if isinstance(error, PermissionError) and Path(os.fsdecode(error.filename)).name != "lost+found":
+        raise error
+
+
 def _listed_here(pattern: str) -> list[FileMetadata]:
     """The files of a pattern on this disk, in Beam's syntax; its matcher cannot be told that a [ is a [."""
     path = Path(pattern)
-    if path.is_file():
+    if _is_file(path):
         return [_metadata(path)]
     folder, *below = Path(path.anchor), *path.parts[1:]
     while below and (folder / below[0]).is_dir():
@@ -172,7 +188,7 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
         return []
     matches = re.compile(FileSystem.translate_pattern("/".join(below))).match
     found = []
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=_refuse_unreadable_folder):
         inside = Path(here).relative_to(folder)
         found += [_metadata(Path(here, name)) for name in names if matches(str(inside / name))]
         if "**" not in pattern and len(inside.parts) + 1 >= len(below):
@@ -207,7 +223,24 @@ def _is_parquet(file: str) -> bool:
 
 def _explained(file: str, file_format: str) -> AbstractContextManager[None]:
     """Say which file it was, whatever its reader raises."""
-    return explained(file, SourceError, file_format=file_format, words=functools.partial(reason, kind=file_format))
+    detail = functools.partial(_parquet_fault, file) if file_format == "Parquet" else _jsonl_fault
+    return explained(file, SourceError, file_format=file_format, detail=detail)
+
+
+def _jsonl_fault(error: BaseException) -> str:
+    return reason(error, "JSONL")
+
+
+def _parquet_fault(file: str, error: BaseException) -> str:
+    """What is wrong with the file. Arrow says of a truncated file only that it has no footer, as any other file."""
+    message = reason(error, "Parquet")
+    if "magic bytes" not in message and "file size" not in message:
+        return message
+    with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as content:
+        start = content.read(len(_PARQUET))
+    if start == _PARQUET:
+        return "it is cut off: its end is missing"
+    return "it is not Parquet" if start else "it is empty"
 
 
 def reason(error: BaseException, kind: str) -> str:

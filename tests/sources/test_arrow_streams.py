@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery_storage
 from google.cloud.bigquery_storage import types
+from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
@@ -126,7 +127,6 @@ def serving() -> Iterator[tuple[StorageApi, str]]:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageApi]:
-    client = bigquery_storage.BigQueryReadClient
     with serving() as (api, address):
 
         class Transport(BigQueryReadGrpcTransport):
@@ -136,7 +136,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageApi]:
 
         def connected() -> Any:
             api.clients.append("opened")
-            return client(transport=Transport(channel=grpc.insecure_channel(address)))
+            # The generated client: the emulators of other tests in this process change the one that is derived from it.
+            return BigQueryReadClient(transport=Transport(channel=grpc.insecure_channel(address)))
 
         monkeypatch.setattr(bigquery_storage, "BigQueryReadClient", connected)
         monkeypatch.setattr(retrying, "PAUSES", retrying.Pauses(0.001, 0.01))

@@ -54,3 +54,11 @@ def test_table_of_many_days_says_nothing_of_one() -> None:
 @pytest.mark.parametrize(("hours", "rows"), [(23, 7), (24, 0), (30, 0)])
 def test_buffer_of_a_day_of_ingestion(column: str, hours: int, rows: int) -> None:
     assert table_volume(table(**buffer(hours)), column, DAY) == SourceVolume(buffered=rows)
+
+
+def test_buffer_of_the_last_day_there_is() -> None:
+    assert table_volume(table(**buffer(23)), "_PARTITIONDATE", dt.date.max) == SourceVolume(buffered=7)
+
+
+def test_a_snapshot_says_its_rows() -> None:
+    assert table_volume(table(type="SNAPSHOT")).rows == 40

@@ -1,8 +1,10 @@
 """Files read by a real runner, Parquet above all: every row of every file once, or an error that names the file."""
 
 import datetime as dt
+import errno
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.sources import ReadCases, synthetic
 from beam_pcc.sources.files import ReadFiles, _Columns, _grouped, _Part, _read
 from tests.inputs import TIME, VECTOR, VECTOR_TYPES, rows, settings, vectors
+from tests.machines import without_root
 
 DAY = dt.date(2026, 11, 20)
 ReadAll = Callable[..., list[pa.RecordBatch]]
@@ -99,7 +102,7 @@ def test_a_file_cut_off_is_an_error_that_names_it(tmp_path: Path, error_of: Erro
     path = write_parquet(tmp_path / "a.parquet", case_rows(50))
     path.write_bytes(path.read_bytes()[:-200])
 
-    assert "cannot be read as Parquet" in error_of(path)
+    assert "cannot be read as Parquet (it is cut off: its end is missing); write it again" in error_of(path)
 
 
 def test_a_file_damaged_within_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
@@ -109,7 +112,9 @@ def test_a_file_damaged_within_is_an_error_that_names_it(tmp_path: Path, error_o
     damaged[len(damaged) // 2] ^= 0xFF
     path.write_bytes(damaged)
 
-    assert "cannot be read as Parquet" in error_of(path)
+    line = error_of(path)
+    assert "cannot be read as Parquet" in line
+    assert "cut off" not in line
 
 
 def test_one_bad_file_among_good_ones_is_the_one_named(tmp_path: Path, read_all: ReadAll) -> None:
@@ -122,7 +127,49 @@ def test_one_bad_file_among_good_ones_is_the_one_named(tmp_path: Path, read_all:
 
 def test_file_that_is_no_parquet_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
     (tmp_path / "a.parquet").write_text("case_id,embedding_vector,timestamp\n")
-    assert "cannot be read as Parquet" in error_of(tmp_path / "a.parquet")
+    assert "cannot be read as Parquet (it is not Parquet); write it again" in error_of(tmp_path / "a.parquet")
+
+
+def test_empty_parquet_file_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
+    (tmp_path / "a.parquet").touch()
+    assert "cannot be read as Parquet (it is empty); write it again" in error_of(tmp_path / "a.parquet")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any account may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_missing_right_to_a_file_is_the_cause(open_folder: Path, name: str) -> None:
+    file = write_parquet(open_folder / name, case_rows(2))
+    file.chmod(0)
+
+    with without_root(), pytest.raises(SourceError, match=rf"^{file}: permission denied.*; give the account that runs"):
+        list(_read(_Part((str(file),)), 100, _Columns(None, {})))
+
+
+@pytest.mark.parametrize("pattern", ["closed/a.parquet", "closed/*.parquet", "*/a.parquet"])
+def test_missing_right_to_a_folder_is_the_cause(open_folder: Path, pattern: str) -> None:
+    (open_folder / "closed").mkdir()
+    write_parquet(open_folder / "closed" / "a.parquet", case_rows(2))
+    (open_folder / "closed").chmod(0)
+
+    with without_root(), pytest.raises(ConfigurationError, match=r"cannot be listed: permission denied \(.*/closed"):
+        ReadFiles(f"{open_folder}/{pattern}", 100)
+
+
+def test_fault_of_the_disk_is_the_cause(tmp_path: Path, error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_parquet(tmp_path / "a.parquet", case_rows(2))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("beam_pcc.sources.files.pq.ParquetFile", fail)
+    assert f"{path}: the disk or network share does not work (Input/output error)" in error_of(path)
 
 
 def test_missing_column_and_file_are_named(tmp_path: Path, error_of: ErrorOf) -> None:

@@ -131,3 +131,13 @@ def test_column_that_needs_quotes_is_selected(cloud: Cloud, read_all: ReadAll, m
     )
 
     assert batch.column("select the text").to_pylist() == ["hello"]
+
+
+def test_rows_of_a_view_are_counted(cloud: Cloud) -> None:
+    cloud.seed(sample(60), "rows")
+    view = bigquery.Table(f"{cloud.source}.cases_{DAY}")
+    view.view_query = f"SELECT * FROM `{cloud.source}.rows`"
+    cloud.client.create_table(view)
+    config = settings(f"bq://{cloud.source}.cases_{{partition}}", DATE, read_method="export")
+
+    assert ReadCases(config, f"{cloud.staging}/export").volume.rows == 60

@@ -14,7 +14,8 @@ from google.cloud import bigquery, storage
 
 from beam_pcc.sources.bigquery import ReadTable
 from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
-from tests.end_to_end.conftest import DAY
+from tests.end_to_end.bigquery.test_source_tables import insert
+from tests.end_to_end.conftest import DATE, DAY
 
 
 def sound(rows: int) -> pa.Table:
@@ -64,6 +65,32 @@ def test_rows_of_a_partitioned_day_are_counted(cloud: Cloud, method: str) -> Non
     assert ended.code == 0, ended.err
     (row,) = cloud.monitoring()
     assert (row["source_rows"], row["total_cases"]) == (250, 250)
+
+
+def test_rows_of_a_view_are_counted(cloud: Cloud) -> None:
+    cloud.seed(sound(40), "rows")
+    view = bigquery.Table(f"{cloud.source}.redacted_snapshot_{DAY}")
+    view.view_query = f"SELECT case_id, embedding_vector, timestamp FROM `{cloud.source}.rows`"
+    cloud.client.create_table(view)
+    ended = cloud.run("--read_method", "export")
+
+    assert ended.code == 0, ended.err
+    (row,) = cloud.monitoring()
+    assert (row["source_rows"], row["source_modified"], row["total_cases"]) == (40, None, 40)
+
+
+def test_rows_of_a_day_of_ingestion_are_counted(cloud: Cloud) -> None:
+    cloud.client.query(
+        f"CREATE TABLE `{cloud.source}.cases` (case_id STRING, embedding_vector ARRAY<FLOAT64>, timestamp TIMESTAMP) "
+        "PARTITION BY _PARTITIONDATE OPTIONS (require_partition_filter = TRUE)"
+    ).result()
+    insert(cloud, "cases", sound(40), _PARTITIONTIME=f"TIMESTAMP '{DATE}'")
+    insert(cloud, "cases", sound(25), _PARTITIONTIME="TIMESTAMP '2026-11-19'")
+    ended = cloud.run("--source", f"bq://{cloud.source}.cases?partition_column=_PARTITIONDATE")
+
+    assert ended.code == 0, ended.err
+    (row,) = cloud.monitoring()
+    assert (row["source_rows"], row["total_cases"]) == (40, 40)
 
 
 def test_fewer_rows_than_the_table_had_are_refused(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

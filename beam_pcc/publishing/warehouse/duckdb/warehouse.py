@@ -19,8 +19,9 @@ from beam_pcc.addresses import absolute
 from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
-from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line
 from beam_pcc.errors.foreign import explained, is_transient
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.publishing.warehouse.base import (
     RUNS_OF_A_DAY,
     Run,
@@ -51,7 +52,6 @@ _READ_ONLY: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
     "temp_directory": "",
 }
-# Errors whose words are about the file or the machine. Those of others quote the values that they stumbled on.
 
 
 class DuckDBWarehouse:
@@ -187,7 +187,9 @@ class DuckDBWarehouse:
                     )
                 return str(connection.sql(sql_text)).rstrip()
             except duckdb.Error as error:
-                raise ConfigurationError(f"the query cannot be run: {one_line(error, 200)}; correct it") from None
+                raise explain_machine(error, "the query") or ConfigurationError(
+                    f"the query cannot be run: {one_line(error, 200)}; correct it"
+                ) from None
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
@@ -209,8 +211,8 @@ class DuckDBWarehouse:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
 
-    def _not_opened(self, error: Exception) -> WarehouseError:
-        return WarehouseError(
+    def _not_opened(self, error: Exception) -> PccError:
+        return explain_machine(error, self.address, WarehouseError) or WarehouseError(
             f"{self.address} cannot be opened: {one_line(error)}; check the path and the rights, or restore the file"
         )
 
