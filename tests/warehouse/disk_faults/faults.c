@@ -101,6 +101,11 @@ ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t
     return real(in, in_at, out, out_at, count, flags);
 }
 
+static int grows(int fd, off_t size) {
+    struct stat status;
+    return fstat(fd, &status) || size > status.st_size;
+}
+
 // Calls that a disk does half or not at all: torn means done, and then killed.
 #define WHOLE(name, check, space, declared, types, passed)       \
     int name declared {                                          \
@@ -114,8 +119,8 @@ ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t
 #define TYPES(...) __VA_ARGS__
 WHOLE(fsync, ours_fd(fd), 1, (int fd), TYPES(int), (fd))
 WHOLE(fdatasync, ours_fd(fd), 1, (int fd), TYPES(int), (fd))
-WHOLE(ftruncate, ours_fd(fd), 1, (int fd, off_t size), TYPES(int, off_t), (fd, size))
-WHOLE(ftruncate64, ours_fd(fd), 1, (int fd, off64_t size), TYPES(int, off64_t), (fd, size))
+WHOLE(ftruncate, ours_fd(fd), grows(fd, size), (int fd, off_t size), TYPES(int, off_t), (fd, size))
+WHOLE(ftruncate64, ours_fd(fd), grows(fd, size), (int fd, off64_t size), TYPES(int, off64_t), (fd, size))
 WHOLE(rename, ours(from), 1, (const char *from, const char *to), TYPES(const char *, const char *), (from, to))
 WHOLE(unlink, ours(path), 0, (const char *path), TYPES(const char *), (path))
 WHOLE(remove, ours(path), 0, (const char *path), TYPES(const char *), (path))

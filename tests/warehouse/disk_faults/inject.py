@@ -184,8 +184,8 @@ def forked(act: Callable[[], Any]) -> Any:
     os.close(writing)
     with open(reading) as pipe:
         text = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(text) if text else None
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return json.loads(text) if text else None if status == -signal.SIGKILL else {"raised": f"ended with {status}"}
 
 
 CASES = {
@@ -213,28 +213,41 @@ def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
     new = forked(bench.state)
     injected: Counter[str] = Counter()
     failures = []
+    errors: Counter[str] = Counter()
     number = 0
     while True:
         number += every
         bench.restore()
         ended = forked(functools.partial(bench.attempt, action, FAULTS[fault], number))
-        if ended is not None and not ended["call"]:  # it needs fewer calls than that
+        if ended is not None and ended.get("call") == "":  # it needs fewer calls than that
             break
         after = forked(functools.partial(bench.survived, action)) or {"raised": "killed"}
-        injected[ended["call"] if ended else "killed"] += 1
+        injected[ended.get("call", "aborted") if ended else "killed"] += 1
+        errors[(ended or {}).get("error", "none")] += 1
         problems = []
         if fault.startswith("full"):
-            if ended is None or not ended["error"] or "\n" in ended["error"]:
-                problems.append("not one clear error")
+            error = (ended or {}).get("error", "aborted\n")
+            if "\n" in error or (not error and after.get("state") != new):
+                problems.append("neither done nor one clear error")
         elif ended is not None:
             problems.append("was not killed")
         if after.get("state") not in (old, new):
             problems.append("neither the old nor the new tables")
-        if after.get("again") != new or after.get("left") != [bench.path.name]:
+        left = set(after.get("left", ())) - {f"{bench.path.name}.lock" if what == "create" else ""}  # nothing to write
+        if after.get("again") != new or left != {bench.path.name}:
             problems.append("the next attempt did not end well")
         if problems:
             failures.append({"number": number, "problems": problems, "ended": ended, "after": after})
-    return {"case": case, "fault": fault, "calls": calls, "injected": injected, "failures": failures, "old": old, "new": new}
+    return {
+        "case": case,
+        "fault": fault,
+        "calls": calls,
+        "injected": injected,
+        "failures": failures,
+        "errors": errors,
+        "old": old,
+        "new": new,
+    }
 
 
 if __name__ == "__main__":

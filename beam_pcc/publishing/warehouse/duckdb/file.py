@@ -98,34 +98,32 @@ class DuckDBFile:
         Raises:
             WarehouseError: It cannot be locked, or another process writes for longer than the timeout.
         """
-        with _ONE_AT_A_TIME, self._locked():
+        with _ONE_AT_A_TIME, self._explained(), self._locked():
             shutil.rmtree(self._spill, ignore_errors=True)  # of a process that was killed
             config = _WRITER | {"temp_directory": str(self._spill)}
-            with (
-                explained(self._address, WarehouseError),
-                contextlib.closing(duckdb.connect(":memory:", config=config)) as connection,
-            ):
+            with contextlib.closing(duckdb.connect(":memory:", config=config)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 yield connection
 
     @contextlib.contextmanager
     def change(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Make a copy of the file the current database of a session; at the end it takes the place of the file.
+        """Within a session, make a copy of the file its current database; at the end it takes the place of the file.
 
         If this raises, the file is as before, but for a failure to flush its folder, which the error names.
         """
-        with explained(self._address, WarehouseError):
+        with self._replacing():
             with self._unheld():
                 self._finish()
-            with self._unheld():
+            with self._unheld() as file:
                 try:
-                    self._copy()
+                    self._copy(file)
                     self._attach(connection)
                     yield
                     connection.execute(f"CHECKPOINT {_COPY}")
                     connection.execute("USE memory")
                     connection.execute(f"DETACH {_COPY}")
                     self._verify()
+                    self._replace()
                 except BaseException:
                     with contextlib.suppress(duckdb.Error):
                         connection.execute("USE memory")
@@ -133,7 +131,6 @@ class DuckDBFile:
                     with contextlib.suppress(OSError):
                         self._remove_new()
                     raise
-                self._replace()
 
     def _current(self) -> Path | None:
         """The file that holds what was published last, if there is one."""
@@ -145,27 +142,29 @@ class DuckDBFile:
     def _log_of(self, path: Path) -> Path:
         return path.with_name(path.name + ".wal")
 
-    def _copy(self) -> None:
+    def _copy(self, file: IO[bytes] | None) -> None:
         """Copy the file, and the log of a client that was killed, with their rights."""
         self._remove_new()
-        if self._current() is None:
+        if file is None or not self._path.stat().st_size:
             return
         if not os.access(self._path, os.W_OK):
             raise self._not_opened("no right to write it")
-        for source in (self._path, self._log_of(self._path)):
-            if source.is_file():
-                target = self._new if source == self._path else self._log_of(self._new)
-                target.touch(0o600, exist_ok=False)
-                with source.open("rb") as content, target.open("rb+") as copy:
-                    _copy_content(content, copy)
-                _copy_rights(source, target)
+        self._new.touch(0o600, exist_ok=False)
+        with self._new.open("rb+") as copy:
+            _copy_content(file, copy)
+        _copy_rights(self._path, self._new)
+        log, copied_log = self._log_of(self._path), self._log_of(self._new)
+        if log.is_file():
+            copied_log.touch(0o600, exist_ok=False)
+            with log.open("rb") as content, copied_log.open("rb+") as copy:
+                _copy_content(content, copy)
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         quoted = str(self._new).replace("'", "''")
         try:
             connection.execute(f"ATTACH '{quoted}' AS {_COPY}")
         except duckdb.Error as error:
-            if "No space left" in str(error):
+            if _is_full(error):
                 raise
             raise self._not_opened(str(error).replace(str(self._new), str(self._path))) from None
         connection.execute(f"USE {_COPY}")
@@ -208,16 +207,17 @@ class DuckDBFile:
 
     def _flush_folder(self) -> None:
         """Make renames durable: until then a power failure may undo them."""
-        folder = os.open(self._path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         except OSError as error:
             raise WarehouseError(
                 f"{self._address} was replaced, but its folder cannot be flushed to the disk ({error.strerror}); "
                 "check the disk, and run again"
             ) from None
-        finally:
-            os.close(folder)
 
     def _remove_new(self) -> None:
         self._new.unlink(missing_ok=True)
@@ -226,11 +226,9 @@ class DuckDBFile:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock of writers, a file that is there while one works."""
-        try:
+        with self._replacing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             file = self._wait(self._lock_file)
-        except OSError as error:
-            raise self._not_opened(error) from None
         try:
             yield
         finally:
@@ -247,20 +245,16 @@ class DuckDBFile:
             file.close()
 
     @contextlib.contextmanager
-    def _unheld(self) -> Iterator[None]:
-        """While this lasts, no client of DuckDB can change the file; clients that only read it may have it open.
+    def _unheld(self) -> Iterator[IO[bytes] | None]:
+        """The open file, if there is one, locked as a reader locks it: no client of DuckDB can change it meanwhile.
 
-        What this process opens and closes of the file meanwhile ends the lock.
+        The lock ends as soon as this process closes the file, wherever it has opened it.
         """
         if not self._path.is_file():
-            yield
+            yield None
             return
-        try:
-            file = self._wait(lambda: _locked(self._path.open("rb"), fcntl.LOCK_SH))
-        except OSError as error:
-            raise self._not_opened(error) from None
-        with file:
-            yield
+        with self._wait(lambda: _locked(self._path.open("rb"), fcntl.LOCK_SH)) as file:
+            yield file
 
     def _wait(self, attempt: Callable[[], _T]) -> _T:
         """Try until no other process is in the way."""
@@ -288,10 +282,36 @@ class DuckDBFile:
             time.sleep(min(pause, max(deadline - now, 0.01)) * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311 - jitter
             pause = min(pause * 1.5, 2.0)
 
-    def _not_opened(self, why: object) -> WarehouseError:
-        reason = why.strerror if isinstance(why, OSError) and why.strerror else one_line(why)
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn the errors of a session into one line each."""
+        with explained(self._address, WarehouseError):
+            try:
+                yield
+            except (OSError, duckdb.Error) as error:
+                if not _is_full(error):
+                    raise
+                raise WarehouseError(
+                    f"{self._address} cannot be written: the disk is full; make room for a second copy of the file "
+                    "beside it, and run again"
+                ) from None
+
+    @contextlib.contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """Say of a folder or a file that cannot be changed what is wrong."""
+        try:
+            yield
+        except OSError as error:
+            if _is_full(error):
+                raise
+            raise WarehouseError(
+                f"{self._address} cannot be replaced: {error.strerror or one_line(error)}; check the rights on the "
+                "folder, in which a changed copy takes the place of the file"
+            ) from None
+
+    def _not_opened(self, reason: object) -> WarehouseError:
         return WarehouseError(
-            f"{self._address} cannot be opened: {reason}; check the path and the rights, or restore the file"
+            f"{self._address} cannot be opened: {one_line(reason)}; check the path and the rights, or restore the file"
         )
 
 
@@ -346,6 +366,12 @@ def _process(pid: int) -> str:
     except OSError:
         return f"another process (PID {pid})"
     return f"another process ({name}, PID {pid})"
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a disk or a quota is used up. DuckDB tells this in its messages only."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in numbers or any(os.strerror(number) in str(error) for number in numbers)
 
 
 def _copy_content(source: IO[bytes], target: IO[bytes]) -> None:
