@@ -1,6 +1,6 @@
 """Writes a warehouse again and again, each time with a fault at another call, and checks what each of them left.
 
-Run with faults.c preloaded: python -m tests.warehouse.disk_faults.inject FOLDER CASE FAULT [EVERY]. Each attempt is a
+Run with faults.c preloaded: python -m tests.end_to_end.disk_faults.inject FOLDER CASE FAULT [EVERY]. Each attempt is a
 forked process. Prints one JSON object: how many faults were injected, at which calls, and each that was not survived.
 """
 
@@ -96,7 +96,7 @@ class Bench:
                 tables = [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
                 for table in tables:
                     key = "run_id" if table == "pcc_monitoring_logs" else "left(case_id, 1)"
-                    sql = f"SELECT {key}, count(*), count(DISTINCT COLUMNS(*)) FROM {table} GROUP BY 1 ORDER BY 1"  # noqa: S608
+                    sql = f"SELECT {key}, count(*), count(DISTINCT COLUMNS(*)) FROM {table} GROUP BY 1 ORDER BY 1"
                     found[table] = [list(row) for row in connection.execute(sql).fetchall()]
         return found
 
@@ -178,11 +178,11 @@ def forked(act: Callable[[], Any]) -> Any:
             result = act()
         except BaseException as error:
             result = {"raised": f"{type(error).__name__}: {error}"}
-        with open(writing, "w") as pipe:
+        with os.fdopen(writing, "w") as pipe:
             json.dump(result, pipe)
         os._exit(0)
     os.close(writing)
-    with open(reading) as pipe:
+    with os.fdopen(reading) as pipe:
         text = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return json.loads(text) if text else None if status == -signal.SIGKILL else {"raised": f"ended with {status}"}
@@ -200,7 +200,7 @@ CASES = {
 
 
 def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
-    """Inject the fault at each call, or at every so-manieth."""
+    """Inject the fault at each call, or at each `every`th call."""
     bench = Bench(folder)
     before, what = CASES[case]
     action = functools.partial(getattr(bench, what), "b")
@@ -251,4 +251,4 @@ def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(sweep(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))))
+    json.dump(sweep(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])), sys.stdout)

@@ -1,5 +1,6 @@
 // Preloaded into a process: counts the calls that change a warehouse's file, and at one of them kills the process, tears
-// the write, or says that the disk is full. Does nothing until faults_arm.
+// the write, or says that the disk is full. Does nothing until faults_arm, or the variables DISK_FAULT_FILE,
+// DISK_FAULT_FOLDER, DISK_FAULT and DISK_FAULT_AT.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,8 +34,17 @@ void faults_arm(const char *file, const char *of_folder, int how, long number) {
 long faults_calls(void) { return atomic_load(&calls); }
 const char *faults_hit_by(void) { return hit_by; }
 
+__attribute__((constructor)) static void arm_from_environment(void) {
+    const char *file = getenv("DISK_FAULT_FILE"), *of_folder = getenv("DISK_FAULT_FOLDER");
+    const char *how = getenv("DISK_FAULT"), *number = getenv("DISK_FAULT_AT");
+    if (file && of_folder && how && number) faults_arm(file, of_folder, atoi(how), atol(number));
+}
+
 static int ours(const char *path) {
-    return prefix[0] && path && (!strncmp(path, prefix, strlen(prefix)) || !strcmp(path, folder));
+    if (!prefix[0] || !path) return 0;
+    size_t length = strlen(prefix);
+    if (!strncmp(path, prefix, length)) return strncmp(path + length, ".staging", 8) != 0;
+    return !strcmp(path, folder);
 }
 
 static int ours_fd(int fd) {
