@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from beam_pcc.cli.parser import Commands, command
+from beam_pcc.cli.parser import Commands, add_lock_timeout, command
 from beam_pcc.config.partitions import parse_partition
-from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.terminal import say
 
@@ -20,6 +20,7 @@ def add(commands: Commands) -> None:
     which.add_argument("--partition", help="the runs of this day only: YYYYMMDD, today or yesterday")
     which.add_argument("--last", type=int, default=30, help="the newest runs (default: %(default)s)")
     report.add_argument("--output", default="report.html", help="the file to write (default: %(default)s)")
+    add_lock_timeout(report)
 
 
 def _report(flags: argparse.Namespace) -> int:
@@ -29,7 +30,7 @@ def _report(flags: argparse.Namespace) -> int:
     if not 1 <= flags.last <= MAX_RUNS:
         raise ConfigurationError(f"--last must be between 1 and {MAX_RUNS}")
     partition = parse_partition(flags.partition) if flags.partition else None
-    warehouse = open_warehouse(Publish(flags.warehouse))
+    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
     warehouse.check()
     runs = warehouse.runs(flags.last, partition)
     if not runs:

@@ -17,7 +17,15 @@ from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
 from beam_pcc.errors import ConfigurationError, one_line
-from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan, checked_row, readable_rows
+from beam_pcc.publishing.warehouse.base import (
+    Run,
+    StagedFigures,
+    StagedFile,
+    TablePlan,
+    as_reader,
+    checked_row,
+    readable_rows,
+)
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile
 
@@ -125,11 +133,7 @@ class DuckDBWarehouse:
 
     def query(self, sql_text: str) -> str:
         """Run one SELECT, which can reach nothing but the tables; return its rows as a text table."""
-        with self._file.read() as connection:
-            if connection is None:
-                raise ConfigurationError(
-                    f"--warehouse {self.address} is not there; check the path, or publish to it first"
-                )
+        with self._published() as connection:
             try:
                 statements = connection.extract_statements(sql_text)
                 if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
@@ -139,6 +143,33 @@ class DuckDBWarehouse:
                 return str(connection.sql(sql_text)).rstrip()
             except duckdb.Error as error:
                 raise ConfigurationError(f"the query cannot be run: {one_line(error, 200)}; correct it") from None
+
+    @contextlib.contextmanager
+    def read_tables(self, names: Sequence[str]) -> Iterator[dict[str, pa.RecordBatchReader]]:
+        """The rows of tables, all as of one moment."""
+        with self._published() as connection:
+            plan = tables.plan(connection)
+            if missing := sorted(set(names) & set(plan.create)):
+                raise ConfigurationError(
+                    f"--warehouse {self.address} has no table {', '.join(missing)}; publish to it first"
+                )
+            readers = {}
+            for name in names:
+                columns = [column for column in schemas.TABLES[name].names if column not in plan.add.get(name, [])]
+                wanted = schemas.readable(schemas.TABLES[name], columns)
+                # A cursor each: the next query of a cursor ends what it was reading.
+                rows = connection.cursor().sql(f"SELECT {', '.join(columns)} FROM {name}")  # noqa: S608 - own names
+                readers[name] = as_reader(pa.RecordBatchReader.from_stream(rows), wanted)
+            yield readers
+
+    @contextlib.contextmanager
+    def _published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that reads what was published, if anything was."""
+        with self._file.read() as connection:
+            if connection is None:
+                state = "is empty" if Path(self.address).exists() else "is not there"
+                raise ConfigurationError(f"--warehouse {self.address} {state}; check the path, or publish to it first")
+            yield connection
 
 
 class _DuckDBStagedRun:
