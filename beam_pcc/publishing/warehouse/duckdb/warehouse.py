@@ -153,12 +153,13 @@ class DuckDBWarehouse:
                 raise ConfigurationError(
                     f"--warehouse {self.address} has no table {', '.join(missing)}; publish to it first"
                 )
+            # One for each, kept until the end: the next query of a cursor ends what it was reading.
+            cursors = {name: connection.cursor() for name in names}
             readers = {}
-            for name in names:
+            for name, cursor in cursors.items():
                 columns = [column for column in schemas.TABLES[name].names if column not in plan.add.get(name, [])]
                 wanted = schemas.readable(schemas.TABLES[name], columns)
-                # A cursor each: the next query of a cursor ends what it was reading.
-                rows = connection.cursor().sql(f"SELECT {', '.join(columns)} FROM {name}")  # noqa: S608 - own names
+                rows = cursor.sql(f"SELECT {', '.join(columns)} FROM {name}")  # noqa: S608 - own names
                 readers[name] = as_reader(pa.RecordBatchReader.from_stream(rows), wanted)
             yield readers
 
