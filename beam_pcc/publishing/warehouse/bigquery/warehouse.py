@@ -272,7 +272,9 @@ class BigQueryWarehouse:
             for name in names:
                 table = self._table(self.tables[name])
                 if table is None:
-                    raise ConfigurationError(f"there is no table {self.tables[name]}; publish first, or check its name")
+                    raise ConfigurationError(
+                        f"--warehouse {self.address} has no table {self.tables[name]}; publish to it first"
+                    )
                 wanted = schemas.readable(schemas.TABLES[name], [field.name for field in table.schema])
                 selected = [field for field in table.schema if field.name in wanted.names]
                 rows = self._client.list_rows(table, selected_fields=selected, retry=self._retry)

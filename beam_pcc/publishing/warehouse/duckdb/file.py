@@ -172,7 +172,7 @@ class DuckDBFile:
     def _verify(self) -> None:
         """Open the copy as a reader will, and count the rows of each table."""
         if self._log_of(self._new).exists():
-            raise WarehouseError(f"{self._new} was not written whole; the tables are as before, run again")
+            raise WarehouseError(f"{self._new} was not written whole; the tables are as before: run again")
         with contextlib.closing(duckdb.connect(str(self._new), True, _READER)) as connection:
             tables = connection.execute(
                 "SELECT format('\"{}\".\"{}\"', replace(schema_name, '\"', '\"\"'), replace(table_name, '\"', '\"\"')) "
@@ -273,11 +273,11 @@ class DuckDBFile:
             now = time.monotonic()
             if now > deadline:
                 raise WarehouseError(
-                    f"{self._address} is held by {holder} for more than {self._lock_timeout:g} s; "
+                    f"{self._address} is held by another process{holder} for more than {self._lock_timeout:g} s; "
                     "close it there, or wait longer with --lock_timeout"
                 )
             if now > warn_at:
-                _log.warning("waiting for %s, which %s holds", self._address, holder)
+                _log.warning("waiting for %s, which another process%s holds", self._address, holder)
                 warn_at = float("inf")
             time.sleep(min(pause, max(deadline - now, 0.01)) * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311 - jitter
             pause = min(pause * 1.5, 2.0)
@@ -358,14 +358,13 @@ def _holder_in(message: str) -> str:
 
 
 def _process(pid: int) -> str:
-    """Name a process by its number, and by the name of its program where that can be read."""
+    """The number of a process, and the name of its program where that can be read, in brackets."""
     if pid <= 0:  # of another container or machine
-        return "another process"
+        return ""
     try:
-        name = one_line(Path(f"/proc/{pid}/comm").read_text().strip())
+        return f" ({one_line(Path(f'/proc/{pid}/comm').read_text())}, PID {pid})"
     except OSError:
-        return f"another process (PID {pid})"
-    return f"another process ({name}, PID {pid})"
+        return f" (PID {pid})"
 
 
 def _is_full(error: Exception) -> bool:

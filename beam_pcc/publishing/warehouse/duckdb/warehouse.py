@@ -168,8 +168,11 @@ class DuckDBWarehouse:
         """A connection that reads what was published, if anything was."""
         with self._file.read() as connection:
             if connection is None:
-                state = "is empty" if Path(self.address).exists() else "is not there"
-                raise ConfigurationError(f"--warehouse {self.address} {state}; check the path, or publish to it first")
+                if Path(self.address).exists():
+                    raise ConfigurationError(f"--warehouse {self.address} is empty; publish to it first")
+                raise ConfigurationError(
+                    f"--warehouse {self.address} is not there; check the path, or publish to it first"
+                )
             yield connection
 
 
