@@ -24,8 +24,8 @@ pytestmark = pytest.mark.end_to_end
 SOURCE = Path(__file__).parent / "disk_faults" / "faults.c"
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 # The cases and faults of which each call is taken; of the others, so many calls are between two.
-WHOLE = {("publish", "kill"), ("publish", "tear"), ("log", "kill"), ("first", "kill")}
-BETWEEN = 1 if os.environ.get("EVERY_DISK_FAULT") else 6
+WHOLE = {("publish", "kill"), ("log", "kill")}
+BETWEEN = 1 if os.environ.get("EVERY_DISK_FAULT") else 12
 FEWEST_CALLS = 20  # that a writer makes: fewer would mean that the library no longer sees them
 
 
@@ -94,7 +94,7 @@ def run_with_fault(workspace: Workspace, library: Path, fault: str, number: int)
     return subprocess.run(command, env=os.environ | faulty, capture_output=True, check=False, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("fault", ["kill", "tear", "full"])
+@pytest.mark.parametrize("fault", ["kill", "full"])
 def test_whole_run_survives_a_fault(workspace: Workspace, library: Path, fault: str) -> None:
     assert workspace.run().code == 0
     before = workspace.published()
@@ -102,7 +102,8 @@ def test_whole_run_survives_a_fault(workspace: Workspace, library: Path, fault: 
         ended = run_with_fault(workspace, library, fault, number)
 
         if fault == "full":
-            assert (ended.returncode, ended.stderr.strip().splitlines()[-1].count("the disk is full")) == (1, 1)
+            assert ended.returncode == 1
+            assert "the disk is full" in ended.stderr.strip().splitlines()[-1]
         else:
             assert ended.returncode == -signal.SIGKILL
         assert workspace.published() == before

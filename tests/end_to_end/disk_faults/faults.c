@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,27 +17,32 @@
 
 enum mode { COUNT, KILL, TEAR, FULL_ONCE, FULL_FROM };
 
-static char prefix[PATH_MAX], folder[PATH_MAX], hit_by[64];
-static int mode;
-static long at;
-static atomic_long calls;
+enum { KINDS = 16 };
 
-// Of the paths that begin with `file`, and of its folder: do `how` at the call with the number `number`, from 1.
-void faults_arm(const char *file, const char *of_folder, int how, long number) {
+static char prefix[PATH_MAX], folder[PATH_MAX], kind[32];
+static int mode, is_hit, is_full;
+static long at, all;
+static struct { const char *name; long calls; } kinds[KINDS];
+static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
+
+// Of the paths that begin with `file`, and of its folder: do `how` at call `number`, from 1, of those called `of_kind`, or
+// of all if that is empty. Kinds are counted one by one, as the threads of DuckDB make some calls in any order.
+void faults_arm(const char *file, const char *of_folder, int how, const char *of_kind, long number) {
     snprintf(prefix, sizeof prefix, "%s", file);
     snprintf(folder, sizeof folder, "%s", of_folder);
+    snprintf(kind, sizeof kind, "%s", of_kind);
     mode = how;
     at = number;
-    atomic_store(&calls, 0);
-    hit_by[0] = 0;
+    all = is_hit = is_full = 0;
+    memset(kinds, 0, sizeof kinds);
 }
-long faults_calls(void) { return atomic_load(&calls); }
-const char *faults_hit_by(void) { return hit_by; }
+int faults_hit(void) { return is_hit; }
+const char *faults_kind(int place) { return place < KINDS ? kinds[place].name : NULL; }
 
 __attribute__((constructor)) static void arm_from_environment(void) {
     const char *file = getenv("DISK_FAULT_FILE"), *of_folder = getenv("DISK_FAULT_FOLDER");
     const char *how = getenv("DISK_FAULT"), *number = getenv("DISK_FAULT_AT");
-    if (file && of_folder && how && number) faults_arm(file, of_folder, atoi(how), atol(number));
+    if (file && of_folder && how && number) faults_arm(file, of_folder, atoi(how), "", atol(number));
 }
 
 static int ours(const char *path) {
@@ -65,12 +70,19 @@ static void die(void) {
 // What to do at this call: 0 the call, 1 fail, 2 half of it, then die. `space`: whether it may need space on the disk.
 static int fault(const char *call, int space) {
     if (mode >= FULL_ONCE && !space) return 0;
-    long number = atomic_fetch_add(&calls, 1) + 1;
-    if (mode == COUNT || number < at || (number > at && mode != FULL_FROM)) return 0;
-    if (!hit_by[0]) snprintf(hit_by, sizeof hit_by, "%s", call);
+    pthread_mutex_lock(&counting);
+    int place = 0;
+    while (place < KINDS - 1 && kinds[place].name && strcmp(kinds[place].name, call)) place++;
+    kinds[place].name = call;
+    long number = ++kinds[place].calls;
+    all++;
+    if (mode != COUNT && (kind[0] ? !strcmp(kind, call) && number == at : all == at)) is_hit = 1;
+    int now = is_hit && (!is_full || mode == FULL_FROM);
+    is_full = is_hit;
+    pthread_mutex_unlock(&counting);
+    if (!now) return 0;
     if (mode == KILL) die();
     if (mode == TEAR) return 2;
-    errno = ENOSPC;
     return 1;
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import datetime as dt
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -45,7 +46,7 @@ class Bench:
         self.folder = folder
         self.path = folder / "now" / "pcc.duckdb"
         self.shim = ctypes.CDLL(None)
-        self.shim.faults_hit_by.restype = ctypes.c_char_p
+        self.shim.faults_kind.restype = ctypes.c_char_p
 
     def warehouse(self) -> DuckDBWarehouse:
         return DuckDBWarehouse(str(self.path), lock_timeout=5)
@@ -140,9 +141,9 @@ class Bench:
         shutil.rmtree(self.path.parent, ignore_errors=True)
         shutil.copytree(self.folder / "before", self.path.parent)
 
-    def attempt(self, action: Callable[[], None], fault: int, number: int) -> dict[str, Any]:
-        """Act with a fault at one call."""
-        self.shim.faults_arm(str(self.path).encode(), str(self.path.parent).encode(), fault, ctypes.c_long(number))
+    def attempt(self, action: Callable[[], None], fault: str, kind: str = "", number: int = 0) -> dict[str, Any]:
+        """Act with a fault at one call of a kind."""
+        self.arm(self.path, self.path.parent, FAULTS[fault], kind, number)
         error = ""
         try:
             action()
@@ -150,9 +151,13 @@ class Bench:
             error = str(raised)
         except BaseException as raised:
             error = f"{type(raised).__name__}\n{raised}"
-        calls, by = self.shim.faults_calls(), self.shim.faults_hit_by().decode()
-        self.shim.faults_arm(b"", b"", 0, ctypes.c_long(0))
-        return {"error": error, "calls": calls, "call": by}
+        kinds = [name.decode() for place in range(16) if (name := self.shim.faults_kind(place))]
+        hit = bool(self.shim.faults_hit())
+        self.arm("", "", FAULTS["count"], "", 0)
+        return {"error": error, "kinds": kinds, "hit": hit}
+
+    def arm(self, path: object, folder: object, fault: int, kind: str, number: int) -> None:
+        self.shim.faults_arm(str(path).encode(), str(folder).encode(), fault, kind.encode(), ctypes.c_long(number))
 
     def survived(self, action: Callable[[], None]) -> dict[str, Any]:
         """What is there now, to a reader and to a plain client of DuckDB, and after the same is done again."""
@@ -209,45 +214,41 @@ def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
     bench.path.parent.rename(folder / "before")
     bench.restore()
     old = forked(bench.state)
-    calls = forked(lambda: bench.attempt(action, FAULTS["count"], 0))
+    # Which kinds of calls there are: of a full disk, those that need room only.
+    counted = forked(lambda: bench.attempt(action, "count"))
     new = forked(bench.state)
     injected: Counter[str] = Counter()
-    failures = []
     errors: Counter[str] = Counter()
-    number = 0
-    while True:
-        number += every
-        bench.restore()
-        ended = forked(functools.partial(bench.attempt, action, FAULTS[fault], number))
-        if ended is not None and ended.get("call") == "":  # it needs fewer calls than that
-            break
-        after = forked(functools.partial(bench.survived, action)) or {"raised": "killed"}
-        injected[ended.get("call", "aborted") if ended else "killed"] += 1
-        errors[(ended or {}).get("error", "none")] += 1
-        problems = []
-        if fault.startswith("full"):
-            error = (ended or {}).get("error", "aborted\n")
-            if "\n" in error or (not error and after.get("state") != new):
-                problems.append("neither done nor one clear error")
-        elif ended is not None:
-            problems.append("was not killed")
-        if after.get("state") not in (old, new):
-            problems.append("neither the old nor the new tables")
-        left = set(after.get("left", ())) - {f"{bench.path.name}.lock" if what == "create" else ""}  # nothing to write
-        if after.get("again") != new or left != {bench.path.name}:
-            problems.append("the next attempt did not end well")
-        if problems:
-            failures.append({"number": number, "problems": problems, "ended": ended, "after": after})
-    return {
-        "case": case,
-        "fault": fault,
-        "calls": calls,
-        "injected": injected,
-        "failures": failures,
-        "errors": errors,
-        "old": old,
-        "new": new,
-    }
+    failures = []
+    turn = 0
+    for kind in counted["kinds"]:
+        for number in itertools.count(1):
+            turn += 1
+            if turn % every:
+                continue
+            bench.restore()
+            ended = forked(functools.partial(bench.attempt, action, fault, kind, number))
+            if ended is not None and ended.get("hit") is False:  # there are fewer calls of this kind
+                break
+            after = forked(functools.partial(bench.survived, action)) or {"raised": "killed"}
+            injected[kind] += 1
+            errors[(ended or {}).get("error", "none")] += 1
+            problems = []
+            if fault.startswith("full"):
+                error = (ended or {}).get("error", "aborted\n")
+                if "\n" in error or (not error and after.get("state") != new):
+                    problems.append("neither done nor one clear error")
+            elif ended is not None:
+                problems.append("was not killed")
+            if after.get("state") not in (old, new):
+                problems.append("neither the old nor the new tables")
+            # Where the first attempt made the tables, the second has nothing to write, and the lock stays.
+            left = set(after.get("left", ())) - {f"{bench.path.name}.lock" if what == "create" else ""}
+            if after.get("again") != new or left != {bench.path.name}:
+                problems.append("the next attempt did not end well")
+            if problems:
+                failures.append({"call": f"{kind} {number}", "problems": problems, "ended": ended, "after": after})
+    return {"case": case, "fault": fault, "injected": injected, "failures": failures, "errors": errors}
 
 
 if __name__ == "__main__":
