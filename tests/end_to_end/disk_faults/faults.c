@@ -36,6 +36,7 @@ void faults_arm(const char *file, const char *of_folder, int how, const char *of
     all = is_hit = is_full = 0;
     memset(kinds, 0, sizeof kinds);
 }
+long faults_calls(int place) { return place < KINDS ? kinds[place].calls : 0; }
 int faults_hit(void) { return is_hit; }
 const char *faults_kind(int place) { return place < KINDS ? kinds[place].name : NULL; }
 
