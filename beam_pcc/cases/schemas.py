@@ -6,6 +6,7 @@ Knows nothing of Beam, of a model or of a warehouse.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +126,11 @@ TABLES = {
     "pcc_monitoring_logs": MONITORING,
     "pcc_quarantine": QUARANTINE,
 }
+
+
+def readable(schema: pa.Schema, columns: Collection[str]) -> pa.Schema:
+    """The columns of a table that are there. Each is nullable, as one is that was added later."""
+    return pa.schema([field.with_nullable(True) for field in schema if field.name in columns])
 
 
 def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:

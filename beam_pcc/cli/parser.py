@@ -63,6 +63,17 @@ def command(
     return parser
 
 
+def add_lock_timeout(parser: argparse.ArgumentParser) -> None:
+    """Declare how long a command that reads or creates tables waits for the file of a DuckDB warehouse."""
+    parser.add_argument(
+        "--lock_timeout",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long to wait for a warehouse file that another process holds (default: %(default)g)",
+    )
+
+
 def called_as() -> str:
     """The command to call this program: beam-pcc, or its path if it is not on PATH."""
     called = sys.argv[0]

@@ -9,9 +9,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from beam_pcc.cli.parser import Commands, command
+from beam_pcc.cli.parser import Commands, add_lock_timeout, command
 from beam_pcc.config.partitions import parse_partition
-from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.terminal import say
@@ -30,6 +30,7 @@ def add(commands: Commands) -> None:
     )
     report.add_argument("--last", dest="days", type=int, metavar="N", help=f"so many days (default: {_DAYS})")
     report.add_argument("--output", default="report.html", help="the file to write (default: %(default)s)")
+    add_lock_timeout(report)
 
 
 def _report(flags: argparse.Namespace) -> int:
@@ -38,7 +39,7 @@ def _report(flags: argparse.Namespace) -> int:
     from beam_pcc.reporting.report import report
 
     first, last = _named_days(flags)
-    warehouse = open_warehouse(Publish(flags.warehouse))
+    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
     warehouse.check()
     latest = warehouse.latest_day()
     if latest is None:

@@ -1,14 +1,20 @@
-"""`beam-pcc tables ...`: creates and queries the tables of a warehouse."""
+"""`beam-pcc tables ...`: creates, queries and exports the tables of a warehouse."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from beam_pcc.cli.parser import Commands, command, group
+from beam_pcc.cli.parser import Commands, add_lock_timeout, command, group
 from beam_pcc.config.options import resolve
-from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish, add_expiry_argument
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish, add_expiry_argument
 from beam_pcc.private_files import private_files
 from beam_pcc.terminal import say
+
+_EXPORT_NOTES = """example:
+  beam-pcc tables export --warehouse local/pcc.duckdb --output export pcc_inference_output
+
+Each file is written aside and renamed, so it is whole at any time. docs/contracts.md describes its columns."""
 
 
 def add(commands: Commands) -> None:
@@ -22,6 +28,14 @@ def add(commands: Commands) -> None:
     query = command(tables, "query", "run one query and print the result", _tables_query)
     query.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
+    export = command(tables, "export", "write tables to Parquet files", _tables_export, notes=_EXPORT_NOTES)
+    export.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
+    export.add_argument(
+        "--output", default="export", metavar="FOLDER", help="where to write TABLE.parquet (default: %(default)s)"
+    )
+    export.add_argument("tables", nargs="*", metavar="TABLE", help="which tables (default: all)")
+    for parser in (create, query, export):
+        add_lock_timeout(parser)
 
 
 def _tables_create(flags: argparse.Namespace) -> int:
@@ -29,7 +43,7 @@ def _tables_create(flags: argparse.Namespace) -> int:
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
     given = {name: getattr(flags, name) for name in ("warehouse", "monitoring_expiry_days")}
-    warehouse = open_warehouse(resolve(Publish, given))
+    warehouse = open_warehouse(resolve(Publish, given), Limits(lock_timeout=flags.lock_timeout))
     warehouse.check()
     with private_files():
         plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns, set_expiry=True)
@@ -49,7 +63,22 @@ def _tables_create(flags: argparse.Namespace) -> int:
 def _tables_query(flags: argparse.Namespace) -> int:
     from beam_pcc.publishing.warehouse import open_warehouse
 
-    warehouse = open_warehouse(Publish(flags.warehouse))
+    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
     warehouse.check()
     say(*warehouse.query(flags.sql).splitlines())
+    return 0
+
+
+def _tables_export(flags: argparse.Namespace) -> int:
+    from beam_pcc.cases import schemas
+    from beam_pcc.publishing.export import export_tables
+    from beam_pcc.publishing.warehouse import open_warehouse
+
+    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
+    warehouse.check()
+    names = flags.tables or list(schemas.TABLES)
+    with private_files():
+        rows = export_tables(warehouse, list(dict.fromkeys(names)), Path(flags.output))
+    for name, count in rows.items():
+        say(f"{Path(flags.output) / name}.parquet: {count:,} {'row' if count == 1 else 'rows'}")
     return 0

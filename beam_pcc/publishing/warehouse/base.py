@@ -9,10 +9,12 @@ import contextlib
 import datetime as dt
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
+
+import pyarrow as pa
 
 from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
 from beam_pcc.cases.schemas import SCORE_BINS
@@ -133,6 +135,16 @@ def readable_rows(stored: Iterable[StoredRow]) -> list[MonitoringRow]:
     return rows
 
 
+def as_reader(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatchReader:
+    """The rows of a table with the columns of the schema, in its order and types."""
+    parts = (
+        part
+        for batch in batches
+        for part in pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
+    )
+    return pa.RecordBatchReader.from_batches(schema, parts)
+
+
 class StagedRun(Protocol):
     """A run's own staging tables, each case_id once among the predictions.
 
@@ -222,4 +234,12 @@ class Warehouse(Protocol):
 
     def query(self, sql: str) -> str:
         """Run one query; return its rows as a text table."""
+        ...
+
+    def read_tables(self, names: Sequence[str]) -> AbstractContextManager[Mapping[str, pa.RecordBatchReader]]:
+        """The rows of the tables with these names in `schemas.TABLES`, a few at a time.
+
+        Raises:
+            ConfigurationError: There is no such table.
+        """
         ...

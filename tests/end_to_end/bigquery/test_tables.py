@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
@@ -168,3 +169,15 @@ def test_the_text_column_is_never_read(cloud: Cloud, method: str) -> None:
     assert ended.code == 0, ended.err
     everything = str(cloud.query("SELECT * FROM pcc_quarantine WHERE ingestion_time > '1970-01-01'"))
     assert "my secret" not in everything + ended.out + ended.err
+
+
+def test_export_holds_what_was_published(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.seed(sample(500))
+    assert cloud.run().code == 0
+
+    ended = cloud.call("tables", "export", "--warehouse", f"bq://{cloud.output}", "--output", tmp_path / "export")
+
+    assert ended.code == 0, ended.err
+    table = pq.read_table(tmp_path / "export" / "pcc_inference_output.parquet")
+    assert (table.schema.names, table.schema.types) == (schemas.OUTPUT.names, schemas.OUTPUT.types)
+    assert sorted(table["case_id"].to_pylist()) == sorted(row[0] for row in cloud.published())

@@ -1,13 +1,10 @@
-"""The embedded warehouse: one DuckDB file. It is opened only while a run publishes; whoever comes second waits."""
+"""The embedded warehouse: the tables in one DuckDB file, which is copied, changed and replaced (file.py)."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
 import glob
-import random
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,8 +16,7 @@ from beam_pcc.addresses import absolute
 from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
-from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line
-from beam_pcc.errors.foreign import explained, is_transient
+from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.publishing.warehouse.base import (
     RUNS_OF_A_DAY,
@@ -28,30 +24,12 @@ from beam_pcc.publishing.warehouse.base import (
     StagedFigures,
     StagedFile,
     TablePlan,
+    as_reader,
     checked_row,
     readable_rows,
 )
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
-from beam_pcc.terminal import logger
-
-_log = logger(__name__)
-# Between processes the file's own lock keeps order; within one (a runner's threads, a run that was stopped while it
-# publishes) this does.
-_ONE_AT_A_TIME = threading.Lock()
-# Staging tables beyond this spill to a folder beside the file, so that a run's memory does not grow with its rows.
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "128MB",
-    "preserve_insertion_order": "false",
-}
-# For who only reads: nothing but this file is opened, fetched or changed, not even for what does not fit in memory.
-_READ_ONLY: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "allow_persistent_secrets": "false",
-    "python_enable_replacements": "false",
-    "temp_directory": "",
-}
+from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile
 
 
 class DuckDBWarehouse:
@@ -64,7 +42,7 @@ class DuckDBWarehouse:
 
     def __init__(self, address: str, *, lock_timeout: float = Limits.lock_timeout) -> None:
         self.address = absolute(address)
-        self._lock_timeout = lock_timeout
+        self._file = DuckDBFile(self.address, lock_timeout)
 
     def staging(self, given: str | None) -> str:
         """Beside the file, unless told otherwise. It must be on a disk, which is all that DuckDB reads here."""
@@ -92,10 +70,8 @@ class DuckDBWarehouse:
 
     def plan_tables(self) -> TablePlan:
         """Compare the tables with what this version writes; a file that is not there is not made."""
-        if not Path(self.address).exists():
-            return TablePlan(create=list(schemas.TABLES))
-        with self._connect() as connection:
-            return tables.plan(connection)
+        with self._file.read() as connection:
+            return tables.plan(connection) if connection else TablePlan(create=list(schemas.TABLES))
 
     def table_sql(self, plan: TablePlan) -> list[str]:
         """The statements that make the plan's missing tables and columns."""
@@ -103,39 +79,42 @@ class DuckDBWarehouse:
 
     def apply_tables(self, plan: TablePlan) -> None:
         """Make the missing tables and columns."""
-        with self._connect() as connection:
-            tables.apply(connection, plan)
+        if plan.create or plan.add:
+            with self._file.session() as connection, self._file.change(connection):
+                tables.apply(connection, plan)
 
     @contextlib.contextmanager
     def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_DuckDBStagedRun]:
         """Load into temporary tables of this connection: they end with it, whatever ends it."""
-        with self._connect() as connection:
-            tables.make_missing(connection)
+        with self._file.session() as connection:
             _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
             _load(connection, "rejected", schemas.STAGED_REJECTED, files)
             connection.execute(sql.DROP_COPIES)
             connection.execute(sql.MOVE_DUPLICATES)
-            yield _DuckDBStagedRun(connection, run)
+            yield _DuckDBStagedRun(connection, run, self._file)
 
     def record(self, monitoring: MonitoringRow) -> bool:
         """Write the monitoring row, unless the run has one."""
-        with self._connect() as connection:
-            tables.make_missing(connection)
-            with _transaction(connection):
-                if _monitoring(connection, monitoring.run_id):
-                    return False
+        with self._file.session() as connection:
+            if self._stored(monitoring.run_id):
+                return False
+            with self._file.change(connection):
+                tables.make_missing(connection)
                 _write_monitoring(connection, monitoring.to_stored())
-                return True
+            return True
 
     def monitoring(self, run_id: str) -> MonitoringRow | None:
         """The monitoring row of a run."""
-        with self._read() as connection:
-            row = _monitoring(connection, run_id) if connection and _has_monitoring(connection) else None
+        row = self._stored(run_id)
         return None if row is None else checked_row(row, f"{self.address}: pcc_monitoring_logs")
+
+    def _stored(self, run_id: str) -> StoredRow | None:
+        with self._file.read() as connection:
+            return _monitoring(connection, run_id) if connection and _has_monitoring(connection) else None
 
     def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
         """The newest monitoring rows, oldest first."""
-        with self._read() as connection:
+        with self._file.read() as connection:
             if connection is None or not _has_monitoring(connection):
                 return []
             found = connection.execute(
@@ -148,7 +127,7 @@ class DuckDBWarehouse:
 
     def latest_day(self) -> dt.date | None:
         """The latest partition that has a monitoring row."""
-        with self._read() as connection:
+        with self._file.read() as connection:
             if connection is None or not _has_monitoring(connection):
                 return None
             row = connection.execute("SELECT max(partition_date) FROM pcc_monitoring_logs").fetchone()
@@ -156,7 +135,7 @@ class DuckDBWarehouse:
 
     def runs_of_days(self, first: dt.date, last: dt.date) -> list[StoredRow]:
         """The monitoring rows of these partitions, oldest first."""
-        with self._read() as connection:
+        with self._file.read() as connection:
             if connection is None or not _has_monitoring(connection):
                 return []
             cursor = connection.execute(sql.RUNS_OF_DAYS, {"first": first, "last": last, "runs": RUNS_OF_A_DAY})
@@ -165,7 +144,7 @@ class DuckDBWarehouse:
 
     def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
         """The latest successful run of each of the last published days, newest first."""
-        with self._read() as connection:
+        with self._file.read() as connection:
             if connection is None or not _has_monitoring(connection):
                 return []
             cursor = connection.execute(sql.RECENT, {"before": before, "days": days})
@@ -174,11 +153,7 @@ class DuckDBWarehouse:
 
     def query(self, sql_text: str) -> str:
         """Run one SELECT, which can reach nothing but the tables; return its rows as a text table."""
-        with self._read() as connection:
-            if connection is None:
-                raise ConfigurationError(
-                    f"--warehouse {self.address} is not there; check the path, or publish to it first"
-                )
+        with self._published() as connection:
             try:
                 statements = connection.extract_statements(sql_text)
                 if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
@@ -192,64 +167,44 @@ class DuckDBWarehouse:
                 ) from None
 
     @contextlib.contextmanager
-    def _read(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
-        """A connection that can only read this file; None if there is none, as looking makes no file."""
-        if not Path(self.address).is_file():
-            yield None
-            return
-        with self._connect(read_only=True) as connection:
-            connection.execute("SET lock_configuration = true")
-            yield connection
+    def read_tables(self, names: Sequence[str]) -> Iterator[dict[str, pa.RecordBatchReader]]:
+        """The rows of tables, all as of one moment."""
+        with self._published() as connection:
+            plan = tables.plan(connection)
+            if missing := sorted(set(names) & set(plan.create)):
+                raise ConfigurationError(
+                    f"--warehouse {self.address} has no table {', '.join(missing)}; publish to it first"
+                )
+            # One for each, kept until the end: the next query of a cursor ends what it was reading.
+            cursors = {name: connection.cursor() for name in names}
+            readers = {}
+            for name, cursor in cursors.items():
+                columns = [column for column in schemas.TABLES[name].names if column not in plan.add.get(name, [])]
+                wanted = schemas.readable(schemas.TABLES[name], columns)
+                rows = cursor.sql(f"SELECT {', '.join(columns)} FROM {name}")  # noqa: S608 - own names
+                readers[name] = as_reader(pa.RecordBatchReader.from_stream(rows), wanted)
+            yield readers
 
     @contextlib.contextmanager
-    def _connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        with (
-            _ONE_AT_A_TIME,
-            contextlib.closing(self._wait_for_file(read_only)) as connection,
-            explained(self.address, WarehouseError),
-        ):
-            connection.execute("SET TimeZone = 'UTC'")
+    def _published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that reads what was published, if anything was."""
+        with self._file.read() as connection:
+            if connection is None:
+                if Path(self.address).exists():
+                    raise ConfigurationError(f"--warehouse {self.address} is empty; publish to it first")
+                raise ConfigurationError(
+                    f"--warehouse {self.address} is not there; check the path, or publish to it first"
+                )
             yield connection
-
-    def _not_opened(self, error: Exception) -> PccError:
-        return explain_machine(error, self.address, WarehouseError) or WarehouseError(
-            f"{self.address} cannot be opened: {one_line(error)}; check the path and the rights, or restore the file"
-        )
-
-    def _wait_for_file(self, read_only: bool) -> duckdb.DuckDBPyConnection:
-        """Open the file; DuckDB lets one process at a time write it, so wait for the other."""
-        try:
-            if not read_only:
-                Path(self.address).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._not_opened(error) from None
-        deadline = time.monotonic() + self._lock_timeout
-        pause = 0.05
-        told = False
-        while True:
-            try:
-                return duckdb.connect(self.address, read_only, _READ_ONLY if read_only else _CONFIG)
-            except duckdb.Error as error:
-                if not is_transient(error):
-                    raise self._not_opened(error) from None
-                if time.monotonic() > deadline:
-                    raise WarehouseError(
-                        f"{self.address} is held by another process for more than {self._lock_timeout:g} s; "
-                        "close it there, or wait longer with --lock_timeout"
-                    ) from None
-            if not told and pause > 1:
-                _log.warning("waiting for %s, which another process holds", self.address)
-                told = True
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311 - jitter, not a secret
-            pause = min(pause * 1.5, 2.0)
 
 
 class _DuckDBStagedRun:
     """The run's temporary tables `staged_predictions` and `staged_rejected`, and the way out of them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, run: Run, file: DuckDBFile) -> None:
         self._connection = connection
         self._run = run
+        self._file = file
 
     def figures(self) -> StagedFigures:
         counted = self._connection.execute(sql.FIGURES)
@@ -260,7 +215,7 @@ class _DuckDBStagedRun:
 
     def publish(self, monitoring: MonitoringRow) -> None:
         row = monitoring.to_stored()
-        with _transaction(self._connection):
+        with self._writing():
             for table in ("pcc_inference_output", "pcc_quarantine"):
                 self._connection.execute(
                     f"DELETE FROM {table} WHERE partition_date = ?",  # noqa: S608 - own names
@@ -272,10 +227,18 @@ class _DuckDBStagedRun:
 
     def withhold(self, monitoring: MonitoringRow) -> None:
         row = monitoring.to_stored()
-        with _transaction(self._connection):
+        with self._writing():
             self._connection.execute("DELETE FROM pcc_quarantine WHERE run_id = ?", [self._run.run_id])
             self._insert("pcc_quarantine", "staged_rejected", row)
             _write_monitoring(self._connection, row)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction on a copy of the file, which takes its place at the end."""
+        with self._file.change(self._connection):
+            tables.make_missing(self._connection)
+            with _transaction(self._connection):
+                yield
 
     def _insert(self, table: str, staged: str, row: StoredRow, extra: Sequence[str] = ()) -> None:
         """Copy staged rows, adding the columns that are the same for the whole run."""

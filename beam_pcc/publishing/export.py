@@ -1,0 +1,67 @@
+"""Writes the published tables to Parquet files. Knows nothing of how a warehouse keeps them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from beam_pcc.cases import schemas
+from beam_pcc.errors import ConfigurationError, RunError
+from beam_pcc.publishing.warehouse.base import Warehouse
+
+
+def export_tables(warehouse: Warehouse, names: Sequence[str], folder: Path) -> dict[str, int]:
+    """Write each table to NAME.parquet in the folder; return their numbers of rows.
+
+    A file gets its name when all tables are written, so it is always whole: this export's, or an earlier one's.
+
+    Raises:
+        ConfigurationError: There is no such table, or the folder cannot be made.
+        RunError: The files cannot be written.
+    """
+    if unknown := sorted(set(names) - set(schemas.TABLES)):
+        raise ConfigurationError(f"there is no table {', '.join(unknown)}; name some of {', '.join(schemas.TABLES)}")
+    rows: dict[str, int] = {}
+    with warehouse.read_tables(names) as readers:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"--output {folder} cannot be made: {error.strerror}; name another") from None
+        with _files(folder, names) as files:
+            for name, reader in readers.items():
+                rows[name] = _write(reader, files[name])
+    return rows
+
+
+@contextlib.contextmanager
+def _files(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """Names to write to, which at the end become the names of the files; if this raises, nothing is left of them."""
+    files = {name: folder / f".{name}.parquet.{os.getpid()}.new" for name in names}
+    try:
+        yield files
+        for name, file in files.items():
+            file.replace(folder / f"{name}.parquet")
+    except OSError as error:
+        raise RunError(
+            f"--output {folder} cannot be written: {error.strerror or type(error).__name__}; make room, or name another"
+        ) from None
+    finally:
+        for file in files.values():
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _write(reader: pa.RecordBatchReader, path: Path) -> int:
+    rows = 0
+    with pq.ParquetWriter(path, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    return rows
