@@ -14,7 +14,13 @@ from beam_pcc.terminal import say
 
 def add(commands: Commands) -> None:
     """Declare the command."""
-    report = command(commands, "report", "write how runs went into one HTML file", _report)
+    report = command(
+        commands,
+        "report",
+        "write how runs went into one HTML file",
+        _report,
+        example="--warehouse pcc.duckdb --last 30",
+    )
     report.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     which = report.add_mutually_exclusive_group()
     which.add_argument("--partition", help="the runs of this day only: YYYYMMDD, today or yesterday")

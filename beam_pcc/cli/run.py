@@ -12,14 +12,21 @@ from beam_pcc.errors import EXIT_FAILED, ConfigurationError
 from beam_pcc.gcp.names import SourceTable
 from beam_pcc.terminal import say
 
+_EXAMPLE = "--partition yesterday --source sample://100 --warehouse pcc.duckdb --models models"
+_BACKFILL_EXAMPLE = (
+    "--from 20261101 --to 20261107 --source 'cases/{partition}.parquet' --warehouse pcc.duckdb --models models"
+)
+
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    run = command(commands, "run", "score and publish one partition", _run, beam=True)
+    run = command(commands, "run", "score and publish one partition", _run, example=_EXAMPLE, beam=True)
     add_partition_argument(run)
     add_run_arguments(run)
 
-    backfill = command(commands, "backfill", "run each day of a range, in order", _backfill, beam=True)
+    backfill = command(
+        commands, "backfill", "run each day of a range, in order", _backfill, example=_BACKFILL_EXAMPLE, beam=True
+    )
     backfill.add_argument("--from", dest="first", required=True, metavar="YYYYMMDD", help="the first day")
     backfill.add_argument("--to", dest="last", required=True, metavar="YYYYMMDD", help="the last day, included")
     add_run_arguments(backfill)

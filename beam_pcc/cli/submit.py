@@ -26,8 +26,14 @@ _RUN_FLAGS = "Flags of beam-pcc run, such as --model_version, win over those of 
 def add(commands: Commands) -> None:
     """Declare the command."""
     submit = command(
-        commands, "submit", "score and publish one partition on Kubernetes, as a FlinkDeployment", _submit, beam=True
+        commands,
+        "submit",
+        "score and publish one partition on Kubernetes, as a FlinkDeployment",
+        _submit,
+        example="--partition yesterday --wait",
+        beam=True,
     )
+    submit.set_defaults(passes_on_run_flags=True)
     submit.description = f"{submit.description} {_RUN_FLAGS}"
     add_partition_argument(submit)
     submit.add_argument("--wait", action="store_true", help="follow the run to its end, and exit as beam-pcc run does")

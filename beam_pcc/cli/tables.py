@@ -12,12 +12,20 @@ from beam_pcc.terminal import say
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    tables = group(commands, "tables", "the tables of a warehouse")
-    create = command(tables, "create", "make the tables that are missing", _tables_create)
+    tables = group(commands, "tables", "the tables of a warehouse", example="create --warehouse pcc.duckdb")
+    create = command(
+        tables, "create", "make the tables that are missing", _tables_create, example="--warehouse pcc.duckdb"
+    )
     create.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     create.add_argument("--dry_run", action="store_true", help="say what would be made, with the SQL; make nothing")
     create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
-    query = command(tables, "query", "run one query and print the result", _tables_query)
+    query = command(
+        tables,
+        "query",
+        "run one query and print the result",
+        _tables_query,
+        example="--warehouse pcc.duckdb 'FROM pcc_monitoring_logs'",
+    )
     query.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
 
