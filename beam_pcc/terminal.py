@@ -32,7 +32,7 @@ def say(*lines: object, flush: bool = False) -> None:
 
 def show(document: str) -> None:
     """Print a document for other programs, such as YAML, without cutting its lines."""
-    for line in document.splitlines():
+    for line in document.removesuffix("\n").split("\n"):
         print("".join(c if c.isprintable() else " " for c in line))
 
 

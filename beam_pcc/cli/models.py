@@ -5,10 +5,21 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from beam_pcc.cli.parser import Commands, called_as, command, group
+from beam_pcc.cli.results import (
+    ChangeResult,
+    CompareResult,
+    HistoryResult,
+    MeasuredResult,
+    Reporter,
+    VerifyResult,
+    VersionResult,
+    VersionsResult,
+    add_output_argument,
+)
 from beam_pcc.config.settings import Action, add_encoder_arguments, add_signer_arguments, encoder_of, signer_of
 from beam_pcc.terminal import printable, say
 
@@ -22,13 +33,16 @@ _VERSION = "such as v20261120_020000"
 def add(commands: Commands) -> None:
     """Declare the commands."""
     models = group(commands, "models", "the model registry", example="list --models models")
-    _command(models, "list", "the versions, and which one a run would use", _list, "--models models")
+    add_output_argument(
+        _command(models, "list", "the versions, and which one a run would use", _list, "--models models")
+    )
     verify = _command(
         models, "verify", "load a version as a run would, check it, score its golden rows", _verify, "--models models"
     )
     verify.add_argument("--model_version", help="default: the one that a run would use")
     verify.add_argument("--model_sha256", help="refuse any model file but the one with this digest")
     add_signer_arguments(verify)
+    add_output_argument(verify)
     promote = _command(
         models,
         "promote",
@@ -50,7 +64,9 @@ def add(commands: Commands) -> None:
         "v20261120_020000 --models models",
     )
     shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
-    _command(models, "history", "every change of the current version, oldest first", _history, "--models models")
+    add_output_argument(
+        _command(models, "history", "every change of the current version, oldest first", _history, "--models models")
+    )
     compare = _command(
         models,
         "compare",
@@ -61,6 +77,7 @@ def add(commands: Commands) -> None:
     compare.add_argument("versions", nargs=2, metavar="VERSION", help=_VERSION)
     compare.add_argument("--data", required=True, help="labelled rows that neither was trained on")
     add_encoder_arguments(compare)
+    add_output_argument(compare)
     sign = _command(
         models,
         "sign",
@@ -99,6 +116,17 @@ def _list(flags: argparse.Namespace) -> int:
     registry = _registry(flags)
     chosen, current, shadow = registry.resolve(), registry.current(), registry.shadow()
     current = current and registry.find(current, ALIAS)
+    reporter = Reporter(flags)
+    if reporter.json:
+        reporter.report(
+            VersionsResult(
+                tuple(
+                    _version_result(registry, version, chosen, current, shadow)
+                    for version in reversed(registry.versions())
+                )
+            )
+        )
+        return 0
     names = ("roc_auc", "pr_auc", "brier", "precision", "recall")
     rows = [["version", "trained on", *names, "threshold", "sha256", ""]]
     for version in reversed(registry.versions()):
@@ -118,18 +146,44 @@ def _list(flags: argparse.Namespace) -> int:
     return 0
 
 
+def _version_result(
+    registry: Registry, version: str, chosen: str, current: str | None, shadow: str | None
+) -> VersionResult:
+    metadata = registry.metadata(version)
+    return VersionResult(
+        version,
+        current=version == current,
+        used_by_run=version == chosen,
+        shadow=version == shadow,
+        trained_on_rows=metadata.trained_on.get("rows"),
+        trained_on="texts" if metadata.features else "vectors",
+        metrics=dict(metadata.metrics),
+        threshold=metadata.threshold,
+        sha256=metadata.sha256,
+    )
+
+
 def _verify(flags: argparse.Namespace) -> int:
     registry = _registry(flags)
     started = time.monotonic()
     checked = registry.verify(registry.resolve(flags.model_version), sha256=flags.model_sha256)
-    golden = checked.metadata.golden
-    say(f"{checked.name}: sound ({time.monotonic() - started:.1f} s)")
+    golden, signed = checked.metadata.golden, signer_of(flags) is not None
+    seconds = time.monotonic() - started
+    reporter = Reporter(flags)
+    if reporter.json:
+        rows = None if golden is None else len(golden.vectors)
+        file = checked.file
+        reporter.report(
+            VerifyResult(checked.name, file.path, file.sha256, checked.classes, rows, signed, round(seconds, 3))
+        )
+        return 0
+    say(f"{checked.name}: sound ({seconds:.1f} s)")
     say(f"  file        {checked.file.path}")
     say(f"  sha256      {checked.file.sha256}")
     say(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
     say(f"  golden rows {rescored}")
-    if signer_of(flags):
+    if signed:
         say("  signature   good")
     return 0
 
@@ -172,6 +226,10 @@ def _shadow(flags: argparse.Namespace) -> int:
 
 def _history(flags: argparse.Namespace) -> int:
     entries = _registry(flags).history()
+    reporter = Reporter(flags)
+    if reporter.json:
+        reporter.report(HistoryResult(tuple(_change_result(entry) for entry in entries)))
+        return 0
     rows = [["at", "by", "action", "version", "before", ""]]
     for entry in entries:
         forced = "forced" if entry.get("forced") else ""
@@ -180,6 +238,18 @@ def _history(flags: argparse.Namespace) -> int:
         rows.append([str(entry.get("at"))[:19], str(entry.get("by")), entry["action"], version, before, forced])
     say(*_table(rows))
     return 0
+
+
+def _change_result(entry: Mapping[str, Any]) -> ChangeResult:
+    version = entry.get("shadow") if entry["action"] == "shadow" else entry["version"]
+    return ChangeResult(
+        str(entry.get("at")),
+        str(entry.get("by")),
+        entry["action"],
+        version,
+        entry.get("before"),
+        forced=bool(entry.get("forced")),
+    )
 
 
 def _compare(flags: argparse.Namespace) -> int:
@@ -195,6 +265,21 @@ def _compare(flags: argparse.Namespace) -> int:
     first, second = (
         comparison.measure(registry, version, rows, encoder=text.address, runtime=runtime) for version in versions
     )
+    differ = comparison.differences(first, second, rows)
+    reporter = Reporter(flags)
+    if reporter.json:
+        measured = (MeasuredResult(one.version, one.metrics, one.intervals) for one in (first, second))
+        reporter.report(
+            CompareResult(
+                len(rows.labels),
+                (next(measured), next(measured)),
+                differ.flipped,
+                differ.first_right,
+                differ.second_right,
+                differ.p_value,
+            )
+        )
+        return 0
     table = [["", first.version, second.version, "difference"]]
     for name, value in first.metrics.items():
         cells = [
@@ -203,7 +288,6 @@ def _compare(flags: argparse.Namespace) -> int:
         ]
         table.append([name, *cells, f"{second.metrics[name] - value:+.3f}"])
     say(*_table(table))
-    differ = comparison.differences(first, second, rows)
     say(f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})")
     say(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +12,18 @@ from typing import TYPE_CHECKING
 
 from beam_pcc.cli import interruption
 from beam_pcc.cli.parser import Commands, called_as, command
+from beam_pcc.cli.results import Reporter, RunResult, add_output_argument, add_summary_argument
 from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import add_partition_argument, chosen_partition, launcher_job, taken_from_file
 from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, EXIT_PUBLISHED, ConfigurationError, LostSightError, PccError
-from beam_pcc.terminal import say, show
+from beam_pcc.terminal import logger, say, show
 
 if TYPE_CHECKING:
     from beam_pcc.kubernetes.cluster_api import Cluster
+    from beam_pcc.kubernetes.deployment import Resource
     from beam_pcc.publishing.publish import Outcome
 
+_log = logger(__name__)
 _RUN_FLAGS = "Flags of beam-pcc run, such as --model_version, win over those of the ConfigMap pcc-config."
 
 
@@ -36,11 +40,13 @@ def add(commands: Commands) -> None:
     submit.set_defaults(passes_on_run_flags=True)
     submit.description = f"{submit.description} {_RUN_FLAGS}"
     add_partition_argument(submit)
+    add_output_argument(submit)
     submit.add_argument("--wait", action="store_true", help="follow the run to its end, and exit as beam-pcc run does")
     submit.add_argument(
-        "--dry_run",
+        "--render",
         action="store_true",
-        help="print the FlinkDeployment, create nothing; with --manifests nobody is asked, so the model is not fixed",
+        help="print the FlinkDeployment, create nothing; with --manifests no cluster is asked, so the model is not "
+        "fixed",
     )
     submit.add_argument(
         "--replace", action="store_true", help="where the day's FlinkDeployment is there and finished, remove it first"
@@ -75,6 +81,8 @@ def add_backfill_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run each day as a FlinkDeployment, with what the ConfigMap pcc-config says and these flags do not",
     )
+    add_output_argument(parser)
+    add_summary_argument(parser)
     parser.add_argument(
         "--parallel", type=int, default=1, metavar="N", help="days at a time on Kubernetes (default: %(default)s)"
     )
@@ -92,26 +100,51 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(flags: argparse.Namespace) -> int:
+    reporter = Reporter(flags)
+    with reporter.reporting_errors(lambda error: RunResult.of_error(error)):
+        return _submit_one(flags, reporter)
+
+
+def _submit_one(flags: argparse.Namespace, reporter: Reporter) -> int:
+    if flags.manifests and not flags.render and "--dry_run" in flags.beam_arguments:
+        raise ConfigurationError(
+            "--dry_run scores without publishing, which needs the cluster: to print the FlinkDeployment, use --render"
+        )
     partition = parse_partition(chosen_partition(flags.partition, file=taken_from_file(flags.beam_arguments)[0]))
     from beam_pcc.kubernetes import launcher, plan
 
-    cluster = None if flags.dry_run and flags.manifests else _cluster(flags)
+    cluster = None if flags.render and flags.manifests else _cluster(flags)
     manifests = (
         plan.Manifests.of_file(flags.manifests)
         if flags.manifests or cluster is None
         else plan.Manifests.of_cluster(cluster)
     )
     planned = plan.plan(manifests, flags.beam_arguments, partition, keep=flags.keep, job=launcher_job())
-    if flags.dry_run or cluster is None:
-        import yaml
-
+    if flags.render or cluster is None:
         planned = planned if flags.manifests else planned.with_model()
-        show(yaml.safe_dump(planned.resource, sort_keys=False, width=160))
+        show(_manifest(planned.resource, as_json=reporter.json))
         return EXIT_PUBLISHED
+    if planned.settings.publish.dry_run:
+        _log.warning("this run publishes nothing (--dry_run); --render prints the FlinkDeployment and creates nothing")
     follow = f"submit --partition {partition:%Y%m%d} --wait --attach"
     if not flags.wait:
         started = launcher.start(cluster, planned, replace=flags.replace, attach=flags.attach)
         done = "submitted" if started.resource == "created" else "there already"
+        status = "submitted" if started.resource == "created" else "existing"
+        submission = started.submission
+        reporter.report(
+            RunResult(
+                f"{partition:%Y%m%d}",
+                status,
+                EXIT_PUBLISHED,
+                planned.settings.publish.dry_run,
+                submission.run_id,
+                planned.settings.publish.warehouse,
+                submission.name,
+            )
+        )
+        if reporter.json:
+            return EXIT_PUBLISHED
         say(f"{started.submission.name}: {done}, run {started.submission.run_id}")
         say(f"  follow      {called_as()} {follow}")
         return EXIT_PUBLISHED
@@ -121,12 +154,23 @@ def _submit(flags: argparse.Namespace) -> int:
     interruption.expect(EXIT_LOST, interruption.stopped_following(follow))
     with serving(flags.metrics_port, flags.metrics_linger, partition, interruption.expect) as figures:
         try:
-            _, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
+            submission, outcome = launcher.run(cluster, planned, replace=flags.replace, attach=flags.attach)
         except KeyboardInterrupt:
             raise LostSightError(interruption.stopped_following(follow)) from None
-        say(*summary(outcome, planned.settings.publish.warehouse, called_as()).splitlines(), flush=True)
+        warehouse = planned.settings.publish.warehouse
+        reporter.report(RunResult.of_outcome(outcome, warehouse, submission.name))
+        if not reporter.json:
+            say(*summary(outcome, warehouse, called_as()).splitlines(), flush=True)
         figures.ended(outcome)
     return outcome.exit_code
+
+
+def _manifest(resource: Resource, *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(resource, indent=2)
+    import yaml
+
+    return str(yaml.safe_dump(resource, sort_keys=False, width=160))
 
 
 def backfill(

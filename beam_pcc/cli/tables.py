@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc.cli.parser import Commands, command, group
+from beam_pcc.cli.results import TEXT, add_output_argument
+from beam_pcc.cli.tabular import FORMATS
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
 from beam_pcc.private_files import private_files
-from beam_pcc.terminal import say
+from beam_pcc.terminal import say, show
 
 
 def add(commands: Commands) -> None:
@@ -27,6 +29,7 @@ def add(commands: Commands) -> None:
         example="--warehouse pcc.duckdb 'FROM pcc_monitoring_logs'",
     )
     query.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
+    add_output_argument(query, "csv", "markdown")
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
 
 
@@ -53,5 +56,6 @@ def _tables_query(flags: argparse.Namespace) -> int:
 
     warehouse = open_warehouse(Publish(flags.warehouse))
     warehouse.check()
-    say(*warehouse.query(flags.sql).splitlines())
+    text = warehouse.query(flags.sql, FORMATS[flags.output])
+    say(*text.splitlines()) if flags.output == TEXT else show(text)
     return 0

@@ -9,14 +9,17 @@ import contextlib
 import datetime as dt
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
 from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+
+if TYPE_CHECKING:
+    import duckdb
 
 StagedKind = Literal["predictions", "rejected"]
 
@@ -190,6 +193,6 @@ class Warehouse(Protocol):
         """
         ...
 
-    def query(self, sql: str) -> str:
-        """Run one query; return its rows as a text table."""
+    def query(self, sql: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
+        """Run one query; return its rows as text, by default as a table."""
         ...
