@@ -87,14 +87,15 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         deploy.add(commands)
         return parser
     try:
-        from beam_pcc.cli import encoder, models, report, run, tables, train
+        from beam_pcc.cli import doctor, encoder, models, report, run, tables, train
         from beam_pcc.cli import jobjar as flink
         from beam_pcc.cli import submit as kubernetes
     except ImportError as error:
         raise ConfigurationError(
             f"this environment was made for deploy and lacks {error.name}: run requirements/venv.sh run"
         ) from None
-    for group in (run, flink, kubernetes, deploy, report, train, encoder, models, tables):  # in the order of --help
+    in_order_of_help = (run, flink, kubernetes, doctor, deploy, report, train, encoder, models, tables)
+    for group in in_order_of_help:
         group.add(commands)
     return parser
 

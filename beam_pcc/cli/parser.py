@@ -70,7 +70,7 @@ def command(
         aliases: Other names.
     """
     if beam:
-        notes = f"Beam's own options, such as --runner, are taken too.\n\n{EXIT_CODES}"
+        notes = f"Beam's own options, such as --runner, are taken too.\n\n{notes or EXIT_CODES}"
     parser = commands.add_parser(
         name,
         aliases=aliases,

@@ -91,12 +91,17 @@ def add_backfill_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags that choose the cluster, and how many finished runs it keeps."""
+    add_context_arguments(parser).add_argument(
+        "--keep", type=int, metavar="N", help="finished FlinkDeployments that stay (default: what pcc-config says)"
+    )
+
+
+def add_context_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Declare the flags that choose the cluster."""
     cluster = parser.add_argument_group("Kubernetes")
     cluster.add_argument("--namespace", help="default: the pod's own, or pcc-system")
     cluster.add_argument("--context", help="of the kubeconfig (default: its current one)")
-    cluster.add_argument(
-        "--keep", type=int, metavar="N", help="finished FlinkDeployments that stay (default: what pcc-config says)"
-    )
+    return cluster
 
 
 def _submit(flags: argparse.Namespace) -> int:
