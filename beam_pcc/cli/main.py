@@ -87,7 +87,7 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         deploy.add(commands)
         return parser
     try:
-        from beam_pcc.cli import doctor, encoder, models, report, run, tables, train
+        from beam_pcc.cli import completion, doctor, encoder, models, report, run, tables, train
         from beam_pcc.cli import jobjar as flink
         from beam_pcc.cli import submit as kubernetes
     except ImportError as error:
@@ -97,6 +97,7 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     in_order_of_help = (run, flink, kubernetes, doctor, deploy, report, train, encoder, models, tables)
     for group in in_order_of_help:
         group.add(commands)
+    completion.add(commands, _parser)
     return parser
 
 
