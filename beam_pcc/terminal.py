@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from beam_pcc.errors import error_line
@@ -28,6 +28,13 @@ def printable(text: object) -> str:
 def say(*lines: object, flush: bool = False) -> None:
     """Print each argument as a line on stdout."""
     print(*(printable(line) for line in lines), sep="\n", flush=flush)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines with aligned columns."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def show(document: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from beam_pcc.cli.parser import Commands, called_as, command, group
@@ -21,7 +21,7 @@ from beam_pcc.cli.results import (
     add_output_argument,
 )
 from beam_pcc.config.settings import Action, add_encoder_arguments, add_signer_arguments, encoder_of, signer_of
-from beam_pcc.terminal import printable, say
+from beam_pcc.terminal import say, table
 
 if TYPE_CHECKING:
     from beam_pcc.models.registry import Registry
@@ -103,13 +103,6 @@ def _registry(flags: argparse.Namespace) -> Registry:
     return Registry(flags.models, signer_of(flags))
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines with aligned columns."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-
-
 def _list(flags: argparse.Namespace) -> int:
     from beam_pcc.models.registry import ALIAS
 
@@ -142,7 +135,7 @@ def _list(flags: argparse.Namespace) -> int:
         digest = (metadata.sha256 or "no digest")[:12]
         marked = ", ".join(mark for mark, applies in marks if applies)
         rows.append([version, trained_on, *numbers, f"{metadata.threshold:.3f}", digest, marked])
-    say(*_table(rows))
+    say(*table(rows))
     return 0
 
 
@@ -236,7 +229,7 @@ def _history(flags: argparse.Namespace) -> int:
         version = entry.get("shadow") or "none" if entry["action"] == "shadow" else entry["version"]
         before = entry.get("before") or "none"
         rows.append([str(entry.get("at"))[:19], str(entry.get("by")), entry["action"], version, before, forced])
-    say(*_table(rows))
+    say(*table(rows))
     return 0
 
 
@@ -280,14 +273,14 @@ def _compare(flags: argparse.Namespace) -> int:
             )
         )
         return 0
-    table = [["", first.version, second.version, "difference"]]
+    lines = [["", first.version, second.version, "difference"]]
     for name, value in first.metrics.items():
         cells = [
             f"{one.metrics[name]:.3f} ({one.intervals[name][0]:.3f} to {one.intervals[name][1]:.3f})"
             for one in (first, second)
         ]
-        table.append([name, *cells, f"{second.metrics[name] - value:+.3f}"])
-    say(*_table(table))
+        lines.append([name, *cells, f"{second.metrics[name] - value:+.3f}"])
+    say(*table(lines))
     say(f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})")
     say(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
     return 0

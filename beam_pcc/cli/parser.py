@@ -87,7 +87,7 @@ def command(
 
 def epilog(example: str, notes: str | None = None) -> str:
     """The text below a help: an example, whose command argparse fills in, and notes."""
-    text = f"example:\n  %(prog)s {example.replace('%', '%%')}"
+    text = f"example:\n  %(prog)s {example.replace('%', '%%')}".rstrip()
     return f"{text}\n\n{notes.replace('%', '%%')}" if notes else text
 
 

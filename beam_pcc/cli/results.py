@@ -163,6 +163,27 @@ class CompareResult:
 
 
 @dataclass(frozen=True)
+class SubmittedRunResult:
+    """A run whose FlinkDeployment is there."""
+
+    name: str
+    partition: str
+    state: str
+    run_id: str
+    submitted_by: str
+    submitted_at: str
+    problem: str | None = None
+    monitoring: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SubmittedRunsResult:
+    """Every run whose FlinkDeployment is there, the latest partition first."""
+
+    runs: tuple[SubmittedRunResult, ...]
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """A check of doctor."""
 
@@ -181,7 +202,7 @@ class DoctorResult:
 
 RESULTS = (
     *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult),
-    *(CompareResult, MeasuredResult, DoctorResult, CheckResult),
+    *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
 )
 
 

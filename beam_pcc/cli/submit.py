@@ -118,7 +118,7 @@ def _submit_one(flags: argparse.Namespace, reporter: Reporter) -> int:
     partition = parse_partition(chosen_partition(flags.partition, file=taken_from_file(flags.beam_arguments)[0]))
     from beam_pcc.kubernetes import launcher, plan
 
-    cluster = None if flags.render and flags.manifests else _cluster(flags)
+    cluster = None if flags.render and flags.manifests else cluster_of(flags)
     manifests = (
         plan.Manifests.of_file(flags.manifests)
         if flags.manifests or cluster is None
@@ -190,7 +190,7 @@ def backfill(
 
     if flags.parallel < 1:
         raise ConfigurationError("--parallel must be at least 1")
-    cluster = _cluster(flags)
+    cluster = cluster_of(flags)
     manifests = plan.Manifests.of_cluster(cluster)
     arguments, job = run_arguments_of(flags.arguments), launcher_job()
     interruption.expect(EXIT_LOST, interruption.stopped_following("submit --partition YYYYMMDD --wait --attach"))
@@ -201,7 +201,7 @@ def backfill(
     def run(day: dt.date) -> int:
         try:
             planned = plan.plan(manifests, arguments, day, keep=flags.keep, job=job)
-            _, outcome = launcher.run(_cluster(flags), planned, replace=True)
+            _, outcome = launcher.run(cluster_of(flags), planned, replace=True)
             result: Outcome | PccError = outcome
         except PccError as error:
             result = error
@@ -226,7 +226,8 @@ def run_arguments_of(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
-def _cluster(flags: argparse.Namespace) -> Cluster:
+def cluster_of(flags: argparse.Namespace) -> Cluster:
+    """The cluster that the flags name. Raises ConfigurationError."""
     from beam_pcc.kubernetes.cluster_api import Cluster
 
     return Cluster(flags.namespace, flags.context)

@@ -42,6 +42,8 @@ HEADINGS = {
     results.ChangeResult: "A change",
     results.CompareResult: "models compare",
     results.MeasuredResult: "A measured version",
+    results.SubmittedRunsResult: "runs list",
+    results.SubmittedRunResult: "A submitted run",
     results.DoctorResult: "doctor",
     results.CheckResult: "A check",
 }
