@@ -8,6 +8,7 @@ from beam_pcc.cli.parser import Commands, command, group
 from beam_pcc.cli.results import TEXT, add_output_argument
 from beam_pcc.cli.tabular import FORMATS
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
+from beam_pcc.errors import ConfigurationError
 from beam_pcc.private_files import private_files
 from beam_pcc.terminal import say, show
 
@@ -19,7 +20,10 @@ def add(commands: Commands) -> None:
         tables, "create", "make the tables that are missing", _tables_create, example="--warehouse pcc.duckdb"
     )
     create.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
-    create.add_argument("--dry_run", action="store_true", help="say what would be made, with the SQL; make nothing")
+    create.add_argument(
+        "--render", dest="dry_run", action="store_true", help="print what would be made, and its SQL; make nothing"
+    )
+    create.add_argument("--dry_run", dest="earlier_spelling", action="store_true", help=argparse.SUPPRESS)
     create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
     query = command(
         tables,
@@ -34,6 +38,10 @@ def add(commands: Commands) -> None:
 
 
 def _tables_create(flags: argparse.Namespace) -> int:
+    if flags.earlier_spelling:
+        raise ConfigurationError(
+            "tables create --dry_run is called --render now: --dry_run is of a run that publishes nothing"
+        )
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
