@@ -93,6 +93,7 @@ if [[ -f local/pcc.duckdb ]]; then # it may be an earlier checkout's
     .venv/bin/beam-pcc tables create --warehouse local/pcc.duckdb --add_columns >/dev/null
 fi
 code=0
+[[ -n $source && $source != local/messages.parquet ]] || more=(--min_volume 0 ${more[@]+"${more[@]}"}) # of any --rows
 .venv/bin/beam-pcc run --partition "$partition" --source "${source:-sample://${rows:-2000}}" \
     --models "$models" --warehouse local/pcc.duckdb ${more[@]+"${more[@]}"} || code=$?
 if [[ $code -eq 0 || $code -eq 3 ]] && [[ -f local/pcc.duckdb ]]; then

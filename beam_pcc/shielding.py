@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from beam_pcc.errors import PccError, RunError
-from beam_pcc.errors.messages import foreign_words
+from beam_pcc.errors.machine import explain_machine
+from beam_pcc.errors.messages import safe_description
 
 _METHODS = ("setup", "start_bundle", "process", "finish_bundle", "teardown")
 T = TypeVar("T", bound=Callable[..., Any])
@@ -53,6 +54,6 @@ def _without_content(step: str) -> Iterator[None]:
     except PccError:
         raise
     except Exception as error:
-        raise RunError(
-            f"the step {step} failed ({foreign_words(error)}); run again, and if it fails again, report it"
+        raise explain_machine(error, f"the step {step}") or RunError(
+            f"the step {step} failed ({safe_description(error)}); run again, and if it fails again, report it"
         ) from None

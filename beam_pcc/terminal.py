@@ -120,20 +120,32 @@ def logger(name: str) -> logging.Logger:
 class _Guard(io.TextIOBase):
     """A stream that passes on only printable characters and newlines, escaped for the encoding of the real stream."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, name: str) -> None:
         self._stream = stream
+        self._name = name
 
     def write(self, text: str) -> int:
         shown = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        with self._naming_it():
+            self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
 
     def writable(self) -> bool:
         return True
 
     def flush(self) -> None:
-        self._stream.flush()
+        with self._naming_it():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _naming_it(self) -> Iterator[None]:
+        """The system does not say which file cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or self._name
+            raise
 
     def fileno(self) -> int:
         return self._stream.fileno()
@@ -145,5 +157,6 @@ class _Guard(io.TextIOBase):
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Remove control characters from stdout and stderr."""
-    with contextlib.redirect_stdout(_Guard(sys.stdout)), contextlib.redirect_stderr(_Guard(sys.stderr)):
+    out, err = _Guard(sys.stdout, "standard output"), _Guard(sys.stderr, "standard error")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield

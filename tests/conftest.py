@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+# skops looks through every imported module: the fewer there are, the sooner it is ready.
+import skops.io  # noqa: F401
+
+# isort: split
 import apache_beam as beam
 import pyarrow as pa
 import pytest
@@ -83,8 +87,8 @@ def error_of(read_all: ReadAll) -> Callable[[Path], str]:
     return run
 
 
-# A server, a browser, a process that is made to fail, the programs that a deployment calls.
-_PARTS = {"launcher", "browser", "attempt", "deployment"}
+# A server, a browser, a process that is made to fail, the programs that a deployment calls, whole runs.
+_PARTS = {"launcher", "browser", "attempt", "deployment", "workspace"}
 # One worker of pytest-xdist runs all tests of such a folder: what they need is started once.
 _GROUPS = {"tests/end_to_end/bigquery/": "emulators", "tests/end_to_end/flink/": "flink"}
 

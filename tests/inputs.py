@@ -21,15 +21,24 @@ DOUBLES = pa.list_(pa.float64())
 LISTS = [
     make(kind)
     for kind in (pa.float16(), pa.float32(), pa.float64())
-    for make in (pa.list_, pa.large_list, lambda kind: pa.list_(kind, DIM))
+    for make in (pa.list_, pa.large_list, lambda kind: pa.list_(kind, DIM), pa.list_view, pa.large_list_view)
 ]
-BYTES = [pa.binary(), pa.large_binary(), pa.binary(DIM * 4)]
+TENSORS = [pa.fixed_shape_tensor(pa.float32(), shape) for shape in ([DIM], [1, DIM, 1])]
+BYTES = [pa.binary(), pa.large_binary(), pa.binary(DIM * 4), pa.binary_view(), pa.dictionary(pa.int32(), pa.binary())]
+TEXTS = [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string()), pa.json_()]
+VECTOR_TYPES = LISTS + TENSORS + BYTES + TEXTS
 
 
 def vectors(values: list[Any], kind: pa.DataType = DOUBLES) -> pa.Array:
     """A column of vectors, or of None, in the way that a source of that type holds them."""
+    if isinstance(kind, pa.DictionaryType):
+        return vectors(values, kind.value_type).dictionary_encode()
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(kind, vectors(values, kind.storage_type))
     if kind in BYTES:
         return pa.array([None if v is None else np.asarray(v, "<f4").tobytes() for v in values], kind)
+    if kind in TEXTS:
+        return pa.array([None if v is None else json.dumps(np.asarray(v).tolist()) for v in values], kind)
     dtype = f"f{kind.value_type.bit_width // 8}"
     return pa.array([None if v is None else np.asarray(v, dtype) for v in values], kind)
 
@@ -54,6 +63,8 @@ def cases(n: int) -> pa.RecordBatch:
 
 def not_utf8(kind: pa.DataType, values: list[bytes]) -> pa.Array:
     """A string column that holds what is not UTF-8: Parquet files may, and Arrow does not check."""
+    if kind == pa.string_view():
+        return pa.array(values, pa.binary_view()).view(kind)
     return pa.array(values, pa.large_binary() if kind == pa.large_string() else pa.binary()).view(kind)
 
 

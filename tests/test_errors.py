@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from beam_pcc import errors
 from beam_pcc.errors import ConfigurationError, ModelError, PccError, RunError, SourceError, WarehouseError, one_line
-from beam_pcc.errors.messages import foreign_words, from_runner
+from beam_pcc.errors.messages import from_runner, safe_description
 from beam_pcc.pipeline.options import beam_options
 
 MODES = {
@@ -155,13 +155,13 @@ def test_error_from_a_worker_keeps_its_message() -> None:
     ],
 )
 def test_foreign_message_is_shown_if_it_quotes_no_row(error: Exception, words: str) -> None:
-    assert foreign_words(error) == words
+    assert safe_description(error) == words
 
 
 def test_foreign_error_names_the_place_in_our_code() -> None:
     with pytest.raises(TypeError) as raised:
         errors.one_line(None, "x")  # type: ignore[arg-type]
-    assert re.fullmatch(r"TypeError in errors/__init__\.py line \d+", foreign_words(raised.value))
+    assert re.fullmatch(r"TypeError in errors/__init__\.py line \d+", safe_description(raised.value))
 
 
 @given(st.text(), st.text())

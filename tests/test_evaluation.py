@@ -16,6 +16,12 @@ def scored(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return truth, np.clip(0.3 + 0.3 * truth + 0.2 * rng.standard_normal(rows), 0.001, 0.999)
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which the width of the bootstrap's intervals says nothing."""
+    monkeypatch.setattr(evaluation, "RESAMPLES", 20)
+
+
 def test_metrics_of_a_perfect_model() -> None:
     truth = np.array([True, False, True, False])
     found = evaluation.metrics(truth, truth.astype(float), 0.5)
@@ -36,7 +42,7 @@ def test_intervals_hold_the_value_and_shrink_with_rows() -> None:
         assert many[name][1] - many[name][0] < few[name][1] - few[name][0]
 
 
-def test_intervals_are_the_same_each_time() -> None:
+def test_intervals_are_the_same_each_time(few_resamples: None) -> None:
     assert evaluation.intervals(*scored(100), 0.5) == evaluation.intervals(*scored(100), 0.5)
 
 
@@ -66,13 +72,13 @@ def test_a_threshold_of_zero_is_not_chosen() -> None:
     assert evaluation.threshold_for(np.array([True, True]), np.array([0.0, 0.0]), 0.5) is None
 
 
-def test_the_interval_of_a_perfect_share_has_a_width() -> None:
+def test_the_interval_of_a_perfect_share_has_a_width(few_resamples: None) -> None:
     truth = np.array([True, False] * 10)
     low, high = evaluation.intervals(truth, truth.astype(float), 0.5)["precision"]
     assert (round(low, 3), high) == (0.722, 1.0)  # Wilson, 10 of 10
 
 
-def test_of_no_positive_row_the_precision_is_unknown() -> None:
+def test_of_no_positive_row_the_precision_is_unknown(few_resamples: None) -> None:
     found = evaluation.intervals(np.array([True, False] * 10), np.full(20, 0.1), 0.5)
     assert found["precision"] == (0.0, 1.0)
     assert found["recall"][0] == 0.0

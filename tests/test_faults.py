@@ -24,6 +24,7 @@ SOUND: dict[str, Any] = {
 }
 FAULTY: dict[str, Any] = {
     "missing_case_id": pa.array([" "]),
+    "malformed_row": SOUND["embedding_vector"]._replace(unreadable=np.array([True])),
     "empty_text": TextColumn(pa.array([""]), np.array([False])),
     "missing_vector": VectorColumn(np.empty((0, schemas.VECTOR_DIM), np.float32), np.array([0.0]), np.array([False])),
     "wrong_dimension": VectorColumn(np.empty((0, schemas.VECTOR_DIM), np.float32), np.array([3.0]), np.array([False])),

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pcc.cases import faults, schemas
-from beam_pcc.errors import ModelError
+from beam_pcc.cases import content, faults, schemas
+from beam_pcc.errors import ModelError, RunError
+from beam_pcc.errors.bisecting import FAILURES
 from beam_pcc.features import featurizer as features
 from beam_pcc.features import tfidf
 from beam_pcc.features.encoders.export import export
@@ -33,10 +34,13 @@ def featurizer(tmp_path_factory: pytest.TempPathFactory) -> Featurizer:
 
 
 def batch(texts: list[str]) -> pa.RecordBatch:
-    columns = [pa.array([f"c{i}" for i in range(len(texts))], pa.string()), pa.array(texts, pa.string())]
-    return pa.RecordBatch.from_arrays(
-        [*columns, pa.array([TIME] * len(texts), pa.timestamp("us", "UTC"))], schema=schemas.TEXTS
-    )
+    columns = [
+        pa.array([f"c{i}" for i in range(len(texts))], pa.string()),
+        pa.array(texts, pa.string()),
+        pa.array([TIME] * len(texts), pa.timestamp("us", "UTC")),
+        content.of_texts(pa.array(texts, pa.string())),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schemas.TEXTS)
 
 
 def test_vector_is_embedding_then_tfidf(featurizer: Featurizer) -> None:
@@ -105,6 +109,32 @@ def test_missing_encoder_rejects_no_text(featurizer: Featurizer, tmp_path: Path)
     lost = Featurizer(EncoderRef(str(tmp_path / "none"), "0" * 64), featurizer.features)
     with pytest.raises(ModelError, match=r"holds no model\.onnx"):
         embed_bisecting(lost, TEXTS)
+
+
+def test_encoder_that_fails_on_every_text_is_the_cause(featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def fail(_: Featurizer, texts: list[str]) -> np.ndarray:
+        calls.append(len(texts))
+        raise RuntimeError(f"cannot encode {texts}")
+
+    monkeypatch.setattr(Featurizer, "embed", fail)
+    address = featurizer.encoder.address
+    with pytest.raises(RunError, match=rf"^the encoder {address} fails on every text \(RuntimeError\): make it again"):
+        embed_bisecting(featurizer, [SECRET] * 2_000)
+    assert len(calls) < 4 * FAILURES
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("bad allocation"), OSError(5, "x")], ids=repr)
+def test_fault_of_the_machine_rejects_no_text(
+    featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Featurizer, "embed", fail)
+    with pytest.raises(type(error)):
+        embed_bisecting(featurizer, TEXTS)
 
 
 def test_text_beyond_100_000_characters_is_ignored(featurizer: Featurizer) -> None:

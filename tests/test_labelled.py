@@ -13,6 +13,7 @@ import pytest
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.evaluation.labelled import normalised, read_labelled, require_trainable
+from tests.inputs import VECTOR, VECTOR_TYPES, rows, vectors
 from tests.messages import NOT_VISIBLE, SECRET
 
 
@@ -40,6 +41,34 @@ def test_several_files_are_read_as_one(tmp_path: Path) -> None:
     jsonl(tmp_path / "a.jsonl", ROWS[:1])
     jsonl(tmp_path / "b.jsonl", [{**row, "lang": "en"} for row in ROWS[1:]])
     assert read_labelled(str(tmp_path / "*.jsonl"), "text").texts == tuple(row["text"] for row in ROWS)
+
+
+def test_files_of_several_types_are_read_as_one(tmp_path: Path) -> None:
+    texts = [row["text"] for row in ROWS]
+    intents = [row["intent"] for row in ROWS]
+    pq.write_table(
+        pa.table({"Text": pa.array(texts[:1], pa.string_view()), "intent": intents[:1]}), tmp_path / "a.parquet"
+    )
+    encoded = {"text": pa.array(texts[1:]).dictionary_encode(), "INTENT": pa.array(intents[1:]).dictionary_encode()}
+    pq.write_table(pa.table(encoded), tmp_path / "b.parquet")
+    found = read_labelled(str(tmp_path / "*.parquet"), "TEXT")
+    assert (found.texts, found.labels.tolist()) == (tuple(texts), intents)
+
+
+@pytest.mark.parametrize("dtype", VECTOR_TYPES, ids=str)
+def test_labelled_vectors_may_have_any_accepted_type(tmp_path: Path, dtype: pa.DataType) -> None:
+    batch = rows(vector=vectors([VECTOR, None, -VECTOR], dtype)).append_column(
+        "Intent", pa.array(["PC", "PC", "NOT_PC"])
+    )
+    pq.write_table(pa.Table.from_batches([batch]), tmp_path / "a.parquet")
+    found = read_labelled(str(tmp_path / "a.parquet"))
+    np.testing.assert_array_equal(found.vectors, np.array([VECTOR, -VECTOR], np.float32))
+    assert (found.labels.tolist(), found.dropped) == (["PC", "NOT_PC"], 1)
+
+
+def test_labelled_columns_that_differ_in_case_are_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"], "Text": ["b"], "intent": ["PC"]}), tmp_path / "a.parquet")
+    assert "has the columns text and Text, which differ in case at most" in refusal(str(tmp_path / "a.parquet"))
 
 
 def test_what_says_the_same_is_kept_once(tmp_path: Path) -> None:

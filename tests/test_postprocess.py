@@ -4,15 +4,17 @@ import datetime as dt
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from beam_pcc.cases import faults, schemas
+from beam_pcc.cases.validation import validate
 from beam_pcc.models.postprocess import postprocess
 from beam_pcc.models.scoring import Scores
-from tests.inputs import TIME, cases
+from tests.inputs import TIME, VECTOR, cases, rows, vectors
 
 NOW = dt.datetime(2026, 11, 21, 2, 0, 0, 123_456, tzinfo=dt.timezone.utc)
 BINARY = ("NOT_PC", "PC")
@@ -116,13 +118,13 @@ def test_note_names_the_stronger_block_first() -> None:
 def test_unscored_case_is_rejected_with_the_error_type() -> None:
     predictions, rejected = label(
         [[0.9, 0.1], [0, 0], [0.2, 0.8], [0, 0]],
-        errors={3: "ValueError: late", 1: "ValueError: early"},
+        errors={3: "the model raised ValueError", 1: "the model raised TypeError"},
     )
 
     assert column(predictions, "case_id") == ["c0", "c2"]
     assert column(predictions, "confidence") == [0.9, 0.8]
     assert [tuple(row.values()) for row in rejected] == [
-        ("c1", faults.MODEL_ERROR.code, "the model raised ValueError"),
+        ("c1", faults.MODEL_ERROR.code, "the model raised TypeError"),
         ("c3", faults.MODEL_ERROR.code, "the model raised ValueError"),
     ]
 
@@ -195,3 +197,12 @@ def test_each_case_is_labelled_once_by_its_own_row(
         else:
             said = "PC" if row["subtype_label"] is None else f"PC/{row['subtype_label']}"
             assert by_class[said] == max(by_class.values())
+
+
+def test_digest_of_the_content_stays_with_its_case() -> None:
+    batch = validate(rows(vector=vectors([VECTOR, VECTOR + 1, VECTOR + 2], pa.list_(pa.float32()))))[0]
+    scores = Scores(np.array([[0.5, 0.5], [np.nan, np.nan], [0.5, 0.5]]), {1: "ValueError: no"}, None)
+    predictions, _ = postprocess(batch, scores, classes=BINARY, threshold=0.5, review_band=0.0, now=NOW)
+
+    first, _, third = batch.column("content_digest").to_pylist()
+    assert predictions.column("content_digest").to_pylist() == [first, third]

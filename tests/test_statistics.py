@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.cases import faults
@@ -23,18 +23,23 @@ stats = st.builds(
     shadow=st.builds(ShadowStats, counts, counts, histograms, histograms),
 )
 filled = histograms.filter(sum)
+# A sum has few ways to go wrong, and its parts take long to draw.
+few = settings(max_examples=25)
 
 
+@few
 @given(stats, stats, stats)
 def test_parts_of_a_run_add_up_however_they_are_grouped(a: RunStats, b: RunStats, c: RunStats) -> None:
     assert (a + b) + c == a + (b + c)
 
 
+@few
 @given(stats, stats)
 def test_parts_of_a_run_add_up_in_any_order(a: RunStats, b: RunStats) -> None:
     assert a + b == b + a
 
 
+@few
 @given(stats)
 def test_nothing_added_changes_nothing(a: RunStats) -> None:
     assert a + RunStats() == a
@@ -49,6 +54,7 @@ def test_sum_holds_rows_reasons_and_scores() -> None:
     assert a + b == total
 
 
+@few
 @given(st.lists(stats, max_size=6), st.integers(0, 6))
 def test_a_runner_may_split_the_sum_as_it_likes(parts: list[RunStats], at: int) -> None:
     combine = SumStats()

@@ -39,7 +39,7 @@ def test_the_cases_of_a_day_are_written_on_that_day() -> None:
 
 def test_a_chunk_does_not_depend_on_how_many_rows_follow() -> None:
     few, many = synthetic.cases(2_001, DAY, chunk=0), synthetic.cases(9_000, DAY, chunk=0)
-    assert str(few.to_pylist()) == str(many.to_pylist())
+    assert few.serialize() == many.serialize()  # a NaN is not equal to itself, its bytes are
 
 
 def test_a_file_in_several_row_groups_holds_every_row(tmp_path: Path) -> None:

@@ -17,18 +17,22 @@ from beam_pcc.cli import main as cli
 from beam_pcc.errors import SourceError
 
 ROOT = Path(__file__).parent.parent
-HOSTILE = [
+CONTROLS = [
     "two\nlines",
     "\r\x1b[2K\x1b[1A beam-pcc: published",
     "\x1b]0;title\x07\x1b[31mred",
     "\x9b31m\x85next",
     "\u202egnp.exe\u2066x\u2069\u200b",
     "\u2028line\u2029paragraph",
+]
+# Each on its own: invalid text, a NUL, a very long line, formats.
+OTHERS = [
     "\ud800\udfff",
     "\x00\x08\x7f",
     "x" * 50_000,
     "%s %d %(message)s {0} {x}",
 ]
+HOSTILE = [*CONTROLS, *OTHERS]
 hostile = st.text(max_size=50) | st.sampled_from(HOSTILE)
 
 
@@ -151,7 +155,9 @@ COMMANDS: list[list[str]] = [
 ]
 
 
-@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize(
+    "value", ["".join(CONTROLS), *OTHERS], ids=["controls", "surrogates", "nul", "long", "formats"]
+)
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_says_what_is_wrong_in_one_line(
     tmp_path: Path,

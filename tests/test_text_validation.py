@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.cases import faults, schemas
+from beam_pcc.cases.columns import check_input
 from beam_pcc.cases.text_validation import validate_texts
-from beam_pcc.cases.validation import check_input
 from beam_pcc.errors import SourceError
 from tests.inputs import DOUBLES, TIME, VECTOR, not_utf8, vectors
 from tests.messages import HOSTILE, NOT_VISIBLE, any_text
@@ -39,6 +39,14 @@ def test_sound_rows_go_on_as_they_are() -> None:
     assert texts.schema.equals(schemas.TEXTS)
     assert texts.column("text").to_pylist() == ["delete me", *HOSTILE]
     assert cases.num_rows == rejected.num_rows == 0
+
+
+def test_digest_of_the_content_is_of_the_message() -> None:
+    messages = ["delete me", "\u200b", "delete me", "delete me "]
+    texts, _, _ = validate_texts(rows(messages), "text")
+
+    first, copy, other = texts.column("content_digest").to_pylist()
+    assert first == copy != other
 
 
 def test_what_a_person_would_not_see_is_no_text() -> None:

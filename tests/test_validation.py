@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.cases import faults, schemas
+from beam_pcc.cases import content, faults, schemas
 from beam_pcc.cases.validation import validate
-from tests.inputs import BYTES, DIM, LISTS, TIME, VECTOR, not_utf8, rows, vectors
+from tests.inputs import DIM, LISTS, TIME, VECTOR, VECTOR_TYPES, not_utf8, rows, vectors
 
 
 def reasons(batch: pa.RecordBatch) -> list[str]:
@@ -31,7 +31,7 @@ def test_sound_rows_become_cases_in_their_order() -> None:
     assert rejected.num_rows == 0
 
 
-@pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
+@pytest.mark.parametrize("kind", VECTOR_TYPES, ids=str)
 def test_each_accepted_vector_type_gives_float32(kind: pa.DataType) -> None:
     given_vectors = [VECTOR, VECTOR[::-1], -VECTOR]
 
@@ -42,7 +42,7 @@ def test_each_accepted_vector_type_gives_float32(kind: pa.DataType) -> None:
     assert rejected.num_rows == 0
 
 
-@pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
+@pytest.mark.parametrize("kind", VECTOR_TYPES, ids=str)
 def test_slice_of_a_batch_gives_its_own_rows(kind: pa.DataType) -> None:
     values = [None if i in (0, 3) else VECTOR / 2 ** (i % 4) for i in range(6)]
 
@@ -53,7 +53,7 @@ def test_slice_of_a_batch_gives_its_own_rows(kind: pa.DataType) -> None:
     assert rejected.column("case_id").to_pylist() == ["c3"]
 
 
-@pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
+@pytest.mark.parametrize("kind", VECTOR_TYPES, ids=str)
 def test_a_slice_of_sound_rows_only_gives_these_rows(kind: pa.DataType) -> None:
     values = [VECTOR / 2**i for i in range(4)]
 
@@ -62,7 +62,7 @@ def test_a_slice_of_sound_rows_only_gives_these_rows(kind: pa.DataType) -> None:
     np.testing.assert_array_equal(schemas.vectors_of(cases), np.array(values[1:3], np.float32))
 
 
-@pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
+@pytest.mark.parametrize("kind", VECTOR_TYPES, ids=str)
 def test_a_null_vector_of_any_type_is_missing(kind: pa.DataType) -> None:
     assert reasons(rows(vector=vectors([VECTOR, None], kind))) == [faults.MISSING_VECTOR.code]
 
@@ -107,7 +107,8 @@ def test_non_finite_value_is_named_by_position(value: float) -> None:
 
 @pytest.mark.parametrize("kind", LISTS, ids=str)
 def test_a_null_within_a_vector_is_not_finite(kind: pa.DataType) -> None:
-    holed = pa.array([[None, *VECTOR.tolist()[1:]]], pa.list_(pa.float32())).cast(kind)
+    values = pa.array([None, *VECTOR.tolist()[1:]], pa.float32()).cast(kind.value_type)
+    holed = pa.array([values.to_pylist()], kind)
     assert reasons(rows(vector=holed)) == [faults.NON_FINITE.code]
 
 
@@ -121,7 +122,7 @@ def test_a_blank_case_id_is_missing(case_id: str | None) -> None:
     assert reasons(rows(case_id=pa.array([case_id, "c1"], pa.string()))) == [faults.MISSING_CASE_ID.code]
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
 def test_a_case_id_that_is_not_utf8_is_missing(kind: pa.DataType) -> None:
     cases, rejected = validate(rows(case_id=not_utf8(kind, [b"caf\xc3\xa9", b"\xff\xfe", b"c2"])))
 
@@ -159,7 +160,7 @@ def test_wrong_dimension_precedes_non_finite() -> None:
     assert reasons(rows(vector=[np.full(3, np.nan)])) == [faults.WRONG_DIMENSION.code]
 
 
-@pytest.mark.parametrize("kind", LISTS + BYTES, ids=str)
+@pytest.mark.parametrize("kind", VECTOR_TYPES, ids=str)
 def test_no_rows_give_no_rows(kind: pa.DataType) -> None:
     cases, rejected = validate(rows(vector=vectors([VECTOR], kind)).slice(1))
 
@@ -230,3 +231,20 @@ def test_each_row_comes_out_once_and_unchanged(
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found, expected)
     assert SECRET not in " ".join(rejected.column("detail").to_pylist())
+
+
+@given(broken=st.lists(st.booleans(), min_size=1, max_size=12))
+def test_digest_of_the_content_is_of_the_row(broken: list[bool]) -> None:
+    given_vectors = [[1.0] if bad else VECTOR + row for row, bad in enumerate(broken)]
+    cases, _ = validate(rows(vector=vectors(given_vectors, pa.list_(pa.float32()))))
+
+    expected = content.of_vectors(schemas.vectors_of(cases)) if cases.num_rows else pa.array([], pa.int64())
+    assert cases.column("content_digest").equals(expected)
+
+
+def test_equal_content_has_one_digest_in_any_type() -> None:
+    digests = {
+        validate(rows(vector=vectors([VECTOR], kind)))[0].column("content_digest").to_pylist()[0]
+        for kind in VECTOR_TYPES
+    }
+    assert len(digests) == 1

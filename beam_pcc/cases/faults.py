@@ -26,10 +26,14 @@ class VectorColumn(NamedTuple):
 
     values: schemas.Vectors
     """(k, 584) float32; a null, and what is beyond float32, is not finite here."""
-    lengths: npt.NDArray[np.float64]
-    """(n,) number of values; not whole where bytes are no multiple of four, 0 of a null."""
+    lengths: npt.NDArray[np.int64]
+    """(n,) number of values, or of bytes where the vector is bytes; 0 of a null."""
     has_dimension: Mask
     """(n,) which rows those k are."""
+    is_bytes: Mask | None = None
+    """(n,) which rows have bytes, also as base64; None for none."""
+    unreadable: Mask | None = None
+    """(n,) which rows have text that is no vector in any known form; None for none."""
 
 
 class TextColumn(NamedTuple):
@@ -78,6 +82,27 @@ def _count_not_finite(vectors: VectorColumn, row: int) -> str:
     return f"{len(positions)} values are null, NaN, infinite or beyond float32; the first at position {positions[0]}"
 
 
+def _is_missing(vectors: VectorColumn) -> Mask:
+    mask: Mask = (vectors.lengths == 0) & ~_is_unreadable(vectors)
+    return mask
+
+
+def _is_unreadable(vectors: VectorColumn) -> Mask:
+    return np.zeros(len(vectors.lengths), np.bool_) if vectors.unreadable is None else vectors.unreadable
+
+
+def _describe_length(vectors: VectorColumn, row: int) -> str:
+    length, dimension = int(vectors.lengths[row]), schemas.VECTOR_DIM
+    if vectors.is_bytes is None or not vectors.is_bytes[row]:
+        return f"{length} values, not {dimension}"
+    width = {1: "int8", 2: "float16", 8: "float64"}.get(length // dimension) if length % dimension == 0 else None
+    if width is not None:
+        held = f"as {dimension} values of {width} have"
+    else:
+        held = f"{length // 4} values of float32" if length % 4 == 0 else "no whole number of float32"
+    return f"{length} bytes ({held}), not {dimension * 4} ({dimension} values of float32)"
+
+
 def _mask(column: pa.Array) -> Mask:
     mask: Mask = column.to_numpy(zero_copy_only=False)
     return mask
@@ -88,7 +113,11 @@ MISSING_CASE_ID = Fault(
 )
 MALFORMED_ROW = Fault(
     "malformed_row",
-    "a line of JSONL that is no JSON object, or has a field of another type; the detail has its number",
+    "a line of JSONL that is no JSON object, or has a field of another type (the detail has its number); or a vector "
+    "as text that is neither a JSON list of numbers nor base64",
+    "embedding_vector",
+    _is_unreadable,
+    "embedding_vector is text that is neither a JSON list of numbers nor base64",
 )
 EMPTY_TEXT = Fault(
     "empty_text",
@@ -101,15 +130,15 @@ MISSING_VECTOR = Fault(
     "missing_vector",
     "null or empty",
     "embedding_vector",
-    lambda vectors: vectors.lengths <= 0,
+    _is_missing,
     "embedding_vector is null or empty",
 )
 WRONG_DIMENSION = Fault(
     "wrong_dimension",
-    f"not {schemas.VECTOR_DIM} values",
+    f"not {schemas.VECTOR_DIM} values, or not {schemas.VECTOR_DIM * 4} bytes",
     "embedding_vector",
     lambda vectors: ~vectors.has_dimension,
-    lambda vectors, row: f"{vectors.lengths[row]:.10g} values, not {schemas.VECTOR_DIM}",
+    _describe_length,
 )
 NON_FINITE = Fault(
     "non_finite",
@@ -123,7 +152,7 @@ BAD_TIMESTAMP = Fault(
     "null, not a time, or not of the years 1 to 9999",
     "timestamp",
     lambda timestamps: _mask(timestamps.is_null()),
-    "timestamp is null, not an ISO 8601 time, or not of the years 1 to 9999",
+    "timestamp is null, not an ISO 8601 date and time, or not of the years 1 to 9999",
 )
 MODEL_ERROR = Fault(
     "model_error",
@@ -131,7 +160,8 @@ MODEL_ERROR = Fault(
 )
 DUPLICATE_CASE_ID = Fault(
     "duplicate_case_id",
-    "another row of the partition with this id is later, or as late and more confident",
+    "another row of the partition with this id is later, or as late and more confident. An exact copy (the same id, "
+    "timestamp, and vector or message) is not rejected: it is dropped and counted in `exact_copies`",
 )
 
 FAULTS = (

@@ -25,7 +25,10 @@ Histogram: TypeAlias = tuple[int, ...]
 
 
 class Alert(NamedTuple):
-    """A limit that a run passed. `action`: alert, refuse (nothing was published) or accepted (with --accept_drift)."""
+    """A limit that a run passed.
+
+    `action`: alert, refuse (nothing was published) or accepted (with --accept_drift or --accept_volume).
+    """
 
     name: str
     value: float
@@ -72,6 +75,10 @@ class MonitoringRow:
     drift_psi_recent: Annotated[float | None, "PSI of the scores against the last published weeks"] = None
     drift_psi_limit: Annotated[float | None, "Limit of the PSI that was judged; null if none was"] = None
     alerts: Annotated[Alerts | None, "JSON array: each limit that was passed: name, value, limit, action"] = None
+    exact_copies: Annotated[int | None, "Rows dropped as exact copies of another; not among dropped_cases"] = None
+    source_rows: Annotated[int | None, "Rows that the source had at launch; of JSONL, the rows read"] = None
+    source_files: Annotated[int | None, "Files of the source; null if it has none"] = None
+    source_modified: Annotated[dt.datetime | None, "When the source was last changed before the launch"] = None
 
     def to_stored(self) -> dict[str, Any]:
         """The values of the table's columns, in their order; dicts and tuples become JSON text."""

@@ -38,6 +38,8 @@ def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = 
     return pa.field(name, kind, nullable=nullable, metadata={"description": description})
 
 
+_CONTENT = _column("content_digest", pa.int64(), "Of the vector or message; tells copies apart, is not published")
+
 INPUT_COLUMNS = ("case_id", "embedding_vector", "timestamp")
 """The columns that a source passes on, in the types it found them in; validation.py makes CASES of them."""
 
@@ -46,6 +48,7 @@ CASES = pa.schema(
         _column("case_id", pa.string(), "Identifier of the case, unique in its partition"),
         _column("vector", pa.list_(pa.float32(), VECTOR_DIM), "384 MiniLM values, then 200 TF-IDF values"),
         _column("timestamp", _UTC, "When the case was written"),
+        _CONTENT,
     ]
 )
 
@@ -54,6 +57,7 @@ TEXTS = pa.schema(
         _column("case_id", pa.string(), "Identifier of the case, unique in its partition"),
         _column("text", pa.string(), "The message; it goes no further than to where it is made a vector"),
         _column("timestamp", _UTC, "When the case was written"),
+        _CONTENT,
     ]
 )
 
@@ -69,6 +73,7 @@ STAGED_PREDICTIONS = pa.schema(
         _column("inference_timestamp", _UTC, "When the case was scored"),
         _column("prediction_notes", pa.string(), "Why a person should review the case", nullable=True),
         _column("case_timestamp", _UTC, "The case's own timestamp; settles duplicates, is not published"),
+        _CONTENT,
     ]
 )
 

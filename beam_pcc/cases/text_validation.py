@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pcc.cases import faults, schemas
+from beam_pcc.cases import content, faults, schemas
+from beam_pcc.cases.columns import as_text, case_ids, has_values, timestamps
 from beam_pcc.cases.faults import Mask, TextColumn
-from beam_pcc.cases.validation import as_text, case_ids, timestamps, validate
+from beam_pcc.cases.validation import validate
 
 _VISIBLE = r"[^\pC\pZ\s]"  # a character that is neither a control, a format character, nor a space
 
@@ -24,14 +25,14 @@ def validate_texts(rows: pa.RecordBatch, text_column: str) -> tuple[pa.RecordBat
 
     Args:
         rows: case_id, timestamp and `text_column`, and embedding_vector if the source has it, in any type that
-            `check_input` accepts.
+            `columns.check_input` accepts.
         text_column: The column that holds the messages.
     """
     text = as_text(rows.column(text_column))
     visible = has_visible(text)
     by_vector = np.zeros(rows.num_rows, dtype=bool)
     if "embedding_vector" in rows.schema.names:
-        by_vector = ~visible & _has_values(rows.column("embedding_vector"))
+        by_vector = ~visible & has_values(rows.column("embedding_vector"))
     if by_vector.any():
         chosen = rows.filter(pa.array(by_vector)).select(list(schemas.INPUT_COLUMNS))
         cases, refused = validate(chosen)
@@ -54,14 +55,6 @@ def has_visible(text: pa.Array) -> Mask:
     return found
 
 
-def _has_values(vectors: pa.Array) -> Mask:
-    binary = pa.types.is_binary(vectors.type) or pa.types.is_large_binary(vectors.type)
-    binary = binary or pa.types.is_fixed_size_binary(vectors.type)
-    lengths = pc.binary_length(vectors) if binary else pc.list_value_length(vectors)
-    found: Mask = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False) > 0
-    return found
-
-
 def _texts(
     case_id: pa.Array, text: pa.Array, timestamp: pa.Array, visible: Mask
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
@@ -69,6 +62,7 @@ def _texts(
     valid, rejected = faults.split(columns)
     keep = pa.array(valid)
     texts = [column.filter(keep) for column in (case_id, text, timestamp)]
+    texts.append(content.of_texts(texts[1]))
     return pa.RecordBatch.from_arrays(texts, schema=schemas.TEXTS), rejected
 
 

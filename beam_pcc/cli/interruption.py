@@ -1,4 +1,6 @@
-"""Ends the process at once on SIGTERM, and on Ctrl-C if it only follows a run.
+"""Ends the process at once on SIGTERM, and on Ctrl-C if the command leaves nothing to tidy up.
+
+While a partition runs, `beam_pcc.pipeline.signals` catches both signals instead.
 
 PID 1 of a container ignores SIGTERM without a handler. The handler prints one line and exits. It raises no exception,
 which could be swallowed, and does not wait for threads.
@@ -29,7 +31,7 @@ def prepare(arguments: Sequence[str]) -> None:
     follows = words[:1] == ["submit"] or (words[:1] == ["backfill"] and bool(on_kubernetes))
     if follows:
         expect(EXIT_LOST, stopped_following("submit --wait --attach"))
-    install(ctrl_c=follows)
+    install(ctrl_c=follows or words[:1] in (["run"], ["backfill"]))
 
 
 def stopped_following(command: str) -> str:

@@ -15,7 +15,7 @@ from beam_pcc.errors import EXIT_USAGE
 
 EXIT_CODES = """exit codes:
   0  published, or the partition is empty
-  1  the run failed
+  1  the run failed, or Ctrl-C or SIGTERM stopped it
   2  wrong usage or configuration, found before any work started
   3  the audits refused to publish; what was published before stays
   4  on Kubernetes: lost sight of the run, which may go on; submit --wait --attach follows it"""

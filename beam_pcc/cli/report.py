@@ -9,6 +9,7 @@ from beam_pcc.cli.parser import Commands, command
 from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Publish
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.terminal import say
 
 
@@ -45,6 +46,9 @@ def _report(flags: argparse.Namespace) -> int:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(report(runs, flags.warehouse), encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"--output {output} cannot be written: {error.strerror or error}") from None
+        where = f"--output {output} cannot be written"
+        raise explain_machine(error, where, ConfigurationError) or ConfigurationError(
+            f"{where}: {error.strerror or error}"
+        ) from None
     say(f"{output}: {len(runs)} {'run' if len(runs) == 1 else 'runs'}")
     return 0

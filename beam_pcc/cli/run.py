@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from beam_pcc.cli import interruption
 from beam_pcc.cli import submit as kubernetes
 from beam_pcc.cli.parser import Commands, called_as, command
 from beam_pcc.cli.results import BackfillResult, Reporter, RunResult, add_output_argument, add_summary_argument
@@ -53,6 +54,7 @@ def _run(flags: argparse.Namespace) -> int:
         from beam_pcc.reporting.summary import summary
 
         outcome = run(config, beam_options(flags.beam_arguments))
+    interruption.expect(EXIT_FAILED, f"stopped after {outcome.done}: stopped by {{signal}}")
     reporter.report(RunResult.of_outcome(outcome, config.publish.warehouse))
     if not reporter.json:
         say(*summary(outcome, config.publish.warehouse, called_as()).splitlines())

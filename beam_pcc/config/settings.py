@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from beam_pcc.cases import schemas
+from beam_pcc.config.durations import parse_duration
 from beam_pcc.config.files import read_file
 from beam_pcc.config.options import Group, add_arguments, between, not_negative, option, options_of, resolve, unknown
 from beam_pcc.config.partitions import parse_partition as parse_partition
@@ -43,11 +44,33 @@ class Signer:
 def _is_column(name: str) -> str | None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", name):
         return "is no name of a column"
-    return "has another meaning: name the column of messages" if name in schemas.INPUT_COLUMNS else None
+    return "has another meaning: name the column of messages" if name.lower() in schemas.INPUT_COLUMNS else None
+
+
+def _mapped(text: str) -> tuple[dict[str, str], str | None]:
+    """The names that --columns maps, and what is wrong with it. Case does not matter in names of columns."""
+    own_names: dict[str, str] = {}
+    for pair in text.split(",") if text.strip() else ():
+        name, _, own_name = (part.strip() for part in pair.partition("="))
+        name = name.lower()
+        if not name or not own_name or not own_name.isprintable():
+            return own_names, "must be pairs such as case_id=id,embedding_vector=vec"
+        if name not in schemas.INPUT_COLUMNS:
+            return own_names, f"maps {one_line(name, 60)}, which is none of {', '.join(schemas.INPUT_COLUMNS)}"
+        if name in own_names:
+            return own_names, f"maps {name} twice: leave one out"
+        own_names[name] = own_name
+    names = [own_names.get(name, name).lower() for name in schemas.INPUT_COLUMNS]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return own_names, None if twice is None else f"makes two columns of {one_line(twice, 60)}: name one for each"
 
 
 def _is_digest(digest: str) -> str | None:
     return None if re.fullmatch(r"[0-9a-fA-F]{64}", digest) else "must be 64 hexadecimal digits"
+
+
+def _is_duration(text: str) -> str | None:
+    return "is no length of time: write 90s, 30m, 2h or 1h30m" if parse_duration(text) is None else None
 
 
 @dataclass(frozen=True)
@@ -68,7 +91,28 @@ class Source(Group):
         help="of BigQuery. direct and export: Beam's ReadFromBigQuery; arrow: the Storage Read API's batches, faster",
         choices=READ_METHODS,
     )
+    wait_for_source: str | None = option(
+        help="wait at most this long for a source that is not there yet or still grows: 90s, 30m, 2h, 1h30m",
+        usual="it must be there",
+        check=_is_duration,
+    )
+    columns: str = option(
+        "",
+        help="the source's names of case_id, embedding_vector or timestamp, where they are others: "
+        "case_id=id,embedding_vector=vec",
+        check=lambda text: _mapped(text)[1],
+    )
     batch_rows: int = option(schemas.BATCH_ROWS, help="rows of one batch at most", check=between(1, 100_000))
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long to wait for the source."""
+        return parse_duration(self.wait_for_source or "0") or 0.0
+
+    @property
+    def own_names(self) -> dict[str, str]:
+        """Input column to the source's own name of it, where that is another."""
+        return _mapped(self.columns)[0]
 
 
 @dataclass(frozen=True)
@@ -199,6 +243,13 @@ class Limits(Group):
     max_psi: float = option(
         0.25, help="warn above this drift of the scores from the model's baseline", check=between(0.0, 1e9)
     )
+    min_volume: float = option(
+        0.50,
+        help="refuse to publish a day that has less than this share of the usual rows, or of those that are published "
+        "for it; 0 compares with no other day",
+        check=between(0.0, 1.0),
+    )
+    accept_volume: bool = option(False, help="publish although rows are missing; the monitoring row records it")
     accept_drift: bool = option(
         False, help="publish although a vector block is zeroed, swapped or not normalised as in training"
     )
@@ -253,6 +304,10 @@ class RunConfig:
         ):
             if not value:
                 raise ConfigurationError(f"--{flag} is missing: say it, or see beam-pcc run --help")
+        text_column = (self.encoder.text_column or "").lower()
+        for name, own_name in self.source.own_names.items():
+            if own_name.lower() == text_column:
+                raise ConfigurationError(f"--columns maps {name} to the column of --text_column: name another")
         run_id = self.publish.run_id
         if run_id is not None and not is_run_id(run_id, self.partition):
             raise ConfigurationError(

@@ -2,14 +2,16 @@
 
 PccError
  ├─ ConfigurationError   exit 2: wrong usage or configuration, found before any work starts
- │   └─ ModelError       the model cannot be found, trusted or used
+ │   ├─ ModelError       the model cannot be found, trusted or used
+ │   └─ MissingSourceError   the input is not there, or not yet
  ├─ RunError             exit 1: the run started and could not finish
  │   ├─ SourceError      the input cannot be read as cases
  │   └─ WarehouseError   the tables cannot be read or written
  └─ LostSightError       exit 4: the launcher cannot follow a run that may go on
 
-A refused audit is a result, not an exception (exit 3, see `beam_pcc.publishing.publish`). What the exceptions of other
-libraries become is in `foreign`, what is told of the rest in `messages`, and how a call is made again in `retrying`.
+A refused audit is a result, not an exception (exit 3, see `beam_pcc.publishing.publish`). `foreign` maps the exceptions
+of other libraries to these, `machine` recognises faults of the machine, `messages` describes all others, `retrying`
+repeats calls, and `bisecting` finds the rows that fail.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ class ConfigurationError(PccError):
 
 class ModelError(ConfigurationError):
     """A model that cannot be found, trusted or used."""
+
+
+class MissingSourceError(ConfigurationError):
+    """Input that is not there, or not yet."""
 
 
 class RunError(PccError):
@@ -76,6 +82,17 @@ def error_line(message: object) -> str:
 def _cut(text: str, limit: int) -> str:
     kept = limit - 3
     return text if len(text) <= limit else f"{text[: kept - kept // 4].rstrip()} … {text[-(kept // 4) :].lstrip()}"
+
+
+def qualified_name(kind: type) -> str:
+    """The full name of a class, as its library documents it."""
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return documented_name(name)
+
+
+def documented_name(name: str) -> str:
+    """The documented form of a full name that Python wrote: DuckDB's classes are of a private module."""
+    return name.removeprefix("_") if name.startswith("_duckdb.") else name
 
 
 def missing_extra(extra: str, who: str, error: ImportError) -> ConfigurationError:

@@ -1,7 +1,7 @@
-"""The one retry policy: how long the pauses are before a call over a network is made again.
+"""The one retry policy: the pauses before a call over a network is repeated.
 
-What is worth trying again is in `foreign`; how long altogether, the caller says. Google's clients have retries of their
-own, which `beam_pcc.gcp.client` gives the same pauses.
+`foreign` says which exceptions are transient; the caller limits the time. `beam_pcc.gcp.client` gives the retries of
+Google's clients the same pauses.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 class Pauses(NamedTuple):
-    """Seconds of the first and of the longest pause; each is drawn at random from the upper half of its length."""
+    """The first and the longest pause in seconds. Each is drawn at random from the upper half of its length."""
 
     first: float = 0.5
     longest: float = 10.0
     factor: float = 2.0
 
     def __call__(self) -> Iterator[float]:
-        """Pause after pause, without end."""
+        """Endless pauses, in seconds."""
         pause = self.first
         while True:
             yield pause * random.uniform(0.5, 1.0)  # noqa: S311  # nosec B311 - jitter, not a secret
@@ -45,16 +45,16 @@ def retry(
     may_retry: Callable[[BaseException], bool] = is_transient,
     asked_pause: Callable[[BaseException], float] = _asks_for_no_pause,
 ) -> T:
-    """The result of `call`, which is made again after each transient error as long as there is time.
+    """The result of `call`, which is repeated after each transient error while there is time.
 
     Args:
         call: The call.
-        seconds_left: How long may still be waited, asked after each failure; the last call is made when that is over.
+        seconds_left: The seconds that remain; called after each failure. The last call is made when none remain.
         may_retry: Whether an exception is transient.
-        asked_pause: The shortest pause, in seconds, that the server asked for in this exception.
+        asked_pause: The shortest pause in seconds that the server asked for in this exception.
 
     Raises:
-        Exception: That of the last call.
+        Exception: The exception of the last call.
     """
     pauses = PAUSES()
     while True:

@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
-import pyarrow.parquet as pq
 
 from beam_pcc.cases import schemas
+from beam_pcc.cases.columns import as_text, check_input, is_text, match_name, plain, plain_type
 from beam_pcc.cases.text_validation import has_visible
-from beam_pcc.cases.validation import as_text, check_input, validate
+from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.models import documents
-from beam_pcc.sources.files import reason
+from beam_pcc.sources.files import open_parquet, reason
 from beam_pcc.sources.jsonl import open_jsonl
 
 Labels = npt.NDArray[np.str_]
@@ -71,7 +72,7 @@ def read_labelled(path: str, text_column: str | None = None) -> Labelled:
     Raises:
         ConfigurationError: The file cannot be read, or a label is invalid.
     """
-    table = _table(path)
+    table = _table(path, text_column)
     if "intent" not in table.column_names:
         raise ConfigurationError(f"--data {path} has no column intent (PC, NOT_PC or PC/<subtype>); add it")
     rows = _texts(table, path, text_column) if text_column is not None else _vectors(table, path)
@@ -102,17 +103,25 @@ def normalised(text: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", folded).split()) or folded
 
 
-def _table(path: str) -> pa.Table:
+def _table(path: str, text_column: str | None) -> pa.Table:
     json_lines = _is_jsonl(path)
     files = sorted(glob.glob(path)) if glob.has_magic(path) and not Path(path).is_file() else [path]  # noqa: PTH207 - also of absolute ones
     try:
         if not files:
             raise FileNotFoundError("no file matches")
-        tables = [_read_jsonl(file) if json_lines else pq.read_table(file) for file in files]
+        names = [*schemas.INPUT_COLUMNS, "intent", *([] if text_column is None else [text_column])]
+        tables = [
+            _renamed(_read_jsonl(file) if json_lines else _read_parquet(file), names, f"--data {file}")
+            for file in files
+        ]
         return pa.concat_tables(tables, promote_options="default")
+    except SourceError as error:
+        raise ConfigurationError(str(error)) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         kind = "JSONL" if json_lines else "Parquet"
-        raise ConfigurationError(f"--data {path} cannot be read as {kind}: {reason(error, kind)}") from None
+        raise explain_machine(error, f"--data {path}", ConfigurationError) or ConfigurationError(
+            f"--data {path} cannot be read as {kind}: {reason(error, kind)}"
+        ) from None
 
 
 def _is_jsonl(path: str) -> bool:
@@ -124,6 +133,22 @@ def _read_jsonl(file: str) -> pa.Table:
         return pyarrow.json.read_json(stream, read_options=pyarrow.json.ReadOptions(block_size=_JSON_BLOCK))
 
 
+def _read_parquet(file: str) -> pa.Table:
+    with open_parquet(file) as parquet:
+        return parquet.read(use_threads=False)
+
+
+def _renamed(table: pa.Table, names: Sequence[str], where: str) -> pa.Table:
+    """With these names for what the file calls the same but for case, and plain columns, as other files may have."""
+    own_names = {own: name for name in names if (own := match_name(table.column_names, name, where)) is not None}
+    table = table.rename_columns([own_names.get(name, name) for name in table.column_names])
+    for place, name in enumerate(table.column_names):
+        if name in names:
+            column = table.column(place)
+            table = table.set_column(place, name, pa.chunked_array(map(plain, column.chunks), plain_type(column.type)))
+    return table
+
+
 def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
     if text_column not in table.column_names:
         raise ConfigurationError(
@@ -131,7 +156,7 @@ def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
             "name the column of messages with --text_column"
         )
     column = table[text_column]
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if not is_text(column.type):
         raise ConfigurationError(f"--data {path}: column {text_column} is {column.type}, not STRING; convert it")
     chunks = [as_text(chunk) for chunk in column.chunks]
     visible = np.concatenate([has_visible(chunk) for chunk in chunks]) if chunks else np.empty(0, dtype=bool)

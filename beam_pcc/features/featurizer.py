@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.config.settings import Backend
-from beam_pcc.errors import PccError, one_line
+from beam_pcc.errors import RunError
+from beam_pcc.errors.bisecting import EveryRowFailsError, failing_rows
+from beam_pcc.errors.machine import blames_no_row
 from beam_pcc.features.encoders.base import Embeddings
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
@@ -119,7 +121,12 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
     good = texts.filter(pa.array(kept))
     messages = good.column("text").to_pylist()
     vectors = join(embeddings[kept], featurizer.features.tfidf, messages)
-    columns = [good.column("case_id"), schemas.vector_column(vectors), good.column("timestamp")]
+    columns = [
+        good.column("case_id"),
+        schemas.vector_column(vectors),
+        good.column("timestamp"),
+        good.column("content_digest"),
+    ]
     cases = pa.RecordBatch.from_arrays(columns, schema=schemas.CASES)
     if featurizer.shadow is not None:
         shadow = featurizer.shadow.vectors(messages, embeddings[kept] if featurizer.shares_encoder() else None)
@@ -135,18 +142,31 @@ def embed_bisecting(featurizer: Featurizer, texts: Sequence[str]) -> tuple[Embed
     Returns:
         (n, 384) float32, with NaN in failing rows; and an error message by number of a failing row. The message has
         the exception's type but not its text, which may contain the message.
+
+    Raises:
+        RunError: The encoder fails on every text.
+        Exception: What was raised is not about a text, such as a MemoryError.
     """
     try:
         return featurizer.embed(texts), {}
-    except PccError:  # an error of the encoder, not of a text
-        raise
-    except Exception as error:  # a library may raise anything for a text
-        if len(texts) <= 1:
-            message = one_line(f"the text could not be made a vector ({type(error).__name__})")
-            return np.full((len(texts), schemas.EMBEDDING_DIM), np.nan, np.float32), dict.fromkeys(
-                range(len(texts)), message
-            )
-    half = len(texts) // 2
-    first, errors = embed_bisecting(featurizer, texts[:half])
-    second, second_errors = embed_bisecting(featurizer, texts[half:])
-    return np.vstack([first, second]), errors | {row + half: message for row, message in second_errors.items()}
+    except Exception as error:  # an encoder may raise anything for a text
+        if blames_no_row(error):
+            raise
+    embeddings = np.full((len(texts), schemas.EMBEDDING_DIM), np.nan, np.float32)
+
+    def compute(rows: Sequence[int]) -> None:
+        embeddings[rows] = featurizer.embed([texts[row] for row in rows])
+
+    try:
+        failures = failing_rows(compute, range(len(texts)), known_good=lambda: featurizer.embed([_PLAIN_TEXT]))
+    except EveryRowFailsError as error:
+        raise RunError(
+            f"the encoder {featurizer.encoder.address} fails on every text ({error}): make it again with beam-pcc "
+            "encoder export, or try another --encoder_backend"
+        ) from None
+    return embeddings, {
+        row: f"the text could not be made a vector ({type(error).__name__})" for row, error in failures.items()
+    }
+
+
+_PLAIN_TEXT = "text"  # any encoder that works can encode it

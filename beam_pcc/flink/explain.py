@@ -21,8 +21,12 @@ _KNOWN = (
         "--parallelism (docs/flink.md)",
     ),
     (
-        "OutOfMemoryError",
+        "java.lang.OutOfMemoryError",
         "a TaskManager is out of memory: raise taskmanager.memory.process.size (docs/flink.md)",
+    ),
+    (
+        "java.io.IOException: No space left on device",
+        "the disk of a TaskManager is full: free space in its io.tmp.dirs (/tmp unless set), or give it a larger disk",
     ),
 )
 # Flink's messages for a TaskManager whose process, pod or node is gone, and not only busy.

@@ -18,6 +18,7 @@ from apache_beam.runners.portability import abstract_job_service
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.errors.machine import explain_machine
 
 _MANIFEST = "META-INF/MANIFEST.MF", "Manifest-Version: 1.0\r\n\r\n"
 
@@ -69,6 +70,6 @@ def write_job_jar(
             temporary.chmod(0o644)
             os.replace(temporary, output)  # noqa: PTH105 - says what it does
     except OSError as error:
-        raise ConfigurationError(
+        raise explain_machine(error, f"the job jar {output}", ConfigurationError) or ConfigurationError(
             f"the job jar {output} cannot be written: {error.strerror or error}; check the path and the rights"
         ) from None

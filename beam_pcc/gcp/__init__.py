@@ -1,1 +1,1 @@
-"""What the Google-side rooms share: names of tables, clients, and errors in a person's words. Needs the gcp extra."""
+"""Names of datasets and tables, and clients of Google's services. The clients need the gcp extra."""

@@ -1,4 +1,4 @@
-"""Google's clients, and how long they try. What they raise is in `beam_pcc.errors.foreign`."""
+"""Google's clients and their retries. `beam_pcc.errors.foreign` maps their exceptions to ours."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def retry_when(may_retry: Callable[[Exception], bool], timeout: float) -> Retry:
 
 
 def paced(policy: Retry, timeout: float) -> Retry:
-    """A retry of Google's with our pauses; Google draws each at random below its length."""
+    """This retry with our pauses and timeout. Google's library draws each pause at random below its length."""
     first, longest, factor = retrying.PAUSES
     return policy.with_delay(initial=first, maximum=longest, multiplier=factor).with_timeout(timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +18,15 @@ RETRY_TIMEOUT = 300.0  # seconds to ask again for, where nobody says otherwise
 _PROJECT = r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{1,61}"
 _DATASET_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})", re.ASCII)
 _TABLE_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})\.([\w-]{{1,1024}})", re.ASCII)
+_SOURCE_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})\.([^.]+)", re.ASCII)
+# BigQuery's rules for names. Of a table: letters, marks, digits, connectors, dashes and spaces of any script.
+_IN_TABLE_NAME = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Zs"})
+_LONGEST_TABLE_NAME = 1_024  # bytes of UTF-8
+_NOT_IN_COLUMN_NAME = frozenset('!"$()*,./;?@[\\]^`{}~')
+_LONGEST_COLUMN_NAME = 300  # characters
+INGESTION_TIME = "_PARTITIONTIME"
+"""The pseudocolumn of a table that is partitioned by the time of ingestion; no schema lists it."""
+_INGESTION_COLUMNS = frozenset({INGESTION_TIME, "_PARTITIONDATE"})
 _SCHEME = "bq://"
 
 
@@ -107,10 +117,36 @@ class SourceTable:
                 f"--source {one_line(source, 120)}: say how to find the day, by {{partition}} in the name of a "
                 "date-sharded table or by ?partition_column=COLUMN"
             )
-        if column is not None and not re.fullmatch(r"\w{1,300}", column, re.ASCII):
+        if column is not None and not _is_column_name(column):
             raise ConfigurationError(f"--source: partition_column {one_line(column, 60)} is no name of a column")
-        table = TableId.parse(address.replace("{partition}", f"{partition:%Y%m%d}"), "--source")
+        address = address.replace("{partition}", f"{partition:%Y%m%d}")
+        otherwise = f"--source {one_line(address, 80)} is no table: write project.dataset.table"
+        table = TableId(*_parts(_SOURCE_ADDRESS, address, otherwise))
+        if not _is_table_name(table.table):
+            raise ConfigurationError(otherwise)
         return cls(table, column)
+
+
+def _is_table_name(name: str) -> bool:
+    return len(name.encode(errors="replace")) <= _LONGEST_TABLE_NAME and all(
+        unicodedata.category(character) in _IN_TABLE_NAME for character in name
+    )
+
+
+def _is_column_name(name: str) -> bool:
+    return 0 < len(name) <= _LONGEST_COLUMN_NAME and name.isprintable() and not _NOT_IN_COLUMN_NAME & set(name)
+
+
+def is_ingestion_column(column: str) -> bool:
+    """Whether this is a pseudocolumn by which a table is partitioned by the time of ingestion."""
+    return column.upper() in _INGESTION_COLUMNS
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL, whatever characters it has. A pseudocolumn stays as it is."""
+    if is_ingestion_column(name):
+        return name
+    return "`{}`".format(name.replace("\\", "\\\\").replace("`", "\\`"))
 
 
 def day_restriction(column: str, kind: str, day: dt.date) -> str:
@@ -121,14 +157,17 @@ def day_restriction(column: str, kind: str, day: dt.date) -> str:
     Raises:
         ConfigurationError: A day cannot be told by a column of this type.
     """
-    after = day + dt.timedelta(days=1)
+    name = quoted(column)
     if kind == "DATE":
-        return f"{column} = DATE '{day}'"
+        return f"{name} = DATE '{day}'"
     if kind in ("TIMESTAMP", "DATETIME"):
         zone = "+00:00" if kind == "TIMESTAMP" else ""
-        return f"{column} >= {kind} '{day} 00:00:00{zone}' AND {column} < {kind} '{after} 00:00:00{zone}'"
+        from_midnight = f"{name} >= {kind} '{day} 00:00:00{zone}'"
+        if day == dt.date.max:
+            return from_midnight
+        return f"{from_midnight} AND {name} < {kind} '{day + dt.timedelta(days=1)} 00:00:00{zone}'"
     if kind in ("INTEGER", "INT64"):
-        return f"{column} = {day:%Y%m%d}"
+        return f"{name} = {day:%Y%m%d}"
     raise ConfigurationError(
         f"--source: partition_column {column} is {kind}; a day can be told by DATE, TIMESTAMP, DATETIME, or an "
         "integer YYYYMMDD"

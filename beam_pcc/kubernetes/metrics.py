@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIServer
 from beam_pcc.config.extras import extra
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, LostSightError, PccError
 from beam_pcc.publishing.publish import Outcome
+from beam_pcc.publishing.volume import is_of_volume
 from beam_pcc.terminal import logger
 
 with extra("kubernetes", "submit --wait"):
@@ -37,6 +38,9 @@ _HELP = {
     "pcc_run_drift_psi_recent": "The same against the last published weeks; absent without enough of them.",
     "pcc_run_drift_psi_limit": "Limit of the index that was judged; absent if none was.",
     "pcc_run_alerts": "Limits of drift that the run passed.",
+    "pcc_run_volume_alerts": "Limits of volume that the run passed: missing rows, or a source that still fills.",
+    "pcc_run_source_rows": "Rows that the source had at launch; absent if it did not say.",
+    "pcc_run_exact_copies": "Rows dropped as exact copies of another one.",
     "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
     "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
 }
@@ -48,6 +52,8 @@ _COLUMNS = {
     "pcc_run_drift_psi": "drift_psi",
     "pcc_run_drift_psi_recent": "drift_psi_recent",
     "pcc_run_drift_psi_limit": "drift_psi_limit",
+    "pcc_run_source_rows": "source_rows",
+    "pcc_run_exact_copies": "exact_copies",
 }
 
 
@@ -70,8 +76,10 @@ class RunFigures(Collector):
         row = outcome.monitoring
         values = {name: getattr(row, column) for name, column in _COLUMNS.items()}
         found = {name: value for name, value in values.items() if value is not None}
-        alerts = {} if row.alerts is None else {"pcc_run_alerts": len(row.alerts)}
-        self._values = {**self._values, **found, **alerts}
+        if row.alerts is not None:
+            of_volume = sum(map(is_of_volume, row.alerts))
+            found |= {"pcc_run_alerts": len(row.alerts) - of_volume, "pcc_run_volume_alerts": of_volume}
+        self._values = {**self._values, **found}
         self.failed(outcome.exit_code)
 
     def failed(self, exit_code: int) -> None:

@@ -145,9 +145,10 @@ def plan(
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
     run_id = settings.publish.run_id or new_run_id(partition, now, job)
     submission = Submission(run_id, partition, user_at_host(), now)
+    wait = settings.source.wait_seconds  # the job waits for its source before it starts
     timeouts = Timeouts(
-        start=rendering.number(config, "launcher.start_timeout"),
-        total=rendering.number(config, "launcher.timeout"),
+        start=rendering.number(config, "launcher.start_timeout") + wait,
+        total=rendering.number(config, "launcher.timeout") + wait,
         stall=rendering.number(config, "launcher.stall_timeout", default=600.0),
         publishing=settings.limits.lock_timeout + settings.limits.retry_timeout,
     )

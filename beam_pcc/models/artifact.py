@@ -67,7 +67,8 @@ def load(
         The model, of a class in `allowed.CLASSIFIERS`. `check_classifier` checks whether it can score vectors.
 
     Raises:
-        ModelError: The only exception, in one line: the file has another digest, is too large, damaged, of another
+        MemoryError: The machine has too little memory.
+        ModelError: Any other fault, in one line: the file has another digest, is too large, damaged, of another
             scikit-learn version, or needs anything that is not in `allowed`.
     """
     require_digest(data, pins, where=where)
@@ -75,9 +76,9 @@ def load(
         _require_size(len(data))
         return estimators.build(_READERS[file_format](data, MAX_MODEL_BYTES), features)
     except RefusedError as refused:
-        message = f"{where} {one_line(refused, 200)}; {refused.then}"
-    except MemoryError:
-        message = f"{where} takes more memory than there is; train a smaller model"
+        message = f"{where} {one_line(refused, 200)}; {refused.remedy}"
+    except MemoryError:  # of this machine: the limits of a file have been checked
+        raise
     except Exception as error:  # a hostile or damaged file can cause any exception of any library
         message = f"{where} is damaged, or is no {file_format} model ({_describe(error)}); {_REPLACE}"
     raise ModelError(message)
@@ -115,7 +116,7 @@ def check_classifier(
     try:
         return _checked_classes(model, feature_count, classes)
     except RefusedError as refused:
-        message = f"{where} {one_line(refused, 200)}; {refused.then}"
+        message = f"{where} {one_line(refused, 200)}; {refused.remedy}"
     except Exception as error:  # attributes of the file can cause any exception of scikit-learn
         message = f"{where} cannot score vectors of {feature_count} values ({_describe(error)}); train anew"
     raise ModelError(message)

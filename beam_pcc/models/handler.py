@@ -12,6 +12,8 @@ import threadpoolctl
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_pcc.cases import schemas
+from beam_pcc.errors import RunError
+from beam_pcc.errors.bisecting import EveryRowFailsError
 from beam_pcc.models import scoring
 from beam_pcc.models.loading import ModelVersion
 from beam_pcc.shielding import shielded
@@ -64,7 +66,13 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
 
     def _score(self, cases: pa.RecordBatch, model: LoadedModel) -> scoring.Scores:
         vectors = schemas.vectors_of(cases)
-        scores = scoring.score(model.estimator, vectors)
+        try:
+            scores = scoring.score(model.estimator, vectors)
+        except EveryRowFailsError as error:
+            raise RunError(
+                f"the model {self._version.name} fails on every row ({error}), also on one that it scored at launch: "
+                "give the workers the launcher's packages, or run with another version"
+            ) from None
         if model.explainer is None:
             return scores
         probability = scoring.privacy_probability(scores.probabilities, self._version.classes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,12 +41,12 @@ def postprocess(
     """
     scored = np.ones(cases.num_rows, dtype=bool)
     scored[list(scores.errors)] = False
-    case_id, timestamp = cases.column("case_id"), cases.column("timestamp")
+    case_id, timestamp, content = map(cases.column, ("case_id", "timestamp", "content_digest"))
     probabilities, blocks = scores.probabilities, scores.blocks
     failed = sorted(scores.errors)
     if failed:
         keep = pa.array(scored)
-        case_id, timestamp = case_id.filter(keep), timestamp.filter(keep)
+        case_id, timestamp, content = (column.filter(keep) for column in (case_id, timestamp, content))
         probabilities = probabilities[scored]
         blocks = None if blocks is None else blocks[scored]
     n = len(probabilities)
@@ -66,20 +65,16 @@ def postprocess(
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
         _notes(probability, blocks, threshold, review_band),
         timestamp,
+        content,
     ]
     predictions = pa.RecordBatch.from_arrays(columns, schema=schemas.STAGED_PREDICTIONS)
     reasons = [faults.MODEL_ERROR.code] * len(failed)
     not_scored = faults.rejected(
         cases.column("case_id").take(pa.array(failed, pa.int64())),
         reasons,
-        [_exception_type(scores.errors[r]) for r in failed],
+        [scores.errors[row] for row in failed],
     )
     return predictions, not_scored
-
-
-def _exception_type(error: str) -> str:
-    """The type of a model's exception; the message may contain values of the row."""
-    return re.sub(r"^(\w+): .*", r"the model raised \1", error)
 
 
 def _notes(probability: np.ndarray, blocks: np.ndarray | None, threshold: float, review_band: float) -> pa.StringArray:

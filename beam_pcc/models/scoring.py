@@ -1,4 +1,4 @@
-"""Vectors to probabilities, and what moved them. Pure functions around a loaded model; nothing of Beam."""
+"""Scores vectors, and explains scores of linear models. Pure functions, independent of Beam."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pcc.cases import schemas
-from beam_pcc.errors import one_line
+from beam_pcc.errors.bisecting import EveryRowFailsError, failing_rows
+from beam_pcc.errors.machine import blames_no_row
 
 Floats = npt.NDArray[np.float64]
 # Probabilities of float32 vectors differ by up to 8e-7 with the order of sums; another CPU may differ a little more.
 GOLDEN_TOLERANCE = 1e-5
-EXTREME = 1e6  # a value of a vector beyond it is the likeliest to overflow in a model: embeddings are within [-1, 1]
+EXTREME = 1e6  # larger values are the likeliest to overflow in a model: embeddings are within [-1, 1]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model said of a batch of n rows.
+    """The result of a model for a batch of n rows.
 
     Attributes:
         probabilities: (n, classes) float64; a row that could not be scored is NaN.
-        errors: Row number to why it could not be scored, in one line.
-        blocks: (n, 2) float64: what the embedding and the TF-IDF block added to the log-odds of PC, for the rows
-            that were explained (the others NaN); None if the model is not linear.
+        errors: Row number to why it could not be scored: the type of the exception, as its text may hold values.
+        blocks: (n, 2) float64: what the embedding and the TF-IDF block add to the log-odds of PC in explained rows
+            (NaN in others); None if the model is not linear.
     """
 
     probabilities: Floats
@@ -46,60 +47,70 @@ def privacy_classes(classes: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 def needs_review(probability: Floats, threshold: float, band: float) -> npt.NDArray[np.bool_]:
-    """Whether P(PC) is nearer to the threshold than `band`; of a NaN, no."""
+    """Whether P(PC) is nearer to the threshold than `band`; false for NaN."""
     return np.abs(probability - threshold) < band
 
 
 def score(model: Any, vectors: schemas.Vectors) -> Scores:
-    """Score (n, 584) float32 vectors; if the model raises, part them until only the guilty rows are left.
+    """Score (n, 584) float32 vectors. If the model raises, the batch is halved until only the failing rows are left.
 
-    A row whose probabilities are not finite, or not within [0, 1], counts as guilty too.
+    A row whose probabilities are not finite, or not within [0, 1], fails too.
+
+    Raises:
+        EveryRowFailsError: The model fails on these rows and on a vector of zeros, which it scored at launch.
+        Exception: What the model raised is not about rows, such as a MemoryError.
     """
     with np.errstate(all="ignore"):
-        return _score(model, vectors)
+        errors: dict[int, str] = {}
+        try:
+            probabilities = _probabilities(model, vectors)
+        except Exception as error:  # a model may raise anything for a row
+            if blames_no_row(error):
+                raise
+            probabilities, errors = _score_bisecting(model, vectors)
+        is_sound = ((probabilities >= 0.0) & (probabilities <= 1.0)).all(axis=1)
+        unsound = [row for row in np.flatnonzero(~is_sound).tolist() if row not in errors]
+        if unsound and len(unsound) == len(vectors):
+            _require_sound_probabilities(model)
+    probabilities[unsound] = np.nan
+    return Scores(probabilities, errors | dict.fromkeys(unsound, _UNSOUND))
 
 
-def _score(model: Any, vectors: schemas.Vectors) -> Scores:
-    rows = len(vectors)
-    try:
-        probabilities = np.asarray(model.predict_proba(vectors), dtype=np.float64)
-    except Exception as error:  # whatever a model raises is about these rows
-        if rows <= 1:
-            said = f"{type(error).__name__}: {one_line(error, 160)}"
-            return Scores(np.full((rows, len(model.classes_)), np.nan), dict.fromkeys(range(rows), said))
-        return _score_apart(model, vectors, _suspects(vectors))
-    with np.errstate(invalid="ignore"):
-        sound = ((probabilities >= 0.0) & (probabilities <= 1.0)).all(axis=1)
-    if sound.all():
-        return Scores(probabilities)
-    probabilities[~sound] = np.nan
-    said = "the model's probabilities are not between 0 and 1"
-    return Scores(probabilities, dict.fromkeys(np.flatnonzero(~sound).tolist(), said))
+_UNSOUND = "the model's probabilities are not between 0 and 1"
 
 
-def _suspects(vectors: schemas.Vectors) -> npt.NDArray[np.bool_]:
-    """Which rows of a failed batch to ask about apart: the extreme ones, and where that tells nothing, one half."""
-    extreme: npt.NDArray[np.bool_] = np.abs(vectors).max(axis=1) > EXTREME
-    if extreme.any() and not extreme.all():
-        return extreme
-    return np.arange(len(vectors)) < len(vectors) // 2
+def _probabilities(model: Any, vectors: schemas.Vectors) -> Floats:
+    return np.asarray(model.predict_proba(vectors), dtype=np.float64)
 
 
-def _score_apart(model: Any, vectors: schemas.Vectors, suspects: npt.NDArray[np.bool_]) -> Scores:
-    probabilities = np.empty((len(vectors), len(model.classes_)))
-    errors: dict[int, str] = {}
-    for rows in (np.flatnonzero(suspects), np.flatnonzero(~suspects)):
-        part = _score(model, vectors[rows])
-        probabilities[rows] = part.probabilities
-        errors |= {int(rows[row]): said for row, said in part.errors.items()}
-    return Scores(probabilities, errors)
+def _score_bisecting(model: Any, vectors: schemas.Vectors) -> tuple[Floats, dict[int, str]]:
+    probabilities = np.full((len(vectors), len(model.classes_)), np.nan)
+
+    def compute(rows: Sequence[int]) -> None:
+        probabilities[rows] = _probabilities(model, vectors[rows])
+
+    extreme = np.flatnonzero(np.abs(vectors).max(axis=1) > EXTREME).tolist()
+    failures = failing_rows(
+        compute, range(len(vectors)), known_good=lambda: _probabilities(model, _ZEROS), first=extreme
+    )
+    return probabilities, {row: f"the model raised {type(error).__name__}" for row, error in failures.items()}
 
 
-def difference(found: Floats, expected: Floats) -> float:
-    """The largest difference between two tables of probabilities; of other shapes, or where one is NaN, it is 1."""
-    if found.shape != expected.shape:
+def _require_sound_probabilities(model: Any) -> None:
+    """Raise EveryRowFailsError if the model has none for zeros either."""
+    probabilities = _probabilities(model, _ZEROS)
+    if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
+        raise EveryRowFailsError(_UNSOUND)
+
+
+_ZEROS = np.zeros((1, schemas.VECTOR_DIM), dtype=np.float32)  # `artifact.check_classifier` has the model score zeros
+
+
+def difference(actual: Floats, expected: Floats) -> float:
+    """The largest difference between two tables of probabilities; 1 if their shapes differ or a value is NaN."""
+    if actual.shape != expected.shape:
         return 1.0
-    return float(np.nan_to_num(np.abs(found - expected), nan=1.0).max(initial=0.0))
+    return float(np.nan_to_num(np.abs(actual - expected), nan=1.0).max(initial=0.0))
 
 
 class LinearExplainer:
@@ -114,15 +125,15 @@ class LinearExplainer:
     @classmethod
     def of(cls, model: Any, classes: Sequence[str]) -> LinearExplainer | None:
         """The explainer of `model`, or None if it is not linear."""
-        found = _linear(model)
-        return cls(*found, classes) if found else None
+        parameters = _linear(model)
+        return cls(*parameters, classes) if parameters else None
 
     def blocks(self, vectors: schemas.Vectors, probabilities: Floats) -> Floats:
         """(n, 2): for each block, its part of the log-odds of the likeliest privacy class against NOT_PC.
 
         Args:
             vectors: (n, 584).
-            probabilities: (n, classes), of which the likeliest privacy class is the one that gets published.
+            probabilities: (n, classes); the likeliest privacy class is explained.
         """
         centered = vectors - self._center
         parts = np.stack([centered[:, b] @ self._weights[:, b].T for b in schemas.BLOCKS.values()], axis=1)
@@ -136,16 +147,16 @@ def _linear(model: Any) -> tuple[Floats, Floats] | None:
     """Weights (classes, 584) and center (584,) so that the decision is (x - center) @ weights.T + constant."""
     if hasattr(model, "calibrated_classifiers_"):
         parts = [_linear(calibrated.estimator) for calibrated in model.calibrated_classifiers_]
-        found = [part for part in parts if part is not None]
-        if len(found) != len(parts) or not found:
+        linear = [part for part in parts if part is not None]
+        if len(linear) != len(parts) or not linear:
             return None
-        return np.mean([w for w, _ in found], axis=0), np.mean([c for _, c in found], axis=0)
+        return np.mean([weights for weights, _ in linear], axis=0), np.mean([center for _, center in linear], axis=0)
     if hasattr(model, "steps"):
         *before, (_, last) = model.steps
-        found_last = _linear(last)
-        if found_last is None or any(type(step).__name__ != "StandardScaler" for _, step in before):
+        parameters = _linear(last)
+        if parameters is None or any(type(step).__name__ != "StandardScaler" for _, step in before):
             return None
-        weights, center = found_last
+        weights, center = parameters
         for _, scaler in reversed(before):
             scale = scaler.scale_ if scaler.scale_ is not None else 1.0
             mean = scaler.mean_ if scaler.with_mean else 0.0

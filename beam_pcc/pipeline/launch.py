@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 from dataclasses import dataclass
-
-import apache_beam as beam
 
 from beam_pcc.config.run_ids import new_run_id, started_at
 from beam_pcc.config.settings import RunConfig
@@ -18,6 +17,7 @@ from beam_pcc.publishing.staging import StagingArea, heal
 from beam_pcc.publishing.warehouse import open_warehouse
 from beam_pcc.publishing.warehouse.base import Run, Warehouse, prepare_tables
 from beam_pcc.sources import ReadCases
+from beam_pcc.sources.waiting import wait_for_source
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
@@ -48,9 +48,14 @@ class Launch:
         area.begin()
         for run_id in heal(area.root, min(self.run.started_at, dt.datetime.now(dt.timezone.utc))):
             _log.info("removed what the dead run %s had staged", run_id)
-        read = ReadCases(config, area.join("export"))
-        model, shadow = load_models(config)
-        text = text_mode(config, model.metadata, shadow.metadata if shadow else None)
+        find_source = functools.partial(ReadCases, config, area.join("export"))
+        if config.source.wait_seconds:
+            prepare_tables(self.warehouse, dry_run=True)  # reports what is wrong there before the wait
+            model, shadow, text = load(config)
+            read = wait_for_source(find_source, config.source.wait_seconds)
+        else:
+            read = find_source()
+            model, shadow, text = load(config)
         run = dataclasses.replace(
             self.run,
             model_version=model.name,
@@ -77,7 +82,7 @@ class LaunchPlan(Launch):
         text: How vectors are made of messages; None where the source has vectors.
     """
 
-    read: beam.PTransform
+    read: ReadCases
     model: ModelVersion
     shadow: ModelVersion | None
     text: TextMode | None
@@ -94,7 +99,16 @@ class LaunchPlan(Launch):
             replace_with_empty=publish.replace_with_empty,
             dry_run=publish.dry_run,
             baseline=self.model.metadata.baseline,
+            source=self.read.volume,
+            min_volume=limits.min_volume,
+            accept_volume=limits.accept_volume,
         )
+
+
+def load(config: RunConfig) -> tuple[ModelVersion, ModelVersion | None, TextMode | None]:
+    """The model of the run, the one in its shadow, and what their vectors are made with. Raises ModelError."""
+    model, shadow = load_models(config)
+    return model, shadow, text_mode(config, model.metadata, shadow.metadata if shadow else None)
 
 
 def load_models(config: RunConfig) -> tuple[ModelVersion, ModelVersion | None]:

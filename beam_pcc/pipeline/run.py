@@ -7,20 +7,18 @@ import dataclasses
 import datetime as dt
 import io
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from beam_pcc.config.settings import Limits, RunConfig
 from beam_pcc.errors import ConfigurationError, PccError, RunError
-from beam_pcc.errors.messages import from_runner
+from beam_pcc.errors.messages import from_runner, logged
 from beam_pcc.pipeline import graph
 from beam_pcc.pipeline.launch import Launch, LaunchPlan
 from beam_pcc.pipeline.options import beam_options
+from beam_pcc.pipeline.signals import StoppedError, StopSignals, stop_signals
 from beam_pcc.private_files import private_files
 from beam_pcc.publishing.monitoring import failed_row
 from beam_pcc.publishing.publish import Outcome, read_outcome
@@ -31,22 +29,8 @@ from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 _LOCK_TIMEOUT_WHEN_STOPPED = 10.0  # seconds for the failed row of a stopped run; Kubernetes kills 30 s after it asked
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@contextlib.contextmanager
-def _restored_signal_handlers() -> Iterator[None]:
-    """Restore the handlers of SIGINT and SIGTERM at the end."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
-
-
-@_restored_signal_handlers()
 @private_files()
 def run(config: RunConfig, options: PipelineOptions) -> Outcome:
     """Score and publish one partition.
@@ -59,26 +43,32 @@ def run(config: RunConfig, options: PipelineOptions) -> Outcome:
         How it ended: published, empty, or refused by the audits.
 
     Raises:
-        PccError: It failed. The monitoring row says so too, if the warehouse can be written (and it was no dry run).
+        PccError: It failed, or was stopped. The monitoring row says so too, if the warehouse can be written (and it was
+            no dry run).
     """
-    launch = Launch.of(config)
-    launch.warehouse.check()
-    try:
-        with _stopping_on_signals():
-            launch = plan = launch.plan()
-            return _execute(_pipeline(plan, options), plan.area)
-    except BaseException as error:
-        failure = _as_failure(error)
-        warehouse = launch.warehouse
-        if isinstance(error, Stopped):  # whoever stopped the run does not wait for long
-            warehouse = open_warehouse(config.publish, _with_short_timeouts(config.limits))
-        if not config.publish.dry_run and not _record(warehouse, launch.run, failure):
-            failure = RunError(f"stopped after partition {config.partition:%Y%m%d} was published: {failure}")
-        if failure is error:
-            raise
-        raise failure from error
-    finally:
-        launch.area.remove()
+    with stop_signals() as signals:
+        with signals.raised():
+            launch = Launch.of(config)
+            launch.warehouse.check()
+        try:
+            with signals.raised():
+                launch = plan = launch.plan()
+                outcome = _execute(_pipeline(plan, options), plan.area, signals)
+        except BaseException as error:
+            failure = signals.failure() if signals.received else from_runner(error)
+            warehouse = launch.warehouse
+            if signals.received:  # whoever stopped the run does not wait for long
+                warehouse = open_warehouse(config.publish, _with_short_timeouts(config.limits))
+            if not config.publish.dry_run and not _record(warehouse, launch.run, failure):
+                failure = _ended_after(f"partition {config.partition:%Y%m%d} was published", failure)
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            launch.area.remove()
+        if signals.received:  # during the clean-up
+            raise _ended_after(outcome.done, signals.failure())
+        return outcome
 
 
 def run_partition(config: RunConfig, *beam_arguments: str) -> Outcome:
@@ -110,16 +100,17 @@ def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
     Raises:
         PccError: As from `run`; but no monitoring row is written, as nothing ran.
     """
-    launch = Launch.of(config)
-    launch.warehouse.check()
-    try:
-        with private_files():  # not the job file: it holds no case, and Flink may run as another user
-            plan = launch.plan()
-        _pipeline(plan, options).run().wait_until_finish()
-    except BaseException as error:
-        launch.area.remove()
-        raise from_runner(error) if isinstance(error, Exception) else error from error
-    return launch.run.run_id
+    with stop_signals() as signals, signals.raised():
+        launch = Launch.of(config)
+        launch.warehouse.check()
+        try:
+            with private_files():  # not the job file: it holds no case, and Flink may run as another user
+                plan = launch.plan()
+            _pipeline(plan, options).run().wait_until_finish()
+        except BaseException as error:
+            launch.area.remove()
+            raise from_runner(error) if isinstance(error, Exception) else error from error
+        return launch.run.run_id
 
 
 def _with_short_timeouts(limits: Limits) -> Limits:
@@ -135,9 +126,11 @@ def _pipeline(plan: LaunchPlan, options: PipelineOptions) -> beam.Pipeline:
     return pipeline
 
 
-def _execute(pipeline: beam.Pipeline, area: StagingArea) -> Outcome:
+def _execute(pipeline: beam.Pipeline, area: StagingArea, signals: StopSignals) -> Outcome:
     with contextlib.redirect_stderr(_WorkerStderr()):
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        signals.install()  # Beam's job server catches Ctrl-C itself, and may wait for its own lock then
+        result.wait_until_finish()
     outcome = read_outcome(area)
     if outcome is None:
         raise RunError(
@@ -146,10 +139,9 @@ def _execute(pipeline: beam.Pipeline, area: StagingArea) -> Outcome:
     return outcome
 
 
-def _as_failure(error: BaseException) -> PccError:
-    if isinstance(error, Stopped):  # Beam adds the name of the step to the message
-        return RunError(f"stopped by {str(error).split()[0]}")
-    return from_runner(error)
+def _ended_after(done: str, failure: PccError) -> PccError:
+    kind = StoppedError if isinstance(failure, StoppedError) else RunError
+    return kind(f"stopped after {done}: {failure}")
 
 
 def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
@@ -157,11 +149,9 @@ def _record(warehouse: Warehouse, identity: Run, failure: PccError) -> bool:
 
     If the row cannot be written, that is logged: the reason of the failure is what the user must see.
     """
-    try:
+    with logged(_log.warning, "the monitoring row of %s could not be written", identity.run_id):
         return warehouse.record(failed_row(identity, failure))
-    except Exception as error:  # the failure itself is reported anyway
-        _log.warning("the monitoring row of %s could not be written: %s", identity.run_id, error)
-        return True
+    return True
 
 
 class _WorkerStderr(io.TextIOBase):
@@ -171,34 +161,6 @@ class _WorkerStderr(io.TextIOBase):
         if text.strip():
             logging.getLogger("apache_beam").info("%s", text.rstrip())
         return len(text)
-
-
-class Stopped(BaseException):
-    """Ctrl-C or SIGTERM, as an exception so that the failed row is still written."""
-
-
-@contextlib.contextmanager
-def _stopping_on_signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Stopped`; does nothing outside the main thread.
-
-    After the first one, more are ignored until `_restored_signal_handlers` ends, so that the failed row is written.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for signal_number in before:
-            signal.signal(signal_number, signal.SIG_IGN)
-        raise Stopped(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if signal.getsignal(number) is stop:
-                signal.signal(number, handler)
 
 
 def days(first: dt.date, last: dt.date) -> list[dt.date]:
@@ -221,14 +183,16 @@ def backfill(
         report: Called with the day and its outcome or error, when the day ends.
     """
     good = True
-    for day in days:
-        try:
-            outcome: Outcome | PccError = run(day, options())
-        except PccError as error:
-            outcome = error
-            if isinstance(error.__cause__, Stopped):
-                report(day.partition, error)
+    with stop_signals() as signals:
+        for day in days:
+            if signals.received:  # between two days
+                raise signals.failure()
+            try:
+                outcome: Outcome | PccError = run(day, options())
+            except PccError as error:
+                outcome = error
+            good = good and outcome.exit_code == 0
+            report(day.partition, outcome)
+            if isinstance(outcome, StoppedError):
                 return False
-        good = good and outcome.exit_code == 0
-        report(day.partition, outcome)
     return good

@@ -9,10 +9,14 @@ import numpy as np
 from apache_beam.ml.inference.base import PredictionResult
 
 from beam_pcc.cases import schemas
+from beam_pcc.errors.bisecting import EveryRowFailsError
 from beam_pcc.models import scoring
 from beam_pcc.models.registry import ModelVersion
 from beam_pcc.publishing.statistics import RunStats, ShadowStats, score_histogram
 from beam_pcc.shielding import shielded
+from beam_pcc.terminal import logger
+
+_log = logger(__name__)
 
 
 def compare(own: scoring.Floats, other: scoring.Floats, *, own_threshold: float, other_threshold: float) -> ShadowStats:
@@ -46,9 +50,13 @@ class CompareShadow(beam.DoFn):
         """Compare one batch."""
         cases = result.example
         column = schemas.SHADOW_VECTOR if schemas.SHADOW_VECTOR in cases.schema.names else "vector"
-        scores = scoring.score(self._model, schemas.vectors_of(cases, column))
+        try:
+            probabilities = scoring.score(self._model, schemas.vectors_of(cases, column)).probabilities
+        except EveryRowFailsError as error:  # the day does not depend on the shadow
+            _log.warning("the shadow %s fails on every row (%s); it is compared on none", self._shadow.name, error)
+            probabilities = np.full((cases.num_rows, len(self._shadow.classes)), np.nan)
         own = scoring.privacy_probability(result.inference.probabilities, self._classes)
-        other = scoring.privacy_probability(scores.probabilities, self._shadow.classes)
+        other = scoring.privacy_probability(probabilities, self._shadow.classes)
         yield RunStats(
             shadow=compare(own, other, own_threshold=self._threshold, other_threshold=self._shadow.metadata.threshold)
         )

@@ -18,6 +18,7 @@ from beam_pcc.cases.drift import BlockShift, VectorSums, shifts, swapped_ratio
 from beam_pcc.cases.monitoring_row import Alert, Histogram, MonitoringRow
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.publishing.statistics import psi, psi_of_draws
+from beam_pcc.publishing.volume import is_of_volume
 from beam_pcc.publishing.warehouse.base import StagedFigures
 
 MIN_CASES = 50  # fewer cases say nothing about a distribution of scores
@@ -101,7 +102,7 @@ def history_of(rows: Sequence[MonitoringRow], model_version: str | None) -> list
         if row.model_version == model_version
         and row.score_histogram
         and len(row.score_histogram) == schemas.SCORE_BINS
-        and not any(alert.action == "accepted" for alert in row.alerts or ())
+        and not any(alert.action == "accepted" and not is_of_volume(alert) for alert in row.alerts or ())
     ]
     cases = sum(sum(row.score_histogram or ()) for row in usable)
     return usable if len(usable) >= MIN_HISTORY_DAYS and cases >= MIN_CASES else []
@@ -145,7 +146,10 @@ def measure(
             alerts.append(Alert(name, value, limit, "alert"))
     moved = shifts(baseline.blocks, vectors) if baseline else {}
     if baseline:
-        alerts += _block_alerts(figures, vectors, baseline, moved, history, "refuse" if refuse else "accepted")
+        action = "refuse" if refuse else "accepted"
+        scored = figures.predictions + figures.copies + figures.rejected.get(faults.DUPLICATE_CASE_ID.code, 0)
+        alerts += _vector_alerts(scored, vectors, baseline, action)
+        alerts += _block_alerts(moved, vectors.rows, baseline, history, action)
     judged = baseline is not None or bool(recent)
     return Drift(against_training, against_recent, limit, moved, tuple(alerts), bool(cases and judged and not enough))
 
@@ -154,21 +158,22 @@ def _summed(histograms: Sequence[Histogram]) -> Histogram:
     return tuple(sum(counts) for counts in zip(*histograms, strict=True))
 
 
-def _block_alerts(
-    figures: StagedFigures,
-    vectors: VectorSums,
-    baseline: Baseline,
-    moved: dict[str, BlockShift],
-    history: Sequence[MonitoringRow],
-    action: str,
-) -> list[Alert]:
+def _vector_alerts(scored: int, vectors: VectorSums, baseline: Baseline, action: str) -> list[Alert]:
+    """Of the vectors as a whole; `scored` counts all of them, those beyond float32's range included."""
     alerts = []
-    scored = figures.predictions + figures.rejected.get(faults.DUPLICATE_CASE_ID.code, 0)
     if baseline.blocks and scored and (overflows := 1 - vectors.rows / scored) > OVERFLOWS_REFUSED:
         alerts.append(Alert("share of vectors beyond float32's range", overflows, OVERFLOWS_REFUSED, action))
     if (nearer := swapped_ratio(baseline.blocks, vectors)) > SWAPPED:
         alerts.append(Alert("nearness with swapped blocks", nearer, SWAPPED, action))
-    both = 1 / max(vectors.rows, 1) + 1 / sum(baseline.score_histogram)
+    return alerts
+
+
+def _block_alerts(
+    moved: dict[str, BlockShift], rows: int, baseline: Baseline, history: Sequence[MonitoringRow], action: str
+) -> list[Alert]:
+    """Of each block, which moved so far in the mean of `rows` vectors."""
+    alerts = []
+    both = 1 / max(rows, 1) + 1 / sum(baseline.score_histogram)
     for name, shift in moved.items():
         norm = baseline.blocks[name].norm_mean
         noise = _STANDARD_ERRORS * baseline.norms.get(name, {}).get("std", 0.0) * math.sqrt(both)
@@ -177,7 +182,7 @@ def _block_alerts(
             alerts.append(Alert(f"{name} norm shift", abs(shift.norm), refused, action))
         elif abs(shift.norm) > alarm:
             alerts.append(Alert(f"{name} norm shift", abs(shift.norm), alarm, "alert"))
-        if vectors.rows >= MIN_CASES:
+        if rows >= MIN_CASES:
             # Traffic may differ from training every day: with a history, its usual shift is the zero point.
             usual = [v for row in history if (v := getattr(row, f"{name}_mean_shift")) is not None]
             value = abs(shift.mean - statistics.median(usual)) if len(usual) >= MIN_HISTORY_DAYS else shift.mean

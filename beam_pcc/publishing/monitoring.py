@@ -10,6 +10,7 @@ from beam_pcc.cases.monitoring_row import MonitoringRow
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.publishing.drift_alarms import Drift
 from beam_pcc.publishing.statistics import RunStats, psi
+from beam_pcc.publishing.volume import Volume
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures
 
 
@@ -20,6 +21,7 @@ def audited_row(
     baseline: Baseline | None,
     violations: Sequence[str],
     drift: Drift | None = None,
+    volume: Volume | None = None,
 ) -> MonitoringRow:
     """The row of a run that ends now, its rows staged and audited.
 
@@ -30,8 +32,9 @@ def audited_row(
         baseline: Of the model, to measure drift against.
         violations: What forbids to publish.
         drift: Of its scores and vectors; None where nothing was measured.
+        volume: Of its source; None where nothing was compared.
     """
-    drift = drift or Drift()
+    drift, volume = drift or Drift(), volume or Volume()
     now = dt.datetime.now(dt.timezone.utc)
     moved = drift.shifts or {}
     embedding, tfidf = moved.get("embedding"), moved.get("tfidf")
@@ -51,11 +54,11 @@ def audited_row(
         error_message=f"audits refused to publish: {'; '.join(violations)}" if violations else None,
         positive_cases=figures.positive,
         review_cases=figures.review,
-        notes=drift.notes(sum(figures.score_histogram)),
+        notes="; ".join(filter(None, (drift.notes(sum(figures.score_histogram)), volume.note))) or None,
         drift_psi=drift.psi,
         drift_psi_recent=drift.psi_recent,
         drift_psi_limit=drift.psi_limit,
-        alerts=drift.alerts,
+        alerts=(*drift.alerts, *volume.alerts),
         reject_reasons=dict(sorted(figures.rejected.items())),
         model_sha256=run.model_sha256,
         score_histogram=figures.score_histogram,
@@ -67,10 +70,16 @@ def audited_row(
         shadow_version=run.shadow_version,
         shadow_flip_rate=shadow.flipped / shadow.rows if shadow.rows else None,
         shadow_psi=psi(shadow.own_histogram, shadow.histogram) if shadow.rows else None,
+        exact_copies=figures.copies,
+        source_rows=volume.source.rows if volume.source.exact else stats.rows_read,
+        source_files=volume.source.files,
+        source_modified=volume.source.modified,
     )
 
 
 def failed_row(run: Run, failure: BaseException) -> MonitoringRow:
     """The row of a run that could not finish: it counts no row, and says why."""
     row = audited_row(run, StagedFigures(), RunStats(), None, ())
-    return dataclasses.replace(row, status="failed", error_message=str(failure), score_histogram=None, alerts=None)
+    return dataclasses.replace(
+        row, status="failed", error_message=str(failure), score_histogram=None, alerts=None, exact_copies=None
+    )

@@ -6,6 +6,8 @@ a result (exit code 3), not an exception: a runner must not try it again.
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,14 +26,17 @@ from beam_pcc import errors
 from beam_pcc.cases import faults
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.config.settings import Limits
+from beam_pcc.errors.foreign import explained
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
 from beam_pcc.publishing.drift_alarms import HISTORY_DAYS, history_of, measure
 from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.publishing.volume import audit_volume
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, StagedKind, Warehouse
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.volume import UNKNOWN, SourceVolume
 
 # The writer keeps the metadata of each row group until it closes the file: with one for each batch of 2,000 rows memory
 # grows with the day, by 285 MiB at 100 million rows.
@@ -49,6 +54,9 @@ class Rules:
     replace_with_empty: bool = False
     dry_run: bool = False
     baseline: Baseline | None = None
+    source: SourceVolume = UNKNOWN
+    min_volume: float = Limits.min_volume
+    accept_volume: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,14 @@ class Outcome:
     def exit_code(self) -> int:
         """0 published or empty, 1 failed, 3 refused by the audits."""
         return _EXIT_CODES[self.monitoring.status]
+
+    @property
+    def done(self) -> str:
+        """The partition and what was done to it, for a message."""
+        verb = {"success": "published", "empty": "found empty"}.get(self.monitoring.status, self.monitoring.status)
+        return (
+            f"partition {self.monitoring.partition_date:%Y%m%d} was {'scored, not published' if self.dry_run else verb}"
+        )
 
     def to_json(self) -> str:
         """For the file that the launcher reads."""
@@ -93,17 +109,21 @@ def audit(figures: StagedFigures, rows_read: int, max_drop_rate: float) -> list[
     """What forbids to publish, one phrase each; nothing if the run is sound."""
     dropped = figures.rejected.total()
     found = []
-    if rows_read != figures.predictions + dropped:
-        found.append(f"{rows_read:,} rows read, but {figures.predictions:,} predictions and {dropped:,} rejected")
+    if rows_read != figures.predictions + dropped + figures.copies:
+        found.append(
+            f"{rows_read:,} rows read, but {figures.predictions:,} predictions, {dropped:,} rejected and "
+            f"{figures.copies:,} exact copies"
+        )
     if figures.distinct_case_ids != figures.predictions:
         found.append(f"{figures.predictions - figures.distinct_case_ids:,} duplicate case_ids")
     if figures.bad_confidence:
         found.append(f"{figures.bad_confidence:,} confidences outside 0 to 1")
     if figures.unknown_labels:
         found.append(f"{figures.unknown_labels:,} unknown labels")
-    if rows_read and dropped > max_drop_rate * rows_read:
+    rows = rows_read - figures.copies
+    if rows and dropped > max_drop_rate * rows:
         worst = ", ".join(f"{reason} {n:,}" for reason, n in figures.rejected.most_common(3))
-        found.append(f"{dropped / rows_read:.1%} of the rows rejected, more than {max_drop_rate:.1%} ({worst})")
+        found.append(f"{dropped / rows:.1%} of the rows rejected, more than {max_drop_rate:.1%} ({worst})")
     return found
 
 
@@ -113,12 +133,17 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
     Raises:
         WarehouseError: The warehouse cannot be read or written; nothing was published.
     """
-    history = history_of(warehouse.recent_rows(run.partition_date, HISTORY_DAYS), run.model_version)
+    # The day itself too: what is published for it is what this run would replace.
+    recent = warehouse.recent_rows(run.partition_date + dt.timedelta(days=1), HISTORY_DAYS + 1)
+    history = history_of([row for row in recent if row.partition_date < run.partition_date], run.model_version)
     with warehouse.load(run, files) as staged:
         figures = staged.figures()
         drift = measure(figures, stats.vectors, rules.baseline, history, rules.max_psi, refuse=rules.refuse_drift)
-        violations = audit(figures, stats.rows_read, rules.max_drop_rate) + drift.refusals()
-        row = audited_row(run, figures, stats, rules.baseline, violations, drift)
+        volume = audit_volume(
+            stats.rows_read, figures.copies, rules.source, recent, run, rules.min_volume, accept=rules.accept_volume
+        )
+        violations = [*audit(figures, stats.rows_read, rules.max_drop_rate), *drift.refusals(), *volume.refusals]
+        row = audited_row(run, figures, stats, rules.baseline, violations, drift, volume)
         if not rules.dry_run:
             replaces = row.status == "success" or (row.status == "empty" and rules.replace_with_empty)
             (staged.publish if replaces else staged.withhold)(row)
@@ -167,16 +192,30 @@ class StageRows(beam.DoFn):
 
     def _write_row_group(self, writer: pq.ParquetWriter) -> None:
         rows = pa.Table.from_batches(self._pending, self._schema)
-        writer.write_table(rows, row_group_size=rows.num_rows)
+        with self._closing_on_failure(writer):
+            writer.write_table(rows, row_group_size=rows.num_rows)
         self._pending = []
+
+    @contextlib.contextmanager
+    def _closing_on_failure(self, writer: pq.ParquetWriter) -> Iterator[None]:
+        """Name the file that cannot be written, for example on a full disk, and close it."""
+        with explained(self._uri, errors.RunError):
+            try:
+                yield
+            except BaseException:
+                for close in (writer.close, self._sink.close):
+                    with contextlib.suppress(Exception):
+                        close()
+                raise
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Close the file; only then is it passed on."""
         if self._writer is not None:
             if self._pending:
                 self._write_row_group(self._writer)
-            self._writer.close()
-            self._sink.close()
+            with self._closing_on_failure(self._writer):
+                self._writer.close()
+                self._sink.close()
             window = GlobalWindow()
             yield WindowedValue(StagedFile(self._kind, self._uri, self._rows), window.max_timestamp(), [window])
 

@@ -13,6 +13,9 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.config.run_ids import started_at
 from beam_pcc.errors import ConfigurationError, RunError, one_line
+from beam_pcc.errors.foreign import explained
+from beam_pcc.errors.machine import explain_machine
+from beam_pcc.errors.messages import logged
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
@@ -43,11 +46,14 @@ class StagingArea:
             with FileSystems.create(self.join(_BEGUN), compression_type=CompressionTypes.UNCOMPRESSED) as file:
                 file.write(b"")
         except Exception as error:  # each filesystem has its own errors
+            of_machine = explain_machine(error, f"--staging {self.root} cannot be written", ConfigurationError)
+            if of_machine is not None:
+                raise of_machine from None
             status = getattr(getattr(error, "response", None), "status_code", 0)
             kind = RunError if status == 429 or status >= 500 else ConfigurationError
-            said = f"HTTP {status}" if status else one_line(error, 160)
+            reason = f"HTTP {status}" if status else one_line(error, 160)
             raise kind(
-                f"--staging {self.root} cannot be written ({said}); check the path and the rights, or run again later"
+                f"--staging {self.root} cannot be written ({reason}); check the path and the rights, or run again later"
             ) from None
 
     def outcome(self) -> bytes | None:
@@ -62,15 +68,16 @@ class StagingArea:
     def finish(self, outcome: bytes) -> None:
         """Leave the outcome for whoever waits for it."""
         path = self.join(_OUTCOME)
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with (
+            explained(path, RunError),
+            FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file,
+        ):
             file.write(outcome)
 
     def remove(self) -> None:
         """Remove the run's folder; it may be gone already."""
-        try:
+        with logged(_log.warning, "staged files of %s stay behind until the next run", self.run_id):
             _remove_folder(str(FileSystems.join(self.root, self.run_id)))
-        except Exception as error:  # each filesystem has its own errors; the next run tries again
-            _log.warning("staged files of %s stay behind: %s", self.run_id, error)
 
 
 def staged_runs(root: str) -> set[str]:

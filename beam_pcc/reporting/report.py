@@ -56,6 +56,7 @@ def report(runs: Sequence[Row], warehouse: str) -> str:
         labels=_labels(newest),
         scores=_scores(newest),
         rejected=_rejected(newest),
+        source=_source(newest),
         model=_model(newest),
         trends=_trends(runs) if len(runs) > 1 else [],
         runs=[_table_row(row) for row in reversed(runs)],
@@ -242,6 +243,15 @@ def _rejected(row: Row) -> _Rejected:
     reasons = sorted((row["reject_reasons"] or {}).items(), key=lambda item: -item[1])
     total = row["total_cases"]
     return _Rejected([(reason, _count(n), _percent(n, total)) for reason, n in reasons], instead="None.")
+
+
+def _source(row: Row) -> list[tuple[str, str]]:
+    return [
+        ("rows", _count(row["source_rows"])),
+        ("files", _count(row["source_files"])),
+        ("last changed", _minute(row["source_modified"])),
+        ("exact copies", _count(row["exact_copies"])),
+    ]
 
 
 def _model(row: Row) -> list[tuple[str, str]]:

@@ -18,12 +18,13 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     lines = [
         f"partition {row.partition_date:%Y%m%d}: {_verdict(outcome)}",
         "",
-        f"  cases       {row.total_cases:>9,}",
+        f"  cases       {row.total_cases:>9,}{_source(row)}",
         f"  PC          {positive:>9,}{_share(positive, scored)}",
         f"  NOT_PC      {scored - positive:>9,}{_share(scored - positive, scored)}",
         f"  review      {row.review_cases:>9,}{_share(row.review_cases, scored)}",
         f"  rejected    {row.dropped_cases:>9,}{_share(row.dropped_cases, row.total_cases)}",
         *(f"    {reason:<18} {n:>7,}" for reason, n in reasons.items()),
+        *([f"  copies      {row.exact_copies:>9,}  of other rows, dropped"] if row.exact_copies else []),
         "",
         f"  model       {row.model_version}  (sha256 {str(row.model_sha256)[:12]})",
         f"  drift       {_drift(row)}",
@@ -38,6 +39,16 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     if not outcome.dry_run:
         lines += ["", *_where(warehouse, row, command)]
     return "\n".join(printable(line) for line in lines)
+
+
+def _source(row: MonitoringRow) -> str:
+    """What the source held; nothing of a run that did not ask it."""
+    parts = [
+        *([] if row.source_rows is None else [f"{row.source_rows:,} rows"]),
+        *([] if row.source_files is None else [f"{row.source_files:,} file{'s' * (row.source_files != 1)}"]),
+        *([] if row.source_modified is None else [f"changed {row.source_modified:%Y-%m-%d %H:%M} UTC"]),
+    ]
+    return f"  of a source with {', '.join(parts)}" if parts else ""
 
 
 def _drift(row: MonitoringRow) -> str:

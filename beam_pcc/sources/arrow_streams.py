@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
+import grpc
 import pyarrow as pa
+from google.api_core import exceptions, gapic_v1
 from google.cloud import bigquery_storage
 
-from beam_pcc.errors import SourceError
+from beam_pcc.errors import SourceError, one_line
+from beam_pcc.errors.foreign import is_transient
+from beam_pcc.errors.retrying import retry
 from beam_pcc.gcp.client import explained, stream_retry
 from beam_pcc.gcp.names import TableId
 from beam_pcc.shielding import shielded
 
 _MAX_STREAMS = 1_000  # the API's own limit
+LONGEST_SILENCE = 120.0
+"""Seconds without a message after which a stream is opened again. The client library waits for a day."""
 
 
 class _Stream(NamedTuple):
@@ -28,7 +37,8 @@ class ReadArrowStreams(beam.PTransform):
     """PBegin -> PCollection[RecordBatch] of INPUT_COLUMNS.
 
     One read session is opened, in the graph, so that it is a snapshot of one moment. Its streams are the elements that
-    are spread over the workers; rows never cross a shuffle. A stream that breaks is taken up again at its offset.
+    are spread over the workers; rows never cross a shuffle. A stream that breaks or goes silent is opened again at the
+    row where it stopped, for `retry_timeout` seconds after the last row that it sent.
     """
 
     def __init__(
@@ -40,6 +50,7 @@ class ReadArrowStreams(beam.PTransform):
         project: str,
         batch_rows: int,
         retry_timeout: float,
+        longest_silence: float = LONGEST_SILENCE,
     ) -> None:
         super().__init__()
         self._columns = columns
@@ -48,6 +59,7 @@ class ReadArrowStreams(beam.PTransform):
         self._project = project
         self._batch_rows = batch_rows
         self._retry_timeout = retry_timeout
+        self._longest_silence = longest_silence
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Session -> streams, reshuffled -> batches."""
@@ -85,14 +97,104 @@ class ReadArrowStreams(beam.PTransform):
 
     @shielded
     def _read(self, stream: _Stream) -> Iterator[pa.RecordBatch]:
-        schema = pa.ipc.read_schema(pa.py_buffer(stream.arrow_schema))
-        with explained(f"--source table {self._table}", SourceError):
-            # Google's reader counts rows, and asks for the rest when the stream breaks.
-            messages = bigquery_storage.BigQueryReadClient().read_rows(
-                stream.name, retry=stream_retry(self._retry_timeout)
-            )
-            for message in messages:
+        where = f"--source table {self._table}"
+        reader = _StreamReader(stream, self._longest_silence)
+        with explained(where, SourceError), contextlib.closing(reader):
+            while (block := self._next_block(reader, where)) is not None:
+                block = block.select(self._columns)
+                for start in range(0, block.num_rows, self._batch_rows):
+                    yield block.slice(start, self._batch_rows)
+
+    def _next_block(self, reader: _StreamReader, where: str) -> pa.RecordBatch | None:
+        """The stream's next rows; None at its end. Only rows count as progress: each block has the whole time."""
+        give_up_at = time.monotonic() + self._retry_timeout
+        try:
+            return retry(reader.next_block, lambda: give_up_at - time.monotonic(), asked_pause=_asked_pause)
+        except exceptions.NotFound as error:  # the table was there, as its session could be opened
+            raise SourceError(
+                f"{where}: its read session is gone ({one_line(error.message, 200)}); run again"
+            ) from None
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            raise exceptions.RetryError("no row came", error) from error
+
+
+class _StreamReader:
+    """Receives one stream block by block.
+
+    The client library's own reader is not used: it waits a day for a silent stream, and resumes after some errors only.
+    This one resumes with the next call of `next_block`, whatever the error was: the caller decides. It does so with a
+    new client, as the old connection may be dead.
+    """
+
+    def __init__(self, stream: _Stream, longest_silence: float) -> None:
+        self._name = stream.name
+        self._schema = pa.ipc.read_schema(pa.py_buffer(stream.arrow_schema))
+        self._longest_silence = longest_silence
+        self._offset = 0  # rows of the blocks that were returned
+        self._client: bigquery_storage.BigQueryReadClient | None = None
+        self._call: Any = None
+        self._was_silent = threading.Event()  # of this call
+
+    def next_block(self) -> pa.RecordBatch | None:
+        """The rows after those that were returned, at least one; None at the end of the stream.
+
+        Raises:
+            TimeoutError: The stream sent nothing for `longest_silence` seconds.
+            GoogleAPICallError: The stream broke off.
+        """
+        try:
+            if self._call is None:
+                self._call = self._open()
+            while (message := self._receive(self._call)) is not None:
                 data = message.arrow_record_batch.serialized_record_batch
-                batch = pa.ipc.read_record_batch(pa.py_buffer(data), schema).select(self._columns)
-                for start in range(0, batch.num_rows, self._batch_rows):
-                    yield batch.slice(start, self._batch_rows)
+                block = pa.ipc.read_record_batch(pa.py_buffer(data), self._schema) if data else None
+                if block is not None and block.num_rows:
+                    self._offset += block.num_rows
+                    return block
+        except BaseException:
+            self.close()
+            raise
+        return None
+
+    def close(self) -> None:
+        """End the call, so that the next one starts at the first row that was not returned."""
+        client, self._client, self._call = self._client, None, None
+        if client is not None:
+            client.transport.close()
+
+    def _open(self) -> Any:
+        self._client = bigquery_storage.BigQueryReadClient()
+        # Through the transport: the client's method waits for the first message before there is a call to cancel.
+        request = bigquery_storage.ReadRowsRequest(read_stream=self._name, offset=self._offset)
+        routing = gapic_v1.routing_header.to_grpc_metadata((("read_stream", self._name),))
+        self._was_silent = threading.Event()
+        read_rows: Any = self._client.transport.read_rows
+        return read_rows(request, metadata=(routing,))
+
+    def _receive(self, call: Any) -> bigquery_storage.ReadRowsResponse | None:
+        """The next message; None at the end. The time that a block takes to be scored is none of silence."""
+        was_silent = self._was_silent
+
+        def end_silence() -> None:
+            was_silent.set()
+            call.cancel()
+
+        watchdog = threading.Timer(self._longest_silence, end_silence)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            return next(call, None)
+        except grpc.RpcError as error:
+            if was_silent.is_set():
+                raise TimeoutError(f"a read stream sent nothing for {self._longest_silence:g} seconds") from None
+            raise exceptions.from_grpc_error(error) from error
+        finally:
+            watchdog.cancel()
+
+
+def _asked_pause(error: BaseException) -> float:
+    """The pause, in seconds, that BigQuery asks for when it is overloaded."""
+    delays = [detail.retry_delay for detail in getattr(error, "details", ()) if hasattr(detail, "retry_delay")]
+    return max((delay.ToTimedelta().total_seconds() for delay in delays), default=0.0)

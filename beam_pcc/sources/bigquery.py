@@ -5,6 +5,7 @@ What can be known of the table is looked up once, at launch: its columns, where 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,19 +13,32 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.gcp.internal.clients.bigquery import DatasetReference
+from apache_beam.io.gcp.internal.clients.bigquery import DatasetReference, TableReference
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
+from google.api_core import exceptions
 from google.cloud import bigquery
 
-from beam_pcc.cases.validation import check_input
+from beam_pcc.cases.columns import check_input, input_columns
 from beam_pcc.config.settings import ReadMethod
-from beam_pcc.errors import ConfigurationError, SourceError
+from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError
+from beam_pcc.errors.foreign import explain
 from beam_pcc.gcp.client import client, explained, retry
-from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction
+from beam_pcc.gcp.names import (
+    INGESTION_TIME,
+    DatasetId,
+    SourceTable,
+    TableId,
+    day_restriction,
+    is_ingestion_column,
+    quoted,
+)
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.arrow_streams import ReadArrowStreams
+from beam_pcc.sources.volume import UNKNOWN, SourceState, SourceVolume
+from beam_pcc.terminal import logger
 
+_log = logger(__name__)
 _ARROW = {
     "STRING": pa.string(),
     "INTEGER": pa.int64(),
@@ -35,44 +49,169 @@ _ARROW = {
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
     "DATETIME": pa.timestamp("us"),
     "DATE": pa.date32(),
+    "NUMERIC": pa.decimal128(38, 9),
+    "BIGNUMERIC": pa.decimal256(76, 38),
 }
+_NO_INPUT = pa.month_day_nano_interval()  # in place of types that no column of a case has
+_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+_STORED = frozenset({"TABLE", "SNAPSHOT"})
+"""Types of tables that BigQuery stores: the Storage Read API reads these and no others. A clone is a TABLE."""
+_TYPE_NAMES = {"VIEW": "a view", "MATERIALIZED_VIEW": "a materialized view", "EXTERNAL": "an external table"}
 
 
 @dataclass(frozen=True)
 class TablePart:
-    """The rows of one day of a table: what to read, the Arrow type of each column, and where the table is."""
+    """The rows of one day of a table: what to read, the Arrow type of each column, and where the table is.
+
+    Its columns have the table's own names; `text_column` and `columns` tell which of them is which.
+    """
 
     table: TableId
     restriction: str | None
     schema: pa.Schema
     location: str
+    volume: SourceVolume = UNKNOWN
+    text_column: str | None = None
+    columns: Mapping[str, str] | None = None
 
 
-def find_part(source: str, partition: dt.date, *, retry_timeout: float, text_column: str | None = None) -> TablePart:
+@dataclass(frozen=True)
+class _Partitioning:
+    """The column that a table is partitioned by, and what its partitions are.
+
+    Attributes:
+        column: Of the schema, or the pseudocolumn of an ingestion-time table.
+        unit: HOUR, DAY, MONTH or YEAR; None for ranges of integers.
+        needs_filter: Whether BigQuery refuses to read the table without a condition on this column.
+    """
+
+    column: str
+    unit: str | None
+    needs_filter: bool
+
+    @classmethod
+    def of(cls, table: bigquery.Table) -> _Partitioning | None:
+        """That of a table; None if it has no partitions."""
+        needs_filter = bool(table.require_partition_filter)
+        if table.time_partitioning:
+            # Once this was a property of the partitioning, whose getter warns now.
+            needs_filter |= bool(table.time_partitioning.to_api_repr().get("requirePartitionFilter"))
+            return cls(table.time_partitioning.field or INGESTION_TIME, table.time_partitioning.type_, needs_filter)
+        if table.range_partitioning:
+            return cls(table.range_partitioning.field, None, needs_filter)
+        return None
+
+
+def find_part(
+    source: str,
+    partition: dt.date,
+    *,
+    retry_timeout: float,
+    text_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    read_method: ReadMethod = "direct",
+) -> TablePart:
     """Look the table up.
 
     Raises:
-        ConfigurationError: No such table, no right to see it, or columns that cannot be cases.
+        ConfigurationError: No such table, no right to see it, one that `read_method` cannot read, or columns that
+            cannot be cases.
         SourceError: BigQuery cannot be reached.
     """
     wanted = SourceTable.parse(source, partition)
     where = f"--source table {wanted.table}"
     with explained(where, SourceError), client(wanted.table.project) as found:
-        table = found.get_table(str(wanted.table), retry=retry(retry_timeout))
-    columns = {field.name: field for field in table.schema}
-    schema = pa.schema([(name, _arrow_type(field)) for name, field in columns.items()])
+        try:
+            table = found.get_table(_reference(wanted.table), retry=retry(retry_timeout))
+        except exceptions.NotFound as error:
+            raise MissingSourceError(explain(error, where, SourceError)) from None
+    _check_type(table, where, read_method)
+    type_names = {field.name: _type_name(field) for field in table.schema}
+    schema = pa.schema([(field.name, _arrow_type(field)) for field in table.schema])
     try:
-        wanted_columns = check_input(schema, where, text_column)
+        wanted_columns = check_input(schema, where, text_column, columns, type_names=type_names)
     except SourceError as error:
         raise ConfigurationError(str(error)) from None
     schema = pa.schema([schema.field(name) for name in wanted_columns])
     column = wanted.partition_column
     if column is None:
-        return TablePart(wanted.table, None, schema, table.location)
-    if column not in columns:
-        raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
-    restriction = day_restriction(column, columns[column].field_type, partition)
-    return TablePart(wanted.table, restriction, schema, table.location)
+        restriction, volume = _every_row(_Partitioning.of(table)), table_volume(table)
+    else:
+        restriction, volume = _one_day(table, column, partition, where), table_volume(table, column, partition)
+    return TablePart(wanted.table, restriction, schema, table.location, volume, text_column, columns)
+
+
+def table_volume(table: bigquery.Table, column: str | None = None, day: dt.date | None = None) -> SourceVolume:
+    """What the table says of itself, without a query; its rows and its last change only if it holds one day.
+
+    Of a day of a table with many, the streaming buffer holds rows that cannot be counted yet only where the day is that
+    of the ingestion: until they leave the buffer they have none.
+    """
+    buffer, buffered = table.streaming_buffer, 0
+    if buffer is not None and column is None:
+        buffered = buffer.estimated_rows or 1
+    elif buffer is not None and column is not None and day is not None and is_ingestion_column(column):
+        ended = dt.datetime.combine(day, dt.time.max, dt.timezone.utc)
+        oldest = buffer.oldest_entry_time
+        buffered = (buffer.estimated_rows or 1) if oldest is None or oldest <= ended else 0
+    if column is not None or not _is_stored(table):
+        return SourceVolume(buffered=buffered)
+    return SourceVolume(rows=table.num_rows, modified=table.modified, buffered=buffered)
+
+
+def _reference(table: TableId) -> bigquery.TableReference:
+    """The client's name of a table. What it reads from text knows fewer characters."""
+    return bigquery.TableReference(bigquery.DatasetReference(table.project, table.dataset), table.table)
+
+
+def _check_type(table: bigquery.Table, where: str, read_method: ReadMethod) -> None:
+    """Refuse what only a query reads, where none is made."""
+    if read_method != "export" and not _is_stored(table):
+        type_name = _TYPE_NAMES.get(table.table_type, f"of type {table.table_type}")
+        raise ConfigurationError(
+            f"{where} is {type_name}: use --read_method export, as {read_method} reads stored tables only"
+        )
+
+
+def _is_stored(table: bigquery.Table) -> bool:
+    return (table.table_type or "TABLE") in _STORED
+
+
+def _every_row(partitioning: _Partitioning | None) -> str | None:
+    """The condition for all rows: none, or where BigQuery requires one, one that is always true."""
+    if partitioning is None or not partitioning.needs_filter:
+        return None
+    column = quoted(partitioning.column)
+    return f"({column} IS NULL OR {column} IS NOT NULL)"
+
+
+def _one_day(table: bigquery.Table, column: str, day: dt.date, where: str) -> str:
+    """The condition for the rows of one day. Raises ConfigurationError if the column cannot tell it."""
+    partitioning = _Partitioning.of(table)
+    if is_ingestion_column(column):
+        name, column_type = INGESTION_TIME, "TIMESTAMP"  # all ingestion-time tables have this, not all the other
+        if partitioning is None or partitioning.column != INGESTION_TIME:
+            raise ConfigurationError(
+                f"{where} is not partitioned by the time of ingestion, so it has no {column}; name the column that "
+                "tells the day"
+            )
+        if partitioning.unit not in ("DAY", "HOUR"):
+            raise ConfigurationError(
+                f"{where} is partitioned by {partitioning.unit}, so {column} does not tell the day; name a column that "
+                "does"
+            )
+    else:
+        fields = {field.name.casefold(): field for field in table.schema}  # as BigQuery, whatever the case
+        field = fields.get(column.casefold())
+        if field is None:
+            raise ConfigurationError(f"{where} has no column {column}; name the one that tells the day")
+        name, column_type = field.name, _type_name(field)
+    if partitioning and partitioning.needs_filter and partitioning.column.casefold() != name.casefold():
+        raise ConfigurationError(
+            f"{where} must not be read without a condition on its partitioning column {partitioning.column}, and "
+            f"{column} is another; use partition_column={partitioning.column}"
+        )
+    return day_restriction(name, column_type, day)
 
 
 def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: float) -> None:
@@ -93,8 +232,14 @@ def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: flo
 
 
 def _arrow_type(field: bigquery.SchemaField) -> pa.DataType:
-    kind = _ARROW.get(field.field_type, pa.null())
+    kind = _ARROW.get(field.field_type, _NO_INPUT)
     return pa.list_(kind) if field.mode == "REPEATED" else kind
+
+
+def _type_name(field: bigquery.SchemaField) -> str:
+    """The type as BigQuery's SQL names it; the API has older names for some."""
+    name = _SQL_TYPES.get(field.field_type, field.field_type)
+    return f"ARRAY<{name}>" if field.mode == "REPEATED" else name
 
 
 class ReadTable(beam.PTransform):
@@ -128,8 +273,45 @@ class ReadTable(beam.PTransform):
         self._batch_rows = batch_rows
         self._retry_timeout = retry_timeout
 
+    def volume(self) -> SourceVolume:
+        """The rows of a whole table, or a count of those of the day or the view; unknown to who may not run a query.
+
+        Raises:
+            SourceError: BigQuery cannot be reached.
+        """
+        part = self._part
+        if part.volume.rows is not None:
+            return part.volume
+        condition = f" WHERE {part.restriction}" if part.restriction else ""  # none for a view
+        query = f"SELECT COUNT(*) FROM `{part.table}`{condition}"  # noqa: S608 - checked names, a date
+        where = f"--source table {part.table}"
+        try:
+            with explained(where, SourceError), client(self._temp_dataset.project, part.location) as asked:
+                pauses = retry(self._retry_timeout)
+                job = asked.query(query, retry=pauses, job_retry=pauses)
+                ((rows,),) = job.result(retry=pauses)
+        except ConfigurationError as error:  # reading needs fewer rights than a query does
+            _log.warning("the rows of %s cannot be counted, so none will be missed: %s", part.table, error)
+            return part.volume
+        return dataclasses.replace(part.volume, rows=int(rows))
+
+    def state(self) -> SourceState:
+        """The rows of the day, and of a whole table when it was last changed."""
+        volume = self.volume()
+        return SourceState(
+            signature=(volume.rows, volume.modified),
+            modified=volume.modified,
+            empty=volume.rows == 0 and not volume.buffered,
+            filling=volume.buffered > 0,
+        )
+
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Wire the method that was chosen."""
+        part = self._part
+        rename = beam.Map(input_columns, part.text_column, part.columns).with_output_types(pa.RecordBatch)
+        return self._rows(begin) | "RenameColumns" >> rename
+
+    def _rows(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         part = self._part
         if self._method == "arrow":
             return begin | "ReadStreams" >> ReadArrowStreams(
@@ -144,8 +326,13 @@ class ReadTable(beam.PTransform):
             begin
             | "ReadRows" >> self._beam_read()
             | "MakeBatches"
-            >> beam.ParDo(RowsToBatches(part.schema, self._batch_rows)).with_output_types(pa.RecordBatch)
+            >> beam.ParDo(RowsToBatches(part.schema, self._batch_rows, self._keys())).with_output_types(pa.RecordBatch)
         )
+
+    def _keys(self) -> list[str]:
+        """What each column is called in a row as a dict. An Avro file of `export` can hold few characters in a name."""
+        names: list[str] = self._part.schema.names
+        return [f"column_{n}" for n in range(len(names))] if self._method == "export" else names
 
     def _beam_read(self) -> beam.PTransform:
         part = self._part
@@ -155,17 +342,22 @@ class ReadTable(beam.PTransform):
             # read Arrow instead of Avro, three times as fast.
             return beam.io.ReadFromBigQuery(
                 method=beam.io.ReadFromBigQuery.Method.DIRECT_READ,
-                table=f"{part.table.project}:{part.table.dataset}.{part.table.table}",
+                table=TableReference(
+                    projectId=part.table.project, datasetId=part.table.dataset, tableId=part.table.table
+                ),
                 selected_fields=part.schema.names,
                 row_restriction=part.restriction,
                 use_native_datetime=True,
                 temp_dataset=temp,
             )
         where = f" WHERE {part.restriction}" if part.restriction else ""
+        columns = ", ".join(
+            f"{quoted(name)} AS {key}" for name, key in zip(part.schema.names, self._keys(), strict=True)
+        )
         return beam.io.ReadFromBigQuery(
             method=beam.io.ReadFromBigQuery.Method.EXPORT,
-            # Names were checked against a pattern, the day is a date.
-            query=f"SELECT {', '.join(part.schema.names)} FROM `{part.table}`{where}",  # noqa: S608
+            # Names were checked or are quoted, the day is a date.
+            query=f"SELECT {columns} FROM `{part.table}`{where}",  # noqa: S608
             use_standard_sql=True,
             gcs_location=self._staging,
             temp_dataset=temp,
@@ -174,10 +366,17 @@ class ReadTable(beam.PTransform):
 
 @shielded
 class RowsToBatches(beam.DoFn):
-    """Rows as dicts -> RecordBatches of at most `batch_rows` rows; a bundle's last batch may be smaller."""
+    """Rows as dicts -> RecordBatches of at most `batch_rows` rows; a bundle's last batch may be smaller.
 
-    def __init__(self, schema: pa.Schema, batch_rows: int) -> None:
+    Args:
+        schema: Of the batches.
+        batch_rows: Rows of one batch at most.
+        keys: What each column is called in a row; default: as in the schema.
+    """
+
+    def __init__(self, schema: pa.Schema, batch_rows: int, keys: list[str] | None = None) -> None:
         self._schema = schema
+        self._keys = keys or schema.names
         self._batch_rows = batch_rows
 
     def start_bundle(self) -> None:
@@ -198,5 +397,7 @@ class RowsToBatches(beam.DoFn):
 
     def _batch(self) -> pa.RecordBatch:
         rows, self._rows = self._rows, []
-        columns = [pa.array([row[f.name] for row in rows], f.type) for f in self._schema]
+        columns = [
+            pa.array([row[key] for row in rows], f.type) for key, f in zip(self._keys, self._schema, strict=True)
+        ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 import glob
 import io
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,14 +25,17 @@ from apache_beam.io.filesystem import CompressionTypes, FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pcc.cases import schemas
-from beam_pcc.cases.validation import check_input
-from beam_pcc.errors import ConfigurationError, SourceError, one_line
+from beam_pcc.cases.columns import check_input, has_one_axis, input_columns, plain_type
+from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
 from beam_pcc.sources.jsonl import joined, read_jsonl
+from beam_pcc.sources.volume import SourceState, SourceVolume
 
 _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
+_PARQUET = b"PAR1"  # how a file begins and ends
+_FOOTERS_AT_A_TIME = {"disk": 2, "elsewhere": 16}  # a bucket answers slowly; on a disk more threads cost more
 _READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
 
 
@@ -39,15 +44,53 @@ class ReadFiles(beam.PTransform):
 
     Malformed lines of JSONL come as batches of STAGED_REJECTED.
 
+    Args:
+        pattern: Of .parquet and .jsonl (or .jsonl.gz) files.
+        batch_rows: Rows of one batch at most.
+        text_column: The column of messages, if vectors are made of them.
+        columns: Input column to the files' own name of it, where that is another.
+
     Raises:
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
     """
 
-    def __init__(self, pattern: str, batch_rows: int, text_column: str | None = None) -> None:
+    def __init__(
+        self,
+        pattern: str,
+        batch_rows: int,
+        text_column: str | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
-        self._text_column = text_column
+        self._columns = _Columns(text_column, dict(columns or {}))
         self._batch_rows = batch_rows
-        self._files = _grouped(_match(pattern))
+        self._matched = _match(pattern)
+        self._files = _grouped(self._matched)
+
+    def volume(self) -> SourceVolume:
+        """Rows by the footers of Parquet files; JSONL does not say. Raises SourceError: a footer cannot be read."""
+        parquet = [file.path for file in self._matched if _is_parquet(file.path)]
+        place = "elsewhere" if any("://" in file for file in parquet) else "disk"
+        with ThreadPoolExecutor(_FOOTERS_AT_A_TIME[place]) as readers:
+            rows = sum(readers.map(_footer_rows, parquet))
+        return SourceVolume(
+            rows=rows if parquet else None,
+            exact=len(parquet) == len(self._matched),
+            files=len(self._matched),
+            modified=self._modified(),
+        )
+
+    def state(self) -> SourceState:
+        """Names, sizes and times of the files."""
+        return SourceState(
+            signature=[(file.path, file.size_in_bytes, file.last_updated_in_seconds) for file in self._matched],
+            modified=self._modified(),
+            empty=not any(file.size_in_bytes for file in self._matched),
+        )
+
+    def _modified(self) -> dt.datetime | None:
+        newest = max(file.last_updated_in_seconds or 0 for file in self._matched)
+        return dt.datetime.fromtimestamp(newest, dt.timezone.utc) if newest else None
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
@@ -55,10 +98,17 @@ class ReadFiles(beam.PTransform):
             begin
             | "Files" >> beam.Create(self._files)
             | "SpreadFiles" >> beam.Reshuffle()
-            | "Parts" >> beam.FlatMap(_parts, self._text_column).with_output_types(_Part)
+            | "Parts" >> beam.FlatMap(_parts, self._columns).with_output_types(_Part)
             | "Spread" >> beam.Reshuffle()
-            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._text_column).with_output_types(pa.RecordBatch)
+            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._columns).with_output_types(pa.RecordBatch)
         )
+
+
+class _Columns(NamedTuple):
+    """Which columns are read: that of messages, if there is one, and own names that are not those of the graph."""
+
+    text: str | None
+    own_names: Mapping[str, str]
 
 
 class _Part(NamedTuple):
@@ -92,7 +142,7 @@ def _match(pattern: str) -> list[FileMetadata]:
             f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
         ) from None
     if not found:
-        raise ConfigurationError(f"--source {pattern} matches no file; check the path and the partition")
+        raise MissingSourceError(f"--source {pattern} matches no file; check the path and the partition")
     for file in found:
         if not _is_parquet(file.path) and not file.path.lower().endswith((".jsonl", ".jsonl.gz")):
             raise ConfigurationError(
@@ -112,10 +162,24 @@ def _listed(pattern: str) -> list[FileMetadata]:
     return sorted(found, key=lambda file: str(file.path))
 
 
+def _is_file(path: Path) -> bool:
+    """As Path.is_file, which from Python 3.14 on is also false of a file in a folder that may not be entered."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+
+
+def _refuse_unreadable_folder(error: OSError) -> None:
+    """Else its files would be missing from the day without a word."""
+    if isinstance(error, PermissionError) and Path(os.fsdecode(error.filename)).name != "lost+found":
+        raise error
+
+
 def _listed_here(pattern: str) -> list[FileMetadata]:
     """The files of a pattern on this disk, in Beam's syntax; its matcher cannot be told that a [ is a [."""
     path = Path(pattern)
-    if path.is_file():
+    if _is_file(path):
         return [_metadata(path)]
     folder, *below = Path(path.anchor), *path.parts[1:]
     while below and (folder / below[0]).is_dir():
@@ -124,7 +188,7 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
         return []
     matches = re.compile(FileSystem.translate_pattern("/".join(below))).match
     found = []
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=_refuse_unreadable_folder):
         inside = Path(here).relative_to(folder)
         found += [_metadata(Path(here, name)) for name in names if matches(str(inside / name))]
         if "**" not in pattern and len(inside.parts) + 1 >= len(below):
@@ -133,7 +197,24 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
 
 
 def _metadata(path: Path) -> FileMetadata:
-    return FileMetadata(str(path), path.stat().st_size)
+    status = path.stat()
+    # A file that is moved here keeps its time of modification, but not that of its entry (on Windows: of its creation).
+    return FileMetadata(str(path), status.st_size, max(status.st_mtime, status.st_ctime))
+
+
+def _footer_rows(file: str) -> int:
+    with _explained(file, "Parquet"), _open(file) as source:
+        return int(pq.read_metadata(source).num_rows)
+
+
+@contextlib.contextmanager
+def _open(file: str) -> Iterator[Any]:
+    """What pyarrow opens: a path of this disk, or Beam's handle of a file elsewhere."""
+    if "://" not in file:
+        yield file
+        return
+    with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        yield handle
 
 
 def _is_parquet(file: str) -> bool:
@@ -142,7 +223,24 @@ def _is_parquet(file: str) -> bool:
 
 def _explained(file: str, file_format: str) -> AbstractContextManager[None]:
     """Say which file it was, whatever its reader raises."""
-    return explained(file, SourceError, file_format=file_format, words=functools.partial(reason, kind=file_format))
+    detail = functools.partial(_parquet_fault, file) if file_format == "Parquet" else _jsonl_fault
+    return explained(file, SourceError, file_format=file_format, detail=detail)
+
+
+def _jsonl_fault(error: BaseException) -> str:
+    return reason(error, "JSONL")
+
+
+def _parquet_fault(file: str, error: BaseException) -> str:
+    """What is wrong with the file. Arrow says of a truncated file only that it has no footer, as any other file."""
+    message = reason(error, "Parquet")
+    if "magic bytes" not in message and "file size" not in message:
+        return message
+    with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as content:
+        start = content.read(len(_PARQUET))
+    if start == _PARQUET:
+        return "it is cut off: its end is missing"
+    return "it is not Parquet" if start else "it is empty"
 
 
 def reason(error: BaseException, kind: str) -> str:
@@ -168,41 +266,74 @@ def reason(error: BaseException, kind: str) -> str:
 
 
 @shielded
-def _parts(files: tuple[str, ...], text_column: str | None) -> Iterator[_Part]:
+def _parts(files: tuple[str, ...], columns: _Columns) -> Iterator[_Part]:
     file = files[0]
     if len(files) > 1 or not _is_parquet(file):
         yield _Part(files)
         return
-    with _explained(file, "Parquet"), _parquet(file) as parquet:
-        check_input(parquet.schema_arrow, file, text_column)
+    with _explained(file, "Parquet"), open_parquet(file) as parquet:
+        _checked(parquet, file, columns)
         for row_group in range(parquet.num_row_groups):
             yield _Part(files, row_group)
 
 
 @shielded
-def _read(part: _Part, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
+def _read(part: _Part, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
     if _is_parquet(part.files[0]):
-        batches = (
-            batch for file in part.files for batch in _read_parquet(file, part.row_group, batch_rows, text_column)
-        )
+        batches = (batch for file in part.files for batch in _read_parquet(file, part.row_group, batch_rows, columns))
     else:
-        batches = (batch for file in part.files for batch in _read_jsonl(file, batch_rows, text_column))
+        batches = (batch for file in part.files for batch in _read_jsonl(file, batch_rows, columns))
     yield from batches if len(part.files) == 1 else _filled(batches, batch_rows)
 
 
-def _read_parquet(
-    file: str, row_group: int | None, batch_rows: int, text_column: str | None
-) -> Iterator[pa.RecordBatch]:
-    with _explained(file, "Parquet"), _parquet(file) as parquet:
-        columns = check_input(parquet.schema_arrow, file, text_column)
+def _read_parquet(file: str, row_group: int | None, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
+    with _explained(file, "Parquet"), open_parquet(file) as parquet:
+        schema = _checked(parquet, file, columns)
         groups = None if row_group is None else [row_group]
-        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=columns, use_threads=False)
-        yield from batches if row_group is None else _ahead(batches)
+        batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=False)
+        for batch in batches if row_group is None else _ahead(batches):
+            arrays = [
+                _as_null(batch.column(name), dtype) for name, dtype in zip(schema.names, schema.types, strict=True)
+            ]
+            yield input_columns(pa.RecordBatch.from_arrays(arrays, names=schema.names), *columns)
 
 
-def _read_jsonl(file: str, batch_rows: int, text_column: str | None) -> Iterator[pa.RecordBatch]:
+def _checked(parquet: pq.ParquetFile, file: str, columns: _Columns) -> pa.Schema:
+    """The columns to read; one without any value has the type null, as its writer had to give it some type.
+
+    Raises:
+        SourceError: They cannot be cases.
+    """
+    schema = parquet.schema_arrow
+    try:
+        names = check_input(schema, file, *columns)
+    except SourceError:
+        schema = pa.schema(
+            [field.with_type(pa.null()) if _is_empty(parquet, field.name) else field for field in schema]
+        )
+        names = check_input(schema, file, *columns)
+    return pa.schema([schema.field(name) for name in names])
+
+
+def _is_empty(parquet: pq.ParquetFile, name: str) -> bool:
+    """Whether the file says that no row has a value in a column, or has no rows."""
+    metadata = parquet.metadata
+    paths = [parquet.schema.column(place).path for place in range(metadata.num_columns)]
+    leaves = [place for place, path in enumerate(paths) if path == name or path.startswith(f"{name}.")]
+    chunks = [metadata.row_group(group).column(leaf) for group in range(metadata.num_row_groups) for leaf in leaves]
+    return all(
+        chunk.is_stats_set and chunk.statistics.has_null_count and chunk.statistics.null_count == chunk.num_values
+        for chunk in chunks
+    )
+
+
+def _as_null(column: pa.Array, dtype: pa.DataType) -> pa.Array:
+    return pa.nulls(len(column)) if pa.types.is_null(dtype) else column
+
+
+def _read_jsonl(file: str, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
     with _explained(file, "JSONL"):
-        for block in read_jsonl(file, text_column):
+        for block in read_jsonl(file, *columns):
             for start in range(0, block.num_rows, batch_rows):
                 yield block.slice(start, batch_rows)
 
@@ -231,11 +362,10 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 @contextlib.contextmanager
-def _parquet(file: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of any Beam filesystem, with ordinary types instead of those that Arrow notes beside them."""
     with contextlib.ExitStack() as stack:
-        handle: Any = file
-        if "://" in file:
-            handle = stack.enter_context(FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED))
+        handle = stack.enter_context(_open(file))
 
         def opened(metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
             parquet = pq.ParquetFile(
@@ -249,18 +379,23 @@ def _parquet(file: str) -> Iterator[pq.ParquetFile]:
             return stack.enter_context(parquet)
 
         parquet = opened()
-        schema = parquet.schema_arrow
-        vector = schema.get_field_index("embedding_vector")
-        if vector >= 0 and pa.types.is_fixed_size_list(schema.types[vector]):
+        if any(_is_noted(dtype) for dtype in parquet.schema_arrow.types):
             parquet = opened(_without_arrow_types(parquet.metadata))
         yield parquet
 
 
-def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
-    """Parquet knows lists of any size only. Arrow notes beside them that theirs was fixed, and then reads no null back.
+def _is_noted(dtype: pa.DataType) -> bool:
+    """Whether Arrow reads a type only because it noted that beside the file's own, and the values are the same without.
 
-    Without that note they are plain lists, nulls and all.
+    Lists of a fixed size are read back with an error where one is null; dictionaries and views are only undone later.
     """
+    if isinstance(dtype, pa.FixedShapeTensorType):
+        return has_one_axis(dtype)  # else the order of the values is in the note
+    return pa.types.is_fixed_size_list(dtype) or (plain_type(dtype) != dtype and not isinstance(dtype, pa.UuidType))
+
+
+def _without_arrow_types(metadata: pq.FileMetaData) -> pq.FileMetaData:
+    """The metadata of the same file without the note on Arrow's types; what they are in Parquet is kept."""
     footer = io.BytesIO()
     metadata.write_metadata_file(footer)
     return pq.read_metadata(io.BytesIO(footer.getvalue().replace(b"ARROW:schema", b"-----:schema")))

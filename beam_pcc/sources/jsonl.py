@@ -5,7 +5,6 @@ Python's parser reads an odd line, so that it costs nothing but itself: no line 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import itertools
@@ -21,7 +20,8 @@ import pyarrow.json
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pcc.cases import faults, schemas
+from beam_pcc.cases import faults
+from beam_pcc.cases.columns import wanted_columns
 from beam_pcc.errors import SourceError
 from beam_pcc.terminal import logger
 
@@ -43,12 +43,15 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _HALF_PAIR = re.compile(r"[\ud800-\udfff]")
 
 
-def read_jsonl(file: str, text_column: str | None = None) -> Iterator[pa.RecordBatch]:
+def read_jsonl(
+    file: str, text_column: str | None = None, columns: Mapping[str, str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Read the rows of one file, packed with gzip or not.
 
     Args:
         file: Of any Beam filesystem.
         text_column: The field that holds the messages, if vectors are made of them.
+        columns: Input column to the file's own name of it, where that is another. Case does not matter in names.
 
     Yields:
         Batches of the columns that are read, and batches of STAGED_REJECTED: lines that are no rows, each with the
@@ -57,7 +60,7 @@ def read_jsonl(file: str, text_column: str | None = None) -> Iterator[pa.RecordB
     Raises:
         SourceError: The file is empty, cut off, of another format or encoding, or no line of it is a JSON object.
     """
-    state = _File(file, text_column)
+    state = _File(file, _Keys.of(text_column, columns or {}))
     with open_jsonl(file) as stream:
         for block in _blocks(stream, file):
             yield from state.read(block)
@@ -148,12 +151,56 @@ def _begins_array(line: bytes) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class _Keys:
+    """The keys that are read.
+
+    Attributes:
+        text_column: The name of the field of messages.
+        own_names: Name in the graph to the file's own, in any spelling.
+        names: The file's own name in small letters to the name in the graph.
+    """
+
+    text_column: str | None
+    own_names: Mapping[str, str]
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, text_column: str | None, columns: Mapping[str, str]) -> _Keys:
+        own_names = {name: columns.get(name, name) for name in wanted_columns(text_column)}
+        return cls(text_column, own_names, {own_name.lower(): name for name, own_name in own_names.items()})
+
+    def name_of(self, key: str) -> str | None:
+        """The name in the graph of a key; None if it is not read."""
+        return self.names.get(key.lower())
+
+
+class _Layout(NamedTuple):
+    """How Arrow reads a block.
+
+    Attributes:
+        schema: Type of each key, as the block spells it.
+        names: The names in the graph, in the same order.
+        other_spelling: Matches a key that is read and spelled differently, which Arrow would pass over.
+    """
+
+    schema: pa.Schema
+    names: list[str]
+    other_spelling: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, types: Mapping[str, pa.DataType], spellings: Mapping[str, str]) -> _Layout:
+        keys = b"|".join(re.escape(spelling.encode("utf-8")) for spelling in spellings.values())
+        other = re.compile(rb'"(?!(?:%s)")(?i:%s)"[ \t\r]*:' % (keys, keys))
+        return cls(pa.schema([(spellings[name], dtype) for name, dtype in types.items()]), list(types), other)
+
+
 @dataclass
 class _File:
     """What is known of a file while its blocks are read."""
 
     name: str
-    text_column: str | None
+    keys: _Keys
     rows: int = 0
     malformed: int = 0
     has_object: bool = False
@@ -164,7 +211,8 @@ class _File:
     @property
     def required(self) -> tuple[str, ...]:
         """The columns that a file must have."""
-        return schemas.INPUT_COLUMNS if self.text_column is None else ("case_id", self.text_column, "timestamp")
+        names = wanted_columns(self.keys.text_column)
+        return names if self.keys.text_column is None else tuple(name for name in names if name != "embedding_vector")
 
     def read(self, block: _Block) -> Iterator[pa.RecordBatch]:
         """The rows of a block, and its malformed lines."""
@@ -172,10 +220,10 @@ class _File:
             return
         if block.overlong:
             detail = f"line {block.first_line}: it is longer than {MAX_LINE // 2**20} MiB"
-            yield self._rejected([_Malformed(_case_id(block.content), detail)])
+            yield self._rejected([_Malformed(_case_id(block.content, self.keys), detail)])
             return
-        schema = self._schema(block.content)
-        batch = _parse(block.content, schema)
+        layout = self._layout(block.content)
+        batch = _parse(block.content, layout)
         if batch is not None:
             yield self._rows(batch)
             return
@@ -185,12 +233,12 @@ class _File:
             if line.strip(_SPACE)
         ]
         odd: list[tuple[int, bytes]] = []
-        batches = list(_sound(numbered, schema, odd))
+        batches = list(_sound(numbered, layout, odd))
         if batches:
             yield self._rows(joined(batches))
         rows, malformed = [], []
         for number, line in odd:
-            row = _row(line, number, self.text_column)
+            row = _row(line, number, self.keys)
             if isinstance(row, _Malformed):
                 if block.last and _is_cut(line):
                     raise SourceError(f"{self.name} is cut off: it ends within line {number}; write it again")
@@ -201,34 +249,35 @@ class _File:
         if malformed:
             yield self._rejected(malformed)
 
-    def _schema(self, content: bytes) -> pa.Schema:
-        """The types that the first values of a block show: ids may be numbers, vectors base64 (as BigQuery exports)."""
-        case_id: Any = None
-        vector: Any = None
+    def _layout(self, content: bytes) -> _Layout:
+        """The spelling of keys and the types that the first rows of a block have: ids may be numbers, vectors text."""
+        spellings: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        enough = {"case_id", "embedding_vector"} if self.keys.text_column is None else {"case_id"}
         for line in _first_lines(content):
             with contextlib.suppress(ValueError, RecursionError):
                 row = None if _has_too_many_values(line) else json.loads(line)
                 if isinstance(row, dict):
+                    read = {name: key for key in row if (name := self.keys.name_of(key)) is not None}
                     if self.first_keys is None:
-                        self.first_keys = frozenset(self.required) & row.keys()
-                    case_id = row.get("case_id") if case_id is None else case_id
-                    vector = row.get("embedding_vector") if vector is None else vector
-            if case_id is not None and (vector is not None or self.text_column is not None):
+                        self.first_keys = frozenset(self.required) & read.keys()
+                    spellings = {**read, **spellings}
+                    values = {**values, **{name: row[key] for name, key in read.items() if values.get(name) is None}}
+            if all(values.get(name) is not None for name in enough):
                 break
+        case_id, vector = values.get("case_id"), values.get("embedding_vector")
         is_whole = isinstance(case_id, int) and not isinstance(case_id, bool)
-        types = {"case_id": pa.int64() if is_whole else pa.string()}
-        if self.text_column is not None:
-            types[self.text_column] = pa.string()
+        types = dict.fromkeys(wanted_columns(self.keys.text_column), pa.string())
+        types["case_id"] = pa.int64() if is_whole else pa.string()
         types["embedding_vector"] = pa.string() if isinstance(vector, str) else pa.list_(pa.float64())
-        types["timestamp"] = pa.string()
-        return pa.schema(list(types.items()))
+        return _Layout.of(types, {**self.keys.own_names, **spellings})
 
     def _rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         self.rows += batch.num_rows
         for name in self.required:
             if name not in self.with_values and batch.column(name).null_count < batch.num_rows:
                 self.with_values.add(name)
-        return _decode_vectors(batch)
+        return batch
 
     def _rejected(self, malformed: Sequence[_Malformed]) -> pa.RecordBatch:
         for one in malformed[: max(0, _REPORTED - self.malformed)]:
@@ -256,10 +305,11 @@ class _File:
         if self.malformed > _REPORTED:
             _log.warning("%s: %s lines are malformed", self.name, f"{self.malformed:,}")
         keys = self.first_keys or frozenset()
-        missing = [name for name in self.required if name not in keys and name not in self.with_values]
+        own_names = self.keys.own_names
+        missing = [own_names[name] for name in self.required if name not in keys and name not in self.with_values]
         if missing and self.rows > 1:
             # The other keys are content, like the values, and are not told.
-            has = ", ".join(name for name in self.required if name in keys) or "none of those that are read"
+            has = ", ".join(own_names[name] for name in self.required if name in keys) or "none of those that are read"
             raise SourceError(f"{self.name}: its rows have no {missing[0]} (they have: {has}); rename or add it")
 
 
@@ -268,22 +318,26 @@ def _first_lines(content: bytes) -> Iterator[bytes]:
     return itertools.islice(lines, _SAMPLED)
 
 
-def _parse(lines: bytes, schema: pa.Schema) -> pa.RecordBatch | None:
+def _parse(lines: bytes, layout: _Layout) -> pa.RecordBatch | None:
     """The rows of whole lines, one of each that is not blank; None if Arrow refuses them or could misread them."""
     if not lines.lstrip(_SPACE).startswith(b"{") or _NOT_AN_OBJECT.search(lines) or _NULL_AFTER_OBJECT.search(lines):
+        return None
+    if layout.other_spelling.search(lines):
         return None
     try:
         table = pyarrow.json.read_json(
             pa.BufferReader(lines),
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
-            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+            parse_options=pyarrow.json.ParseOptions(explicit_schema=layout.schema, unexpected_field_behavior="ignore"),
         )
     except pa.ArrowMemoryError:
         raise
     except pa.ArrowException:
         return None
     (batch,) = table.combine_chunks().to_batches()
-    return batch if _count_objects(lines) == batch.num_rows else None
+    if _count_objects(lines) != batch.num_rows:
+        return None
+    return batch.select(layout.schema.names).rename_columns(layout.names)
 
 
 def _count_objects(lines: bytes) -> int | None:
@@ -297,18 +351,18 @@ def _count_objects(lines: bytes) -> int | None:
 
 
 def _sound(
-    lines: Sequence[tuple[int, bytes]], schema: pa.Schema, odd: list[tuple[int, bytes]]
+    lines: Sequence[tuple[int, bytes]], layout: _Layout, odd: list[tuple[int, bytes]]
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the lines that Arrow takes; the others are appended to `odd`."""
     half = len(lines) // 2
     for part in (lines[:half], lines[half:]) if half else (lines,):
-        batch = _parse(b"\n".join(line for _, line in part), schema)
+        batch = _parse(b"\n".join(line for _, line in part), layout)
         if batch is not None:
             yield batch
         elif len(part) == 1:
             odd.extend(part)
         else:
-            yield from _sound(part, schema, odd)
+            yield from _sound(part, layout, odd)
 
 
 def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -339,7 +393,7 @@ class _UnfitError(Exception):
     """A value of another type than its column. Its text is the detail."""
 
 
-def _row(line: bytes, number: int, text_column: str | None) -> dict[str, Any] | _Malformed:
+def _row(line: bytes, number: int, keys: _Keys) -> dict[str, Any] | _Malformed:
     """What Python's parser makes of a line that Arrow refuses."""
 
     def malformed(fault: str, case_id: str | None, *, is_object: bool = False) -> _Malformed:
@@ -348,18 +402,19 @@ def _row(line: bytes, number: int, text_column: str | None) -> dict[str, Any] | 
     try:
         text = line.decode("utf-8")
         if _has_too_many_values(line):
-            return malformed(f"it has more than {_MAX_VALUES:,} values", _case_id(line))
+            return malformed(f"it has more than {_MAX_VALUES:,} values", _case_id(line, keys))
         pairs = json.loads(text, object_pairs_hook=_Object, parse_float=_float, parse_int=_int)
     except UnicodeDecodeError:
-        return malformed("it is not UTF-8", _case_id(line))
+        return malformed("it is not UTF-8", _case_id(line, keys))
     except json.JSONDecodeError as error:
-        return malformed(f"{error.msg.partition(':')[0]} at character {error.pos + 1}", _case_id(line))
+        return malformed(f"{error.msg.partition(':')[0]} at character {error.pos + 1}", _case_id(line, keys))
     except RecursionError:
-        return malformed("it is nested too deeply", _case_id(line))
+        return malformed("it is nested too deeply", _case_id(line, keys))
     if not isinstance(pairs, _Object):
         return malformed(f"it is {_json_type(pairs)}, not an object", None)
     try:
-        values = _wanted(pairs, text_column)
+        text_column = keys.text_column
+        values = _wanted(pairs, keys)
         values["case_id"] = _id(values["case_id"])
         if text_column is not None:
             values[text_column] = _text(values[text_column], text_column)
@@ -368,7 +423,7 @@ def _row(line: bytes, number: int, text_column: str | None) -> dict[str, Any] | 
         values["embedding_vector"] = _vector(values["embedding_vector"])
         values["timestamp"] = _text(values["timestamp"], "timestamp")
     except _UnfitError as fault:
-        return malformed(str(fault), _known_id(pairs), is_object=True)
+        return malformed(str(fault), _known_id(pairs, keys), is_object=True)
     return values
 
 
@@ -376,22 +431,24 @@ def _has_too_many_values(line: bytes) -> bool:
     return line.count(b",") + line.count(b"[") + line.count(b"{") > _MAX_VALUES
 
 
-def _wanted(pairs: _Object, text_column: str | None) -> dict[str, Any]:
-    names = [*schemas.INPUT_COLUMNS, *([] if text_column is None else [text_column])]
-    values: dict[str, Any] = dict.fromkeys(names)
-    seen: set[str] = set()
+def _wanted(pairs: _Object, keys: _Keys) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(keys.own_names)
+    spellings: dict[str, str] = {}
     for key, value in pairs:
-        if key not in values:
+        name = keys.name_of(key)
+        if name is None:
             continue
-        if key in seen:
+        if spellings.get(name) == key:
             raise _UnfitError(f"{key} is there twice")
-        seen.add(key)
-        values[key] = value
+        if name in spellings:
+            raise _UnfitError(f"{spellings[name]} and {key} differ in case only")
+        spellings[name] = key
+        values[name] = value
     return values
 
 
-def _known_id(pairs: _Object) -> str | None:
-    ids = [value for key, value in pairs if key == "case_id"]
+def _known_id(pairs: _Object, keys: _Keys) -> str | None:
+    ids = [value for key, value in pairs if keys.name_of(key) == "case_id"]
     with contextlib.suppress(_UnfitError):
         return _id(ids[0]) if len(ids) == 1 else None
     return None
@@ -467,7 +524,7 @@ def _is_cut(line: bytes) -> bool:
     return '"' in structure or opened > structure.count("}") + structure.count("]")
 
 
-def _case_id(line: bytes) -> str | None:
+def _case_id(line: bytes, keys: _Keys) -> str | None:
     """The case_id of an object that is not sound JSON, if it comes before the fault."""
     text = line[:_HEAD].decode("utf-8", "replace")
     decoder = json.JSONDecoder(parse_int=_int)
@@ -478,7 +535,7 @@ def _case_id(line: bytes) -> str | None:
             key, place = decoder.raw_decode(text, _skip_space(text, place))
             value, place = decoder.raw_decode(text, _skip_space(text, _skip_space(text, place, ":")))
             place = _skip_space(text, place)
-            if key == "case_id" and text[place] in ",}":  # else a number may have been cut off
+            if keys.name_of(key) == "case_id" and text[place] in ",}":  # else a number may have been cut off
                 with contextlib.suppress(_UnfitError):
                     case_id = _id(value)
                     return None if case_id is None or "\ufffd" in case_id else case_id
@@ -494,19 +551,3 @@ def _skip_space(text: str, place: int, expected: str = "") -> int:
     if expected and text[place] != expected:
         raise ValueError
     return place + len(expected)
-
-
-def _decode_vectors(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """What is not base64 becomes zero bytes long, which validation rejects as a missing vector."""
-    place = rows.schema.get_field_index("embedding_vector")
-    if rows.schema.types[place] != pa.string():
-        return rows
-
-    def decoded(text: str | None) -> bytes | None:
-        try:
-            return None if text is None else base64.b64decode(text, validate=True)
-        except ValueError:
-            return b""
-
-    column = pa.array([decoded(text) for text in rows.column(place).to_pylist()], pa.binary())
-    return rows.set_column(place, "embedding_vector", column)

@@ -12,6 +12,9 @@ import pyarrow as pa
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.shielding import shielded
 from beam_pcc.sources import synthetic
+from beam_pcc.sources.volume import SourceState, SourceVolume
+
+_ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
 class ReadSample(beam.PTransform):
@@ -26,6 +29,14 @@ class ReadSample(beam.PTransform):
         self._seed = int(match[2] or 0)
         self._partition = partition
         self._batch_rows = batch_rows
+
+    def volume(self) -> SourceVolume:
+        """The number of rows is a part of the address."""
+        return SourceVolume(rows=self._rows)
+
+    def state(self) -> SourceState:
+        """It does not change, and was there before anybody looked."""
+        return SourceState(modified=_ALWAYS)
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Chunk numbers are the handles; each worker makes its own chunks' rows."""

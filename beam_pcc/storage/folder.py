@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from beam_pcc.errors import ModelError
+from beam_pcc.errors import ModelError, PccError
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.storage.base import Content, require_size
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -99,8 +100,8 @@ class LocalStore:
                     ) from None
             raise self._unreadable(name, error) from None
 
-    def _unreadable(self, name: str, error: OSError) -> ModelError:
-        return ModelError(
+    def _unreadable(self, name: str, error: OSError) -> PccError:
+        return explain_machine(error, str(self._root / name), ModelError) or ModelError(
             f"{self._root / name} cannot be read: {error.strerror or error}; check the path and the rights"
         )
 
@@ -151,7 +152,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ModelError(
+        raise explain_machine(error, f"{path} cannot be written", ModelError) or ModelError(
             f"{path} cannot be written: {error.strerror or error}; check the path and the rights"
         ) from None
 

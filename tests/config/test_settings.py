@@ -162,6 +162,52 @@ def test_missing_required_flag_is_named(name: str, value: str | None) -> None:
         valid(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("text", "own_names"),
+    [
+        ("", {}),
+        ("case_id=id", {"case_id": "id"}),
+        (" CASE_ID = Id , embedding_vector=Vec (584)", {"case_id": "Id", "embedding_vector": "Vec (584)"}),
+        ("case_id=timestamp,timestamp=case_id", {"case_id": "timestamp", "timestamp": "case_id"}),
+        ("timestamp=a=b", {"timestamp": "a=b"}),
+    ],
+)
+def test_columns_are_mapped_by_name(text: str, own_names: dict[str, str]) -> None:
+    assert valid(columns=text).source.own_names == own_names
+    assert read("--columns", text, partition=DAY).source.own_names == own_names
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("id", "must be pairs such as case_id=id,embedding_vector=vec"),
+        ("case_id=", "must be pairs such as"),
+        ("=id", "must be pairs such as"),
+        ("case_id=id,", "must be pairs such as"),
+        ("case_id=a\nb", "must be pairs such as"),
+        ("id=case_id", r".* maps id, which is none of case_id, embedding_vector, timestamp"),
+        ("case_id=a,Case_ID=b", r".* maps case_id twice: leave one out"),
+        ("case_id=a,timestamp=A", r".* makes two columns of a: name one for each"),
+        ("case_id=timestamp", r".* makes two columns of timestamp: name one for each"),
+    ],
+)
+def test_columns_that_cannot_be_meant_are_refused(text: str, error: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^--columns {error}"):
+        valid(columns=text)
+
+
+@pytest.mark.parametrize(("columns", "text_column"), [("case_id=Body", "body"), ("timestamp=body", "BODY")])
+def test_column_of_messages_is_not_mapped(columns: str, text_column: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--columns maps \w+ to the column of --text_column: name another$"):
+        valid(columns=columns, text_column=text_column)
+
+
+@pytest.mark.parametrize("name", ["case_id", "Embedding_Vector", "TIMESTAMP"])
+def test_column_of_messages_has_its_own_name(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="has another meaning: name the column of messages"):
+        valid(text_column=name)
+
+
 def test_model_version_and_force_latest_are_exclusive() -> None:
     with pytest.raises(ConfigurationError, match=r"^--model_version and --force_latest exclude each other"):
         valid(model_version="v20261120_020000", force_latest=True)

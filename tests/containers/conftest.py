@@ -31,7 +31,7 @@ HOOKS = engine.ROOT / "tests/emulators/hooks"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Google's clients leave their sockets to the garbage collector."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if item.nodeid.startswith("tests/containers/"):
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 

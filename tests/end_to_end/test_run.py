@@ -165,6 +165,23 @@ def test_latest_of_duplicates_across_files_is_kept(workspace: Workspace) -> None
     assert quarantined == [(first["case_id"][0].as_py(), "duplicate_case_id")]
 
 
+def test_columns_with_other_names_are_published(workspace: Workspace) -> None:
+    usual, other = workspace.folder / "usual.parquet", workspace.folder / "other.parquet"
+    pq.write_table(good_rows(100), usual)
+    pq.write_table(good_rows(100).rename_columns(["ID", "Vec", "Timestamp"]), other)
+    assert workspace.run(usual).code == 0
+    expected = workspace.published()
+    ended = workspace.run(other, "--columns", "case_id=id,embedding_vector=vec")
+    assert ended.code == 0, ended.err
+    assert workspace.published() == expected
+
+
+def test_columns_that_cannot_be_meant_exit_with_2(workspace: Workspace) -> None:
+    ended = workspace.run("sample://10", "--columns", "id=case_id")
+    assert (ended.code, workspace.warehouse.exists()) == (2, False)
+    assert "--columns id=case_id maps id, which is none of case_id, embedding_vector, timestamp" in ended.err
+
+
 def test_subtype_is_published_for_privacy_cases_only(workspace: Workspace) -> None:
     workspace.run("sample://2000")
 

@@ -35,6 +35,7 @@ def test_error_of_a_worker_is_restored(kind: str, expected: type, code: int) -> 
         ),
         ("Caused by: java.io.IOException: Insufficient number of network buffers: required 1026", "network buffers"),
         ("Caused by: java.lang.OutOfMemoryError: Java heap space", "taskmanager.memory.process.size"),
+        ("Caused by: java.io.IOException: No space left on device", "free space in its io.tmp.dirs"),
         (
             "Caused by: A: UNAVAILABLE: io exception",
             f"no pool of Python workers answers at {POOL}",

@@ -141,3 +141,11 @@ def test_job_jar_is_retried_three_times(restarts: int, fatal: bool) -> None:
     }
     problem = diagnose([{"metadata": {"name": "p"}, "status": {"initContainerStatuses": [status]}}], [])
     assert problem == Diagnosis("Google did not answer", fatal=fatal)
+
+
+def test_launcher_waits_as_long_as_the_job_for_its_source(tmp_path: Path) -> None:
+    manifests = Manifests(config(tmp_path), template())
+    usual = plan(manifests, [], DAY).timeouts
+    waiting = plan(manifests, ["--wait_for_source=2h"], DAY)
+    assert (waiting.timeouts.start, waiting.timeouts.total) == (usual.start + 7_200, usual.total + 7_200)
+    assert "--wait_for_source=2h" in waiting.arguments

@@ -1,7 +1,11 @@
 """The figures that a launcher serves for Prometheus."""
 
+import dataclasses
 import datetime as dt
+import importlib
+import re
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -9,9 +13,15 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from beam_pcc.cases.monitoring_row import Alert
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.kubernetes.metrics import _HELP, serving
-from tests.inputs import printed_by
+from beam_pcc.publishing.monitoring import audited_row
+from beam_pcc.publishing.publish import Outcome
+from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.publishing.volume import Volume
+from beam_pcc.publishing.warehouse.base import Run, StagedFigures
+from beam_pcc.sources.volume import SourceVolume
 
 DAY = dt.date(2026, 11, 20)
 AT_START = {"pcc_run_active", "pcc_run_started_timestamp_seconds", "pcc_run_partition_timestamp_seconds"}
@@ -54,6 +64,24 @@ def test_a_failed_run_is_told_while_it_lingers(port: int) -> None:
     assert (values["pcc_run_exit_code"][1], values["pcc_run_active"][1]) == (1, 0)
 
 
+def test_alerts_of_volume_are_apart_from_those_of_drift(port: int) -> None:
+    alerts = (
+        Alert("share of the usual rows", 0.2, 0.5, "accepted"),
+        Alert("rows added while the source was read", 3, 0.0, "alert"),
+        Alert("embedding norm shift", 0.9, 0.5, "alert"),
+    )
+    run = Run("the run", DAY, dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc))
+    figures = StagedFigures(predictions=90, copies=7)
+    volume = Volume(SourceVolume(rows=97))
+    row = dataclasses.replace(audited_row(run, figures, RunStats(97), None, (), volume=volume), alerts=alerts)
+    with serving(port, 0.0, DAY) as served:
+        served.ended(Outcome(row))
+        values = {name: value for name, (_, value) in scraped(port).items()}
+
+    assert (values["pcc_run_alerts"], values["pcc_run_volume_alerts"]) == (1, 2)
+    assert (values["pcc_run_source_rows"], values["pcc_run_exact_copies"]) == (97, 7)
+
+
 def test_the_server_ends_with_the_launcher(port: int) -> None:
     with serving(port, 0.0, DAY):
         pass
@@ -74,10 +102,8 @@ def test_a_port_that_cannot_be_served_is_one_line(chosen: Callable[[int], int]) 
             pytest.fail("served")
 
 
-def test_a_missing_client_names_the_extra() -> None:
-    code = (
-        "import sys\nsys.modules['prometheus_client'] = None\nfrom beam_pcc.errors import ConfigurationError\n"
-        "try: import beam_pcc.kubernetes.metrics\n"
-        "except ConfigurationError as error: print(error)"
-    )
-    assert ".[kubernetes]" in printed_by(code)
+def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    monkeypatch.delitem(sys.modules, "beam_pcc.kubernetes.metrics")
+    with pytest.raises(ConfigurationError, match=re.escape(".[kubernetes]")):
+        importlib.import_module("beam_pcc.kubernetes.metrics")

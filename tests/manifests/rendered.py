@@ -22,6 +22,8 @@ Resource = dict[str, Any]
 OVERLAYS = ("dev", "prod")
 NAMESPACES = {"dev": "pcc-dev", "prod": "pcc-system"}
 DAY = dt.date(2026, 11, 20)
+# The same safe loader, in C where PyYAML has it: ten times as fast.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @functools.cache
@@ -30,7 +32,7 @@ def text(folder: str) -> str:
 
 
 def resources(overlay: str) -> list[Resource]:
-    return [one for one in yaml.safe_load_all(text(f"overlays/{overlay}")) if one]
+    return [one for one in yaml.load_all(text(f"overlays/{overlay}"), Loader=LOADER) if one]
 
 
 def one(overlay: str, kind: str, name: str) -> Resource:

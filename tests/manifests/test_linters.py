@@ -143,6 +143,14 @@ def test_metrics_pass_promtool_check() -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_dashboard_shows_each_figure_of_a_run() -> None:
+    from beam_pcc.kubernetes.metrics import _COLUMNS
+
+    dashboard = (OBSERVABILITY / "grafana-dashboard.json").read_text()
+    shown = set(re.findall(r"\bpcc_run_\w+", dashboard))
+    assert {*_COLUMNS, "pcc_run_alerts", "pcc_run_volume_alerts"} <= shown
+
+
 def test_dashboard_is_complete() -> None:
     dashboard = json.loads((OBSERVABILITY / "grafana-dashboard.json").read_text())
     panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
@@ -166,6 +174,8 @@ def test_dashboard_expressions_parse(tmp_path: Path) -> None:
 def test_panels_show_ended_runs_for_hours(tmp_path: Path, minutes: int) -> None:
     """The launcher's series ends a minute after its run; a first run that failed is replaced by the second."""
     figures = {"duration_seconds": 99, "cases": 1000, "positive_cases": 40, "dropped_cases": 10, "drift_psi": 0.1}
+    figures |= {"drift_psi_recent": 0.2, "drift_psi_limit": 0.25, "alerts": 1, "volume_alerts": 2}
+    figures |= {"source_rows": 1010, "exact_copies": 9}
     failed = {"exit_code": 1, "ended_timestamp_seconds": 60, **dict.fromkeys(figures, 5000)}
     published = {"exit_code": 0, "ended_timestamp_seconds": 360, **figures}
     series = [
@@ -173,7 +183,7 @@ def test_panels_show_ended_runs_for_hours(tmp_path: Path, minutes: int) -> None:
         for pod, start, figures in (("a", "", failed), ("b", "_x5 ", published))
         for name, values in ((name, f"{start}{value} stale") for name, value in figures.items())
     ]
-    expected = {"cases": 1000, "positive_cases": 40, "duration_seconds": 99, "exit_code": 0, "drift_psi": 0.1}
+    expected = {**published, "exit_code": 0}
     tests = []
     for panel in json.loads((OBSERVABILITY / "grafana-dashboard.json").read_text())["panels"]:
         for expression in (target["expr"].replace("$namespace", "n") for target in panel.get("targets", [])):
@@ -182,7 +192,7 @@ def test_panels_show_ended_runs_for_hours(tmp_path: Path, minutes: int) -> None:
                 value = 0.01 if names == ["dropped_cases", "cases"] else expected[names[0]]
                 sample = {"labels": '{partition="20261120"}', "value": value}
                 tests.append({"expr": expression, "eval_time": f"{minutes}m", "exp_samples": [sample]})
-    assert len(tests) == 8
+    assert len(tests) == 15
     rule = (OBSERVABILITY / "prometheusrule.yaml").read_text().replace('namespace="pcc-system"', 'namespace="n"')
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(yaml.safe_load(rule)["spec"]))
     test = {"interval": "1m", "input_series": series, "promql_expr_test": tests}

@@ -1,8 +1,10 @@
 """Vectors to probabilities: only failing rows get errors, and the parts of a linear decision add up to it."""
 
+import errno
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from beam_pcc.cases import schemas
+from beam_pcc.errors import WarehouseError
+from beam_pcc.errors.bisecting import FAILURES, EveryRowFailsError
 from beam_pcc.models.scoring import LinearExplainer, difference, needs_review, privacy_probability, score
 
 ROWS = 60
@@ -53,30 +57,81 @@ class Says:
 
 
 @given(st.sets(st.integers(0, ROWS - 1)), st.integers(0, ROWS))
-def test_exactly_the_rows_that_make_a_model_raise_are_left_out(guilty: set[int], rows: int) -> None:
-    guilty = {row for row in guilty if row < rows}
+def test_exactly_the_rows_that_make_a_model_raise_are_left_out(failing: set[int], rows: int) -> None:
+    failing = {row for row in failing if row < rows}
     vectors = VECTORS[:rows].copy()
-    vectors[sorted(guilty)] = 3e38  # float32 holds it, but not what the scaler makes of it
+    vectors[sorted(failing)] = 3e38  # float32 holds it, but not what the scaler makes of it
 
     scores = score(SCALED, vectors)
 
-    assert set(scores.errors) == guilty
+    assert set(scores.errors) == failing
     assert scores.probabilities.shape == (rows, 2)
-    innocent = [row for row in range(rows) if row not in guilty]
-    assert np.isnan(scores.probabilities[sorted(guilty)]).all()
-    if innocent:
-        np.testing.assert_allclose(scores.probabilities[innocent], SCALED.predict_proba(VECTORS[innocent]), rtol=1e-4)
+    others = [row for row in range(rows) if row not in failing]
+    assert np.isnan(scores.probabilities[sorted(failing)]).all()
+    if others:
+        np.testing.assert_allclose(scores.probabilities[others], SCALED.predict_proba(VECTORS[others]), rtol=1e-4)
 
 
-def test_an_error_says_in_one_line_what_the_model_raised() -> None:
+def test_error_of_a_row_holds_the_type_and_no_value() -> None:
     vectors = VECTORS[:2].copy()
     vectors[1, 0] = np.inf
 
-    (said,) = score(SCALED, vectors).errors.values()
+    assert score(SCALED, vectors).errors == {1: "the model raised ValueError"}
 
-    assert said.startswith("ValueError: Input X contains infinity")
-    assert "\n" not in said
-    assert len(said) <= 200
+
+class Raises:
+    """A classifier that raises: always, or for the rows that are not zeros."""
+
+    classes_ = np.array(BINARY)
+
+    def __init__(self, error: Exception, *, scores_zeros: bool = False) -> None:
+        self.error = error
+        self.calls = 0
+        self._scores_zeros = scores_zeros
+
+    def predict_proba(self, vectors: schemas.Vectors) -> np.ndarray:
+        self.calls += 1
+        if self._scores_zeros and not vectors.any():
+            return np.full((len(vectors), 2), 0.5)
+        raise self.error
+
+
+@pytest.mark.parametrize("rows", [1, 3, FAILURES, 2_000])
+def test_model_that_fails_on_every_row_ends_the_bisecting(rows: int) -> None:
+    model = Raises(ValueError("a secret"))
+
+    with pytest.raises(EveryRowFailsError, match=r"^ValueError$"):
+        score(model, np.ones((rows, schemas.VECTOR_DIM), np.float32))
+    assert model.calls < 4 * FAILURES
+
+
+def test_rows_that_all_fail_are_row_errors_of_a_sound_model() -> None:
+    scores = score(Raises(ValueError(), scores_zeros=True), VECTORS)
+    assert set(scores.errors) == set(range(ROWS))
+
+
+def test_model_without_true_probabilities_fails_on_every_row() -> None:
+    with pytest.raises(EveryRowFailsError, match="not between 0 and 1"):
+        score(Says([np.nan, 0.5]), VECTORS[:1])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("8 GiB"),
+        pa.ArrowMemoryError("malloc failed"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ModuleNotFoundError("No module named 'x'"),
+        WarehouseError("as it was"),
+    ],
+    ids=repr,
+)
+def test_fault_of_the_machine_is_no_row_error(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised:
+        score(Raises(error, scores_zeros=True), VECTORS)
+    assert raised.value is error
 
 
 def test_no_rows_have_no_errors() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.errors import ConfigurationError, ModelError, RunError
 from beam_pcc.storage import folder, open_store
 from beam_pcc.storage.folder import LocalStore
 
@@ -222,7 +222,7 @@ def test_failed_write_leaves_only_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folder.os, "fsync", full)
-    with pytest.raises(ModelError, match="a cannot be written: No space left on device"):
+    with pytest.raises(RunError, match=r"a cannot be written: the disk is full \(No space left on device\)"):
         store.replace("a", b"two", content.generation)
 
     assert store.read("a", LIMIT) == content

@@ -1,8 +1,10 @@
 """Files read by a real runner, Parquet above all: every row of every file once, or an error that names the file."""
 
 import datetime as dt
+import errno
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.validation import validate
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.sources import ReadCases, synthetic
-from beam_pcc.sources.files import ReadFiles, _grouped
-from tests.inputs import TIME, VECTOR, rows, settings, vectors
+from beam_pcc.sources.files import ReadFiles, _Columns, _grouped, _Part, _read
+from tests.inputs import TIME, VECTOR, VECTOR_TYPES, rows, settings, vectors
+from tests.machines import without_root
 
 DAY = dt.date(2026, 11, 20)
 ReadAll = Callable[..., list[pa.RecordBatch]]
@@ -99,7 +102,7 @@ def test_a_file_cut_off_is_an_error_that_names_it(tmp_path: Path, error_of: Erro
     path = write_parquet(tmp_path / "a.parquet", case_rows(50))
     path.write_bytes(path.read_bytes()[:-200])
 
-    assert "cannot be read as Parquet" in error_of(path)
+    assert "cannot be read as Parquet (it is cut off: its end is missing); write it again" in error_of(path)
 
 
 def test_a_file_damaged_within_is_an_error_that_names_it(tmp_path: Path, error_of: ErrorOf) -> None:
@@ -109,7 +112,9 @@ def test_a_file_damaged_within_is_an_error_that_names_it(tmp_path: Path, error_o
     damaged[len(damaged) // 2] ^= 0xFF
     path.write_bytes(damaged)
 
-    assert "cannot be read as Parquet" in error_of(path)
+    line = error_of(path)
+    assert "cannot be read as Parquet" in line
+    assert "cut off" not in line
 
 
 def test_one_bad_file_among_good_ones_is_the_one_named(tmp_path: Path, read_all: ReadAll) -> None:
@@ -122,7 +127,49 @@ def test_one_bad_file_among_good_ones_is_the_one_named(tmp_path: Path, read_all:
 
 def test_file_that_is_no_parquet_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
     (tmp_path / "a.parquet").write_text("case_id,embedding_vector,timestamp\n")
-    assert "cannot be read as Parquet" in error_of(tmp_path / "a.parquet")
+    assert "cannot be read as Parquet (it is not Parquet); write it again" in error_of(tmp_path / "a.parquet")
+
+
+def test_empty_parquet_file_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
+    (tmp_path / "a.parquet").touch()
+    assert "cannot be read as Parquet (it is empty); write it again" in error_of(tmp_path / "a.parquet")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any account may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_missing_right_to_a_file_is_the_cause(open_folder: Path, name: str) -> None:
+    file = write_parquet(open_folder / name, case_rows(2))
+    file.chmod(0)
+
+    with without_root(), pytest.raises(SourceError, match=rf"^{file}: permission denied.*; give the account that runs"):
+        list(_read(_Part((str(file),)), 100, _Columns(None, {})))
+
+
+@pytest.mark.parametrize("pattern", ["closed/a.parquet", "closed/*.parquet", "*/a.parquet"])
+def test_missing_right_to_a_folder_is_the_cause(open_folder: Path, pattern: str) -> None:
+    (open_folder / "closed").mkdir()
+    write_parquet(open_folder / "closed" / "a.parquet", case_rows(2))
+    (open_folder / "closed").chmod(0)
+
+    with without_root(), pytest.raises(ConfigurationError, match=r"cannot be listed: permission denied \(.*/closed"):
+        ReadFiles(f"{open_folder}/{pattern}", 100)
+
+
+def test_fault_of_the_disk_is_the_cause(tmp_path: Path, error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_parquet(tmp_path / "a.parquet", case_rows(2))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("beam_pcc.sources.files.pq.ParquetFile", fail)
+    assert f"{path}: the disk or network share does not work (Input/output error)" in error_of(path)
 
 
 def test_missing_column_and_file_are_named(tmp_path: Path, error_of: ErrorOf) -> None:
@@ -179,19 +226,117 @@ def test_vectors_reach_validation_in_their_type(tmp_path: Path, read_all: ReadAl
     assert rejected.column("reason").to_pylist() == [faults.MISSING_VECTOR.code]
 
 
-@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
-def test_fixed_size_vectors_with_nulls_are_read(tmp_path: Path, read_all: ReadAll, kind: pa.DataType) -> None:
-    """Arrow cannot read a null back into a list of fixed size."""
-    column = vectors([VECTOR, None, -VECTOR], pa.list_(kind, schemas.VECTOR_DIM))
-    path = write_parquet(tmp_path / "a.parquet", rows(vector=column))
+def test_each_type_of_vectors_is_read_from_parquet(tmp_path: Path, read_all: ReadAll) -> None:
+    """Arrow reads no null back into a list of fixed size, if its note on the type is followed."""
+    for number, dtype in enumerate(VECTOR_TYPES):
+        ids = pa.array([f"{number:02d} {name}" for name in "abc"])
+        batch = rows(case_id=ids, vector=vectors([VECTOR, None, -VECTOR], dtype))
+        write_parquet(
+            tmp_path / f"{number}.parquet", batch.rename_columns(["case_id", "Embedding_Vector", "timestamp"])
+        )
 
-    (batch,) = read_all(ReadFiles(str(path), 100))
+    parts = [validate(batch) for batch in read_all(ReadFiles(f"{tmp_path}/*.parquet", 100))]
 
+    found: dict[str, tuple[float, ...]] = {}
+    for cases, rejected in parts:
+        assert set(rejected.column("reason").to_pylist()) <= {faults.MISSING_VECTOR.code}
+        assert all(case_id.endswith("b") for case_id in rejected.column("case_id").to_pylist())
+        assert set(cases.column("timestamp").to_pylist()) <= {TIME}
+        found |= zip(cases.column("case_id").to_pylist(), map(tuple, schemas.vectors_of(cases).tolist()), strict=True)
+    assert found == {
+        f"{number:02d} {name}": tuple((sign * VECTOR).tolist())
+        for number in range(len(VECTOR_TYPES))
+        for name, sign in (("a", 1), ("c", -1))
+    }
+
+
+IDS = {
+    "uuid": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(15) + b"\x01", None], pa.binary(16))),
+    "dictionary": pa.array(["a", None]).dictionary_encode(),
+    "dictionary of integers": pa.array([7, None]).dictionary_encode(),
+    "string_view": pa.array(["a", None], pa.string_view()),
+    "large_string": pa.array(["a", None], pa.large_string()),
+    "decimal": pa.array([7, None], pa.decimal128(20, 0)),
+    "null": pa.nulls(2),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [*zip(IDS, [f"{1:032x}", "a", "7", "a", "a", "7", None], strict=True)])
+@pytest.mark.parametrize("vector_type", [pa.list_(pa.float32()), pa.list_(pa.float32(), schemas.VECTOR_DIM)], ids=str)
+def test_each_type_of_ids_is_read_from_parquet(
+    tmp_path: Path, name: str, value: str | None, vector_type: pa.DataType
+) -> None:
+    path = write_parquet(tmp_path / "a.parquet", rows(case_id=IDS[name], vector=vectors([VECTOR] * 2, vector_type)))
+    (batch,) = _read(_Part((str(path),)), 100, _Columns(None, {}))
     cases, rejected = validate(batch)
-    np.testing.assert_array_equal(schemas.vectors_of(cases), np.array([VECTOR, -VECTOR], np.float32))
-    assert rejected.column("reason").to_pylist() == [faults.MISSING_VECTOR.code]
-    assert rejected.column("case_id").to_pylist() == ["c1"]
-    assert cases.column("timestamp").to_pylist() == [TIME, TIME]
+    assert [case_id.replace("-", "") for case_id in cases.column("case_id").to_pylist()] == ([value] if value else [])
+    assert set(rejected.column("reason").to_pylist()) == {faults.MISSING_CASE_ID.code}
+
+
+@pytest.mark.parametrize("dtype", [pa.int32(), pa.float64(), pa.bool_(), pa.list_(pa.int8())], ids=str)
+@pytest.mark.parametrize("column", schemas.INPUT_COLUMNS)
+def test_column_without_a_value_may_have_any_type(tmp_path: Path, column: str, dtype: pa.DataType) -> None:
+    """DuckDB gives it INT32, and pandas DOUBLE."""
+    table = pa.Table.from_batches([case_rows(5)])
+    table = table.set_column(table.column_names.index(column), column, pa.nulls(5, dtype))
+    path = write_parquet(tmp_path / "a.parquet", table, row_group_size=2)
+    batches = list(_read(_Part((str(path),)), 100, _Columns(None, {})))
+    rejected = [row for batch in batches for row in validate(batch)[1].to_pylist()]
+    reasons = {"case_id": "missing_case_id", "embedding_vector": "missing_vector", "timestamp": "bad_timestamp"}
+    assert [row["reason"] for row in rejected] == [reasons[column]] * 5
+
+
+def test_column_with_one_value_of_another_type_is_named(tmp_path: Path, error_of: ErrorOf) -> None:
+    table = pa.Table.from_batches([case_rows(5)]).drop_columns(["timestamp"])
+    table = table.append_column("timestamp", pa.array([None, None, None, None, 7], pa.int32()))
+    assert "column timestamp is int32" in error_of(write_parquet(tmp_path / "a.parquet", table, row_group_size=2))
+
+
+def test_small_files_of_many_types_share_batches(tmp_path: Path, read_all: ReadAll) -> None:
+    for number, ids in enumerate([pa.array(["a", "b"]), pa.array(["c", "d"]).dictionary_encode()]):
+        write_parquet(
+            tmp_path / f"{number}.parquet",
+            rows(case_id=ids).rename_columns(["Case_ID" if number else "case_id", "embedding_vector", "timestamp"]),
+        )
+    (batch,) = read_all(ReadFiles(f"{tmp_path}/*.parquet", 50))
+    assert batch.column("case_id").to_pylist() == ["a", "b", "c", "d"]
+
+
+def test_mapped_columns_are_read_from_each_format(tmp_path: Path, read_all: ReadAll) -> None:
+    write_parquet(tmp_path / "a.parquet", case_rows(2).rename_columns(["ID", "vec", "timestamp"]))
+    row = {"id": "c002", "Vec": VECTOR.tolist(), "timestamp": "2026-11-20T10:00:00Z"}
+    (tmp_path / "b.jsonl").write_text(json.dumps(row))
+    source = settings(f"{tmp_path}/*", DAY, columns="case_id=id, embedding_vector=vec")
+    assert ids(read_all(ReadCases(source, "staging"))) == numbered(3)
+
+
+def test_mapped_columns_are_read_with_texts(tmp_path: Path, read_all: ReadAll) -> None:
+    table = pa.table({"ID": ["c000"], "Body": ["delete me"], "Timestamp": [TIME], "embedding_vector": pa.nulls(1)})
+    write_parquet(tmp_path / "a.parquet", table)
+    source = settings(f"{tmp_path}/a.parquet", DAY, columns="case_id=id", text_column="body")
+    (batch,) = read_all(ReadCases(source, "staging"))
+    assert batch.to_pylist() == [{"case_id": "c000", "body": "delete me", "timestamp": TIME, "embedding_vector": None}]
+
+
+def test_names_that_differ_in_case_are_an_error(tmp_path: Path, error_of: ErrorOf) -> None:
+    table = pa.Table.from_batches([case_rows(1)]).append_column("CASE_ID", [["x"]])
+    words = "has the columns case_id and CASE_ID, which differ in case at most; rename one"
+    assert words in error_of(write_parquet(tmp_path / "a.parquet", table))
+
+
+def test_columns_of_the_sample_are_not_mapped() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^--source sample://10 has the names of the graph: leave --columns out"
+    ):
+        ReadCases(settings("sample://10", DAY, columns="case_id=id"), "staging")
+
+
+@pytest.mark.parametrize("shape", [[2, 292], [292, 2]])
+def test_tensors_of_several_axes_are_refused(tmp_path: Path, error_of: ErrorOf, shape: list[int]) -> None:
+    column = vectors([VECTOR], pa.fixed_shape_tensor(pa.float32(), shape))
+    assert "column embedding_vector is extension<arrow.fixed_shape_tensor" in error_of(
+        write_parquet(tmp_path / "a.parquet", rows(vector=column))
+    )
 
 
 @pytest.mark.parametrize("name", ["a[1].parquet", "b*.parquet", "c?.parquet", "{d}.parquet", "[e.parquet", "F.PARQUET"])

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import tempfile
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.text_validation import validate_texts
 from beam_pcc.cases.validation import validate
+from beam_pcc.errors import SourceError
 from beam_pcc.sources import jsonl as jsonl_module
 from beam_pcc.sources.files import ReadFiles
 from beam_pcc.sources.jsonl import read_jsonl as read_jsonl_file
@@ -52,11 +54,51 @@ def test_jsonl_rows_are_read_without_other_fields(tmp_path: Path, read_all: Read
 def test_jsonl_vectors_may_be_base64(tmp_path: Path, read_all: ReadAll) -> None:
     raw = VECTOR.astype("<f4").tobytes()
     encoded = base64.b64encode(raw).decode()
-    content = jsonl(*(as_json(i, embedding_vector=v) for i, v in enumerate([encoded, "not base64!", None])))
+    content = jsonl(*(as_json(i, embedding_vector=v) for i, v in enumerate([encoded, None])))
 
     found = read_jsonl(read_all, tmp_path / "a.jsonl", content)
 
-    assert [row["embedding_vector"] for row in found] == [raw, b"", None]
+    assert [row["embedding_vector"] for row in found] == [encoded, None]
+
+
+KEYS = {
+    "as they are": {},
+    "other case": {"case_id": "Case_Id", "embedding_vector": "EMBEDDING_VECTOR", "timestamp": "timeStamp"},
+    "mapped": {"case_id": "id", "embedding_vector": "vec (584)", "timestamp": "created.at"},
+    "mapped, other case": {"case_id": "ID", "embedding_vector": "Vec (584)", "timestamp": "Created.At"},
+}
+COLUMNS = {"case_id": "id", "embedding_vector": "VEC (584)", "timestamp": "created.at"}
+
+
+def renamed(row: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
+    return {keys.get(name, name): value for name, value in row.items()}
+
+
+@pytest.mark.parametrize("spelling", KEYS)
+def test_keys_match_without_case(tmp_path: Path, read_all: ReadAll, spelling: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl(*(renamed(as_json(i, other=1), KEYS[spelling]) for i in range(3))))
+    columns = COLUMNS if "mapped" in spelling else {}
+    (batch,) = read_all(ReadFiles(str(tmp_path / "a.jsonl"), 100, None, columns))
+    assert batch.to_pylist() == [as_json(i) for i in range(3)]
+
+
+@given(st.lists(st.sampled_from([key for key in KEYS if "mapped" in key]), min_size=1, max_size=6), st.booleans())
+def test_each_row_may_spell_its_keys(spellings: list[str], texts: bool) -> None:
+    objects = [renamed(as_json(i, Message=f"m{i}"), KEYS[spelling]) for i, spelling in enumerate(spellings)]
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        Path(file.name).write_bytes(jsonl(*objects))
+        batches, rejected = split(read_jsonl_file(file.name, "message" if texts else None, COLUMNS))
+    found = [row for batch in batches for row in batch.to_pylist()]
+    assert sorted(row["case_id"] for row in found) == [f"c{i:03d}" for i in range(len(spellings))]
+    assert all(row["timestamp"] == as_json(0)["timestamp"] for row in found)
+    assert all(row["message"] == f"m{int(row['case_id'][1:])}" for row in found if texts)
+    assert rejected == []
+
+
+def test_mapped_key_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl(as_json(0), as_json(1)))
+    with pytest.raises(SourceError, match=r"its rows have no id \(they have: embedding_vector, timestamp\)"):
+        list(read_jsonl_file(str(tmp_path / "a.jsonl"), None, {"case_id": "id"}))
 
 
 def test_jsonl_vectors_of_whole_numbers_are_numbers(tmp_path: Path, read_all: ReadAll) -> None:
@@ -91,7 +133,7 @@ def test_jsonl_leading_nulls_do_not_set_the_type(tmp_path: Path, read_all: ReadA
     found = read_jsonl(read_all, tmp_path / "a.jsonl", content)
 
     assert [row["case_id"] for row in found] == [7, 8, None, None]
-    assert [row["embedding_vector"] for row in found] == [None, raw, None, None]
+    assert [row["embedding_vector"] for row in found] == [None, encoded, None, None]
 
 
 def test_jsonl_of_only_nulls_is_left_to_validation(tmp_path: Path, read_all: ReadAll) -> None:
@@ -243,6 +285,8 @@ ODD_LINES = {
     "epoch seconds": (line(timestamp=1795168800), "c001", "timestamp is a number, not text"),
     "epoch milliseconds": (line(timestamp=1795168800000.0), "c001", "timestamp is a number, not text"),
     "an id twice": (b'{"case_id": "b", ' + line()[1:], None, "case_id is there twice"),
+    "an id in two spellings": (b'{"Case_ID": "b", ' + line()[1:], None, "Case_ID and case_id differ in case only"),
+    "a time in two spellings": (line(TIMESTAMP=None), "c001", "timestamp and TIMESTAMP differ in case only"),
     "a time twice": (b'{"timestamp": "b", ' + line()[1:], "c001", "timestamp is there twice"),
     "a list": (b"[1]\n", None, "it is a list, not an object"),
     "null": (b"null\n", None, "it is null, not an object"),
@@ -290,6 +334,10 @@ ACCEPTED_LINES = {
     "a key twice that is not read": (line(x=1).replace(b"{", b'{"x": 2, ', 1), "c001"),
     "CR LF": (line().replace(b"\n", b"\r\n"), "c001"),
     "whole numbers": (line(embedding_vector=[0] * 584), "c001"),
+    "a vector as JSON": (line(embedding_vector=json.dumps(VALUES)), "c001"),
+    "other spelling": (line().replace(b"case_id", b"Case_ID").replace(b"timestamp", b"TimeStamp"), "c001"),
+    "other spelling within": (line(x={"Case_ID": "b", "TIMESTAMP": 1}), "c001"),
+    "other spelling in text": (line(x='"Case_ID": 1'), "c001"),
     "base64": (line(embedding_vector=base64.b64encode(VECTOR.astype("<f4").tobytes()).decode()), "c001"),
 }
 

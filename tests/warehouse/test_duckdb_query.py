@@ -1,9 +1,10 @@
 """`tables query` and `report` on a DuckDB file: they read its tables, and can do nothing else."""
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -14,16 +15,21 @@ from beam_pcc.cli import main as cli
 Files = dict[str, bytes]
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Path:
-    """A file with the tables and one row, in a folder of its own."""
-    path = tmp_path / "tables" / "pcc.duckdb"
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tables and one row, in a folder of its own. Shared: copy it before changing it."""
+    path = tmp_path_factory.mktemp("filled") / "tables" / "pcc.duckdb"
     assert cli.main(["tables", "create", "--warehouse", str(path)]) == 0
     with duckdb.connect(str(path)) as connection:
         connection.execute(
             "INSERT INTO pcc_quarantine VALUES ('a', 'empty_text', 'd', '2026-11-20', 'r', '2026-11-20 10:00:00Z')"
         )
     return path
+
+
+@pytest.fixture
+def warehouse(filled: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled.parent, tmp_path / "tables") / filled.name
 
 
 def files(folder: Path) -> Files:
@@ -138,23 +144,30 @@ def test_the_rows_of_a_writer_that_was_killed_are_read(warehouse: Path, capsys: 
     assert files(warehouse.parent) == before
 
 
-def test_a_file_that_may_only_be_read_is_read(warehouse: Path) -> None:
+READING = """
+import os, sys
+from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
+from beam_pcc.reporting.report import report
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+assert not os.access(sys.argv[1], os.W_OK)
+print(DuckDBWarehouse(sys.argv[1]).query("SELECT case_id FROM pcc_quarantine"))
+print(DuckDBWarehouse(sys.argv[1]).runs(3))
+"""
+
+
+def test_a_file_that_may_only_be_read_is_read(filled: Path) -> None:
     """By another user (root may write everything), in a folder that it may not write either."""
-    for path in warehouse.parents:
-        if path.stat().st_uid == os.getuid() and path.is_relative_to("/tmp"):
-            path.chmod(0o755)
-    warehouse.parent.chmod(0o555)
-    warehouse.chmod(0o444)
-    reading = (
-        "import os, sys\n"
-        "from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse\n"
-        "from beam_pcc.reporting.report import report\n"
-        "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
-        "assert not os.access(sys.argv[1], os.W_OK)\n"
-        "print(DuckDBWarehouse(sys.argv[1]).query('SELECT case_id FROM pcc_quarantine'))\n"
-        "print(DuckDBWarehouse(sys.argv[1]).runs(3))\n"
-    )
-    read = subprocess.run([sys.executable, "-c", reading, str(warehouse)], capture_output=True, text=True, check=False)
-    warehouse.parent.chmod(0o755)
+    # Not in tmp_path: each start of pytest closes the folder above it to other users.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        warehouse = shutil.copytree(filled.parent, Path(folder) / "tables") / filled.name
+        warehouse.chmod(0o444)
+        warehouse.parent.chmod(0o555)
+        read = subprocess.run(
+            [sys.executable, "-c", READING, str(warehouse)], capture_output=True, text=True, check=False
+        )
+        warehouse.parent.chmod(0o755)
     assert read.returncode == 0, read.stderr
     assert "│ a" in read.stdout

@@ -11,11 +11,11 @@ Name = tuple[str, str]
 
 
 class RefusedError(ValueError):
-    """Why a model file is refused, as the end of a sentence about the file; `then` is the remedy."""
+    """Why a model file is refused, as the end of a sentence about the file, and the remedy."""
 
-    def __init__(self, why: str, then: str = "use a model that you trust, of a kind in docs/security.md") -> None:
-        super().__init__(why)
-        self.then = then
+    def __init__(self, reason: str, remedy: str = "use a model that you trust, of a kind in docs/security.md") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 CLASSIFIERS: frozenset[Name] = frozenset(

@@ -44,19 +44,19 @@ class Built(NamedTuple):
     Attributes:
         estimator: The estimator, with checked attributes only.
         classes: Its classes in order; empty for a transformer.
-        gives: The methods that a calibrator or a pipeline may call.
+        methods: The methods that a calibrator or a pipeline may call.
         parts: The cost of scoring a row, see `MAX_PARTS`.
     """
 
     estimator: Any
     classes: tuple[str, ...]
-    gives: frozenset[str]
+    methods: frozenset[str]
     parts: int
 
 
 @dataclass
-class _Build:
-    """The state while building a model: its width, and the remaining bytes."""
+class _Context:
+    """The state while a model is built: its width, and the remaining bytes."""
 
     features: int
     numbered: tuple[str, ...] = ()  # the classes with the numbers 0, 1, ... in a calibration by temperature
@@ -82,8 +82,8 @@ def build(value: Any, features: int) -> Any:
             f"holds a {type_name}, which is no allowed classifier",
             "save a LogisticRegression, a Pipeline or another kind in docs/security.md",
         )
-    built = _classifier(_Build(features), value, 0)
-    if "predict_proba" not in built.gives:
+    built = _classifier(_Context(features), value, 0)
+    if "predict_proba" not in built.methods:
         raise RefusedError(f"holds a {value.name[1]} that gives no probabilities", "calibrate it")
     return built.estimator
 
@@ -91,8 +91,8 @@ def build(value: Any, features: int) -> Any:
 class _Fields:
     """The attributes of a record, read with a check of their type and range."""
 
-    def __init__(self, make: _Build, record: Record) -> None:
-        self._make = make
+    def __init__(self, context: _Context, record: Record) -> None:
+        self._context = context
         self._type_name = record.name[1]
         self._state: Mapping[str, Any] = record.state or {}
 
@@ -150,7 +150,7 @@ class _Fields:
             for shape in shapes
         )
         self.require(fits, name, f"has the shape {value.shape}, which does not fit")
-        self._make.spend(value.nbytes)
+        self._context.spend(value.nbytes)
         copy: Array = np.array(value, order="F" if value.flags.f_contiguous and value.ndim > 1 else "C")
         self.require(value.dtype.kind != "f" or bool(np.isfinite(copy).all()), name, "holds what is not finite")
         return copy
@@ -159,7 +159,7 @@ class _Fields:
         """A copy of a tree's nodes without the padding bytes between the fields."""
         value = self.get(name)
         self.require(type(value) is np.ndarray and value.dtype == dtype and value.ndim == 1, name, "are no nodes")
-        self._make.spend(value.nbytes)
+        self._context.spend(value.nbytes)
         copy = np.zeros(value.shape, dtype)
         for part in dtype.names or ():
             copy[part] = value[part]
@@ -173,15 +173,15 @@ class _Fields:
     def classes(self, name: str = "classes_") -> tuple[str, ...]:
         """The sorted, unique labels."""
         value = self.get(name)
-        numbered = self._make.numbered
+        numbered = self._context.numbered
         if numbered and type(value) is np.ndarray and value.dtype.kind == "i" and value.shape == (len(numbered),):
             self.require(bool((value == np.arange(len(numbered))).all()), name, "are no numbers of classes")
             return numbered
-        known = self._make.labels.get(id(value))
+        known = self._context.labels.get(id(value))
         if known is None:
             known = value, self._classes(name, value)
-            self._make.labels[id(value)] = known
-        self._make.spend(8 * len(known[1]))
+            self._context.labels[id(value)] = known
+        self._context.spend(8 * len(known[1]))
         return known[1]
 
     def _classes(self, name: str, value: Any) -> tuple[str, ...]:
@@ -218,9 +218,9 @@ class _Fields:
 
     def width(self) -> None:
         trained = self.integer("n_features_in_", 1, MAX_FEATURES)
-        if trained != self._make.features:
+        if trained != self._context.features:
             raise RefusedError(
-                f"was trained on {trained} features, but vectors have {self._make.features}",
+                f"was trained on {trained} features, but vectors have {self._context.features}",
                 "train it on vectors of this pipeline",
             )
 
@@ -243,14 +243,14 @@ def _record(value: Any, *names: Name) -> Record:
     raise RefusedError(f"holds a {kind} where it has no place")
 
 
-def _fields(make: _Build, record: Record, *, versioned: bool = True) -> _Fields:
-    fields = _Fields(make, record)
+def _fields(context: _Context, record: Record, *, versioned: bool = True) -> _Fields:
+    fields = _Fields(context, record)
     if versioned:
         fields.version()
     return fields
 
 
-def _fresh(kind: Any, **attributes: Any) -> Any:
+def _new(kind: Any, **attributes: Any) -> Any:
     estimator = kind()
     for name, value in attributes.items():
         setattr(estimator, name, value)
@@ -260,151 +260,151 @@ def _fresh(kind: Any, **attributes: Any) -> Any:
 # Classifiers
 
 
-def _classifier(make: _Build, value: Any, depth: int) -> Built:
-    """Whatever may be the last step of a pipeline, or be calibrated."""
+def _classifier(context: _Context, value: Any, depth: int) -> Built:
+    """An estimator that may be the last step of a pipeline, or be calibrated."""
     record = _record(value, *_CLASSIFIERS)
     if depth > MAX_NESTING:
         raise RefusedError("is nested too deeply", "train a simpler model")
-    known = make.shared.get(id(record))
+    known = context.shared.get(id(record))
     if known is None:
-        known = record, _CLASSIFIERS[record.name](make, record, depth)
-        make.shared[id(record)] = known  # so that what a calibration uses five times is there once
+        known = record, _CLASSIFIERS[record.name](context, record, depth)
+        context.shared[id(record)] = known  # a calibration may use one estimator five times
     if known[1].parts > MAX_PARTS:
         raise RefusedError(f"has more than {MAX_PARTS:,} parts", "train a smaller model")
     return known[1]
 
 
-def _linear(make: _Build, fields: _Fields, classes: tuple[str, ...]) -> dict[str, Any]:
+def _linear(context: _Context, fields: _Fields, classes: tuple[str, ...]) -> dict[str, Any]:
     fields.width()
     rows = 1 if len(classes) == 2 else len(classes)
     intercept = fields.get("intercept_")
     return {
         "classes_": _labels(classes),
-        "n_features_in_": make.features,
-        "coef_": fields.array("coef_", (rows, make.features)),
+        "n_features_in_": context.features,
+        "coef_": fields.array("coef_", (rows, context.features)),
         "intercept_": fields.array("intercept_", (rows,))
         if type(intercept) is np.ndarray and intercept.ndim
         else fields.number("intercept_"),
     }
 
 
-def _logistic(make: _Build, record: Record, _: int) -> Built:
+def _logistic(context: _Context, record: Record, _: int) -> Built:
     from sklearn.linear_model import LogisticRegression
 
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     classes = fields.classes()
-    estimator = _fresh(LogisticRegression, **_linear(make, fields, classes))
+    estimator = _new(LogisticRegression, **_linear(context, fields, classes))
     estimator.solver = fields.choice("solver", _SOLVERS)
     if hasattr(estimator, "multi_class"):  # until scikit-learn 1.8
         estimator.multi_class = fields.choice("multi_class", _MULTI_CLASS)
     return Built(estimator, classes, _DECISIONS | _PROBABILITIES, 1)
 
 
-def _sgd(make: _Build, record: Record, _: int) -> Built:
+def _sgd(context: _Context, record: Record, _: int) -> Built:
     from sklearn.linear_model import SGDClassifier
 
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     classes = fields.classes()
     loss = fields.choice("loss", _SGD_LOSSES)
-    estimator = _fresh(SGDClassifier, loss=loss, **_linear(make, fields, classes))
+    estimator = _new(SGDClassifier, loss=loss, **_linear(context, fields, classes))
     probabilities = _PROBABILITIES if loss in ("log_loss", "modified_huber") else frozenset()
     return Built(estimator, classes, _DECISIONS | probabilities, 1)
 
 
-def _svm(make: _Build, record: Record, _: int) -> Built:
+def _svm(context: _Context, record: Record, _: int) -> Built:
     from sklearn.svm import LinearSVC
 
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     classes = fields.classes()
-    return Built(_fresh(LinearSVC, **_linear(make, fields, classes)), classes, _DECISIONS, 1)
+    return Built(_new(LinearSVC, **_linear(context, fields, classes)), classes, _DECISIONS, 1)
 
 
-def _forest(make: _Build, record: Record, _: int) -> Built:
+def _forest(context: _Context, record: Record, _: int) -> Built:
     from sklearn.ensemble import RandomForestClassifier
 
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     fields.width()
     classes = fields.classes()
     fields.integer("n_classes_", len(classes), len(classes))
     fields.integer("n_outputs_", 1, 1)
-    members = [_decision_tree(make, item, len(classes)) for item in fields.items("estimators_")]
-    estimator = _fresh(
+    members = [_decision_tree(context, item, len(classes)) for item in fields.items("estimators_")]
+    estimator = _new(
         RandomForestClassifier,
         n_estimators=len(members),
         estimators_=members,
         classes_=_labels(classes),
         n_classes_=len(classes),
         n_outputs_=1,
-        n_features_in_=make.features,
+        n_features_in_=context.features,
     )
     return Built(estimator, classes, _PROBABILITIES, len(members))
 
 
-def _decision_tree(make: _Build, value: Any, classes: int) -> Any:
+def _decision_tree(context: _Context, value: Any, classes: int) -> Any:
     from sklearn.tree import DecisionTreeClassifier
 
     record = _record(value, ("sklearn.tree._classes", "DecisionTreeClassifier"))
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     fields.width()
     fields.integer("n_classes_", classes, classes)
     fields.integer("n_outputs_", 1, 1)
-    tree = _tree(make, fields.get("tree_"), classes)
-    record.state = None  # lets go of the numbers; no forest has a tree twice
-    return _fresh(
+    tree = _tree(context, fields.get("tree_"), classes)
+    record.state = None  # frees the numbers; no forest has a tree twice
+    return _new(
         DecisionTreeClassifier,
         tree_=tree,
         classes_=np.arange(classes, dtype=np.float64),
         n_classes_=classes,
         n_outputs_=1,
-        n_features_in_=make.features,
+        n_features_in_=context.features,
     )
 
 
-def _tree(make: _Build, value: Any, classes: int) -> Any:
+def _tree(context: _Context, value: Any, classes: int) -> Any:
     record = _record(value, allowed.TREE)
     arguments = record.arguments
     named = Record(allowed.TREE, (), dict(zip(("n_features", "n_classes", "n_outputs"), arguments, strict=False)))
-    counts_fields = _Fields(make, named)
+    counts_fields = _Fields(context, named)
     counts_fields.require(len(arguments) == 3, "arguments", "are not three")
-    counts_fields.integer("n_features", make.features, make.features)
+    counts_fields.integer("n_features", context.features, context.features)
     counts_fields.integer("n_outputs", 1, 1)
     counts = counts_fields.array("n_classes", (1,), dtypes=("<i8", "<i4"))
     counts_fields.require(int(counts[0]) == classes, "n_classes", "differ from the model's")
-    fields = _fields(make, record, versioned=False)
+    fields = _fields(context, record, versioned=False)
     nodes = fields.nodes("nodes", trees.record_dtypes()[0])
     fields.integer("node_count", len(nodes), len(nodes))
     values = fields.array("values", (len(nodes), 1, classes), dtypes=("<f8",))
     depth = fields.integer("max_depth", 0, max(len(nodes) - 1, 0))
-    return trees.forest_tree(nodes, np.ascontiguousarray(values), depth, make.features)
+    return trees.forest_tree(nodes, np.ascontiguousarray(values), depth, context.features)
 
 
-def _boosted(make: _Build, record: Record, _: int) -> Built:
+def _boosted(context: _Context, record: Record, _: int) -> Built:
     from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     fields.width()
     classes = fields.classes()
     columns = 1 if len(classes) == 2 else len(classes)
     fields.integer("n_trees_per_iteration_", columns, columns)
     fields.require(fields.get("_preprocessor") is None, "_preprocessor", "is there: it was trained on categories")
-    _without_categories(make, fields, "is_categorical_")
+    _without_categories(context, fields, "is_categorical_")
     binned = _record(fields.get("_bin_mapper"), (f"{_HIST}.binning", "_BinMapper"))
-    _without_categories(make, _fields(make, binned), "is_categorical_")
+    _without_categories(context, _fields(context, binned), "is_categorical_")
     loss = ("sklearn._loss.loss", "HalfBinomialLoss" if columns == 1 else "HalfMultinomialLoss")
     _record(fields.get("_loss"), loss)
     baseline = fields.array("_baseline_prediction", (1, columns), dtypes=("<f8",))
-    predictors = [[_predictor(make, item) for item in row] for row in _rows(fields, "_predictors", columns)]
-    estimator = _fresh(
+    predictors = [[_predictor(context, item) for item in row] for row in _rows(fields, "_predictors", columns)]
+    estimator = _new(
         HistGradientBoostingClassifier,
         classes_=_labels(classes),
-        n_features_in_=make.features,
-        _n_features=make.features,
+        n_features_in_=context.features,
+        _n_features=context.features,
         n_trees_per_iteration_=columns,
         is_categorical_=None,
         _preprocessor=None,
         _in_fit=False,
-        _bin_mapper=_no_categories(make.features),
+        _bin_mapper=_no_categories(context.features),
         _baseline_prediction=baseline,
         _predictors=predictors,
         _loss=HalfBinomialLoss() if columns == 1 else HalfMultinomialLoss(n_classes=columns),
@@ -419,44 +419,44 @@ def _rows(fields: _Fields, name: str, columns: int) -> Iterator[list[Any]]:
         yield row
 
 
-def _without_categories(make: _Build, fields: _Fields, name: str) -> None:
+def _without_categories(context: _Context, fields: _Fields, name: str) -> None:
     if fields.get(name) is not None:
-        flags = fields.array(name, (make.features,), dtypes=("|b1", "|u1"))
+        flags = fields.array(name, (context.features,), dtypes=("|b1", "|u1"))
         fields.require(not flags.any(), name, "says that it was trained on categories, which vectors do not have")
 
 
 def _no_categories(features: int) -> Any:
-    """All that scoring asks a bin mapper: which features are categories."""
+    """A bin mapper with the one attribute that scoring reads: which features are categories."""
     from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
 
-    return _fresh(_BinMapper, is_categorical_=np.zeros(features, np.uint8), bin_thresholds_=[])
+    return _new(_BinMapper, is_categorical_=np.zeros(features, np.uint8), bin_thresholds_=[])
 
 
-def _predictor(make: _Build, value: Any) -> Any:
+def _predictor(context: _Context, value: Any) -> Any:
     record = _record(value, (f"{_HIST}.predictor", "TreePredictor"))
-    fields = _fields(make, record, versioned=False)
+    fields = _fields(context, record, versioned=False)
     for name in ("binned_left_cat_bitsets", "raw_left_cat_bitsets"):
         fields.array(name, (0, 8), dtypes=("<u4",))
     nodes = fields.nodes("nodes", trees.record_dtypes()[1])
     record.state = None  # as in a forest
-    return trees.boosted_tree(nodes, make.features)
+    return trees.boosted_tree(nodes, context.features)
 
 
-# What holds classifiers
+# Estimators of other estimators
 
 
-def _pipeline(make: _Build, record: Record, depth: int) -> Built:
+def _pipeline(context: _Context, record: Record, depth: int) -> Built:
     from sklearn.pipeline import Pipeline
 
-    steps, last = _steps(make, record)
-    before = _transformers(make, steps, depth)
-    final = _classifier(make, last, depth + 1)
+    steps, last = _steps(context, record)
+    before = _transformers(context, steps, depth)
+    final = _classifier(context, last, depth + 1)
     named = [(str(number), step.estimator) for number, step in enumerate([*before, final])]
-    return Built(Pipeline(named), final.classes, final.gives, final.parts + sum(step.parts for step in before))
+    return Built(Pipeline(named), final.classes, final.methods, final.parts + sum(step.parts for step in before))
 
 
-def _steps(make: _Build, record: Record) -> tuple[list[Any], Any]:
-    fields = _fields(make, record)
+def _steps(context: _Context, record: Record) -> tuple[list[Any], Any]:
+    fields = _fields(context, record)
     values = []
     for step in fields.items("steps"):
         fields.require(type(step) is tuple and len(step) == 2, "steps", "are no pairs of name and estimator")
@@ -465,92 +465,92 @@ def _steps(make: _Build, record: Record) -> tuple[list[Any], Any]:
     return values[:-1], values[-1]
 
 
-def _transformers(make: _Build, values: list[Any], depth: int) -> list[Built]:
-    """Steps before the last, but for those that do nothing."""
-    nothing = [value is None or (type(value) is str and value == "passthrough") for value in values]
-    return [_transformer(make, value, depth + 1) for value, idle in zip(values, nothing, strict=True) if not idle]
+def _transformers(context: _Context, values: list[Any], depth: int) -> list[Built]:
+    """The steps before the last, without those that change nothing."""
+    active = [value for value in values if value is not None and not (type(value) is str and value == "passthrough")]
+    return [_transformer(context, value, depth + 1) for value in active]
 
 
-def _transformer(make: _Build, value: Any, depth: int) -> Built:
+def _transformer(context: _Context, value: Any, depth: int) -> Built:
     if depth > MAX_NESTING:
         raise RefusedError("is nested too deeply", "train a simpler model")
     record = _record(value, *_TRANSFORMERS)
-    return _TRANSFORMERS[record.name](make, record, depth)
+    return _TRANSFORMERS[record.name](context, record, depth)
 
 
-def _scaler(make: _Build, record: Record, _: int) -> Built:
+def _scaler(context: _Context, record: Record, _: int) -> Built:
     from sklearn.preprocessing import StandardScaler
 
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     fields.width()
     with_mean, with_std = fields.boolean("with_mean"), fields.boolean("with_std")
-    scale = fields.array("scale_", (make.features,)) if with_std else None
+    scale = fields.array("scale_", (context.features,)) if with_std else None
     fields.require(scale is None or bool((scale > 0).all()), "scale_", "is not above zero")
-    mean = fields.array("mean_", (make.features,)) if with_mean else None
+    mean = fields.array("mean_", (context.features,)) if with_mean else None
     estimator = StandardScaler(with_mean=with_mean, with_std=with_std)
-    estimator.mean_, estimator.scale_, estimator.n_features_in_ = mean, scale, make.features
+    estimator.mean_, estimator.scale_, estimator.n_features_in_ = mean, scale, context.features
     estimator.var_, estimator.n_samples_seen_ = None, 1
     return Built(estimator, (), frozenset(), 1)
 
 
-def _transforming_pipeline(make: _Build, record: Record, depth: int) -> Built:
+def _transforming_pipeline(context: _Context, record: Record, depth: int) -> Built:
     from sklearn.pipeline import Pipeline
 
-    steps, last = _steps(make, record)
-    built = _transformers(make, [*steps, last], depth)
+    steps, last = _steps(context, record)
+    built = _transformers(context, [*steps, last], depth)
     if not built:
         raise RefusedError("holds a Pipeline of nothing")
     named = [(str(number), step.estimator) for number, step in enumerate(built)]
     return Built(Pipeline(named), (), frozenset(), sum(step.parts for step in built))
 
 
-def _frozen(make: _Build, record: Record, depth: int) -> Built:
+def _frozen(context: _Context, record: Record, depth: int) -> Built:
     from sklearn.frozen import FrozenEstimator
 
-    inner = _classifier(make, _fields(make, record).get("estimator"), depth + 1)
+    inner = _classifier(context, _fields(context, record).get("estimator"), depth + 1)
     return inner._replace(estimator=FrozenEstimator(inner.estimator))
 
 
-def _frozen_transformer(make: _Build, record: Record, depth: int) -> Built:
+def _frozen_transformer(context: _Context, record: Record, depth: int) -> Built:
     from sklearn.frozen import FrozenEstimator
 
-    inner = _transformer(make, _fields(make, record).get("estimator"), depth + 1)
+    inner = _transformer(context, _fields(context, record).get("estimator"), depth + 1)
     return inner._replace(estimator=FrozenEstimator(inner.estimator))
 
 
-def _calibrated(make: _Build, record: Record, depth: int) -> Built:
+def _calibrated(context: _Context, record: Record, depth: int) -> Built:
     from sklearn.calibration import CalibratedClassifierCV
 
-    fields = _fields(make, record)
+    fields = _fields(context, record)
     if fields.has("n_features_in_"):
         fields.width()
     classes = fields.classes()
     members, parts = [], 0
     for item in fields.items("calibrated_classifiers_"):
-        one, cost = _calibrated_classifier(make, item, classes, depth)
+        one, cost = _calibrated_classifier(context, item, classes, depth)
         members.append(one)
         parts += cost
         if parts > MAX_PARTS:
             raise RefusedError(f"has more than {MAX_PARTS:,} parts", "train a smaller model")
-    estimator = _fresh(
+    estimator = _new(
         CalibratedClassifierCV,
         classes_=_labels(classes),
         calibrated_classifiers_=members,
-        n_features_in_=make.features,
+        n_features_in_=context.features,
     )
     return Built(estimator, classes, _PROBABILITIES, parts)
 
 
-def _calibrated_classifier(make: _Build, value: Any, classes: tuple[str, ...], depth: int) -> tuple[Any, int]:
+def _calibrated_classifier(context: _Context, value: Any, classes: tuple[str, ...], depth: int) -> tuple[Any, int]:
     from sklearn.calibration import _CalibratedClassifier
 
     record = _record(value, (_CALIBRATION, "_CalibratedClassifier"))
-    fields = _fields(make, record, versioned=False)
+    fields = _fields(context, record, versioned=False)
     fields.require(fields.classes("classes") == classes, "classes", "differ from the model's")
     method = fields.choice("method", frozenset(_CALIBRATORS))
-    outer, make.numbered = make.numbered, classes if method == "temperature" else ()
-    inner = _classifier(make, fields.get("estimator"), depth + 1)
-    make.numbered = outer
+    outer, context.numbered = context.numbered, classes if method == "temperature" else ()
+    inner = _classifier(context, fields.get("estimator"), depth + 1)
+    context.numbered = outer
     fields.require(set(inner.classes) <= set(classes), "estimator", "has other classes than the model")
     values = fields.items("calibrators")
     # Of two classes, a classifier gives one column of decisions.
@@ -559,38 +559,38 @@ def _calibrated_classifier(make: _Build, value: Any, classes: tuple[str, ...], d
         fields.require(inner.classes == classes, "estimator", "has other classes than the model")
         columns = 1
     fields.require(len(values) == columns, "calibrators", "are not one for each class")
-    calibrators = [_CALIBRATORS[method](make, item) for item in values]
+    calibrators = [_CALIBRATORS[method](context, item) for item in values]
     calibrated = _CalibratedClassifier(inner.estimator, calibrators, classes=_labels(classes), method=method)
     return calibrated, inner.parts + columns
 
 
-def _sigmoid(make: _Build, value: Any) -> Any:
+def _sigmoid(context: _Context, value: Any) -> Any:
     from sklearn.calibration import _SigmoidCalibration
 
-    fields = _fields(make, _record(value, (_CALIBRATION, "_SigmoidCalibration")))
-    return _fresh(_SigmoidCalibration, a_=fields.number("a_"), b_=fields.number("b_"))
+    fields = _fields(context, _record(value, (_CALIBRATION, "_SigmoidCalibration")))
+    return _new(_SigmoidCalibration, a_=fields.number("a_"), b_=fields.number("b_"))
 
 
-def _temperature(make: _Build, value: Any) -> Any:
+def _temperature(context: _Context, value: Any) -> Any:
     from sklearn.calibration import _TemperatureScaling
 
-    fields = _fields(make, _record(value, (_CALIBRATION, "_TemperatureScaling")))
+    fields = _fields(context, _record(value, (_CALIBRATION, "_TemperatureScaling")))
     beta = fields.number("beta_")
     fields.require(beta > 0, "beta_", "is not above zero")
-    return _fresh(_TemperatureScaling, beta_=beta)
+    return _new(_TemperatureScaling, beta_=beta)
 
 
-def _isotonic(make: _Build, value: Any) -> Any:
+def _isotonic(context: _Context, value: Any) -> Any:
     from sklearn.isotonic import IsotonicRegression
 
-    fields = _fields(make, _record(value, ("sklearn.isotonic", "IsotonicRegression")))
+    fields = _fields(context, _record(value, ("sklearn.isotonic", "IsotonicRegression")))
     x, y = fields.array("X_thresholds_", (None,)), fields.array("y_thresholds_", (None,))
     fields.require(len(x) == len(y) >= 1, "thresholds", "are not as many as their values")
     fields.require(bool((np.diff(x) > 0).all()), "X_thresholds_", "are not in order")
     steps = np.diff(y)
     fields.require(bool((steps >= 0).all() or (steps <= 0).all()), "y_thresholds_", "are not in order")
-    make.spend(_INTERPOLATION_COPIES * (x.nbytes + y.nbytes))
-    estimator = _fresh(
+    context.spend(_INTERPOLATION_COPIES * (x.nbytes + y.nbytes))
+    estimator = _new(
         IsotonicRegression,
         out_of_bounds=fields.choice("out_of_bounds", frozenset({"clip", "nan", "raise"})),
         X_thresholds_=x,
@@ -604,14 +604,14 @@ def _isotonic(make: _Build, value: Any) -> Any:
     return estimator
 
 
-_CALIBRATORS: dict[str, Callable[[_Build, Any], Any]] = {
+_CALIBRATORS: dict[str, Callable[[_Context, Any], Any]] = {
     "sigmoid": _sigmoid,
     "isotonic": _isotonic,
     "temperature": _temperature,
 }
 _FROZEN: Name = ("sklearn.frozen._frozen", "FrozenEstimator")
 _PIPELINE: Name = ("sklearn.pipeline", "Pipeline")
-_CLASSIFIERS: dict[Name, Callable[[_Build, Record, int], Built]] = {
+_CLASSIFIERS: dict[Name, Callable[[_Context, Record, int], Built]] = {
     (_CALIBRATION, "CalibratedClassifierCV"): _calibrated,
     ("sklearn.ensemble._forest", "RandomForestClassifier"): _forest,
     (f"{_HIST}.gradient_boosting", "HistGradientBoostingClassifier"): _boosted,
@@ -621,7 +621,7 @@ _CLASSIFIERS: dict[Name, Callable[[_Build, Record, int], Built]] = {
     _PIPELINE: _pipeline,
     ("sklearn.svm._classes", "LinearSVC"): _svm,
 }
-_TRANSFORMERS: dict[Name, Callable[[_Build, Record, int], Built]] = {
+_TRANSFORMERS: dict[Name, Callable[[_Context, Record, int], Built]] = {
     _FROZEN: _frozen_transformer,
     _PIPELINE: _transforming_pipeline,
     ("sklearn.preprocessing._data", "StandardScaler"): _scaler,

@@ -77,7 +77,7 @@ class Budget:
 
 
 def require(holds: bool, reason: str) -> None:
-    """Raise RefusedError with `reason`, unless `holds`."""
+    """Raise RefusedError with `reason` unless `holds`."""
     if not holds:
         raise RefusedError(f"is no model: it {reason}")
 

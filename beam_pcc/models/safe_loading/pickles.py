@@ -81,11 +81,11 @@ class _Stream:
         self._limit = limit
 
     def peek(self) -> int:
-        first = self.some(1)
+        first = self.read_some(1)
         self._buffer.seek(-len(first), io.SEEK_CUR)
         return first[0] if first else -1
 
-    def some(self, size: int) -> bytes:
+    def read_some(self, size: int) -> bytes:
         """At most `size` bytes; none only at the end."""
         piece = self._buffer.read(size)
         if not piece and size and self._unpack():
@@ -101,7 +101,7 @@ class _Stream:
             raise _too_large(self._limit)
         pieces = bytearray(first)
         while len(pieces) < size:
-            piece = self.some(min(_CHUNK, size - len(pieces)))
+            piece = self.read_some(min(_CHUNK, size - len(pieces)))
             require(bool(piece), "is cut off, or describes an array larger than the file")
             pieces += piece
         return bytes(pieces) if size < _CHUNK else pieces  # type: ignore[return-value] # works as well, without a copy
@@ -115,7 +115,7 @@ class _Stream:
                 self._taken += len(packed)
             try:
                 piece = self._unpacker.decompress(self._pending + packed, _CHUNK)
-            except (zlib.error, lzma.LZMAError, OSError, EOFError, MemoryError) as error:
+            except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
                 raise RefusedError(f"is damaged: it does not unpack ({error})", _REPLACE) from None
             if piece:
                 self._left -= len(piece)
@@ -139,7 +139,7 @@ class _Stream:
 
     def require_end(self) -> None:
         """Refuse a file with bytes after the pickle."""
-        if self.some(1):
+        if self.read_some(1):
             raise RefusedError("goes on after its end", _REPLACE)
         if self._unpacker is not None and (
             not self._unpacker.eof or self._unpacker.unused_data or self._taken < len(self._source)
@@ -177,7 +177,7 @@ class _Dtype:
     def get(self) -> np.dtype[Any]:
         """The dtype, little-endian. Raises RefusedError."""
         if self.code[0] == "V":
-            # `_state_of` has compared the complete description of both records.
+            # `_set_state` has compared the complete description of both records.
             records = [dtype for dtype in trees.record_dtypes() if dtype.itemsize == int(self.code[1:])]
             require(self.ready and len(records) == 1, "describes an odd type of array")
             return records[0]
@@ -383,8 +383,8 @@ class _Machine:
     def _put(self, index: int) -> None:
         require(index == len(self._memo), "remembers in an odd order")
         value = self._top()
-        if type(value) is _FreshArray:
-            value.remembered.append(index)
+        if type(value) is _EmptyArray:
+            value.memo_places.append(index)
         self._memo.append(value)
 
     def op_binget(self) -> None:
@@ -449,10 +449,10 @@ class _Machine:
             if target.name == allowed.ARRAY_RECORD:
                 self._stack[-1] = self._array_beside(state)
         elif type(target) is _Dtype:
-            _give_state(target, state)
-        elif type(target) is _FreshArray:
+            _set_state(target, state)
+        elif type(target) is _EmptyArray:
             self._stack[-1] = array = target.filled(state)
-            for index in target.remembered:
+            for index in target.memo_places:
                 self._memo[index] = array
         else:
             require(type(target) is Leftover, "gives state to what takes none")
@@ -477,11 +477,11 @@ def _is_ndarray(value: Any) -> bool:
     return type(value) is Global and value == ("numpy", "ndarray")
 
 
-class _FreshArray:
-    """An array that still waits for its content; `remembered` in these places of the memo."""
+class _EmptyArray:
+    """An array before its content is set, and the places of the memo that hold it."""
 
     def __init__(self) -> None:
-        self.remembered: list[int] = []
+        self.memo_places: list[int] = []
 
     def filled(self, state: Any) -> Array | Objects:
         require(type(state) is tuple and len(state) == 5, "describes an odd array")
@@ -504,7 +504,7 @@ def _dtype_of(value: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _give_state(dtype: _Dtype, state: Any) -> None:
+def _set_state(dtype: _Dtype, state: Any) -> None:
     """Refuse a state that is not the one that NumPy itself writes for this dtype."""
     require(not dtype.ready, "gives one object its state twice")
     dtype.ready = True
@@ -545,7 +545,7 @@ def _new_dtype(a: tuple[Any, ...], _: Budget) -> Any:
 def _new_array(a: tuple[Any, ...], _: Budget) -> Any:
     sound = len(a) == 3 and _is_ndarray(a[0]) and is_shape(a[1]) and type(a[2]) is bytes
     require(sound and a[1:] == ((0,), b"b"), "calls _reconstruct with odd arguments")
-    return _FreshArray()
+    return _EmptyArray()
 
 
 def _scalar(a: tuple[Any, ...], budget: Budget) -> Any:

@@ -116,17 +116,17 @@ def _name(node: dict[str, Any]) -> tuple[str, allowed.Name]:
 
 
 def _check_generator(node: dict[str, Any]) -> None:
-    """Refuse what skops itself would call: whatever numpy.random has by this name, with a pool of any size."""
+    """Refuse generators that skops itself would create: any name in numpy.random, with a pool of any size."""
     try:
         bits, seeds = node["content"]["bit_generator"]["content"], node["content"]["seed_seq"]["content"]
-        usual = bits["bit_generator"]["content"] == '"PCG64"' and seeds["pool_size"]["content"] == "4"
+        is_usual = bits["bit_generator"]["content"] == '"PCG64"' and seeds["pool_size"]["content"] == "4"
     except (KeyError, TypeError):
-        usual = False
-    _require(usual, "has an odd random generator")
+        is_usual = False
+    _require(is_usual, "has an odd random generator")
 
 
 class _Reader:
-    """Makes the nodes into data."""
+    """Converts nodes to data."""
 
     def __init__(self, arrays: dict[str, Array]) -> None:
         self._arrays = arrays
@@ -193,19 +193,21 @@ class _Reader:
 
 
 def _npy(content: bytes) -> Array:
-    """The array in a file of NumPy's format, version 1 or 2; it shows the bytes of the file."""
+    """The array in a file of NumPy's format, version 1 or 2; a view of its bytes."""
     _require(content[:6] == b"\x93NUMPY" and content[6:8] in (b"\1\0", b"\2\0"), "has an odd array")
     start = 10 if content[6] == 1 else 12
     length = int.from_bytes(content[8:start], "little")
     header = content[start : start + length]
     _require(length <= 10_000 and len(header) == length and header.isascii(), "has an odd array")
     try:
-        described = ast.literal_eval(header.decode().strip())
+        description = ast.literal_eval(header.decode().strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise RefusedError("is no skops model: it has an odd array") from None
-    _require(type(described) is dict and described.keys() == {"descr", "fortran_order", "shape"}, "has an odd array")
-    order = "F" if described["fortran_order"] is True else "C"
-    return dense(content[start + length :], _dtype(described["descr"]), described["shape"], order)
+    _require(
+        type(description) is dict and description.keys() == {"descr", "fortran_order", "shape"}, "has an odd array"
+    )
+    order = "F" if description["fortran_order"] is True else "C"
+    return dense(content[start + length :], _dtype(description["descr"]), description["shape"], order)
 
 
 def _dtype(description: Any) -> np.dtype[Any]:

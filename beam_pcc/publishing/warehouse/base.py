@@ -49,6 +49,7 @@ class Run:
 class StagedFigures:
     """What SQL counts in a run's staging tables; duplicates are already among the rejected.
 
+    `copies` counts the rows that are exact copies of another one; they are in no other figure.
     `score_histogram` counts P(PC) of the predictions in SCORE_BINS equal bins over [0, 1].
     """
 
@@ -58,6 +59,7 @@ class StagedFigures:
     unknown_labels: int = 0
     positive: int = 0
     review: int = 0
+    copies: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     score_histogram: Histogram = (0,) * SCORE_BINS
 
@@ -121,6 +123,7 @@ def readable_rows(stored: Iterable[StoredRow]) -> list[MonitoringRow]:
 class StagedRun(Protocol):
     """A run's own staging tables, each case_id once among the predictions.
 
+    Of rows with one case_id, timestamp and content, load dropped all but one.
     Of several rows with one case_id, load kept the latest by the case's timestamp (then the most confident); the others
     are among the rejected as duplicate_case_id.
     """

@@ -60,11 +60,26 @@ def test_read_session_selects_arrow_and_three_columns(
     assert list(session.read_options.selected_fields) == ["case_id", "embedding_vector", "timestamp"]
 
 
+@pytest.mark.parametrize("method", ["direct", "export", "arrow"])
+def test_columns_with_other_names_are_read(cloud: Cloud, read_all: ReadAll, method: str) -> None:
+    names = {"case_id": "ID", "embedding_vector": "Vec"}
+    schema = [type(field)(names.get(field.name, field.name), field.field_type, mode=field.mode) for field in SCHEMA]
+    usual = sample(250)
+    cloud.seed(usual.rename_columns([names.get(name, name) for name in usual.column_names]), schema=schema)
+
+    columns = "case_id=id,embedding_vector=vec"
+    source = settings(cloud.sharded, DATE, read_method=method, columns=columns)
+    batches = read_all(ReadCases(source, f"{cloud.staging}/export"))
+
+    read = [row for batch in batches for row in batch.to_pylist()]
+    assert sorted(map(str, read)) == sorted(map(str, usual.drop_columns(["text"]).to_pylist()))
+
+
 def test_column_of_wrong_type_is_refused_before_run(cloud: Cloud) -> None:
     table = pa.table({"case_id": ["a"], "embedding_vector": ["b"], "timestamp": [dt.datetime(2026, 11, 20)]})
-    cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "STRING"), SCHEMA[2]])
+    cloud.seed(table.slice(0, 0), schema=[SCHEMA[0], type(SCHEMA[0])("embedding_vector", "BOOLEAN"), SCHEMA[2]])
 
-    with pytest.raises(ConfigurationError, match="column embedding_vector is string, not a list of 584 floats"):
+    with pytest.raises(ConfigurationError, match="column embedding_vector is BOOL, not a list of 584 floats"):
         ReadCases(settings(cloud.sharded, DATE), cloud.staging)
 
 

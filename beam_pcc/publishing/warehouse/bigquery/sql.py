@@ -12,15 +12,19 @@ OUTPUT, MONITORING, QUARANTINE = schemas.TABLES
 _ALL_KEPT = "ingestion_time >= TIMESTAMP '1970-01-01 00:00:00+00:00'"
 _OF_RUN = ("model_version", "embedding_model", "ingestion_time", "partition_date", "run_id")
 
-# Each staged row with its place among those of its case_id; place 1 is published, the others are duplicates.
-_RANKED = """
+_BEST = "confidence DESC, predicted_label DESC, subtype_label"
+# Each staged row with its place among those of the same content; place 1 goes on, the others are exact copies.
+_COPIES = f"""
     SELECT *,
-        ROW_NUMBER() OVER (
-            PARTITION BY case_id
-            ORDER BY case_timestamp DESC, confidence DESC, predicted_label DESC, subtype_label
-        ) AS place,
-        COUNT(*) OVER (PARTITION BY case_id) AS copies
-    FROM `{predictions}`
+        ROW_NUMBER() OVER (PARTITION BY case_id, case_timestamp, content_digest ORDER BY {_BEST}) AS place_of_copy
+    FROM `{{predictions}}`
+"""
+# Each of those with its place among those of its case_id; place 1 is published, the others are duplicates.
+_RANKED = f"""
+    SELECT *,
+        ROW_NUMBER() OVER (PARTITION BY case_id ORDER BY case_timestamp DESC, {_BEST}) AS place,
+        COUNT(*) OVER (PARTITION BY case_id) AS rows_of_case
+    FROM ({_COPIES}) WHERE place_of_copy = 1
 """
 _REJECTED = f"""
     SELECT case_id, reason, detail FROM `{{rejected}}`
@@ -28,7 +32,7 @@ _REJECTED = f"""
     SELECT
         case_id,
         '{faults.DUPLICATE_CASE_ID.code}' AS reason,
-        CONCAT('one of ', CAST(copies AS STRING), ' rows with this case_id; the latest is kept') AS detail
+        CONCAT('one of ', CAST(rows_of_case AS STRING), ' rows with this case_id; the latest is kept') AS detail
     FROM ({_RANKED}) WHERE place > 1
 """
 
@@ -42,6 +46,7 @@ SELECT
     COUNTIF(predicted_label IS NULL OR predicted_label NOT IN ('{schemas.PC}', '{schemas.NOT_PC}')) AS unknown_labels,
     COUNTIF(predicted_label = '{schemas.PC}') AS positive,
     COUNTIF(STARTS_WITH(prediction_notes, 'review')) AS review,
+    (SELECT COUNT(*) FROM ({_COPIES}) WHERE place_of_copy > 1) AS copies,
     [{_BINS}] AS score_histogram
 FROM ({_RANKED}) WHERE place = 1
 """

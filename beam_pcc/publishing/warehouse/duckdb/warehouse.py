@@ -19,8 +19,9 @@ from beam_pcc.addresses import absolute
 from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
-from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line
 from beam_pcc.errors.foreign import explained, is_transient
+from beam_pcc.errors.machine import explain_machine
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile, TablePlan, checked_row, readable_rows
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.terminal import logger
@@ -43,7 +44,6 @@ _READ_ONLY: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
     "temp_directory": "",
 }
-# Errors whose words are about the file or the machine. Those of others quote the values that they stumbled on.
 
 
 class DuckDBWarehouse:
@@ -105,6 +105,7 @@ class DuckDBWarehouse:
             tables.make_missing(connection)
             _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
             _load(connection, "rejected", schemas.STAGED_REJECTED, files)
+            connection.execute(sql.DROP_COPIES)
             connection.execute(sql.MOVE_DUPLICATES)
             yield _DuckDBStagedRun(connection, run)
 
@@ -161,7 +162,9 @@ class DuckDBWarehouse:
                     )
                 return render(connection.sql(sql_text)).rstrip()
             except duckdb.Error as error:
-                raise ConfigurationError(f"the query cannot be run: {one_line(error, 200)}; correct it") from None
+                raise explain_machine(error, "the query") or ConfigurationError(
+                    f"the query cannot be run: {one_line(error, 200)}; correct it"
+                ) from None
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
@@ -183,8 +186,8 @@ class DuckDBWarehouse:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
 
-    def _not_opened(self, error: Exception) -> WarehouseError:
-        return WarehouseError(
+    def _not_opened(self, error: Exception) -> PccError:
+        return explain_machine(error, self.address, WarehouseError) or WarehouseError(
             f"{self.address} cannot be opened: {one_line(error)}; check the path and the rights, or restore the file"
         )
 
