@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
+import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from beam_pcc.errors import error_line
@@ -28,15 +30,60 @@ def say(*lines: object, flush: bool = False) -> None:
     print(*(printable(line) for line in lines), sep="\n", flush=flush)
 
 
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines with aligned columns."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
 def show(document: str) -> None:
     """Print a document for other programs, such as YAML, without cutting its lines."""
-    for line in document.splitlines():
+    for line in document.removesuffix("\n").split("\n"):
         print("".join(c if c.isprintable() else " " for c in line))
 
 
 def complain(line: object) -> None:
-    """Print one line on stderr."""
-    print(error_line(line), file=sys.stderr)
+    """Print one line on stderr, in the format of the log."""
+    text = error_line(line)
+    if _json_lines:
+        text = _json_line(dt.datetime.now(dt.timezone.utc), "ERROR", "beam_pcc", text.removeprefix("beam-pcc: "))
+    print(text, file=sys.stderr)
+
+
+_json_lines = False
+
+
+def log_to_stderr(*, json_lines: bool, traces: bool, level: int) -> None:
+    """Log on stderr from now on, as lines of text or as JSON objects; `traces`: with tracebacks."""
+    global _json_lines
+    _json_lines = json_lines
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter(traces=traces)
+        if json_lines
+        else LineFormatter("%(asctime)s %(levelname)s %(message)s", traces=traces)
+    )
+    logging.basicConfig(handlers=[handler], level=level)
+
+
+def _json_line(time: dt.datetime, level: str, name: str, message: str, trace: str | None = None) -> str:
+    fields = {"time": time.isoformat(timespec="milliseconds"), "level": level, "logger": name, "message": message}
+    return json.dumps(fields if trace is None else {**fields, "traceback": trace})
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object in one line; with `traces` also the traceback of an exception."""
+
+    def __init__(self, *, traces: bool) -> None:
+        super().__init__()
+        self._traces = traces
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object: time (UTC), level, logger and message, the same text as in a line."""
+        time = dt.datetime.fromtimestamp(record.created, dt.timezone.utc)
+        trace = self.formatException(record.exc_info) if self._traces and record.exc_info else None
+        return _json_line(time, record.levelname, record.name, error_line(record.getMessage()), trace)
 
 
 class LineFormatter(logging.Formatter):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LISTS = ("deploy", "run", "gcp", "text", "kubernetes", "signing", "openvino", "dev")
+LISTS = ("deploy", "run", "gcp", "text", "kubernetes", "signing", "openvino", "completion", "dev")
 # The files on which an editable installation depends: entry points and declared requirements.
 PROJECT = ("pyproject.toml", "setup.py")
 # The name, an extra, the version, and the marker of one locked package.

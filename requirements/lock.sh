@@ -17,7 +17,7 @@ lock pyproject.toml requirements/build.in --extra text --extra export --constrai
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra signing \
     --constraints requirements/text.txt --output-file requirements/image.txt
 # The list of each extra, with the same versions.
-for extra in kubernetes signing; do
+for extra in kubernetes signing completion; do
     lock pyproject.toml requirements/build.in --extra "$extra" --constraints requirements/image.txt \
         --output-file "requirements/$extra.txt"
 done

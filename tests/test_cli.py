@@ -42,7 +42,7 @@ def test_exception_in_a_beam_thread_is_shown_with_debug(flags: list[str], traces
     code = (
         "import sys, threading\nfrom beam_pcc.cli import main as cli\n"
         "def main():\n"
-        "    cli._log_to_stderr('--debug' in sys.argv)\n"
+        "    cli._log_to_stderr(cli.take(sys.argv)[0])\n"
         "    thread = threading.Thread(target=lambda: 1 / 0)\n"
         "    thread.start()\n"
         "    thread.join()\n"

@@ -31,7 +31,7 @@ NOT_COMMANDS = {
     ("models.md", "components:"),
 }
 # Programs of others: a test cannot run them without an account or a cluster.
-FOREIGN = {"aws", "bq", "docker", "eksctl", "gcloud", "git", "helm", "kubectl", "openssl"}
+FOREIGN = {"aws", "bq", "docker", "eksctl", "gcloud", "git", "helm", "kubectl", "openssl", "systemctl"}
 OF_THE_SHELL = {"chmod", "cp", "echo", "export", "for"}
 BLOCKS = [
     block

@@ -22,6 +22,7 @@ ORDER = (
     ("pipeline", "evaluation"),
     ("reporting",),
     ("training", "kubernetes", "deploy"),
+    ("doctor",),
     ("cli",),
     ("__main__",),
 )

@@ -204,6 +204,11 @@ def test_a_document_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"key: {'x' * 10_000}\nother:  [2K1\n"
 
 
+def test_only_a_newline_ends_a_line_of_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show("a\u2028b\x0bc\nd")
+    assert capsys.readouterr().out == "a b c\nd\n"
+
+
 def test_nothing_but_the_terminal_prints() -> None:
     printing = {
         path.relative_to(ROOT / "beam_pcc").as_posix()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from beam_pcc.cli.parser import Commands, command
+from beam_pcc.cli.parser import Commands, command, epilog
 from beam_pcc.config.partitions import parse_partition
 from beam_pcc.errors import ConfigurationError, one_line
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 _GROUP = "deploy"
 _OF = ("launcher", "jobmanager", "taskmanager", "workers")
+_EXAMPLES = {
+    "run": "--partition yesterday",
+    "backfill": "--from 20261101 --to 20261107 --parallel 2",
+    "logs": "--partition yesterday --of workers",
+    "ui": "--partition yesterday",
+    "destroy": "--overlay dev --yes",
+}
 _EXIT_CODES = """exit codes:
   0  done; of run and backfill: published, or the partition is empty
   1  a command or the run failed; of check: something at Google is not as it must be
@@ -35,7 +42,7 @@ def add(commands: Commands) -> None:
         prog=script,
         help="deploy to EKS, and look after what is deployed",
         description="From an empty EKS cluster to a daily partition in BigQuery; docs/eks-deployment.md leads there.",
-        epilog=f"settings, from the environment:\n{variables}\n\n{_EXIT_CODES}",
+        epilog=epilog("status", f"settings, from the environment:\n{variables}\n\n{_EXIT_CODES}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -115,7 +122,15 @@ def _add_undo(subcommands: Commands) -> None:
 def _command(
     subcommands: Commands, name: str, text: str, action: Callable[[argparse.Namespace], int], alias: str | None = None
 ) -> argparse.ArgumentParser:
-    parser = command(subcommands, name, text, action, notes=_EXIT_CODES, aliases=[alias] if alias else [])
+    parser = command(
+        subcommands,
+        name,
+        text,
+        action,
+        example=_EXAMPLES.get(name, "--overlay dev"),
+        notes=_EXIT_CODES,
+        aliases=[alias] if alias else [],
+    )
     _add_dry_run(parser)
     return parser
 

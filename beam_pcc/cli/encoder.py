@@ -10,8 +10,16 @@ from beam_pcc.terminal import say
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    encoder = group(commands, "encoder", "the encoder of messages")
-    export = command(encoder, "export", "make the serving encoder from the published weights", _export)
+    encoder = group(
+        commands, "encoder", "the encoder of messages", example="export --from weights --to models/encoders"
+    )
+    export = command(
+        encoder,
+        "export",
+        "make the serving encoder from the published weights",
+        _export,
+        example="--from weights --to models/encoders",
+    )
     export.add_argument("--from", dest="weights", required=True, help="folder of all-MiniLM-L6-v2 as published")
     export.add_argument(
         "--to", required=True, help="folder of encoders, such as MODELS/encoders, or gs://BUCKET/FOLDER"

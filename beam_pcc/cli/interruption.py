@@ -8,13 +8,15 @@ which could be swallowed, and does not wait for threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
 from types import FrameType
 
+from beam_pcc.cli.logging_flags import take
 from beam_pcc.cli.parser import called_as
-from beam_pcc.errors import EXIT_FAILED, EXIT_LOST
+from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, ConfigurationError
 
 _exit_code = EXIT_FAILED
 _message: str | None = "stopped by {signal}"
@@ -22,8 +24,11 @@ _message: str | None = "stopped by {signal}"
 
 def prepare(arguments: Sequence[str]) -> None:
     """Install the handlers for a command line. Call this before the slow imports."""
-    words = [a for a in arguments if a != "--debug"]
-    follows = words[:1] == ["submit"] or (words[:1] == ["backfill"] and "--on-kubernetes" in words)
+    words = list(arguments)
+    with contextlib.suppress(ConfigurationError):  # main reports it
+        words = take(words)[1]
+    on_kubernetes = {"--on-kubernetes", "--on_kubernetes"} & set(words)
+    follows = words[:1] == ["submit"] or (words[:1] == ["backfill"] and bool(on_kubernetes))
     if follows:
         expect(EXIT_LOST, stopped_following("submit --wait --attach"))
     install(ctrl_c=follows or words[:1] in (["run"], ["backfill"]))

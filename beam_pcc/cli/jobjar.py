@@ -17,6 +17,8 @@ def add(commands: Commands) -> None:
         "jobjar",
         "check a run, and write it as a job jar for Flink",
         _jobjar,
+        example="--output job.jar --partition yesterday --source gs://BUCKET/{partition}.parquet "
+        "--warehouse bq://PROJECT.DATASET --staging gs://BUCKET/staging --models gs://BUCKET/models",
         beam=True,
     )
     jobjar.add_argument("--output", required=True, metavar="FILE.jar", help="where to write the job")

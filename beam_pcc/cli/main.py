@@ -11,9 +11,13 @@ from collections.abc import Sequence
 
 from beam_pcc import __version__, terminal
 from beam_pcc.cli import deploy, interruption
-from beam_pcc.cli.parser import EXIT_CODES, Parser
+from beam_pcc.cli.logging_flags import Logging, add_logging_arguments, take
+from beam_pcc.cli.parser import EXIT_CODES, Parser, epilog
+from beam_pcc.cli.words import checked
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
 from beam_pcc.errors.messages import unexpected
+
+_EXAMPLE = "run --partition yesterday --source sample://100 --warehouse pcc.duckdb --models models"
 
 
 @terminal.guarded()
@@ -21,10 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. An error is one line on stderr, a traceback only with --debug."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [a for a in words if a != "--debug"]
-    _log_to_stderr(debug)
     try:
-        flags, rest = _parser(words).parse_known_args(words)
+        log, words = take(words)
+        _log_to_stderr(log)
+        parser = _parser(words)
+        words = checked(parser, words)
+        flags, rest = parser.parse_known_args(words)
         if rest and not flags.takes_beam_options:
             raise ConfigurationError(f"unknown argument {one_line(rest[0], 80)}: see beam-pcc {flags.command} --help")
         flags.beam_arguments, flags.arguments = rest, words[1:]
@@ -70,31 +76,33 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = Parser(
         prog="beam-pcc",
         description="Privacy Case Classifier: score a day's support cases as PC or NOT_PC and publish the result.",
-        epilog=EXIT_CODES,
+        epilog=epilog(_EXAMPLE, EXIT_CODES),
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_logging_arguments(parser)
     parser.add_argument("--version", action="version", version=f"beam-pcc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     if list(arguments[:1]) == ["deploy"]:  # its environment lacks the packages of the other commands
         deploy.add(commands)
         return parser
     try:
-        from beam_pcc.cli import encoder, models, report, run, tables, train
+        from beam_pcc.cli import completion, doctor, encoder, models, report, run, runs, tables, train
         from beam_pcc.cli import jobjar as flink
         from beam_pcc.cli import submit as kubernetes
     except ImportError as error:
         raise ConfigurationError(
             f"this environment was made for deploy and lacks {error.name}: run requirements/venv.sh run"
         ) from None
-    for group in (run, flink, kubernetes, deploy, report, train, encoder, models, tables):  # in the order of --help
+    in_order_of_help = (run, flink, kubernetes, runs, doctor, deploy, report, train, encoder, models, tables)
+    for group in in_order_of_help:
         group.add(commands)
+    completion.add(commands, _parser)
     return parser
 
 
-def _log_to_stderr(debug: bool) -> None:
+def _log_to_stderr(log: Logging) -> None:
     """Log our progress and warnings; with --debug also Beam's log and the tracebacks of our one-line errors."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(terminal.LineFormatter("%(asctime)s %(levelname)s %(message)s", traces=debug))
-    logging.basicConfig(handlers=[handler], level=logging.DEBUG if debug else logging.ERROR)
-    logging.getLogger("beam_pcc").setLevel(logging.DEBUG if debug else logging.INFO)
-    logging.getLogger("apache_beam").setLevel(logging.INFO if debug else logging.CRITICAL)
+    terminal.log_to_stderr(json_lines=log.json, traces=log.debug, level=logging.DEBUG if log.debug else logging.ERROR)
+    logging.getLogger("beam_pcc").setLevel(log.level)
+    logging.getLogger("apache_beam").setLevel(logging.INFO if log.debug else logging.CRITICAL)

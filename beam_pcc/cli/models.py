@@ -5,12 +5,23 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from beam_pcc.cli.parser import Commands, called_as, command, group
+from beam_pcc.cli.results import (
+    ChangeResult,
+    CompareResult,
+    HistoryResult,
+    MeasuredResult,
+    Reporter,
+    VerifyResult,
+    VersionResult,
+    VersionsResult,
+    add_output_argument,
+)
 from beam_pcc.config.settings import Action, add_encoder_arguments, add_signer_arguments, encoder_of, signer_of
-from beam_pcc.terminal import printable, say
+from beam_pcc.terminal import say, table
 
 if TYPE_CHECKING:
     from beam_pcc.models.registry import Registry
@@ -21,35 +32,67 @@ _VERSION = "such as v20261120_020000"
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    models = group(commands, "models", "the model registry")
-    _command(models, "list", "the versions, and which one a run would use", _list)
-    verify = _command(models, "verify", "load a version as a run would, check it, score its golden rows", _verify)
+    models = group(commands, "models", "the model registry", example="list --models models")
+    add_output_argument(
+        _command(models, "list", "the versions, and which one a run would use", _list, "--models models")
+    )
+    verify = _command(
+        models, "verify", "load a version as a run would, check it, score its golden rows", _verify, "--models models"
+    )
     verify.add_argument("--model_version", help="default: the one that a run would use")
     verify.add_argument("--model_sha256", help="refuse any model file but the one with this digest")
     add_signer_arguments(verify)
-    promote = _command(models, "promote", "make a version the one that runs use, if it passes the gates", _promote)
+    add_output_argument(verify)
+    promote = _command(
+        models,
+        "promote",
+        "make a version the one that runs use, if it passes the gates",
+        _promote,
+        "v20261120_020000 --models models --data labelled.parquet",
+    )
     promote.add_argument("version", metavar="VERSION", help=_VERSION)
     promote.add_argument("--data", help="labelled rows on which it must not be worse than the current version")
     promote.add_argument("--force", action="store_true", help="promote it even if it is worse on --data")
     add_encoder_arguments(promote)
     add_signer_arguments(promote)
-    _command(models, "rollback", "make the version current that was so before", _rollback)
-    shadow = _command(models, "shadow", "name the version that runs score with besides, or none", _shadow)
+    _command(models, "rollback", "make the version current that was so before", _rollback, "--models models")
+    shadow = _command(
+        models,
+        "shadow",
+        "name the version that runs score with besides, or none",
+        _shadow,
+        "v20261120_020000 --models models",
+    )
     shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
-    _command(models, "history", "every change of the current version, oldest first", _history)
-    compare = _command(models, "compare", "measure two versions on the same labelled rows", _compare)
+    add_output_argument(
+        _command(models, "history", "every change of the current version, oldest first", _history, "--models models")
+    )
+    compare = _command(
+        models,
+        "compare",
+        "measure two versions on the same labelled rows",
+        _compare,
+        "v20261119_020000 v20261120_020000 --models models --data labelled.parquet",
+    )
     compare.add_argument("versions", nargs=2, metavar="VERSION", help=_VERSION)
     compare.add_argument("--data", required=True, help="labelled rows that neither was trained on")
     add_encoder_arguments(compare)
-    sign = _command(models, "sign", "sign a version with sigstore's model-signing (needs the signing extra)", _sign)
+    add_output_argument(compare)
+    sign = _command(
+        models,
+        "sign",
+        "sign a version with sigstore's model-signing (needs the signing extra)",
+        _sign,
+        "v20261120_020000 --models models --private_key key.pem",
+    )
     sign.add_argument("version", metavar="VERSION", help=_VERSION)
     sign.add_argument("--private_key", required=True, help="PEM file of an elliptic curve key")
     sign.add_argument("--certificate", help="PEM file of its certificate, to sign in certificate mode")
     sign.add_argument("--certificate_chain", nargs="+", default=[], help="PEM files from there to a root")
 
 
-def _command(models: Commands, name: str, text: str, action: Action) -> argparse.ArgumentParser:
-    parser = command(models, name, text, action)
+def _command(models: Commands, name: str, text: str, action: Action, example: str) -> argparse.ArgumentParser:
+    parser = command(models, name, text, action, example=example)
     parser.add_argument("--models", required=True, help=_REGISTRY)
     return parser
 
@@ -60,19 +103,23 @@ def _registry(flags: argparse.Namespace) -> Registry:
     return Registry(flags.models, signer_of(flags))
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines with aligned columns."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-
-
 def _list(flags: argparse.Namespace) -> int:
     from beam_pcc.models.registry import ALIAS
 
     registry = _registry(flags)
     chosen, current, shadow = registry.resolve(), registry.current(), registry.shadow()
     current = current and registry.find(current, ALIAS)
+    reporter = Reporter(flags)
+    if reporter.json:
+        reporter.report(
+            VersionsResult(
+                tuple(
+                    _version_result(registry, version, chosen, current, shadow)
+                    for version in reversed(registry.versions())
+                )
+            )
+        )
+        return 0
     names = ("roc_auc", "pr_auc", "brier", "precision", "recall")
     rows = [["version", "trained on", *names, "threshold", "sha256", ""]]
     for version in reversed(registry.versions()):
@@ -88,22 +135,48 @@ def _list(flags: argparse.Namespace) -> int:
         digest = (metadata.sha256 or "no digest")[:12]
         marked = ", ".join(mark for mark, applies in marks if applies)
         rows.append([version, trained_on, *numbers, f"{metadata.threshold:.3f}", digest, marked])
-    say(*_table(rows))
+    say(*table(rows))
     return 0
+
+
+def _version_result(
+    registry: Registry, version: str, chosen: str, current: str | None, shadow: str | None
+) -> VersionResult:
+    metadata = registry.metadata(version)
+    return VersionResult(
+        version,
+        current=version == current,
+        used_by_run=version == chosen,
+        shadow=version == shadow,
+        trained_on_rows=metadata.trained_on.get("rows"),
+        trained_on="texts" if metadata.features else "vectors",
+        metrics=dict(metadata.metrics),
+        threshold=metadata.threshold,
+        sha256=metadata.sha256,
+    )
 
 
 def _verify(flags: argparse.Namespace) -> int:
     registry = _registry(flags)
     started = time.monotonic()
     checked = registry.verify(registry.resolve(flags.model_version), sha256=flags.model_sha256)
-    golden = checked.metadata.golden
-    say(f"{checked.name}: sound ({time.monotonic() - started:.1f} s)")
+    golden, signed = checked.metadata.golden, signer_of(flags) is not None
+    seconds = time.monotonic() - started
+    reporter = Reporter(flags)
+    if reporter.json:
+        rows = None if golden is None else len(golden.vectors)
+        file = checked.file
+        reporter.report(
+            VerifyResult(checked.name, file.path, file.sha256, checked.classes, rows, signed, round(seconds, 3))
+        )
+        return 0
+    say(f"{checked.name}: sound ({seconds:.1f} s)")
     say(f"  file        {checked.file.path}")
     say(f"  sha256      {checked.file.sha256}")
     say(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
     say(f"  golden rows {rescored}")
-    if signer_of(flags):
+    if signed:
         say("  signature   good")
     return 0
 
@@ -146,14 +219,30 @@ def _shadow(flags: argparse.Namespace) -> int:
 
 def _history(flags: argparse.Namespace) -> int:
     entries = _registry(flags).history()
+    reporter = Reporter(flags)
+    if reporter.json:
+        reporter.report(HistoryResult(tuple(_change_result(entry) for entry in entries)))
+        return 0
     rows = [["at", "by", "action", "version", "before", ""]]
     for entry in entries:
         forced = "forced" if entry.get("forced") else ""
         version = entry.get("shadow") or "none" if entry["action"] == "shadow" else entry["version"]
         before = entry.get("before") or "none"
         rows.append([str(entry.get("at"))[:19], str(entry.get("by")), entry["action"], version, before, forced])
-    say(*_table(rows))
+    say(*table(rows))
     return 0
+
+
+def _change_result(entry: Mapping[str, Any]) -> ChangeResult:
+    version = entry.get("shadow") if entry["action"] == "shadow" else entry["version"]
+    return ChangeResult(
+        str(entry.get("at")),
+        str(entry.get("by")),
+        entry["action"],
+        version,
+        entry.get("before"),
+        forced=bool(entry.get("forced")),
+    )
 
 
 def _compare(flags: argparse.Namespace) -> int:
@@ -169,15 +258,29 @@ def _compare(flags: argparse.Namespace) -> int:
     first, second = (
         comparison.measure(registry, version, rows, encoder=text.address, runtime=runtime) for version in versions
     )
-    table = [["", first.version, second.version, "difference"]]
+    differ = comparison.differences(first, second, rows)
+    reporter = Reporter(flags)
+    if reporter.json:
+        measured = (MeasuredResult(one.version, one.metrics, one.intervals) for one in (first, second))
+        reporter.report(
+            CompareResult(
+                len(rows.labels),
+                (next(measured), next(measured)),
+                differ.flipped,
+                differ.first_right,
+                differ.second_right,
+                differ.p_value,
+            )
+        )
+        return 0
+    lines = [["", first.version, second.version, "difference"]]
     for name, value in first.metrics.items():
         cells = [
             f"{one.metrics[name]:.3f} ({one.intervals[name][0]:.3f} to {one.intervals[name][1]:.3f})"
             for one in (first, second)
         ]
-        table.append([name, *cells, f"{second.metrics[name] - value:+.3f}"])
-    say(*_table(table))
-    differ = comparison.differences(first, second, rows)
+        lines.append([name, *cells, f"{second.metrics[name] - value:+.3f}"])
+    say(*table(lines))
     say(f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})")
     say(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
     return 0

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from beam_pcc.errors import EXIT_USAGE, error_line
+from beam_pcc import terminal
+from beam_pcc.cli.logging_flags import add_logging_arguments
+from beam_pcc.errors import EXIT_USAGE
 
 EXIT_CODES = """exit codes:
   0  published, or the partition is empty
@@ -24,15 +26,23 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
-        self.exit(EXIT_USAGE, f"{error_line(f'beam-pcc: {message}; see {self.prog} --help')}\n")
+        terminal.complain(f"beam-pcc: {message}; see {self.prog} --help")
+        self.exit(EXIT_USAGE)
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def group(commands: Commands, name: str, text: str) -> Commands:
-    """Add a command with subcommands."""
-    parser = commands.add_parser(name, help=text, description=text)
+def group(commands: Commands, name: str, text: str, *, example: str) -> Commands:
+    """Add a command with subcommands; `example` is a call of one of them, without `beam-pcc NAME`."""
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=epilog(example),
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     return parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
 
@@ -42,23 +52,35 @@ def command(
     text: str,
     action: Callable[[argparse.Namespace], int],
     *,
+    example: str,
     beam: bool = False,
     notes: str | None = None,
     aliases: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
-    """Add a command; with `beam`, unknown flags are passed to Beam. `notes` are printed below its help."""
+    """Add a command.
+
+    Args:
+        commands: Where to add it.
+        name: Its name.
+        text: One line about it.
+        action: What runs it.
+        example: The arguments of a typical call, for its help.
+        beam: Whether Beam's flags are taken too.
+        notes: Printed below its help.
+        aliases: Other names.
+    """
     if beam:
-        notes = f"Beam's own options, such as --runner, are taken too.\n\n{EXIT_CODES}"
+        notes = f"Beam's own options, such as --runner, are taken too.\n\n{notes or EXIT_CODES}"
     parser = commands.add_parser(
         name,
         aliases=aliases,
         help=text,
         description=text[0].upper() + text[1:] + ".",
-        epilog=notes,
+        epilog=epilog(example, notes),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--debug", action="store_true", help="log more, and show the traceback of an error")
+    add_logging_arguments(parser)
     parser.set_defaults(action=action, takes_beam_options=beam)
     return parser
 
@@ -72,6 +94,12 @@ def add_lock_timeout(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long to wait for a warehouse file that another process holds (default: %(default)g)",
     )
+
+
+def epilog(example: str, notes: str | None = None) -> str:
+    """The text below a help: an example, whose command argparse fills in, and notes."""
+    text = f"example:\n  %(prog)s {example.replace('%', '%%')}".rstrip()
+    return f"{text}\n\n{notes.replace('%', '%%')}" if notes else text
 
 
 def called_as() -> str:

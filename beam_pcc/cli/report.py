@@ -21,7 +21,13 @@ _DAYS = 30
 
 def add(commands: Commands) -> None:
     """Declare the command."""
-    report = command(commands, "report", "write how the days went into one HTML file", _report)
+    report = command(
+        commands,
+        "report",
+        "write how the days went into one HTML file",
+        _report,
+        example="--warehouse pcc.duckdb --last 30",
+    )
     report.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     report.add_argument("--partition", help="this day only: YYYYMMDD, today or yesterday")
     report.add_argument("--from", dest="first", metavar="YYYYMMDD", help="the first day")

@@ -6,29 +6,48 @@ import argparse
 from pathlib import Path
 
 from beam_pcc.cli.parser import Commands, add_lock_timeout, command, group
+from beam_pcc.cli.results import TEXT, add_output_argument
+from beam_pcc.cli.tabular import FORMATS
 from beam_pcc.config.options import resolve
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish, add_expiry_argument
+from beam_pcc.errors import ConfigurationError
 from beam_pcc.private_files import private_files
-from beam_pcc.terminal import say
+from beam_pcc.terminal import say, show
 
-_EXPORT_NOTES = """example:
-  beam-pcc tables export --warehouse local/pcc.duckdb --output export pcc_inference_output
-
-Each file is written aside and renamed, so it is whole at any time. docs/contracts.md describes its columns."""
+_EXPORT_NOTES = "Each file is written aside and renamed, so it is whole at any time. docs/contracts.md has the columns."
 
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    tables = group(commands, "tables", "the tables of a warehouse")
-    create = command(tables, "create", "make the tables that are missing", _tables_create)
+    tables = group(commands, "tables", "the tables of a warehouse", example="create --warehouse pcc.duckdb")
+    create = command(
+        tables, "create", "make the tables that are missing", _tables_create, example="--warehouse pcc.duckdb"
+    )
     create.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
-    create.add_argument("--dry_run", action="store_true", help="say what would be made, with the SQL; make nothing")
+    create.add_argument(
+        "--render", dest="dry_run", action="store_true", help="print what would be made, and its SQL; make nothing"
+    )
+    create.add_argument("--dry_run", dest="earlier_spelling", action="store_true", help=argparse.SUPPRESS)
     create.add_argument("--add_columns", action="store_true", help="add columns that an existing table lacks")
     add_expiry_argument(create)
-    query = command(tables, "query", "run one query and print the result", _tables_query)
+    query = command(
+        tables,
+        "query",
+        "run one query and print the result",
+        _tables_query,
+        example="--warehouse pcc.duckdb 'FROM pcc_monitoring_logs'",
+    )
     query.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
+    add_output_argument(query, "csv", "markdown")
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
-    export = command(tables, "export", "write tables to Parquet files", _tables_export, notes=_EXPORT_NOTES)
+    export = command(
+        tables,
+        "export",
+        "write tables to Parquet files",
+        _tables_export,
+        notes=_EXPORT_NOTES,
+        example="--warehouse pcc.duckdb --output export pcc_inference_output",
+    )
     export.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
     export.add_argument(
         "--output", default="export", metavar="FOLDER", help="where to write TABLE.parquet (default: %(default)s)"
@@ -39,6 +58,10 @@ def add(commands: Commands) -> None:
 
 
 def _tables_create(flags: argparse.Namespace) -> int:
+    if flags.earlier_spelling:
+        raise ConfigurationError(
+            "tables create --dry_run is called --render now: --dry_run is of a run that publishes nothing"
+        )
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
@@ -65,7 +88,8 @@ def _tables_query(flags: argparse.Namespace) -> int:
 
     warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
     warehouse.check()
-    say(*warehouse.query(flags.sql).splitlines())
+    text = warehouse.query(flags.sql, FORMATS[flags.output])
+    say(*text.splitlines()) if flags.output == TEXT else show(text)
     return 0
 
 

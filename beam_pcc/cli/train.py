@@ -15,7 +15,13 @@ from beam_pcc.terminal import say
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    train = command(commands, "train", "train a model and add it to a registry", _train)
+    train = command(
+        commands,
+        "train",
+        "train a model and add it to a registry",
+        _train,
+        example="--data labelled.parquet --models models",
+    )
     train.add_argument(
         "--data",
         required=True,
@@ -31,7 +37,9 @@ def add(commands: Commands) -> None:
     )
     add_encoder_arguments(train)
 
-    sample = command(commands, "sample", "write synthetic cases as Parquet", _sample)
+    sample = command(
+        commands, "sample", "write synthetic cases as Parquet", _sample, example="--rows 2000 --output cases.parquet"
+    )
     sample.add_argument("--rows", type=int, help="how many (default: 2000, or all messages)")
     sample.add_argument("--messages", metavar="JSONL", help="a partition of the texts in this file instead of vectors")
     sample.add_argument("--output", required=True, help="the .parquet file to write")

@@ -272,12 +272,12 @@ def _apply_key(cluster: Cluster, google: Google) -> None:
 
 
 def _check_launcher(cluster: Cluster) -> None:
-    """Check image, ConfigMaps and permissions with a dry run of the launcher."""
+    """Check image, ConfigMaps and permissions by having the launcher render a run."""
     console = cluster.console
     name = f"pcc-check-{_time(console)}"
     yesterday = _now().date() - dt.timedelta(days=1)
     console.say("checking           a launcher plans a run and creates nothing")
-    arguments = [f"--partition={yesterday:%Y%m%d}", "--dry_run"]
+    arguments = [f"--partition={yesterday:%Y%m%d}", "--render"]
     jobs.start(cluster, name, ["beam-pcc", "submit"], arguments)
     state = jobs.follow(cluster, name, logs=False, timeout=_CHECK_TIMEOUT)
     if state.exit_code != EXIT_PUBLISHED:

@@ -144,7 +144,7 @@ def plan(
     job_jar_options(beam_arguments, "job.jar")  # reports wrong Beam flags before anything is created
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
     run_id = settings.publish.run_id or new_run_id(partition, now, job)
-    submission = Submission(run_id, partition, _user_at_host(), now)
+    submission = Submission(run_id, partition, user_at_host(), now)
     wait = settings.source.wait_seconds  # the job waits for its source before it starts
     timeouts = Timeouts(
         start=rendering.number(config, "launcher.start_timeout") + wait,
@@ -158,7 +158,8 @@ def plan(
     return DeploymentPlan(settings, submission, manifests, tuple(arguments), timeouts, keep, job)
 
 
-def _user_at_host() -> str:
+def user_at_host() -> str:
+    """Who runs this process, and where."""
     with contextlib.suppress(Exception):
         return f"{getpass.getuser()}@{socket.gethostname()}"
     return socket.gethostname()

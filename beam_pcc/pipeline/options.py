@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import io
 import os
 from collections.abc import Sequence
@@ -62,6 +63,15 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         direct.direct_num_workers = max(1, (os.cpu_count() or 1) // 2)
         direct.direct_running_mode = "multi_threading" if direct.direct_num_workers > 1 else "in_memory"
     return options
+
+
+@functools.cache
+def beam_flags() -> frozenset[str]:
+    """Every flag that Beam knows."""
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    return frozenset(parser._option_string_actions)
 
 
 def _unknown(flag: str, beam: argparse.ArgumentParser) -> str:

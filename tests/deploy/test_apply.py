@@ -223,13 +223,13 @@ def test_dev_announces_no_daily_run(deployment: Deployment) -> None:
     assert "run --overlay dev --partition yesterday" in ended.errors
 
 
-def test_apply_checks_launcher_with_dry_run(deployment: Deployment) -> None:
+def test_apply_checks_launcher_by_rendering(deployment: Deployment) -> None:
     deployment.call("apply")
 
     job = json.loads(deployment.stdin_of("kubectl --namespace pcc-system create --filename -"))
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert container["command"] == ["beam-pcc", "submit"]
-    assert container["args"][1:] == ["--dry_run"]
+    assert container["args"][1:] == ["--render"]
     assert any("delete job pcc-check-" in call for call in deployment.calls())
 
 

@@ -1,6 +1,7 @@
 """Backfills of several days."""
 
 import datetime as dt
+import json
 
 import pyarrow.parquet as pq
 import pytest
@@ -50,3 +51,16 @@ def test_reversed_range_is_refused(workspace: Workspace) -> None:
 
     assert ended.code == 2
     assert "swap them" in ended.err
+
+
+def test_backfill_prints_one_document(workspace: Workspace) -> None:
+    ended = workspace.call(
+        "backfill", "--from", "20261119", "--to", "20261120", *workspace.flags("sample://100"), "--output", "json"
+    )
+    result = json.loads(ended.out)
+
+    assert (result["status"], result["exit_code"]) == ("success", 0)
+    assert [(day["partition"], day["status"]) for day in result["days"]] == [
+        ("20261119", "success"),
+        ("20261120", "success"),
+    ]

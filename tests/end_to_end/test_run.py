@@ -285,3 +285,40 @@ def test_tables_are_made_once(workspace: Workspace) -> None:
     assert (first.code, second.code) == (0, 0)
     assert "made pcc_inference_output, pcc_monitoring_logs, pcc_quarantine" in first.out
     assert "all tables are there" in second.out
+
+
+def test_json_is_all_that_is_on_stdout(workspace: Workspace) -> None:
+    file = workspace.folder / "summary.json"
+    ended = workspace.run("sample://100", "--output", "json", "--summary_file", file)
+    result = json.loads(ended.out)
+
+    assert result == json.loads(file.read_text())
+    assert (result["status"], result["exit_code"], result["partition"]) == ("success", 0, DAY)
+    (row,) = workspace.monitoring()
+    assert result["run_id"] == row["run_id"]
+    assert result["monitoring"]["total_cases"] == row["total_cases"] == 100
+
+
+def test_summary_file_of_a_failed_run_says_why(workspace: Workspace) -> None:
+    file = workspace.folder / "summary.json"
+    ended = workspace.run(workspace.folder / "none.parquet", "--summary_file", file)
+    result = json.loads(file.read_text())
+
+    assert result["exit_code"] == ended.code != 0
+    assert result["partition"] == DAY
+    assert f"beam-pcc: {result['error']}" in ended.err
+
+
+@pytest.mark.parametrize("output", ["csv", "markdown", "json"])
+def test_query_prints_rows_in_a_format(workspace: Workspace, output: str) -> None:
+    workspace.run("sample://100")
+    sql = "SELECT count(*) AS n, min(confidence) < 2 AS b FROM pcc_inference_output"
+    ended = workspace.call("tables", "query", "--warehouse", workspace.warehouse, "--output", output, sql)
+    n = len(workspace.published())
+
+    expected = {
+        "csv": f"n,b\n{n},true\n",
+        "markdown": f"| n | b |\n| --- | --- |\n| {n} | true |\n",
+        "json": f'[\n  {{"n": {n}, "b": true}}\n]\n',
+    }
+    assert ended.out == expected[output]

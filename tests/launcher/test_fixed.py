@@ -86,13 +86,13 @@ def test_run_id_of_job_contains_start(launcher: Launcher, registry: Path) -> Non
     assert flags_of_the_job(launcher)["run_id"] == launcher.run_id()
 
 
-def test_dry_run_shows_model(launcher: Launcher, registry: Path) -> None:
+def test_render_shows_model(launcher: Launcher, registry: Path) -> None:
     promote(registry, VERSIONS[0])
-    assert launcher.submit("--dry_run") == 0
+    assert launcher.submit("--render") == 0
     assert f"--model_version={VERSIONS[0]}" in launcher.stdout
 
 
-def test_dry_run_of_manifests_needs_no_network(launcher: Launcher, tmp_path: Path) -> None:
+def test_render_of_manifests_needs_no_network(launcher: Launcher, tmp_path: Path) -> None:
     import yaml
 
     launcher.kubernetes.config_maps["pcc-config"]["run.models"] = "gs://nobody-is-asked/models"
@@ -102,7 +102,7 @@ def test_dry_run_of_manifests_needs_no_network(launcher: Launcher, tmp_path: Pat
     ]
     (tmp_path / "rendered.yaml").write_text(yaml.safe_dump_all(maps))
 
-    assert launcher.submit("--dry_run", f"--manifests={tmp_path / 'rendered.yaml'}") == 0
+    assert launcher.submit("--render", f"--manifests={tmp_path / 'rendered.yaml'}") == 0
     assert "--model_version" not in launcher.stdout
     assert launcher.kubernetes.requests == []
 

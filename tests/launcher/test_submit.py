@@ -38,8 +38,8 @@ def test_without_wait_run_is_only_created(launcher: Launcher) -> None:
     assert not any("watch" in request or "pods" in request for request in launcher.kubernetes.requests)
 
 
-def test_dry_run_prints_resource_and_creates_nothing(launcher: Launcher) -> None:
-    assert launcher.submit("--dry_run", "--model_version=v20261119_020000") == 0
+def test_render_prints_resource_and_creates_nothing(launcher: Launcher) -> None:
+    assert launcher.submit("--render", "--model_version=v20261119_020000") == 0
     shown = yaml.safe_load(launcher.stdout)
     assert shown["metadata"]["name"] == NAME
     assert "--model_version=v20261119_020000" in str(shown)
@@ -337,3 +337,49 @@ def test_metrics_can_be_scraped_after_end_of_run(launcher: Launcher) -> None:
         values[f'pcc_run_{when}_timestamp_seconds{{partition="20261120"}}'] for when in ("started", "ended")
     )
     assert started <= ended <= time.time() + 1
+
+
+def test_submit_prints_json(launcher: Launcher) -> None:
+    launcher.kubernetes.on_create = lambda name: None
+    assert launcher.submit("--output", "json") == 0
+    result = json.loads(launcher.stdout)
+    assert (result["status"], result["deployment"], result["run_id"]) == ("submitted", NAME, launcher.run_id())
+
+
+def test_submit_with_wait_prints_json(launcher: Launcher) -> None:
+    assert launcher.submit("--wait", "--output", "json") == 0
+    result = json.loads(launcher.stdout)
+    assert (result["status"], result["exit_code"], result["deployment"]) == ("success", 0, NAME)
+    assert result["monitoring"]["run_id"] == launcher.run_id()
+
+
+def test_submit_error_is_json_too(launcher: Launcher) -> None:
+    launcher.submit("--wait")
+    assert launcher.submit("--output", "json") == 2
+    assert "submit with --replace" in json.loads(launcher.stdout)["error"]
+
+
+def test_render_prints_json(launcher: Launcher) -> None:
+    assert launcher.submit("--render", "--output", "json") == 0
+    assert json.loads(launcher.stdout)["metadata"]["name"] == NAME
+    assert not launcher.kubernetes.deployments
+
+
+def test_dry_run_is_passed_on_to_the_run(launcher: Launcher) -> None:
+    launcher.kubernetes.on_create = lambda name: None
+    assert launcher.submit("--dry_run") == 0
+    assert "--dry_run" in str(launcher.kubernetes.deployments[NAME])
+    assert "--render prints the FlinkDeployment" in launcher.errors
+
+
+def test_dry_run_of_a_file_names_render(launcher: Launcher) -> None:
+    assert launcher.submit("--dry_run", "--manifests", "rendered.yaml") == 2
+    assert "to print the FlinkDeployment, use --render" in launcher.errors
+    assert not launcher.kubernetes.deployments
+
+
+def test_output_flags_are_not_passed_on(launcher: Launcher) -> None:
+    flags = ["--on_kubernetes", "--output", "json", "--summary_file", "/dev/null"]
+    assert launcher.call("backfill", "--from", "20261120", "--to", "20261120", *flags) in (0, 2)
+    assert "unknown argument" not in launcher.errors
+    assert "summary_file" not in str(launcher.kubernetes.deployments)

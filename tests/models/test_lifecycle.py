@@ -256,3 +256,48 @@ def test_concurrent_log_entries_are_all_kept(models: Path, writers: int) -> None
         list(threads.map(lambda entry: history.append(store, entry), entries))
 
     assert sorted(line["id"] for line in lines(models)) == sorted(entry["id"] for entry in entries)
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """What a command prints with --output json."""
+    capsys.readouterr()
+    assert cli.main([str(a) for a in (*arguments, "--output", "json")]) == 0
+    parsed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return parsed
+
+
+def test_list_as_json_has_each_version(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry = Registry(str(models))
+    registry.promote(registry.versions()[0])
+    versions = document(capsys, "models", "list", "--models", models)["versions"]
+
+    assert [one["version"] for one in versions] == registry.versions()[::-1]
+    assert [one["version"] for one in versions if one["current"]] == [registry.versions()[0]]
+    assert versions[0]["metrics"] == registry.metadata(versions[0]["version"]).metrics
+
+
+def test_verify_as_json_has_the_digest(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = document(capsys, "models", "verify", "--models", models)
+
+    assert result["sha256"] == Registry(str(models)).metadata(result["version"]).sha256
+    assert result["signature_verified"] is False
+
+
+def test_history_as_json_has_each_change(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry = Registry(str(models))
+    first = registry.versions()[0]
+    registry.promote(first)
+    (change,) = document(capsys, "models", "history", "--models", models)["changes"]
+
+    assert (change["action"], change["version"], change["before"]) == ("promote", first, None)
+
+
+def test_compare_as_json_has_both_versions(models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    versions = Registry(str(models)).versions()[:2]
+    result = document(capsys, "models", "compare", *versions, "--models", models, "--data", evaluation)
+
+    assert [one["version"] for one in result["versions"]] == versions
+    assert result["labelled_differently"] >= result["first_correct"] + result["second_correct"] - result["rows"]
+    for one in result["versions"]:
+        low, high = one["intervals"]["roc_auc"]
+        assert low <= one["metrics"]["roc_auc"] <= high

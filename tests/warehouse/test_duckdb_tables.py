@@ -16,9 +16,9 @@ def create(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[
     return line, sql
 
 
-def test_the_sql_of_a_dry_run_makes_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sql_that_is_rendered_makes_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "pcc.duckdb"
-    _, sql = create(path, capsys, "--dry_run")
+    _, sql = create(path, capsys, "--render")
     assert not path.exists()
     with duckdb.connect(str(path)) as connection:
         connection.execute(sql)
@@ -26,13 +26,21 @@ def test_the_sql_of_a_dry_run_makes_the_tables(tmp_path: Path, capsys: pytest.Ca
     assert create(path, capsys) == (f"{path}: all tables are there", "")
 
 
-def test_the_sql_of_a_dry_run_adds_the_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sql_that_is_rendered_adds_the_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "pcc.duckdb"
     create(path, capsys)
     with duckdb.connect(str(path)) as connection:
         connection.execute("ALTER TABLE pcc_quarantine DROP COLUMN detail")
-    _, sql = create(path, capsys, "--dry_run", "--add_columns")
+    _, sql = create(path, capsys, "--render", "--add_columns")
     with duckdb.connect(str(path)) as connection:
         connection.execute(sql)
 
     assert create(path, capsys) == (f"{path}: all tables are there", "")
+
+
+def test_earlier_spelling_names_the_new_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pcc.duckdb"
+
+    assert cli.main(["tables", "create", "--warehouse", str(path), "--dry_run"]) == 2
+    assert "is called --render now" in capsys.readouterr().err
+    assert not path.exists()

@@ -9,16 +9,19 @@ import contextlib
 import datetime as dt
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
 from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+
+if TYPE_CHECKING:
+    import duckdb
 
 StagedKind = Literal["predictions", "rejected"]
 RUNS_OF_A_DAY = 10  # of each status: bounds what a report reads of a day that was tried again and again
@@ -232,8 +235,8 @@ class Warehouse(Protocol):
         """
         ...
 
-    def query(self, sql: str) -> str:
-        """Run one query; return its rows as a text table."""
+    def query(self, sql: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
+        """Run one query; return its rows as text, by default as a table."""
         ...
 
     def read_tables(self, names: Sequence[str]) -> AbstractContextManager[Mapping[str, pa.RecordBatchReader]]:

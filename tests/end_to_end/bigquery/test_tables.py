@@ -28,11 +28,11 @@ def columns(cloud: Cloud, name: str) -> dict[str, str]:
 
 def printed(cloud: Cloud, *more: str) -> list[str]:
     """The SQL statements that a dry run prints."""
-    _, _, text = create(cloud, "--dry_run", *more)[1].partition("\n")
+    _, _, text = create(cloud, "--render", *more)[1].partition("\n")
     return [statement for statement in re.split(r"(?<=;)\n", text.strip() + "\n") if statement]
 
 
-def test_the_sql_of_a_dry_run_makes_the_tables(cloud: Cloud) -> None:
+def test_the_sql_that_is_rendered_makes_the_tables(cloud: Cloud) -> None:
     statements = printed(cloud)
     for statement in statements:
         cloud.query(statement)
@@ -46,7 +46,7 @@ def test_the_sql_of_a_dry_run_makes_the_tables(cloud: Cloud) -> None:
     ] + [[]]
 
 
-def test_the_sql_of_a_dry_run_adds_the_columns(cloud: Cloud) -> None:
+def test_the_sql_that_is_rendered_adds_the_columns(cloud: Cloud) -> None:
     create(cloud)
     cloud.query(f"ALTER TABLE `{cloud.output}.pcc_quarantine` DROP COLUMN detail")
     for statement in printed(cloud, "--add_columns"):
@@ -91,7 +91,7 @@ def test_early_expiry_of_monitoring_rows_is_lengthened(cloud: Cloud) -> None:
     assert create(cloud, "--monitoring_expiry_days", "7")[0] == 0
     assert (expiry_days(cloud, "pcc_monitoring_logs"), expiry_days(cloud, "pcc_quarantine")) == (7, 7)
 
-    assert "would keep pcc_monitoring_logs 400 days" in create(cloud, "--dry_run")[1]
+    assert "would keep pcc_monitoring_logs 400 days" in create(cloud, "--render")[1]
     assert any("SET OPTIONS (partition_expiration_days = 400)" in one for one in printed(cloud))
     cloud.seed(sample(250))
     assert cloud.run("--read_method", "arrow").code == 0
@@ -107,8 +107,8 @@ def test_creating_tables_twice_reports_that_they_exist(cloud: Cloud) -> None:
     assert create(cloud)[:2] == (0, f"bq://{cloud.output}: all tables are there\n")
 
 
-def test_dry_run_creates_no_tables(cloud: Cloud) -> None:
-    code, out, _ = create(cloud, "--dry_run")
+def test_render_creates_no_tables(cloud: Cloud) -> None:
+    code, out, _ = create(cloud, "--render")
 
     assert code == 0
     assert "would make pcc_inference_output" in out

@@ -11,8 +11,8 @@ import functools
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from google.api_core import exceptions
@@ -39,6 +39,9 @@ from beam_pcc.publishing.warehouse.base import (
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
 from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
 from beam_pcc.terminal import logger
+
+if TYPE_CHECKING:
+    import duckdb
 
 _log = logger(__name__)
 _KINDS: dict[StagedKind, Any] = {"predictions": schemas.STAGED_PREDICTIONS, "rejected": schemas.STAGED_REJECTED}
@@ -274,8 +277,8 @@ class BigQueryWarehouse:
         rows = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.RECENT, names, row)
         return readable_rows(dict(one.items()) for one in rows)
 
-    def query(self, sql_text: str) -> str:
-        """Run one SELECT; return its rows as a text table. Names without a dataset are of the warehouse's."""
+    def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
+        """Run one SELECT; return its rows as text. Names without a dataset are of the warehouse's."""
         import duckdb
 
         tried = bigquery.QueryJobConfig(default_dataset=str(self.dataset), dry_run=True, use_query_cache=False)
@@ -292,7 +295,7 @@ class BigQueryWarehouse:
             except (exceptions.BadRequest, exceptions.NotFound) as error:
                 said = one_line(error.message.partition("; reason:")[0], 200)
                 raise ConfigurationError(f"the query cannot be run: {said}; correct it") from None
-        return str(duckdb.from_arrow(rows)).rstrip() if rows.num_columns else ""
+        return render(duckdb.from_arrow(rows)).rstrip() if rows.num_columns else ""
 
     @contextlib.contextmanager
     def read_tables(self, names: Sequence[str]) -> Iterator[dict[str, pa.RecordBatchReader]]:

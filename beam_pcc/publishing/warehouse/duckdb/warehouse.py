@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -151,8 +151,8 @@ class DuckDBWarehouse:
             names = [column[0] for column in cursor.description or ()]
             return readable_rows(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
 
-    def query(self, sql_text: str) -> str:
-        """Run one SELECT, which can reach nothing but the tables; return its rows as a text table."""
+    def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
+        """Run one SELECT, which can reach nothing but the tables; return its rows as text."""
         with self._published() as connection:
             try:
                 statements = connection.extract_statements(sql_text)
@@ -160,7 +160,7 @@ class DuckDBWarehouse:
                     raise ConfigurationError(
                         "tables query runs one SELECT, and nothing that changes something; write one"
                     )
-                return str(connection.sql(sql_text)).rstrip()
+                return render(connection.sql(sql_text)).rstrip()
             except duckdb.Error as error:
                 raise explain_machine(error, "the query") or ConfigurationError(
                     f"the query cannot be run: {one_line(error, 200)}; correct it"
