@@ -23,7 +23,7 @@ from typing import IO, TypeVar
 
 import duckdb
 
-from beam_pcc.errors import PccError, WarehouseError, one_line
+from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line
 from beam_pcc.errors.foreign import explained, is_transient
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.terminal import logger
@@ -59,12 +59,18 @@ class DuckDBFile:
     Args:
         address: Its path. A link is followed, so that what it points to is replaced.
         lock_timeout: Seconds to wait while another process holds the file.
+
+    Raises:
+        ConfigurationError: No file can have that path.
     """
 
     def __init__(self, address: str, lock_timeout: float) -> None:
         self._address = address
         self._lock_timeout = lock_timeout
-        self._path = Path(os.path.realpath(address))
+        try:
+            self._path = Path(os.path.realpath(address))
+        except ValueError:  # a NUL, or half a surrogate pair
+            raise ConfigurationError(f"--warehouse {one_line(address)} is no path; correct it") from None
         self._new = self._beside(".new")  # being written; worthless until it is renamed
         self._next = self._beside(".next")  # complete: takes the place of the file and its log
         self._lock = self._beside(".lock")
