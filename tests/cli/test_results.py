@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 import re
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from beam_pcc.publishing.monitoring import failed_row
 from beam_pcc.publishing.warehouse.base import Run
 from tests.checkout import ROOT
 from tests.inputs import TIME
+from tests.machines import without_root
 
 DOCUMENT = (ROOT / "docs/cli.md").read_text()
 
@@ -149,7 +149,6 @@ def test_days_of_a_backfill_that_an_error_ended_are_kept() -> None:
     assert BackfillResult.of_error(RunError("stopped"), days).days == tuple(days)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_summary_file_in_a_folder_of_others_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="cannot be written"):
+    with without_root(), pytest.raises(ConfigurationError, match="cannot be written"):
         Reporter(arguments(Path("/summary.json")))
