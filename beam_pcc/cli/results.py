@@ -242,6 +242,11 @@ def add_summary_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _may_write_in(folder: Path) -> bool:
+    as_who_runs = os.access in os.supports_effective_ids  # and not as who started
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=as_who_runs)
+
+
 class Reporter:
     """Prints the result of a command as JSON if asked for, and writes it to the summary file.
 
@@ -256,7 +261,7 @@ class Reporter:
         self.json = flags.output == JSON
         file = getattr(flags, "summary_file", None)
         self._file = None if file is None else Path(file)
-        if self._file and (self._file.is_dir() or not os.access(self._file.absolute().parent, os.W_OK | os.X_OK)):
+        if self._file and (self._file.is_dir() or not _may_write_in(self._file.absolute().parent)):
             raise ConfigurationError(f"--summary_file {file} cannot be written; name a file in a folder that can")
 
     def report(self, result: Any) -> None:
