@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from beam_pcc.cases.monitoring_row import Alert, MonitoringRow, Status
 from beam_pcc.cli import main as cli
-from beam_pcc.cli import report as command
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 from beam_pcc.reporting.days import (
@@ -259,21 +258,6 @@ def test_period_that_cannot_be_shown_exits_with_2(
 def test_warehouse_without_runs_has_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (report(tmp_path), "has no run to report on" in capsys.readouterr().err) == (2, True)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupted_report_leaves_the_old_page(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (warehouse / "r.html").write_text("old")
-    before = sorted(path.name for path in warehouse.iterdir())
-
-    def interrupt(source: Path, target: Path) -> None:
-        assert source.read_text().endswith("</html>\n")  # the new page is whole before it has its name
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command.os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        command._write_whole(warehouse / "r.html", "<html></html>\n")
-    assert (warehouse / "r.html").read_text() == "old"
-    assert sorted(path.name for path in warehouse.iterdir()) == before
 
 
 def test_written_page_keeps_the_mode_and_the_link(warehouse: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from beam_pcc.cli.parser import Commands, add_lock_timeout, command
@@ -14,6 +11,7 @@ from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.errors.machine import explain_machine
+from beam_pcc.storage.whole_files import written_whole
 from beam_pcc.terminal import say
 
 _DAYS = 30
@@ -62,7 +60,8 @@ def _report(flags: argparse.Namespace) -> int:
     output = Path(flags.output)
     try:
         page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
-        _write_whole(output, page)
+        with written_whole(output) as file:
+            file.write_text(page, encoding="utf-8")
     except OSError as error:
         where = f"--output {output} cannot be written"
         raise explain_machine(error, where, ConfigurationError) or ConfigurationError(
@@ -88,22 +87,3 @@ def _named_days(flags: argparse.Namespace) -> tuple[dt.date | None, dt.date | No
     first, last = (parse_partition(text) if text else None for text in (flags.first, flags.last))
     check_period(first, last)
     return first, last
-
-
-def _write_whole(output: Path, text: str) -> None:
-    """Write the text beside the file and rename it, so that a reader sees the old or the new page, never half of one.
-
-    Raises:
-        OSError: It cannot be written; the old file stays.
-    """
-    output = output.resolve()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if output.exists() and not output.is_file():  # such as /dev/stdout
-        output.write_text(text, encoding="utf-8")
-        return
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".report-") as folder:
-        written = Path(folder) / output.name
-        written.write_text(text, encoding="utf-8")
-        if output.exists():
-            shutil.copymode(output, written)
-        os.replace(written, output)  # noqa: PTH105 - says what it does

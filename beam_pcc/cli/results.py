@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_pcc.errors import EXIT_PUBLISHED, ConfigurationError, LostSightError, PccError
 from beam_pcc.errors.messages import unexpected
+from beam_pcc.storage.whole_files import written_whole
 from beam_pcc.terminal import logger, show
 
 if TYPE_CHECKING:
@@ -269,7 +270,8 @@ class Reporter:
         text = as_json(result)
         if self._file:
             try:
-                _replace(self._file, f"{text}\n")
+                with written_whole(self._file) as file:
+                    file.write_text(f"{text}\n", encoding="utf-8")
             except OSError as error:
                 _log.error("--summary_file %s could not be written: %s", self._file, error.strerror)
         if self.json:
@@ -283,17 +285,3 @@ class Reporter:
         except Exception as error:
             self.report(result(error))
             raise
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file aside and rename it: a reader sees the old or the new one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise

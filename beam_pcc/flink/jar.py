@@ -5,7 +5,6 @@ The jar contains no classes. They are in the cluster's lib folder (flink/pom.xml
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import zipfile
@@ -19,6 +18,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.errors.machine import explain_machine
+from beam_pcc.storage.whole_files import written_whole
 
 _MANIFEST = "META-INF/MANIFEST.MF", "Manifest-Version: 1.0\r\n\r\n"
 
@@ -58,17 +58,15 @@ def write_job_jar(
     options.view_as(StandardOptions).runner = None
     options.view_as(FlinkRunnerOptions).flink_master = "[auto]"
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=".jobjar-") as folder:
+        with written_whole(output) as file, tempfile.TemporaryDirectory() as folder:
             empty = Path(folder) / "empty.jar"
             with zipfile.ZipFile(empty, "w") as jar:
                 jar.writestr(*_MANIFEST)
             writer = _JarWriter(base or str(empty))
             JobServiceHandle(writer, options, retain_unknown_options=True).submit(pipeline)
-            temporary = Path(folder) / "job.jar"
-            shutil.move(writer.job._jar, temporary)
-            temporary.chmod(0o644)
-            os.replace(temporary, output)  # noqa: PTH105 - says what it does
+            shutil.copyfile(writer.job._jar, file)
+            if file != output:
+                file.chmod(0o644)
     except OSError as error:
         raise explain_machine(error, f"the job jar {output}", ConfigurationError) or ConfigurationError(
             f"the job jar {output} cannot be written: {error.strerror or error}; check the path and the rights"

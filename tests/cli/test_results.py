@@ -102,6 +102,7 @@ def test_a_summary_file_that_fails_later_keeps_the_outcome(
     folder.mkdir()
     reporter = Reporter(arguments(folder / "summary.json"))
     folder.rmdir()
+    folder.touch()
     reporter.report(RunResult("20261120", "success", 0))
 
     assert json.loads(capsys.readouterr().out)["status"] == "success"
