@@ -73,7 +73,7 @@ def test_a_dead_run_is_removed_from_such_a_folder(tmp_path: Path, name: str) -> 
     StagingArea(str(tmp_path / "b"), dead).begin()
     now = dt.datetime(2026, 11, 20, 2, tzinfo=dt.timezone.utc) + staging.KEEP + dt.timedelta(minutes=1)
 
-    assert staging.heal(str(tmp_path / name), now) == [dead]
+    assert staging.remove_dead_runs(str(tmp_path / name), now) == [dead]
 
     assert [path.name for path in (tmp_path / name).iterdir()] == ["not-a-run"]
     assert (tmp_path / "b" / dead).exists()

@@ -13,7 +13,7 @@ from beam_pcc.features.featurizer import TextMode
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.pipeline.text_mode import text_mode
 from beam_pcc.publishing.publish import Rules
-from beam_pcc.publishing.staging import StagingArea, heal
+from beam_pcc.publishing.staging import StagingArea, remove_dead_runs
 from beam_pcc.publishing.warehouse import open_warehouse
 from beam_pcc.publishing.warehouse.base import Run, Warehouse, prepare_tables
 from beam_pcc.sources import ReadCases
@@ -46,7 +46,7 @@ class Launch:
         """Look at staging, source, models and tables, and make missing tables. Raises PccError."""
         config, area = self.config, self.area
         area.begin()
-        for run_id in heal(area.root, min(self.run.started_at, dt.datetime.now(dt.timezone.utc))):
+        for run_id in remove_dead_runs(area.root, min(self.run.started_at, dt.datetime.now(dt.timezone.utc))):
             _log.info("removed what the dead run %s had staged", run_id)
         find_source = functools.partial(ReadCases, config, area.join("export"))
         if config.source.wait_seconds:

@@ -146,7 +146,7 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
         row = audited_row(run, figures, stats, rules.baseline, violations, drift, volume)
         if not rules.dry_run:
             replaces = row.status == "success" or (row.status == "empty" and rules.replace_with_empty)
-            (staged.publish if replaces else staged.withhold)(row)
+            (staged.publish if replaces else staged.quarantine)(row)
     return Outcome(row, dry_run=rules.dry_run)
 
 

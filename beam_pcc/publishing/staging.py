@@ -85,7 +85,7 @@ def staged_runs(root: str) -> set[str]:
     return _folders(root)
 
 
-def heal(root: str, now: dt.datetime) -> list[str]:
+def remove_dead_runs(root: str, now: dt.datetime) -> list[str]:
     """Remove what runs that died more than a day ago left below `root`; return their run ids."""
     old = []
     for run_id in sorted(staged_runs(root)):

@@ -120,9 +120,9 @@ def find_part(
     """
     wanted = SourceTable.parse(source, partition)
     where = f"--source table {wanted.table}"
-    with explained(where, SourceError), client(wanted.table.project) as found:
+    with explained(where, SourceError), client(wanted.table.project) as google:
         try:
-            table = found.get_table(_reference(wanted.table), retry=retry(retry_timeout))
+            table = google.get_table(_reference(wanted.table), retry=retry(retry_timeout))
         except exceptions.NotFound as error:
             raise MissingSourceError(explain(error, where, SourceError)) from None
     _check_type(table, where, read_method)
@@ -222,8 +222,8 @@ def check_export(part: TablePart, temp_dataset: DatasetId, *, retry_timeout: flo
         SourceError: BigQuery cannot be reached.
     """
     where = f"--temp_dataset {temp_dataset}"
-    with explained(where, SourceError), client(temp_dataset.project) as found:
-        location = found.get_dataset(str(temp_dataset), retry=retry(retry_timeout)).location
+    with explained(where, SourceError), client(temp_dataset.project) as google:
+        location = google.get_dataset(str(temp_dataset), retry=retry(retry_timeout)).location
     if location != part.location:
         raise ConfigurationError(
             f"{where} is in {location}, and the source table {part.table} in {part.location}; name a dataset there, or "

@@ -136,30 +136,30 @@ def _grouped(files: Sequence[FileMetadata]) -> list[tuple[str, ...]]:
 def _match(pattern: str) -> list[FileMetadata]:
     try:
         with explained(f"--source {pattern} cannot be listed", ConfigurationError):
-            found = _listed(pattern)
+            files = _listed(pattern)
     except ValueError as error:  # Beam's, of an address of no known filesystem
         raise ConfigurationError(
             f"--source {pattern} cannot be listed: {one_line(error, 160)}; check the path and the rights"
         ) from None
-    if not found:
+    if not files:
         raise MissingSourceError(f"--source {pattern} matches no file; check the path and the partition")
-    for file in found:
+    for file in files:
         if not _is_parquet(file.path) and not file.path.lower().endswith((".jsonl", ".jsonl.gz")):
             raise ConfigurationError(
                 f"--source {file.path} is neither .parquet nor .jsonl; for a folder say FOLDER/*.parquet"
             )
-    return found
+    return files
 
 
 def _listed(pattern: str) -> list[FileMetadata]:
     """The files of a pattern, by name. What exists by the very name that was given is no pattern."""
     if "://" not in pattern:
-        found = _listed_here(pattern)
+        files = _listed_here(pattern)
     elif glob.has_magic(pattern) and FileSystems.exists(pattern):
-        found = [FileSystems.get_filesystem(pattern).metadata(pattern)]
+        files = [FileSystems.get_filesystem(pattern).metadata(pattern)]
     else:
-        found = FileSystems.match([pattern])[0].metadata_list
-    return sorted(found, key=lambda file: str(file.path))
+        files = FileSystems.match([pattern])[0].metadata_list
+    return sorted(files, key=lambda file: str(file.path))
 
 
 def _is_file(path: Path) -> bool:
@@ -187,13 +187,13 @@ def _listed_here(pattern: str) -> list[FileMetadata]:
     if not below or not glob.has_magic(below[0]):
         return []
     matches = re.compile(FileSystem.translate_pattern("/".join(below))).match
-    found = []
+    files = []
     for here, folders, names in os.walk(folder, onerror=_refuse_unreadable_folder):
         inside = Path(here).relative_to(folder)
-        found += [_metadata(Path(here, name)) for name in names if matches(str(inside / name))]
+        files += [_metadata(Path(here, name)) for name in names if matches(str(inside / name))]
         if "**" not in pattern and len(inside.parts) + 1 >= len(below):
             folders.clear()
-    return found
+    return files
 
 
 def _metadata(path: Path) -> FileMetadata:
@@ -340,16 +340,16 @@ def _read_jsonl(file: str, batch_rows: int, columns: _Columns) -> Iterator[pa.Re
 
 def _filled(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Join batches of one schema that follow each other, as far as batch_rows allows."""
-    begun: list[pa.RecordBatch] = []
+    pending: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
-        if begun and (rows + batch.num_rows > batch_rows or not batch.schema.equals(begun[0].schema)):
-            yield joined(begun)
-            begun, rows = [], 0
-        begun.append(batch)
+        if pending and (rows + batch.num_rows > batch_rows or not batch.schema.equals(pending[0].schema)):
+            yield joined(pending)
+            pending, rows = [], 0
+        pending.append(batch)
         rows += batch.num_rows
-    if begun:
-        yield joined(begun)
+    if pending:
+        yield joined(pending)
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -93,23 +93,23 @@ class _Block(NamedTuple):
 def _blocks(stream: pa.NativeFile, file: str) -> Iterator[_Block]:
     """Split a file at the ends of lines. Holds one block, and a line of at most MAX_LINE, at a time."""
     line = 1
-    begun = _start(_read(stream, file), file)
+    pending = _start(_read(stream, file), file)
     while True:
-        cut = begun.rfind(b"\n") + 1
+        cut = pending.rfind(b"\n") + 1
         if cut:
-            yield _Block(line, begun[:cut])
-            line += begun.count(b"\n", 0, cut)
-            begun = begun[cut:]
+            yield _Block(line, pending[:cut])
+            line += pending.count(b"\n", 0, cut)
+            pending = pending[cut:]
         piece = _read(stream, file)
         if not piece:
-            yield _Block(line, begun, last=True)
+            yield _Block(line, pending, last=True)
             return
-        begun = begun + piece
-        if len(begun) > MAX_LINE and b"\n" not in begun:
-            yield _Block(line, begun[:_HEAD], overlong=True)
+        pending = pending + piece
+        if len(pending) > MAX_LINE and b"\n" not in pending:
+            yield _Block(line, pending[:_HEAD], overlong=True)
             while piece and b"\n" not in piece:
                 piece = _read(stream, file)
-            begun = piece.partition(b"\n")[2]
+            pending = piece.partition(b"\n")[2]
             line += 1
 
 

@@ -167,7 +167,7 @@ class StagedRun(Protocol):
         """
         ...
 
-    def withhold(self, monitoring: MonitoringRow) -> None:
+    def quarantine(self, monitoring: MonitoringRow) -> None:
         """In ONE transaction: add the quarantine rows and the monitoring row; what was published stays."""
         ...
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from google.cloud import storage
 
-from beam_pcc.publishing.staging import KEEP, StagingArea, heal
+from beam_pcc.publishing.staging import KEEP, StagingArea, remove_dead_runs
 from tests.end_to_end.bigquery.conftest import Cloud
 
 FOLDERS = ["we[i]rd", "what?", "a[!b]c", "sp ace#", "{x}", "[", "end]"]
@@ -38,7 +38,7 @@ def test_stale_files_in_folder_with_pattern_are_removed(cloud: Cloud, bucket: st
     StagingArea(f"{cloud.staging}/weird", other).begin()
     now = datetime(2026, 11, 20, 2, tzinfo=timezone.utc) + KEEP + timedelta(minutes=1)
 
-    assert heal(root, now) == [dead]
+    assert remove_dead_runs(root, now) == [dead]
 
     assert objects(bucket, cloud) == [f"/weird/{other}/begun"]
 

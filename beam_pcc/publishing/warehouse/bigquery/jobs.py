@@ -37,7 +37,7 @@ class Jobs:
     def _retry(self) -> Retry:
         return retry(self._retry_timeout)
 
-    def do(self, what: str, job_id: str, start: Callable[[str], Any]) -> Any:
+    def run(self, what: str, job_id: str, start: Callable[[str], Any]) -> Any:
         """Run a job to its end, or find it ended or running; try again with the next id when it failed in passing."""
         ids = (f"{job_id}_{attempt}" for attempt in itertools.count())
         again = retry_when(_may_run_again, self._retry_timeout)
@@ -57,7 +57,7 @@ class Jobs:
         with explained(what, WarehouseError):
             return again(once)()
 
-    def ask(self, what: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
+    def query(self, what: str, template: str, names: Mapping[str, object], row: Mapping[str, Any]) -> Any:
         """Run a statement that may well be run twice; its rows."""
         # Without an id of its own the query would be tried again for as long as Google's library likes: ten minutes.
         job = self.change(what, f"pcc_{uuid4().hex}", template, names, row)
@@ -68,7 +68,7 @@ class Jobs:
         """Run a script that changes tables, once; the job."""
         config = bigquery.QueryJobConfig(query_parameters=tables.parameters(row) if row else [])
         text = sql.filled(template, names)
-        return self.do(
+        return self.run(
             what,
             job_id,
             lambda this: self._client.query(text, job_config=config, job_id=this, retry=self._retry, job_retry=None),

@@ -81,7 +81,7 @@ DELETE FROM `{{{QUARANTINE}}}` WHERE partition_date = @partition_date AND {_ALL_
 COMMIT TRANSACTION;
 """
 
-WITHHOLD = f"""
+QUARANTINE_ONLY = f"""
 BEGIN TRANSACTION;
 DELETE FROM `{{{QUARANTINE}}}` WHERE run_id = @run_id AND {_ALL_KEPT};
 {_insert(QUARANTINE, _REJECTED)};

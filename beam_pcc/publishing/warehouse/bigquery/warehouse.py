@@ -1,6 +1,6 @@
 """The warehouse in BigQuery: load jobs into the run's own staging tables, then one multi-statement transaction.
 
-How the jobs are run, and found again, is in `bigquery_jobs`; what they say is in `bigquery_sql`.
+How the jobs are run, and found again, is in `jobs`; their SQL is in `sql`.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class BigQueryWarehouse:
         return self._location_of(self.dataset, f"--warehouse dataset {self.dataset}")
 
     def _location_of(self, dataset: DatasetId, where: str) -> str:
-        with explained(where, WarehouseError), client(dataset.project) as found:
-            return str(found.get_dataset(str(dataset), retry=self._retry).location)
+        with explained(where, WarehouseError), client(dataset.project) as google:
+            return str(google.get_dataset(str(dataset), retry=self._retry).location)
 
     def _check_temp_dataset(self) -> None:
         """Refuse one that is not there, or not where the jobs run, before anything is read."""
@@ -159,7 +159,7 @@ class BigQueryWarehouse:
         """Make the missing tables and columns, and keep the rows of tables longer that expire too early."""
         for name in plan.create:
             if name == LOCK:
-                self.jobs.ask(f"table {self.lock}", sql.MAKE_LOCK, {"lock": self.lock}, {})
+                self.jobs.query(f"table {self.lock}", sql.MAKE_LOCK, {"lock": self.lock}, {})
             else:
                 self._make(name)
         for name, columns in plan.add.items():
@@ -213,7 +213,7 @@ class BigQueryWarehouse:
         )
         # When the table was made is a part of the id: a table that was dropped and made anew has to be filled anew.
         loads = hashlib.sha256("\n".join([str(made.created), *uris]).encode()).hexdigest()[:12]
-        self.jobs.do(
+        self.jobs.run(
             f"loading into {target}",
             f"pcc_{run.run_id}_load_{kind}_{loads}",
             lambda job_id: self._client.load_table_from_uri(
@@ -239,8 +239,8 @@ class BigQueryWarehouse:
         if self._table(self.tables[sql.MONITORING]) is None:
             return None
         row = dict.fromkeys(schemas.MONITORING.names) | {"run_id": run_id}
-        found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
-        return checked_row(dict(found[0].items()), f"table {self.tables[sql.MONITORING]}") if found else None
+        rows = self.jobs.query(f"table {self.tables[sql.MONITORING]}", sql.MONITORING_ROW, self.tables, row)
+        return checked_row(dict(rows[0].items()), f"table {self.tables[sql.MONITORING]}") if rows else None
 
     def runs(self, last: int, partition: dt.date | None = None) -> list[StoredRow]:
         """The newest monitoring rows, oldest first; none before the first run made the table."""
@@ -249,14 +249,14 @@ class BigQueryWarehouse:
         row = {} if partition is None else dict.fromkeys(schemas.MONITORING.names) | {"partition_date": partition}
         template = sql.RUNS if partition is None else sql.RUNS_OF_DAY
         names = {**self.tables, "last": int(last)}
-        found = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", template, names, row)
-        return [dict(one.items()) for one in reversed(found)]
+        rows = self.jobs.query(f"table {self.tables[sql.MONITORING]}", template, names, row)
+        return [dict(one.items()) for one in reversed(rows)]
 
     def latest_day(self) -> dt.date | None:
         """The latest partition that has a monitoring row."""
         if self._table(self.tables[sql.MONITORING]) is None:
             return None
-        (row,) = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.LATEST_DAY, self.tables, {})
+        (row,) = self.jobs.query(f"table {self.tables[sql.MONITORING]}", sql.LATEST_DAY, self.tables, {})
         day: dt.date | None = row["day"]
         return day
 
@@ -265,7 +265,7 @@ class BigQueryWarehouse:
         if self._table(self.tables[sql.MONITORING]) is None:
             return []
         names = {**self.tables, "first": first.isoformat(), "last": last.isoformat()}
-        rows = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.RUNS_OF_DAYS, names, {})
+        rows = self.jobs.query(f"table {self.tables[sql.MONITORING]}", sql.RUNS_OF_DAYS, names, {})
         return [dict(row.items()) for row in rows]
 
     def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
@@ -274,7 +274,7 @@ class BigQueryWarehouse:
             return []
         row = dict.fromkeys(schemas.MONITORING.names) | {"partition_date": before}
         names = {**self.tables, "days": int(days)}
-        rows = self.jobs.ask(f"table {self.tables[sql.MONITORING]}", sql.RECENT, names, row)
+        rows = self.jobs.query(f"table {self.tables[sql.MONITORING]}", sql.RECENT, names, row)
         return readable_rows(dict(one.items()) for one in rows)
 
     def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
@@ -328,8 +328,8 @@ class _BigQueryStagedRun:
         }
 
     def figures(self) -> StagedFigures:
-        (counts,) = self._warehouse.jobs.ask("counting what was staged", sql.FIGURES, self._names, {})
-        reasons = self._warehouse.jobs.ask("counting what was staged", sql.REASONS, self._names, {})
+        (counts,) = self._warehouse.jobs.query("counting what was staged", sql.FIGURES, self._names, {})
+        reasons = self._warehouse.jobs.query("counting what was staged", sql.REASONS, self._names, {})
         figures = dict(counts.items())
         figures["score_histogram"] = tuple(figures["score_histogram"])
         return StagedFigures(**figures, rejected=Counter({row["reason"]: row["n"] for row in reasons}))
@@ -337,8 +337,8 @@ class _BigQueryStagedRun:
     def publish(self, monitoring: MonitoringRow) -> None:
         self._end("publish", sql.PUBLISH, monitoring)
 
-    def withhold(self, monitoring: MonitoringRow) -> None:
-        self._end("withhold", sql.WITHHOLD, monitoring)
+    def quarantine(self, monitoring: MonitoringRow) -> None:
+        self._end("quarantine", sql.QUARANTINE_ONLY, monitoring)
 
     def _end(self, how: str, script: str, monitoring: MonitoringRow) -> None:
         what = f"publishing to {self._warehouse.address}"

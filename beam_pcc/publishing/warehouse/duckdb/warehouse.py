@@ -225,7 +225,7 @@ class _DuckDBStagedRun:
             self._insert("pcc_quarantine", "staged_rejected", row)
             _write_monitoring(self._connection, row)
 
-    def withhold(self, monitoring: MonitoringRow) -> None:
+    def quarantine(self, monitoring: MonitoringRow) -> None:
         row = monitoring.to_stored()
         with self._writing():
             self._connection.execute("DELETE FROM pcc_quarantine WHERE run_id = ?", [self._run.run_id])
