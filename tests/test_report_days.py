@@ -23,6 +23,7 @@ from beam_pcc.reporting.days import (
     spans_to_explain,
 )
 from beam_pcc.reporting.readable_rows import readable
+from tests.monitoring_rows import monitoring_row
 
 DAY = dt.date(2026, 11, 20)
 
@@ -35,23 +36,9 @@ def date(day: int) -> dt.date:
 def run(day: int, status: Status = "success", hour: int = 2, **more: Any) -> MonitoringRow:
     """A row of a run for the day."""
     at = dt.datetime.combine(date(day + 1), dt.time(hour), dt.timezone.utc)
-    fields: dict[str, Any] = {
-        "run_id": f"{date(day):%Y%m%d}-{at:%Y%m%dT%H%M%SZ}-0000000{hour % 10}",
-        "partition_date": date(day),
-        "runtime_ts": at,
-        "ingestion_time": at,
-        "status": status,
-        "total_cases": 100,
-        "passed_validation": 90,
-        "dropped_cases": 10,
-        "positive_cases": 9,
-        "review_cases": 1,
-        "processing_duration_seconds": 5.0,
-        "reject_reasons": {},
-    }
-    if status == "failed":
-        fields |= dict.fromkeys(("total_cases", "passed_validation", "dropped_cases"), 0) | {"error_message": "why"}
-    return MonitoringRow(**fields | more)
+    run_id = f"{date(day):%Y%m%d}-{at:%Y%m%dT%H%M%SZ}-0000000{hour % 10}"
+    failed = dict.fromkeys(("total_cases", "passed_validation", "dropped_cases"), 0) | {"error_message": "why"}
+    return monitoring_row(date(day), at, status=status, run_id=run_id, **(failed if status == "failed" else {}) | more)
 
 
 def rows(*runs: MonitoringRow) -> list[dict[str, Any]]:

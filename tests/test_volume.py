@@ -1,6 +1,5 @@
 """The volume audit: pure comparisons of counts and monitoring rows."""
 
-import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -12,6 +11,7 @@ from beam_pcc.cases.monitoring_row import Alert, MonitoringRow
 from beam_pcc.publishing.volume import Volume, audit_volume, usual_rows
 from beam_pcc.publishing.warehouse.base import Run
 from beam_pcc.sources.volume import SourceVolume
+from tests.monitoring_rows import monitoring_row
 
 DAY = dt.date(2026, 11, 20)
 RUN = Run("the run", DAY, dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc))
@@ -20,21 +20,8 @@ RUN = Run("the run", DAY, dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc))
 def row(days_before: int, cases: int, **more: Any) -> MonitoringRow:
     """What was published for a day."""
     time = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
-    published = MonitoringRow(
-        run_id=f"run of {days_before} days before",
-        partition_date=DAY - dt.timedelta(days=days_before),
-        runtime_ts=time,
-        status="success",
-        total_cases=cases,
-        passed_validation=cases,
-        dropped_cases=0,
-        ingestion_time=time,
-        processing_duration_seconds=1.0,
-        positive_cases=0,
-        review_cases=0,
-        reject_reasons={},
-    )
-    return dataclasses.replace(published, **more)
+    counts = {"total_cases": cases, "passed_validation": cases, "dropped_cases": 0}
+    return monitoring_row(DAY - dt.timedelta(days=days_before), time, **counts | more)
 
 
 def audited(

@@ -32,13 +32,9 @@ _VERSION = "such as v20261120_020000"
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    models = group(commands, "models", "the model registry", example="list --models models")
-    add_output_argument(
-        _command(models, "list", "the versions, and which one a run would use", _list, "--models models")
-    )
-    verify = _command(
-        models, "verify", "load a version as a run would, check it, score its golden rows", _verify, "--models models"
-    )
+    models = group(commands, "models", "the model registry", example="list")
+    add_output_argument(_command(models, "list", "the versions, and which one a run would use", _list))
+    verify = _command(models, "verify", "load a version as a run would, check it, score its golden rows", _verify)
     verify.add_argument("--model_version", help="default: the one that a run would use")
     verify.add_argument("--model_sha256", help="refuse any model file but the one with this digest")
     add_signer_arguments(verify)
@@ -48,31 +44,29 @@ def add(commands: Commands) -> None:
         "promote",
         "make a version the one that runs use, if it passes the gates",
         _promote,
-        "v20261120_020000 --models models --data labelled.parquet",
+        "v20261120_020000 --data labelled.parquet",
     )
     promote.add_argument("version", metavar="VERSION", help=_VERSION)
     promote.add_argument("--data", help="labelled rows on which it must not be worse than the current version")
     promote.add_argument("--force", action="store_true", help="promote it even if it is worse on --data")
     add_encoder_arguments(promote)
     add_signer_arguments(promote)
-    _command(models, "rollback", "make the version current that was so before", _rollback, "--models models")
+    _command(models, "rollback", "make the version current that was so before", _rollback)
     shadow = _command(
         models,
         "shadow",
         "name the version that runs score with besides, or none",
         _shadow,
-        "v20261120_020000 --models models",
+        "v20261120_020000",
     )
     shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
-    add_output_argument(
-        _command(models, "history", "every change of the current version, oldest first", _history, "--models models")
-    )
+    add_output_argument(_command(models, "history", "every change of the current version, oldest first", _history))
     compare = _command(
         models,
         "compare",
         "measure two versions on the same labelled rows",
         _compare,
-        "v20261119_020000 v20261120_020000 --models models --data labelled.parquet",
+        "v20261119_020000 v20261120_020000 --data labelled.parquet",
     )
     compare.add_argument("versions", nargs=2, metavar="VERSION", help=_VERSION)
     compare.add_argument("--data", required=True, help="labelled rows that neither was trained on")
@@ -83,7 +77,7 @@ def add(commands: Commands) -> None:
         "sign",
         "sign a version with sigstore's model-signing (needs the signing extra)",
         _sign,
-        "v20261120_020000 --models models --private_key key.pem",
+        "v20261120_020000 --private_key key.pem",
     )
     sign.add_argument("version", metavar="VERSION", help=_VERSION)
     sign.add_argument("--private_key", required=True, help="PEM file of an elliptic curve key")
@@ -91,8 +85,8 @@ def add(commands: Commands) -> None:
     sign.add_argument("--certificate_chain", nargs="+", default=[], help="PEM files from there to a root")
 
 
-def _command(models: Commands, name: str, text: str, action: Action, example: str) -> argparse.ArgumentParser:
-    parser = command(models, name, text, action, example=example)
+def _command(models: Commands, name: str, text: str, action: Action, example: str = "") -> argparse.ArgumentParser:
+    parser = command(models, name, text, action, example=f"{example} --models models".lstrip())
     parser.add_argument("--models", required=True, help=_REGISTRY)
     return parser
 

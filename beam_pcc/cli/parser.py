@@ -85,17 +85,6 @@ def command(
     return parser
 
 
-def add_lock_timeout(parser: argparse.ArgumentParser) -> None:
-    """Declare how long a command that reads or creates tables waits for the file of a DuckDB warehouse."""
-    parser.add_argument(
-        "--lock_timeout",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="how long to wait for a warehouse file that another process holds (default: %(default)g)",
-    )
-
-
 def epilog(example: str, notes: str | None = None) -> str:
     """The text below a help: an example, whose command argparse fills in, and notes."""
     text = f"example:\n  %(prog)s {example.replace('%', '%%')}".rstrip()

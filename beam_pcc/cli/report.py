@@ -6,9 +6,10 @@ import argparse
 import datetime as dt
 from pathlib import Path
 
-from beam_pcc.cli.parser import Commands, add_lock_timeout, command
+from beam_pcc.cli.parser import Commands, command
+from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
 from beam_pcc.config.partitions import parse_partition
-from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
+from beam_pcc.config.settings import Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.storage.whole_files import written_whole
@@ -26,7 +27,7 @@ def add(commands: Commands) -> None:
         _report,
         example="--warehouse pcc.duckdb --last 30",
     )
-    report.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
+    add_warehouse_arguments(report)
     report.add_argument("--partition", help="this day only: YYYYMMDD, today or yesterday")
     report.add_argument("--from", dest="first", metavar="YYYYMMDD", help="the first day")
     report.add_argument(
@@ -34,7 +35,6 @@ def add(commands: Commands) -> None:
     )
     report.add_argument("--last", dest="days", type=int, metavar="N", help=f"so many days (default: {_DAYS})")
     report.add_argument("--output", default="report.html", help="the file to write (default: %(default)s)")
-    add_lock_timeout(report)
 
 
 def _report(flags: argparse.Namespace) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from beam_pcc.cli.parser import Commands, add_lock_timeout, command, group
+from beam_pcc.cli.parser import Commands, command, group
 from beam_pcc.cli.results import TEXT, add_output_argument
 from beam_pcc.cli.tabular import FORMATS
+from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
 from beam_pcc.config.options import resolve
-from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish, add_expiry_argument
+from beam_pcc.config.settings import Limits, Publish, add_expiry_argument
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.private_files import private_files
 from beam_pcc.terminal import say, show
@@ -23,7 +24,7 @@ def add(commands: Commands) -> None:
     create = command(
         tables, "create", "make the tables that are missing", _tables_create, example="--warehouse pcc.duckdb"
     )
-    create.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
+    add_warehouse_arguments(create)
     create.add_argument(
         "--render", dest="dry_run", action="store_true", help="print what would be made, and its SQL; make nothing"
     )
@@ -37,7 +38,7 @@ def add(commands: Commands) -> None:
         _tables_query,
         example="--warehouse pcc.duckdb 'FROM pcc_monitoring_logs'",
     )
-    query.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
+    add_warehouse_arguments(query)
     add_output_argument(query, "csv", "markdown")
     query.add_argument("sql", metavar="SQL", help="for example: FROM pcc_monitoring_logs")
     export = command(
@@ -48,13 +49,11 @@ def add(commands: Commands) -> None:
         notes=_EXPORT_NOTES,
         example="--warehouse pcc.duckdb --output export pcc_inference_output",
     )
-    export.add_argument("--warehouse", required=True, help=WAREHOUSE_ADDRESSES)
+    add_warehouse_arguments(export)
     export.add_argument(
         "--output", default="export", metavar="FOLDER", help="where to write TABLE.parquet (default: %(default)s)"
     )
     export.add_argument("tables", nargs="*", metavar="TABLE", help="which tables (default: all)")
-    for parser in (create, query, export):
-        add_lock_timeout(parser)
 
 
 def _tables_create(flags: argparse.Namespace) -> int:

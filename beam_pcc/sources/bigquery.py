@@ -308,7 +308,7 @@ class ReadTable(beam.PTransform):
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Wire the method that was chosen."""
         part = self._part
-        rename = beam.Map(input_columns, part.text_column, part.columns).with_output_types(pa.RecordBatch)
+        rename = beam.Map(_renamed, part.text_column, part.columns).with_output_types(pa.RecordBatch)
         return self._rows(begin) | "RenameColumns" >> rename
 
     def _rows(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
@@ -362,6 +362,11 @@ class ReadTable(beam.PTransform):
             gcs_location=self._staging,
             temp_dataset=temp,
         )
+
+
+@shielded
+def _renamed(rows: pa.RecordBatch, text_column: str | None, columns: Mapping[str, str] | None) -> pa.RecordBatch:
+    return input_columns(rows, text_column, columns)
 
 
 @shielded

@@ -11,21 +11,10 @@ from pathlib import Path
 import pytest
 
 from beam_pcc.cli import main as cli
-from beam_pcc.sources import synthetic
-from beam_pcc.training.train import train
 from tests.flink.rest_api import Flink, serving
-from tests.inputs import DAY
 from tests.launcher.conftest import Launcher, launcher  # noqa: F401 - a fixture
 
 NAMES = ["settings", "packages", "source", "models", "warehouse", "staging", "credentials", "flink", "kubernetes"]
-
-
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("registry")
-    synthetic.write(folder / "labelled.parquet", 600, DAY, with_intent=True)
-    train(str(folder / "labelled.parquet"), str(folder / "models"))
-    return folder / "models"
 
 
 @dataclass

@@ -557,7 +557,7 @@ def test_all_our_steps_are_shielded(models: Path, text_models: Path, monkeypatch
                     shielded = getattr(named, "is_shielded", False) or getattr(type(one), "is_shielded", False)
                     steps[node.full_label] = bool(shielded)
 
-    def look(pipeline: beam.Pipeline, area: object) -> None:
+    def look(pipeline: beam.Pipeline, *_: object) -> None:
         pipeline.visit(Visitor())
         raise RuntimeError("looked at")
 

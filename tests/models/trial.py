@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import resource
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from beam_pcc.errors import ModelError
 from beam_pcc.models import checking
+from tests.forking import forked
 
 
 def _load(path: str, file_format: str) -> dict[str, Any]:
@@ -30,30 +30,19 @@ def _load(path: str, file_format: str) -> dict[str, Any]:
 
 
 def _try(path: str, file_format: str) -> dict[str, Any]:
-    reader, writer = os.pipe()
-    started = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
+    def act() -> dict[str, Any]:
         gc.disable()  # as there
         resource.setrlimit(resource.RLIMIT_AS, (checking.MEMORY_BYTES,) * 2)
         resource.setrlimit(resource.RLIMIT_CPU, (checking.CPU_SECONDS,) * 2)
-        try:
-            answer = _load(path, file_format)
-        except BaseException as error:
-            answer = {"message": f"raises {type(error).__name__}", "exit_code": -1, "chained": True}
-        with os.fdopen(writer, "w") as out:
-            json.dump(answer, out)
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        text = pipe.read()
-    _, status, used = os.wait4(child, 0)
+        return _load(path, file_format)
+
+    started = time.monotonic()
+    ended = forked(act, lambda error: {"message": f"raises {type(error).__name__}", "exit_code": -1, "chained": True})
     return {
-        **(json.loads(text) if text else {"message": "nothing", "exit_code": -1, "chained": False}),
-        "status": os.waitstatus_to_exitcode(status),
-        "megabytes": used.ru_maxrss // 1024,
-        "cpu_seconds": used.ru_utime + used.ru_stime,
+        **(ended.result or {"message": "nothing", "exit_code": -1, "chained": False}),
+        "status": ended.status,
+        "megabytes": ended.used.ru_maxrss // 1024,
+        "cpu_seconds": ended.used.ru_utime + ended.used.ru_stime,
         "seconds": time.monotonic() - started,
     }
 

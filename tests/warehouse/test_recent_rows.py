@@ -9,6 +9,7 @@ import pytest
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.publishing.warehouse.base import RUNS_OF_A_DAY
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
+from tests.monitoring_rows import monitoring_row
 
 DAY = dt.date(2026, 11, 20)
 
@@ -17,20 +18,7 @@ def row(run_id: str, day: int, status: Status = "success", hour: int = 0) -> Mon
     """A row of the day `day` days before DAY, written at `hour`."""
     date = DAY - dt.timedelta(days=day)
     written = dt.datetime.combine(date, dt.time(hour), dt.timezone.utc) + dt.timedelta(days=1)
-    return MonitoringRow(
-        run_id=run_id,
-        partition_date=date,
-        runtime_ts=written,
-        status=status,
-        total_cases=10,
-        passed_validation=10,
-        dropped_cases=0,
-        ingestion_time=written,
-        processing_duration_seconds=1.0,
-        positive_cases=1,
-        review_cases=1,
-        reject_reasons={},
-    )
+    return monitoring_row(date, written, run_id=run_id, status=status)
 
 
 @pytest.fixture

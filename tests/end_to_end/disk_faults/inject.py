@@ -29,6 +29,7 @@ from beam_pcc.publishing.monitoring import audited_row, failed_row
 from beam_pcc.publishing.statistics import RunStats
 from beam_pcc.publishing.warehouse.base import Run, StagedFile, prepare_tables
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
+from tests.forking import forked
 
 DATE = dt.date(2026, 11, 20)
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc)
@@ -176,24 +177,12 @@ def run_of(letter: str) -> Run:
     return Run(f"run-{letter}", DATE, NOW, "v20261101_000000", "m", "f" * 64)
 
 
-def forked(act: Callable[[], Any]) -> Any:
+def in_a_fork(act: Callable[[], Any]) -> Any:
     """The result of a call in a process of its own; None if that was killed."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        try:
-            result = act()
-        except BaseException as error:
-            result = {"raised": f"{type(error).__name__}: {error}"}
-        with os.fdopen(writing, "w") as pipe:
-            json.dump(result, pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return json.loads(text) if text else None if status == -signal.SIGKILL else {"raised": f"ended with {status}"}
+    ended = forked(act, lambda error: {"raised": f"{type(error).__name__}: {error}"})
+    if ended.result is None and ended.status != -signal.SIGKILL:
+        return {"raised": f"ended with {ended.status}"}
+    return ended.result
 
 
 CASES = {
@@ -212,14 +201,14 @@ def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
     bench = Bench(folder)
     before, what = CASES[case]
     action = functools.partial(getattr(bench, what), "b")
-    if failure := forked(lambda: bench.prepare(getattr(bench, before))):
+    if failure := in_a_fork(lambda: bench.prepare(getattr(bench, before))):
         raise AssertionError(failure)
     bench.path.parent.rename(folder / "before")
     bench.restore()
-    old = forked(bench.state)
+    old = in_a_fork(bench.state)
     # Which kinds of calls there are: of a full disk, those that need room only.
-    counted = forked(lambda: bench.attempt(action, "count"))
-    new = forked(bench.state)
+    counted = in_a_fork(lambda: bench.attempt(action, "count"))
+    new = in_a_fork(bench.state)
     injected: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     failures = []
@@ -228,10 +217,10 @@ def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
     calls = [(kind, n + 1) for kind, count in counted["kinds"].items() for n in range(count + beyond)]
     for kind, number in calls[sum(map(ord, case + fault)) % every :: every]:
         bench.restore()
-        ended = forked(functools.partial(bench.attempt, action, fault, kind, number))
+        ended = in_a_fork(functools.partial(bench.attempt, action, fault, kind, number))
         if ended is not None and ended.get("hit") is False:
             continue
-        after = forked(functools.partial(bench.survived, action)) or {"raised": "killed"}
+        after = in_a_fork(functools.partial(bench.survived, action)) or {"raised": "killed"}
         injected[kind] += 1
         errors[(ended or {}).get("error", "none")] += 1
         problems = []
