@@ -32,7 +32,7 @@ _VERSION = "such as v20261120_020000"
 
 def add(commands: Commands) -> None:
     """Declare the commands."""
-    models = group(commands, "models", "the model registry", example="list")
+    models = group(commands, "models", "the model registry", example="list --models models")
     add_output_argument(_command(models, "list", "the versions, and which one a run would use", _list))
     verify = _command(models, "verify", "load a version as a run would, check it, score its golden rows", _verify)
     verify.add_argument("--model_version", help="default: the one that a run would use")

@@ -72,6 +72,7 @@ class Bench:
         values: dict[str, Any] = {
             "predicted_label": "NOT_PC",
             "confidence": 0.75,
+            "content_digest": 1,
             "inference_timestamp": NOW,
             "case_timestamp": NOW,
             "reason": "empty_text",
