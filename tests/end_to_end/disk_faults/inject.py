@@ -181,7 +181,7 @@ def run_of(letter: str) -> Run:
 def in_a_fork(act: Callable[[], Any]) -> Any:
     """The result of a call in a process of its own; None if that was killed."""
     ended = forked(act, lambda error: {"raised": f"{type(error).__name__}: {error}"})
-    if ended.result is None and ended.status != -signal.SIGKILL:
+    if ended.status not in (0, -signal.SIGKILL):
         return {"raised": f"ended with {ended.status}"}
     return ended.result
 
