@@ -28,9 +28,12 @@ from tests.emulators.running import BUCKET, PROJECT, Emulators, running
 from tests.end_to_end.conftest import DATE, DAY, Ended
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulators]:
-    """Both emulators; Google's clients of this process, and of those it starts, talk to them."""
+    """Both emulators; Google's clients of this process, and of those it starts, talk to them.
+
+    Started anew for each file: BigQuery's takes longer for everything, the more tables there were.
+    """
     with running(environment.python(), tmp_path_factory.mktemp("emulators")) as started:
         with started.here():
             yield started
