@@ -84,7 +84,7 @@ def test_bigquery_walkthrough_without_google(tmp_path: Path, registry: Path) -> 
 
     assert re.findall(r"([\d,]+) cases", seeded) == ["2,000", "4,000"]
     assert printed.count(": published") == 2
-    assert len(queries) == 5
+    assert len(queries) == 6
     assert sum("success" in output for output in outputs) >= 3
 
 
