@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from beam_pcc.config.settings import add_run_arguments
 from beam_pcc.errors import ConfigurationError, one_line
 
 _FLAG = re.compile(r"--?[A-Za-z]\S*", re.DOTALL)
@@ -58,6 +57,8 @@ class _Level:
         """The flags that it declares, or passes on to `run`."""
         flags = set(self.parser._option_string_actions)
         if self.parser.get_default("passes_on_run_flags"):
+            from beam_pcc.config.settings import add_run_arguments  # needs what an environment for deploy lacks
+
             run = argparse.ArgumentParser(add_help=False)
             add_run_arguments(run)
             flags |= set(run._option_string_actions)

@@ -86,9 +86,9 @@ def test_a_file_without_the_vector_column(workspace: Workspace) -> None:
 def test_a_vector_column_of_the_wrong_type(workspace: Workspace) -> None:
     file = workspace.folder / "cases.parquet"
     table = good_rows(20)
-    pq.write_table(table.set_column(1, "embedding_vector", pa.array(["x"] * len(table))), file)
+    pq.write_table(table.set_column(1, "embedding_vector", pa.array([True] * len(table))), file)
 
-    assert_failed(workspace, workspace.run(file), 1, str(file), "embedding_vector is string")
+    assert_failed(workspace, workspace.run(file), 1, str(file), "embedding_vector is bool")
 
 
 def test_truncated_jsonl_names_file_and_quotes_nothing(workspace: Workspace) -> None:
