@@ -43,7 +43,7 @@ def test_run_local_script_can_be_repeated(checkout: Path) -> None:
     assert "hold-out" not in again.stdout
     assert "partition 20261120: published" in again.stdout
     assert (checkout / "local/pcc.duckdb").exists()
-    assert "Partition 2026-11-20" in (checkout / "local/report.html").read_text()
+    assert "2026-11-20" in (checkout / "local/report.html").read_text()
 
 
 @pytest.mark.xdist_group("encoders")
