@@ -85,7 +85,8 @@ class StorageApi(grpc.GenericRpcHandler):
             start += rows.num_rows
         if answer.silent:
             ended = threading.Event()
-            context.add_callback(ended.set)
+            if not context.add_callback(ended.set):  # it has ended already
+                ended.set()
             while not (ended.wait(0.02) or self.closing.is_set()):
                 pass
             self.cancelled += ended.is_set()
