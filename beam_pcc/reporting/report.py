@@ -103,7 +103,7 @@ def _page(
     undated: Sequence[Row],
 ) -> str:
     row = latest.row if latest else undated[-1]
-    assert row is not None  # noqa: S101 - `latest` has a run
+    assert row is not None  # noqa: S101  # nosec B101 - `latest` has a run
     has_source = any(day.row and day.row["source_rows"] is not None for day in days)
     return _template().render(
         warehouse=warehouse,
@@ -243,7 +243,7 @@ class _Tile(NamedTuple):
 def _tiles(days: Sequence[Day], latest: Day) -> list[_Tile]:
     """The figures of the day, with how they changed."""
     row = latest.row
-    assert row is not None  # noqa: S101 - of a day with a run
+    assert row is not None  # noqa: S101  # nosec B101 - of a day with a run
     scored, total = row["passed_validation"], row["total_cases"]
     limit = row["drift_psi_limit"]
     reference = "against training" if row["drift_psi_recent"] is None else "against the last weeks"
