@@ -117,13 +117,12 @@ class DuckDBWarehouse:
         with self._file.read() as connection:
             if connection is None or not _has_monitoring(connection):
                 return []
-            found = connection.execute(
+            cursor = connection.execute(
                 "SELECT * FROM pcc_monitoring_logs WHERE $day IS NULL OR partition_date = $day "
                 "ORDER BY ingestion_time DESC LIMIT $last",
                 {"day": partition, "last": last},
             )
-            names = [column[0] for column in found.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in reversed(found.fetchall())]
+            return _as_dicts(cursor)[::-1]
 
     def latest_day(self) -> dt.date | None:
         """The latest partition that has a monitoring row."""
@@ -139,8 +138,7 @@ class DuckDBWarehouse:
             if connection is None or not _has_monitoring(connection):
                 return []
             cursor = connection.execute(sql.RUNS_OF_DAYS, {"first": first, "last": last, "runs": RUNS_OF_A_DAY})
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return _as_dicts(cursor)
 
     def recent_rows(self, before: dt.date, days: int) -> list[MonitoringRow]:
         """The latest successful run of each of the last published days, newest first."""
@@ -148,8 +146,7 @@ class DuckDBWarehouse:
             if connection is None or not _has_monitoring(connection):
                 return []
             cursor = connection.execute(sql.RECENT, {"before": before, "days": days})
-            names = [column[0] for column in cursor.description or ()]
-            return readable_rows(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+            return readable_rows(_as_dicts(cursor))
 
     def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
         """Run one SELECT, which can reach nothing but the tables; return its rows as text."""
@@ -277,10 +274,14 @@ def _write_monitoring(connection: duckdb.DuckDBPyConnection, row: StoredRow) -> 
 
 
 def _monitoring(connection: duckdb.DuckDBPyConnection, run_id: str) -> StoredRow | None:
-    found = connection.execute("SELECT * FROM pcc_monitoring_logs WHERE run_id = ?", [run_id])
-    names = [column[0] for column in found.description or ()]
-    row = found.fetchone()
-    return None if row is None else dict(zip(names, row, strict=True))
+    rows = _as_dicts(connection.execute("SELECT * FROM pcc_monitoring_logs WHERE run_id = ?", [run_id]))
+    return rows[0] if rows else None
+
+
+def _as_dicts(cursor: duckdb.DuckDBPyConnection) -> list[StoredRow]:
+    """The rows of a query, by the names of its columns."""
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 @contextlib.contextmanager
