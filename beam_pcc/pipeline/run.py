@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import io
 import logging
+import shutil
 from collections.abc import Callable
 
 import apache_beam as beam
@@ -122,6 +123,7 @@ def _pipeline(plan: LaunchPlan, options: PipelineOptions) -> beam.Pipeline:
     named = options.view_as(GoogleCloudOptions)
     named.job_name = named.job_name or f"pcc-{plan.run.run_id.lower()}"
     pipeline = beam.Pipeline(options=options)
+    shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)  # of other languages' jars; a killed run would leave it
     graph.build(pipeline, plan)
     return pipeline
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,12 +96,19 @@ def write(output: Path, rows: int, partition: dt.date, *, seed: int = 0, with_in
             writer.write_table(pa.Table.from_batches(batches))
 
 
-def write_messages(messages: Path, output: Path, partition: dt.date, rows: int | None = None) -> int:
-    """Write the texts of a JSONL file as a partition to score: case_id, text, timestamp; return the number of rows.
+def read_messages(path: Path) -> list[str]:
+    """The texts of a JSONL file. Raises OSError, ValueError, KeyError or TypeError."""
+    texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError("no texts")
+    return texts
 
-    Rows beyond the number of messages repeat them. Some are broken on purpose, see BROKEN_MESSAGES_AT.
+
+def write_messages(texts: Sequence[str], output: Path, partition: dt.date, rows: int | None = None) -> int:
+    """Write texts as a partition to score: case_id, text, timestamp; return the number of rows.
+
+    Rows beyond the number of texts repeat them. Some are broken on purpose, see BROKEN_MESSAGES_AT.
     """
-    texts = [json.loads(line)["text"] for line in messages.read_text(encoding="utf-8").splitlines()]
     index = np.arange(len(texts) if rows is None else rows)
     where = {reason: np.flatnonzero(index % BROKEN_MESSAGES_EVERY == at) for at, reason in BROKEN_MESSAGES_AT.items()}
     columns = {

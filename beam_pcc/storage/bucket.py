@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping
@@ -13,12 +14,16 @@ from google.cloud import storage  # type: ignore[attr-defined] # it brings no ty
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
+from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import RETRY_TIMEOUT, explained, paced
 from beam_pcc.storage.base import Content, require_size
+from beam_pcc.terminal import logger
 
+_log = logger(__name__)
 _ADDRESS = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*?))?/*")
 _READS = 3  # attempts to read a file that is replaced meanwhile
 _WRITER = "pcc-writer"
+_DEAD_AFTER = dt.timedelta(days=1)  # longer than any folder is being written
 
 
 class CloudStore:
@@ -95,7 +100,46 @@ class CloudStore:
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
         """See `Store`. A bucket cannot rename folders: the last file completes the folder (see `folders`)."""
-        return all(self.replace(f"{folder}/{name}", data, 0) for name, data in files.items())
+        created = False
+        for name, data in files.items():
+            created = self.replace(f"{folder}/{name}", data, 0)
+            if not created and not self._holds(f"{folder}/{name}", data):
+                return False
+        return created
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        with _explained(self.path(name)):
+            blob = self._bucket.get_blob(self._prefix + name, retry=self._retry)
+        if blob is None or blob.size != len(data):
+            return False
+        content = self.read(name, len(data))
+        return content is not None and content.data == data
+
+    def remove_incomplete(self, start: str, names: re.Pattern[str], last: Collection[str]) -> list[str]:
+        """See `Store`. Whoever writes need not have the right to delete: then they stay."""
+        removed = []
+        with logged(_log.info, "%s: incomplete folders stay", self.address), _explained(self.address):
+            for folder, blobs in self._blobs_by_folder(start).items():
+                is_complete = any(blob.name.rpartition("/")[2] in last for blob in blobs)
+                newest = max(blob.time_created for blob in blobs)
+                if names.fullmatch(folder) and not is_complete and _now() - newest > _DEAD_AFTER:
+                    for blob in blobs:
+                        with contextlib.suppress(NotFound, PreconditionFailed):  # somebody completes it after all
+                            blob.delete(if_generation_match=blob.generation, retry=self._retry)
+                    removed.append(folder)
+        return removed
+
+    def _blobs_by_folder(self, start: str) -> dict[str, list[Any]]:
+        folders: dict[str, list[Any]] = {}
+        for blob in self._bucket.list_blobs(prefix=self._prefix + start, retry=self._retry):
+            folder, slash, _ = blob.name.removeprefix(self._prefix).partition("/")
+            if slash:
+                folders.setdefault(folder, []).append(blob)
+        return folders
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)
 
 
 @contextlib.contextmanager

@@ -27,11 +27,14 @@ from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, cut
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
+from beam_pcc.models.versions import remove_incomplete
 from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
+from beam_pcc.terminal import logger
 from beam_pcc.training.fitting import Hyperparameters, calibrated, choose_hyperparameters, choose_threshold
 
+_log = logger(__name__)
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
 _ANALYZER: tfidf.Analyzer = "char_wb"
@@ -84,6 +87,8 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     rows = read_labelled(data, recipe.text_column)
     require_trainable(rows, data)
     store.prepare()  # fails before the training if the registry cannot be written
+    for version in remove_incomplete(store):
+        _log.info("removed the incomplete version %s, whose training was killed", version)
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
     featurize = _featurize_function(rows, data, models, recipe)
     features, vectors = featurize(train_rows)
