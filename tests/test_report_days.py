@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from beam_pcc.cases.monitoring_row import Alert, MonitoringRow, Status
 from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 from beam_pcc.reporting.days import (
     MAX_DAYS,
     Comparison,
@@ -24,7 +23,7 @@ from beam_pcc.reporting.days import (
     spans_to_explain,
 )
 from beam_pcc.reporting.readable_rows import readable
-from tests.monitoring_rows import monitoring_row
+from tests.monitoring_rows import monitoring_row, store
 
 DAY = dt.date(2026, 11, 20)
 
@@ -182,10 +181,7 @@ def report(folder: Path, *arguments: str) -> int:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with the days -40 and -9 to 0. Shared: copy it before writing beside it."""
     path = tmp_path_factory.mktemp("days") / "pcc.duckdb"
-    warehouse = DuckDBWarehouse(str(path))
-    warehouse.record(run(-40))
-    for day in range(-9, 1):
-        warehouse.record(run(day, "failed" if day == -4 else "success"))
+    store(path, [run(day, "failed" if day == -4 else "success") for day in (-40, *range(-9, 1))])
     return path
 
 
