@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from beam_pcc.cli.tabular import FORMATS, to_csv, to_json, to_markdown
 
-
 # One for all tests, which write nothing: to open one costs more than a query.
 CONNECTION = duckdb.connect()
 
