@@ -56,13 +56,11 @@ class Launch:
         find_source = functools.partial(ReadCases, config, area.join("export"))
         if config.source.wait_seconds:
             prepare_tables(self.warehouse, dry_run=True)  # reports what is wrong there before the wait
-            step.name = "checking the model"
             model, shadow, text = load(config)
             read = wait_for_source(find_source, config.source.wait_seconds)
         else:
             step.name = "looking at the source"
             read = find_source()
-            step.name = "checking the model"
             model, shadow, text = load(config)
         run = dataclasses.replace(
             self.run,

@@ -66,7 +66,8 @@ def run(config: RunConfig, options: PipelineOptions) -> Outcome:
                 raise
             raise failure from error
         finally:
-            launch.area.remove()
+            with progress.task("removing the staged files"):
+                launch.area.remove()
         if signals.received:  # during the clean-up
             raise _ended_after(outcome.done, signals.failure())
         return outcome
@@ -107,7 +108,8 @@ def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
         try:
             with private_files():  # not the job file: it holds no case, and Flink may run as another user
                 plan = launch.plan()
-            _pipeline(plan, options).run().wait_until_finish()
+            with progress.task("writing the job"):
+                _pipeline(plan, options).run().wait_until_finish()
         except BaseException as error:
             launch.area.remove()
             raise from_runner(error) if isinstance(error, Exception) else error from error

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from beam_pcc.progress.views import LinesView, Mode, Snapshot, View, view_of
+
+_RATE_AFTER = 1.0  # seconds of counting before a rate is known
 
 
 class Measured(NamedTuple):
@@ -26,14 +28,18 @@ class Task:
         note: More about it, such as "12 rejected".
     """
 
-    def __init__(self, name: str, total: int | None, unit: str, measure: Callable[[], Measured] | None) -> None:
+    def __init__(
+        self, name: str, total: int | None, unit: str, measure: Callable[[], Measured] | None, *, is_logged: bool
+    ) -> None:
         self.name = name
         self.note = ""
         self._total = total
         self._unit = unit
         self._measure = measure
+        self._is_logged = is_logged
         self._done = 0
         self._item = ""
+        self._first: tuple[int, float] | None = None  # done when first something was, and the seconds until then
         self._lock = threading.Lock()
         self.started = time.monotonic()
         self.parent: Task | None = None
@@ -54,14 +60,28 @@ class Task:
         """Name the unit that is under way, such as a day; the tasks within are shown with it."""
         self._item = item
 
-    def snapshot(self, ancestors: Iterator[Task] | tuple[Task, ...] = ()) -> Snapshot:
+    def snapshot(self, ancestors: Sequence[Task] = (), *, ended: bool = False) -> Snapshot:
         """How far it is."""
         done, note = (self._done, self.note) if self._measure is None else self._measure()
         if self._total is not None:
             done = min(done, self._total)
-        item = ", ".join(heading for ancestor in ancestors if (heading := ancestor._heading()))
-        counted = self._measure is None or done > 0
-        return Snapshot(self.name, item, done, self._total, self._unit, time.monotonic() - self.started, note, counted)
+        seconds = time.monotonic() - self.started
+        if self._first is None and done:
+            self._first = (done, seconds)
+        since = (0, 0.0) if ended else self._first
+        rate = (done - since[0]) / (seconds - since[1]) if since and seconds - since[1] >= _RATE_AFTER else 0.0
+        return Snapshot(
+            task=self.name,
+            item=", ".join(heading for ancestor in ancestors if (heading := ancestor._heading())),
+            done=done,
+            total=self._total,
+            unit=self._unit,
+            seconds=seconds,
+            rate=rate,
+            note=note,
+            is_counted=self._measure is None or done > 0,
+            is_logged=self._is_logged,
+        )
 
     def _heading(self) -> str:
         if not self._item:
@@ -100,7 +120,7 @@ class _Board:
             ancestors = self._ancestors(task)
             self._tasks.remove(task)
             if self._view is not None and not failed and self._since is not None:
-                self._view.end(task, task.snapshot(ancestors), time.monotonic() - self._since)
+                self._view.end(task, task.snapshot(ancestors, ended=True), time.monotonic() - self._since)
             if not self._tasks:
                 ticker = self._stop()
                 if not self._is_command:
@@ -162,7 +182,12 @@ shown = _board.shown
 
 @contextlib.contextmanager
 def task(
-    name: str, *, total: int | None = None, unit: str = "", measure: Callable[[], Measured] | None = None
+    name: str,
+    *,
+    total: int | None = None,
+    unit: str = "",
+    measure: Callable[[], Measured] | None = None,
+    is_logged: bool = True,
 ) -> Iterator[Task]:
     """A task, under way until the end of the block.
 
@@ -171,8 +196,9 @@ def task(
         total: How many units there are; None if that is not known.
         unit: What is counted, in the plural: "messages", "rows", "bytes".
         measure: Says how many units are done, when that is shown; instead of `advance`. Must return at once.
+        is_logged: Whether there are lines where there is no bar; False where the caller logs lines of its own.
     """
-    one = Task(name, total, unit, measure)
+    one = Task(name, total, unit, measure, is_logged=is_logged)
     _board.begin(one)
     failed = True
     try:

@@ -36,8 +36,10 @@ class Snapshot(NamedTuple):
         total: Units there are; None if that is not known.
         unit: What is counted; "" if nothing.
         seconds: How long it has been under way.
+        rate: Units a second; 0 if that is not known yet.
         note: More about it.
-        counted: Whether `done` says something: of a run whose counts do not reach this process it does not.
+        is_counted: Whether `done` says something: of a run whose counts do not reach this process it does not.
+        is_logged: Whether lines about it are wanted.
     """
 
     task: str
@@ -46,18 +48,15 @@ class Snapshot(NamedTuple):
     total: int | None
     unit: str
     seconds: float
+    rate: float = 0.0
     note: str = ""
-    counted: bool = True
+    is_counted: bool = True
+    is_logged: bool = True
 
     @property
     def share(self) -> float:
         """Done of the total; 0 if that is not known."""
         return self.done / self.total if self.total else 0.0
-
-    @property
-    def rate(self) -> float:
-        """Units a second."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def title(self) -> str:
@@ -69,7 +68,7 @@ class Snapshot(NamedTuple):
         return {
             "task": self.task,
             "item": self.item or None,
-            "done": self.done if self.unit and self.counted else None,
+            "done": self.done if self.unit and self.is_counted else None,
             "total": self.total,
             "unit": self.unit or None,
             "seconds": round(self.seconds, 1),
@@ -128,6 +127,8 @@ class LinesView:
 
     def show(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
         """See `View`."""
+        if not snapshot.is_logged:
+            return
         since = elapsed - self._logged_at
         known = self._logged is not None and self._logged[0] is key
         share = self._logged[1] if known and self._logged else 0.0
@@ -137,7 +138,8 @@ class LinesView:
 
     def end(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
         """See `View`. Says how long it took, of what took long."""
-        if snapshot.seconds >= _LINES_EVERY or (self._logged is not None and self._logged[0] is key):
+        was_logged = self._logged is not None and self._logged[0] is key
+        if snapshot.is_logged and (was_logged or snapshot.seconds >= _LINES_EVERY):
             self._logged_at, self._logged = elapsed, None
             _log.info("%s", line(snapshot, ended=True), extra={"progress": snapshot.fields(ended=True)})
 
@@ -148,7 +150,7 @@ class LinesView:
 def line(snapshot: Snapshot, *, ended: bool = False) -> str:
     """A line of the log: what is done, how much of it, and how fast."""
     parts = []
-    if snapshot.unit and snapshot.counted:
+    if snapshot.unit and snapshot.is_counted:
         of = "" if snapshot.total is None else f" of {amount(snapshot.total, snapshot.unit)}"
         share = "" if snapshot.total is None else f" ({int(100 * snapshot.share)} %)"
         parts.append(f"{amount(snapshot.done, snapshot.unit)}{of}{named(snapshot.unit)}{share}")
@@ -157,7 +159,7 @@ def line(snapshot: Snapshot, *, ended: bool = False) -> str:
     if snapshot.note:
         parts.append(snapshot.note)
     parts.append(f"{'done in' if ended else 'for'} {clock(snapshot.seconds)}")
-    if snapshot.unit and snapshot.counted and snapshot.rate:
+    if snapshot.unit and snapshot.is_counted and snapshot.rate:
         parts.append(speed(snapshot))
     return f"{snapshot.title}: {', '.join(parts)}"
 
@@ -199,9 +201,9 @@ def bar(snapshot: Snapshot, columns: int, *, plain: bool = False) -> str:
         title = f"{disp_trim(title, columns // 2 - 1)}{'.' if plain else '…'}"
     note = f", {terminal.printable(snapshot.note)}" if snapshot.note else ""
     time, unit = clock(snapshot.seconds), named(snapshot.unit)
-    rate = f", {speed(snapshot)}" if snapshot.unit and snapshot.counted and snapshot.rate else ""
+    rate = f", {speed(snapshot)}" if snapshot.unit and snapshot.is_counted and snapshot.rate else ""
     done = amount(snapshot.done, snapshot.unit)
-    if not snapshot.unit or not snapshot.counted:
+    if not snapshot.unit or not snapshot.is_counted:
         of = f" {amount(snapshot.total, snapshot.unit)}{unit}" if snapshot.unit and snapshot.total is not None else ""
         return str(disp_trim(f"{title}{of} [{time}{note}]", columns))
     if not snapshot.total:
