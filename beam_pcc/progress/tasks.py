@@ -29,7 +29,13 @@ class Task:
     """
 
     def __init__(
-        self, name: str, total: int | None, unit: str, measure: Callable[[], Measured] | None, *, is_logged: bool
+        self,
+        name: str,
+        total: int | None = None,
+        unit: str = "",
+        measure: Callable[[], Measured] | None = None,
+        *,
+        is_logged: bool = True,
     ) -> None:
         self.name = name
         self.note = ""

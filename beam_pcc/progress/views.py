@@ -14,8 +14,8 @@ _DELAY = 2.0  # seconds of a command before a bar is shown
 _REDRAW = 0.2  # seconds between two looks of a bar
 _LINES_EVERY = 10.0  # seconds between two lines at least, and before the first
 _LINES_AT_LEAST_EVERY = 60.0  # seconds, however little was done since
-_STEP = 0.1  # of the whole, after which another line is worth it
-_LEAST_COLUMNS = 20
+_STEP = 10  # percent, after which another line is worth it
+_LEAST_BAR = 12  # columns of a bar, with its ends
 
 
 class Mode(enum.Enum):
@@ -54,9 +54,9 @@ class Snapshot(NamedTuple):
     is_logged: bool = True
 
     @property
-    def share(self) -> float:
-        """Done of the total; 0 if that is not known."""
-        return self.done / self.total if self.total else 0.0
+    def percent(self) -> int:
+        """Done of the total, rounded down; 0 if that is not known."""
+        return 100 * self.done // self.total if self.total else 0
 
     @property
     def title(self) -> str:
@@ -123,17 +123,16 @@ class LinesView:
 
     def __init__(self) -> None:
         self._logged_at = 0.0
-        self._logged: tuple[object, float] | None = None
+        self._logged: tuple[object, int] | None = None
 
     def show(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
         """See `View`."""
         if not snapshot.is_logged:
             return
         since = elapsed - self._logged_at
-        known = self._logged is not None and self._logged[0] is key
-        share = self._logged[1] if known and self._logged else 0.0
-        if since >= _LINES_EVERY and (not known or snapshot.share - share >= _STEP or since >= _LINES_AT_LEAST_EVERY):
-            self._logged_at, self._logged = elapsed, (key, snapshot.share)
+        is_news = self._logged is None or self._logged[0] is not key or snapshot.percent - self._logged[1] >= _STEP
+        if since >= _LINES_EVERY and (is_news or since >= _LINES_AT_LEAST_EVERY):
+            self._logged_at, self._logged = elapsed, (key, snapshot.percent)
             _log.info("%s", line(snapshot), extra={"progress": snapshot.fields(ended=False)})
 
     def end(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
@@ -152,7 +151,7 @@ def line(snapshot: Snapshot, *, ended: bool = False) -> str:
     parts = []
     if snapshot.unit and snapshot.is_counted:
         of = "" if snapshot.total is None else f" of {amount(snapshot.total, snapshot.unit)}"
-        share = "" if snapshot.total is None else f" ({int(100 * snapshot.share)} %)"
+        share = "" if snapshot.total is None else f" ({snapshot.percent} %)"
         parts.append(f"{amount(snapshot.done, snapshot.unit)}{of}{named(snapshot.unit)}{share}")
     elif snapshot.unit and snapshot.total is not None:
         parts.append(f"{amount(snapshot.total, snapshot.unit)}{named(snapshot.unit)}")
@@ -185,7 +184,7 @@ class BarView:
 
 
 def bar(snapshot: Snapshot, columns: int, *, plain: bool = False) -> str:
-    """One line of at most `columns` columns, with a bar if the total is known.
+    """One line of at most `columns` columns, with a bar if the total is known; what has no room is left out.
 
     Args:
         snapshot: Of the task.
@@ -195,10 +194,9 @@ def bar(snapshot: Snapshot, columns: int, *, plain: bool = False) -> str:
     from tqdm import tqdm
     from tqdm.utils import disp_len, disp_trim
 
-    columns = max(columns, _LEAST_COLUMNS)
     title = terminal.printable(snapshot.title)
     if disp_len(title) > columns // 2:
-        title = f"{disp_trim(title, columns // 2 - 1)}{'.' if plain else '…'}"
+        title = f"{disp_trim(title, max(0, columns // 2 - 1))}{'.' if plain else '…'}"
     note = f", {terminal.printable(snapshot.note)}" if snapshot.note else ""
     time, unit = clock(snapshot.seconds), named(snapshot.unit)
     rate = f", {speed(snapshot)}" if snapshot.unit and snapshot.is_counted and snapshot.rate else ""
@@ -209,8 +207,12 @@ def bar(snapshot: Snapshot, columns: int, *, plain: bool = False) -> str:
     if not snapshot.total:
         return str(disp_trim(f"{title}: {done}{unit} [{time}{rate}{note}]", columns))
     left = f"<{clock((snapshot.total - snapshot.done) / snapshot.rate)}" if snapshot.rate else ""
-    right = f"{done}/{amount(snapshot.total, snapshot.unit)}{unit} [{time}{left}{rate}{note}]"
-    share = f"{int(100 * snapshot.share):3d}%"
+    counts = f"{done}/{amount(snapshot.total, snapshot.unit)}{unit}"
+    start = f"{title}: {snapshot.percent:3d}%"
+    ends = (f" {counts} [{time}{left}{rate}{note}]", f" {counts} [{time}{left}]", f" {counts}", "")
+    end = next((end for end in ends if disp_len(start + end) + _LEAST_BAR <= columns), None)
+    if end is None:
+        return str(disp_trim(start, columns))
     return str(
         tqdm.format_meter(
             snapshot.done,
@@ -218,10 +220,9 @@ def bar(snapshot: Snapshot, columns: int, *, plain: bool = False) -> str:
             snapshot.seconds,
             ncols=columns,
             ascii=plain,
-            bar_format="{title}: {share}|{bar}| {right}",
-            title=title,
-            share=share,
-            right=right,
+            bar_format="{start}|{bar}|{end}",
+            start=start,
+            end=end,
         )
     )
 
