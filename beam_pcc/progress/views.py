@@ -147,19 +147,24 @@ class LinesView:
 
 
 def line(snapshot: Snapshot, *, ended: bool = False) -> str:
-    """A line of the log: what is done, how much of it, and how fast."""
+    """A line of the log: what is done, how much of it, how fast, and how long it took or will take."""
     parts = []
-    if snapshot.unit and snapshot.is_counted:
-        of = "" if snapshot.total is None else f" of {amount(snapshot.total, snapshot.unit)}"
-        share = "" if snapshot.total is None else f" ({snapshot.percent} %)"
-        parts.append(f"{amount(snapshot.done, snapshot.unit)}{of}{named(snapshot.unit)}{share}")
-    elif snapshot.unit and snapshot.total is not None:
-        parts.append(f"{amount(snapshot.total, snapshot.unit)}{named(snapshot.unit)}")
+    counted, total = snapshot.unit and snapshot.is_counted, snapshot.total
+    unit = named(snapshot.unit)
+    if counted and total is not None:
+        of = f"{amount(snapshot.done, snapshot.unit)} of {amount(total, snapshot.unit)}{unit}"
+        parts.append(f"{of} ({snapshot.percent} %)")
+    elif counted:
+        parts.append(f"{amount(snapshot.done, snapshot.unit)}{unit}")
+    elif snapshot.unit and total is not None:
+        parts.append(f"{amount(total, snapshot.unit)}{unit}")
     if snapshot.note:
         parts.append(snapshot.note)
-    parts.append(f"{'done in' if ended else 'for'} {clock(snapshot.seconds)}")
-    if snapshot.unit and snapshot.is_counted and snapshot.rate:
+    if counted and snapshot.rate:
         parts.append(speed(snapshot))
+    parts.append(f"{'done in' if ended else 'after'} {clock(snapshot.seconds)}")
+    if counted and total is not None and snapshot.rate and not ended:
+        parts.append(f"{clock((total - snapshot.done) / snapshot.rate)} left")
     return f"{snapshot.title}: {', '.join(parts)}"
 
 

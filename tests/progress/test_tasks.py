@@ -1,8 +1,6 @@
 """Tasks that are under way: which one is shown, what it counts, and how it ends."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,43 +8,8 @@ import pytest
 from beam_pcc import progress
 from beam_pcc.progress import tasks
 from beam_pcc.progress.counting import Counts
-from beam_pcc.progress.views import Mode, Snapshot
-
-
-class Shown:
-    """A view that keeps what it is shown."""
-
-    interval = 0.005
-
-    def __init__(self) -> None:
-        self.latest: Snapshot | None = None
-        self.ends: list[Snapshot] = []
-        self.cleared = 0
-
-    def show(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
-        self.latest = snapshot
-
-    def end(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
-        self.ends.append(snapshot)
-
-    def clear(self) -> None:
-        self.latest = None
-        self.cleared += 1
-
-    def until(self, condition: Callable[[Snapshot], bool]) -> Snapshot:
-        for _ in range(2_000):
-            if (snapshot := self.latest) is not None and condition(snapshot):
-                return snapshot
-            time.sleep(0.005)
-        raise AssertionError(f"not shown: {self.latest}")
-
-
-@pytest.fixture
-def view(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
-    view = Shown()
-    monkeypatch.setattr(tasks, "view_of", lambda mode: view)
-    with progress.shown(Mode.BAR):
-        yield view
+from beam_pcc.progress.views import Mode
+from tests.progress.recording import Shown
 
 
 def tickers() -> list[threading.Thread]:

@@ -112,16 +112,24 @@ def test_task_without_a_total_has_no_bar(snapshot: Snapshot, shown: str) -> None
 @pytest.mark.parametrize(
     ("snapshot", "ended", "shown"),
     [
-        (HALF, False, "scoring: 100,000 of 200,000 rows (50 %), 12 rejected, for 0:20, 5,000/s"),
+        (HALF, False, "scoring: 100,000 of 200,000 rows (50 %), 12 rejected, 5,000/s, after 0:20, 0:20 left"),
         (
             HALF._replace(item="20261120 (1 of 2)", note=""),
             False,
             "20261120 (1 of 2): scoring: 100,000 of 200,000 rows",
         ),
-        (HALF._replace(done=200_000), True, "scoring: 200,000 of 200,000 rows (100 %), 12 rejected, done in 0:20"),
-        (HALF._replace(is_counted=False, note=""), False, "scoring: 200,000 rows, for 0:20"),
-        (Snapshot("fitting", "", 1, 5, "candidates", 90.0, 0.1), False, "fitting: 1 of 5 candidates (20 %), for 1:30"),
-        (Snapshot("checking", "", 0, None, "", 61.0), False, "checking: for 1:01"),
+        (
+            HALF._replace(done=200_000),
+            True,
+            "scoring: 200,000 of 200,000 rows (100 %), 12 rejected, 5,000/s, done in 0:20",
+        ),
+        (HALF._replace(is_counted=False, note=""), False, "scoring: 200,000 rows, after 0:20"),
+        (
+            Snapshot("fitting", "", 1, 5, "candidates", 90.0, 0.1),
+            False,
+            "fitting: 1 of 5 candidates (20 %), 10.0 s each, after 1:30, 0:40 left",
+        ),
+        (Snapshot("checking", "", 0, None, "", 61.0), False, "checking: after 1:01"),
     ],
 )
 def test_line_says_how_much_and_how_long(snapshot: Snapshot, ended: bool, shown: str) -> None:
