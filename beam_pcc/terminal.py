@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
 from beam_pcc.errors import error_line
@@ -153,6 +153,12 @@ class _Status:
 
 _ERASE = "\r\x1b[K"  # to the start of the line, then erase to its end
 _status = _Status()
+
+
+def can_redraw(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a line of the stream can be redrawn, and a person looks at it: at a terminal, but not in a CI job."""
+    is_plain = environment.get("TERM", "dumb") == "dumb"
+    return _is_terminal(stream) and not is_plain and environment.get("CI", "").lower() in ("", "0", "false")
 
 
 def _in_background(stream: TextIO) -> bool:

@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rest and not flags.takes_beam_options:
             raise ConfigurationError(f"unknown argument {one_line(rest[0], 80)}: see beam-pcc {flags.command} --help")
         flags.beam_arguments, flags.arguments = rest, words[1:]
-        mode = progress.chosen_mode(quiet=log.level > logging.INFO, json_lines=log.json, stream=sys.stderr)
+        mode = progress.chosen_mode(
+            quiet=log.level > logging.INFO, json_lines=log.json, can_redraw=terminal.can_redraw(sys.stderr)
+        )
         with progress.shown(mode):
             code: int = flags.action(flags)
     except PccError as error:

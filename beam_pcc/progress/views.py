@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol
 
 from beam_pcc import terminal
 
@@ -96,17 +94,11 @@ class View(Protocol):
         """No task is under way."""
 
 
-def chosen_mode(*, quiet: bool, json_lines: bool, stream: TextIO, environment: Mapping[str, str] = os.environ) -> Mode:
-    """How progress is shown on `stream`.
-
-    A bar needs a terminal that can go back to the start of a line, and a person before it: not one of a CI job.
-    """
+def chosen_mode(*, quiet: bool, json_lines: bool, can_redraw: bool) -> Mode:
+    """How progress is shown: a bar needs a terminal of which a line can be redrawn."""
     if quiet:
         return Mode.NONE
-    if json_lines or not stream.isatty():
-        return Mode.LINES
-    is_plain = environment.get("TERM", "dumb") == "dumb" or environment.get("CI", "").lower() not in ("", "0", "false")
-    return Mode.LINES if is_plain else Mode.BAR
+    return Mode.BAR if can_redraw and not json_lines else Mode.LINES
 
 
 def view_of(mode: Mode) -> View | None:

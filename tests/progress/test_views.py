@@ -25,26 +25,35 @@ class Stream(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("is_terminal", "quiet", "json_lines", "environment", "mode"),
+    ("is_terminal", "environment", "redraws"),
     [
-        (True, False, False, {"TERM": "xterm"}, Mode.BAR),
-        (True, False, False, {"TERM": "xterm", "NO_COLOR": "1"}, Mode.BAR),  # it has no colour
-        (True, False, False, {"TERM": "xterm", "CI": "false"}, Mode.BAR),
-        (True, False, False, {"TERM": "xterm", "CI": "true"}, Mode.LINES),
-        (True, False, False, {"TERM": "dumb"}, Mode.LINES),
-        (True, False, False, {}, Mode.LINES),
-        (True, False, True, {"TERM": "xterm"}, Mode.LINES),
-        (False, False, False, {"TERM": "xterm"}, Mode.LINES),
-        (True, True, False, {"TERM": "xterm"}, Mode.NONE),
-        (False, True, True, {}, Mode.NONE),
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, True),  # the bar has no colour
+        (True, {"TERM": "xterm", "CI": "false"}, True),
+        (True, {"TERM": "xterm", "CI": "true"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (True, {}, False),
+        (False, {"TERM": "xterm"}, False),
     ],
 )
-def test_mode_follows_from_stream_flags_and_environment(
-    is_terminal: bool, quiet: bool, json_lines: bool, environment: dict[str, str], mode: Mode
+def test_line_is_redrawn_at_a_terminal_of_a_person(
+    is_terminal: bool, environment: dict[str, str], redraws: bool
 ) -> None:
-    stream = Stream(is_terminal=is_terminal)
+    assert terminal.can_redraw(Stream(is_terminal=is_terminal), environment) is redraws
 
-    assert chosen_mode(quiet=quiet, json_lines=json_lines, stream=stream, environment=environment) is mode
+
+@pytest.mark.parametrize(
+    ("quiet", "json_lines", "can_redraw", "mode"),
+    [
+        (False, False, True, Mode.BAR),
+        (False, False, False, Mode.LINES),
+        (False, True, True, Mode.LINES),
+        (True, False, True, Mode.NONE),
+        (True, True, False, Mode.NONE),
+    ],
+)
+def test_mode_follows_from_flags_and_terminal(quiet: bool, json_lines: bool, can_redraw: bool, mode: Mode) -> None:
+    assert chosen_mode(quiet=quiet, json_lines=json_lines, can_redraw=can_redraw) is mode
 
 
 snapshots = st.builds(
