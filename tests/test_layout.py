@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "beam_pcc"
 ORDER = (
     ("errors",),
     ("addresses", "terminal", "private_files", "shielding"),
+    ("progress",),
     ("cases", "gcp"),
     ("config", "storage"),
     ("sources", "features"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.evaluation import metrics as evaluation
@@ -70,7 +71,8 @@ def measure(
         )
     checked, model = registry.load(version)
     vectors = rows.vectors if rows.texts is None else _vectors(registry, checked, rows.texts, encoder, runtime)
-    probabilities = scoring.score(model, vectors).probabilities
+    with progress.task(f"scoring with {version}"):
+        probabilities = scoring.score(model, vectors).probabilities
     probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
     threshold = checked.metadata.threshold
     return Measurement(
@@ -92,7 +94,10 @@ def _vectors(
             "trained with --text_column"
         )
     address = package.absolute(encoder or package.address_of(registry.root, features.encoder_sha256))
-    return Featurizer(EncoderRef(address, features.encoder_sha256), features, runtime).vectors(texts)
+    featurizer = Featurizer(EncoderRef(address, features.encoder_sha256), features, runtime)
+    with progress.task(f"encoding for {version.name}", total=len(texts), unit="messages") as step:
+        embeddings = featurizer.embed(texts, step.advance)
+    return featurizer.vectors(texts, embeddings)
 
 
 def differences(first: Measurement, second: Measurement, rows: Labelled) -> Difference:

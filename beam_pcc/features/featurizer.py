@@ -5,7 +5,7 @@ Their parameters (`Features`) are stored in a model version's metadata.json, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +77,9 @@ class Featurizer:
         """Whether the shadow model uses the same encoder, so that each text is encoded once."""
         return self.shadow is not None and self.shadow.encoder.sha256 == self.encoder.sha256
 
-    def embed(self, texts: Sequence[str]) -> Embeddings:
-        """The (n, 384) half."""
-        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(texts))
+    def embed(self, texts: Sequence[str], advance: Callable[[int], None] | None = None) -> Embeddings:
+        """The (n, 384) half. `advance` is called with how many texts more are encoded."""
+        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(texts), advance)
 
     def vectors(self, texts: Sequence[str], embeddings: Embeddings | None = None) -> schemas.Vectors:
         """(n, 584) float32: the embedding, then the TF-IDF values. No text may be blank."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.publishing.warehouse.base import Warehouse
@@ -34,7 +35,8 @@ def export_tables(warehouse: Warehouse, names: Sequence[str], folder: Path) -> d
             raise ConfigurationError(f"--output {folder} cannot be made: {error.strerror}; name another") from None
         with _files(folder, names) as files:
             for name, reader in readers.items():
-                rows[name] = _write(reader, files[name])
+                with progress.task(f"exporting {name}", unit="rows") as step:
+                    rows[name] = _write(reader, files[name], step)
     return rows
 
 
@@ -50,10 +52,11 @@ def _files(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
         ) from None
 
 
-def _write(reader: pa.RecordBatchReader, path: Path) -> int:
+def _write(reader: pa.RecordBatchReader, path: Path, step: progress.Task) -> int:
     rows = 0
     with pq.ParquetWriter(path, reader.schema) as writer:
         for batch in reader:
             writer.write_batch(batch)
             rows += batch.num_rows
+            step.advance(batch.num_rows)
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import io
 import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +14,7 @@ from google.api_core.exceptions import NotFound, PreconditionFailed, RetryError
 from google.cloud import storage  # type: ignore[attr-defined] # it brings no types
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from beam_pcc import progress
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import RETRY_TIMEOUT, explained, paced
@@ -24,6 +26,19 @@ _ADDRESS = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*?))?/*")
 _READS = 3  # attempts to read a file that is replaced meanwhile
 _WRITER = "pcc-writer"
 _DEAD_AFTER = dt.timedelta(days=1)  # longer than any folder is being written
+
+
+class _Counted(io.BytesIO):
+    """Bytes in memory; writing them is progress."""
+
+    def __init__(self, step: progress.Task) -> None:
+        super().__init__()
+        self._step = step
+
+    def write(self, data: Any) -> int:
+        written = super().write(data)
+        self._step.update(self.tell())  # a download that begins again goes back
+        return written
 
 
 class CloudStore:
@@ -74,15 +89,21 @@ class CloudStore:
                     return None
                 require_size(self.path(name), blob.size, limit)
                 pinned = self._bucket.blob(blob.name, generation=blob.generation)  # NotFound if it was replaced
-                return Content(pinned.download_as_bytes(raw_download=True, retry=self._retry), int(blob.generation))
+                return Content(self._download(pinned, name, blob.size), int(blob.generation))
         raise ModelError(f"{self.path(name)} was replaced each time that it was read; run again")
+
+    def _download(self, blob: Any, name: str, size: int) -> bytes:
+        with progress.task(f"downloading {name}", total=size, unit="bytes") as step:
+            data = _Counted(step)
+            blob.download_to_file(data, raw_download=True, retry=self._retry)
+            return data.getvalue()
 
     def replace(self, name: str, data: bytes, generation: int) -> bool:
         """See `Store`. Cloud Storage compares the generation and writes in one step."""
         blob = self._bucket.blob(self._prefix + name)
         writer = secrets.token_hex(8)
         blob.metadata = {_WRITER: writer}
-        with _explained(self.path(name)):
+        with _explained(self.path(name)), progress.task(f"uploading {name}", total=len(data), unit="bytes") as step:
             try:
                 blob.upload_from_string(
                     data, "application/octet-stream", if_generation_match=generation, retry=self._retry
@@ -91,6 +112,7 @@ class CloudStore:
                 # An earlier attempt of ours may have succeeded although its response was lost.
                 current = self._bucket.get_blob(self._prefix + name, retry=self._retry)
                 return current is not None and (current.metadata or {}).get(_WRITER) == writer
+            step.advance(len(data))
         return True
 
     def prepare(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.labelled import Labels
@@ -69,15 +70,18 @@ def choose_hyperparameters(x: schemas.Vectors, y: Labels, seed: int, *, scaled: 
     def brier(model: Any, folds: int) -> float:
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
         probabilities = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
+        step.advance()
         return float(brier_score_loss(truth, scoring.privacy_probability(probabilities, classes)))
 
     candidates = [Hyperparameters(scaled, c, "sigmoid") for c in (_C_SCALED if scaled else _C_UNSCALED)]
-    best = min(candidates, key=lambda hyperparameters: brier(_linear(hyperparameters, y), _FOLDS))
+    with progress.task("choosing the regularisation", total=len(candidates), unit="candidates") as step:
+        best = min(candidates, key=lambda hyperparameters: brier(_linear(hyperparameters, y), _FOLDS))
     methods = _calibration_methods()
     if len(methods) == 1:
         return best
     candidates = [best._replace(calibration=method) for method in methods]
-    return min(candidates, key=lambda hyperparameters: brier(calibrated(hyperparameters, y), 3))
+    with progress.task("choosing the calibration", total=len(candidates), unit="candidates") as step:
+        return min(candidates, key=lambda hyperparameters: brier(calibrated(hyperparameters, y), 3))
 
 
 def _calibration_methods() -> list[str]:
@@ -88,6 +92,7 @@ def _calibration_methods() -> list[str]:
     return ["sigmoid", "temperature"] if has_temperature else ["sigmoid"]
 
 
+@progress.task("choosing the threshold")
 def choose_threshold(hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, precision: float) -> float | None:
     """The lowest threshold that reaches the precision in cross-validation; None if none does."""
     from sklearn.model_selection import cross_val_predict

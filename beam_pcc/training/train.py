@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import threadpoolctl
 
+from beam_pcc import progress
 from beam_pcc.cases import drift, schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
@@ -96,12 +97,14 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     holdout = vectors[holdout_rows], rows.labels[holdout_rows]
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
         hyperparameters = choose_hyperparameters(x, y, recipe.seed, scaled=features is None)
-        measured = calibrated(hyperparameters, y).fit(x, y)
+        with progress.task("fitting on the training rows"):
+            measured = calibrated(hyperparameters, y).fit(x, y)
         threshold = _threshold(recipe, hyperparameters, x, y, data)
         # The metrics are of `measured`; the published model is trained on all rows.
         all_rows = np.concatenate([train_rows, holdout_rows])
         features, vectors = featurize(all_rows)
-        model = calibrated(hyperparameters, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
+        with progress.task("fitting on all rows"):
+            model = calibrated(hyperparameters, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
     classes = tuple(str(c) for c in model.classes_)
     golden = vectors[holdout_rows[:GOLDEN_ROWS]]
     probability = scoring.privacy_probability(scoring.score(measured, holdout[0]).probabilities, classes)
@@ -149,8 +152,11 @@ def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) 
         return lambda _: (None, rows.vectors)
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
-    encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(cut(texts))
+    opened = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
+    with progress.task("encoding", total=len(texts), unit="messages") as step:
+        encoded = opened.encode(cut(texts), step.advance)
 
+    @progress.task("choosing TF-IDF terms")
     def featurize(train_rows: Rows) -> FeaturesAndVectors:
         train_texts, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
         try:
@@ -191,6 +197,7 @@ def _counts(labels: Labels) -> dict[str, int]:
     return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
+@progress.task("writing the version")
 def _write(model: Any, store: Store, *, plots: Mapping[str, str], **fields: Any) -> ModelMetadata:
     """Add the version to the registry, named by the current second or the next free one."""
     import joblib

@@ -81,7 +81,7 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     def download(*_: Any, **__: Any) -> None:
         raise AssertionError("an object was downloaded")
 
-    monkeypatch.setattr(storage.Blob, "download_as_bytes", download)
+    monkeypatch.setattr(storage.Blob, "download_to_file", download)
 
 
 def test_a_registry_in_a_bucket_is_listed_as_on_disk(folder: Folder, workspace: Workspace) -> None:
