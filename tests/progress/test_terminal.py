@@ -75,7 +75,7 @@ def test_bar_waits_for_the_end_of_a_line(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_a_clean_line(tmp_path: Path) -> None:
-    ended = at_a_terminal(REPORT, tmp_path, setup=counting(), press_ctrl_c_after="10/50")
+    ended = at_a_terminal(REPORT, tmp_path, setup=counting(halfway="time.sleep(60)"), press_ctrl_c_after="10/50")
 
     assert ended.code == 1
     assert ended.screen == ["beam-pcc: stopped", ""]
