@@ -130,7 +130,7 @@ class _Board:
             if not self._tasks:
                 ticker = self._stop()
                 if not self._is_command:
-                    self._since = None
+                    self._view, self._since = LinesView(), None
         if ticker is not None:
             ticker.join(1.0)
 
@@ -138,14 +138,15 @@ class _Board:
     def shown(self, mode: Mode) -> Iterator[None]:
         """Show the tasks of a command in this way. Whatever is open at its end is shown no more."""
         with self._changed:
-            before, self._view, self._since, self._is_command = self._view, view_of(mode), None, True
+            before = self._view, self._since, self._is_command
+            self._view, self._since, self._is_command = view_of(mode), None, True
         try:
             yield
         finally:
             with self._changed:
                 self._tasks.clear()
                 self._stop()
-                self._view, self._since, self._is_command = before, None, False
+                self._view, self._since, self._is_command = before
 
     def _stop(self) -> threading.Thread | None:
         ticker, self._ticker = self._ticker, None

@@ -1,12 +1,13 @@
 """Tasks that are under way: which one is shown, what it counts, and how it ends."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from beam_pcc import progress
-from beam_pcc.progress import tasks
+from beam_pcc.progress import tasks, views
 from beam_pcc.progress.counting import Counts
 from beam_pcc.progress.views import Mode
 from tests.progress.recording import Shown
@@ -149,6 +150,23 @@ def test_task_that_outlives_its_command_is_forgotten() -> None:
     assert tickers() == []
     left.__exit__(None, None, None)
     assert tasks._board._tasks == []
+
+
+def test_time_begins_anew_without_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a program that calls run_partition for one day after the other."""
+    lines: list[str] = []
+    monkeypatch.setattr(tasks.LinesView, "interval", 0.005)
+    monkeypatch.setattr(views, "_LINES_EVERY", 0.05)
+    monkeypatch.setattr(
+        views._log,
+        "info",
+        lambda *given, extra: lines.append(extra["progress"]["task"] * (not extra["progress"]["ended"])),
+    )
+    for name, seconds in (("first day", 0.3), ("second day", 0.15)):
+        with progress.task(name):
+            time.sleep(seconds)
+
+    assert {"first day", "second day"} <= set(lines)
 
 
 def test_counts_of_several_threads_are_added() -> None:
