@@ -9,7 +9,7 @@ import pytest
 
 from beam_pcc.cases import schemas
 from beam_pcc.cli import main as cli
-from beam_pcc.publishing import export
+from beam_pcc.storage import whole_files
 
 ROW = "('a', 'empty_text', 'd', '2026-11-20', 'r', '2026-11-20 10:00:00Z')"
 
