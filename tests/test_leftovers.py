@@ -31,15 +31,14 @@ with temporary_folder(Path(sys.argv[1])) as folder:
 @contextlib.contextmanager
 def writer(parent: Path) -> Iterator[Path]:
     """The temporary folder of a process that is killed at the end; it looks as if it had been there for an hour."""
-    with subprocess.Popen([sys.executable, "-c", _WRITE, str(parent)], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", _WRITE, str(parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(process.kill)
         assert process.stdout
         folder = Path(process.stdout.readline().strip())
         an_hour_ago = time.time() - 3600
         os.utime(folder, (an_hour_ago, an_hour_ago))
-        try:
-            yield folder
-        finally:
-            process.kill()
+        yield folder
 
 
 @pytest.fixture
