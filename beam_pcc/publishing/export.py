@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.publishing.warehouse.base import Warehouse
+from beam_pcc.storage.whole_files import written_whole
 
 
 def export_tables(warehouse: Warehouse, names: Sequence[str], folder: Path) -> dict[str, int]:
@@ -41,19 +41,13 @@ def export_tables(warehouse: Warehouse, names: Sequence[str], folder: Path) -> d
 @contextlib.contextmanager
 def _files(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
     """Names to write to, which at the end become the names of the files; if this raises, nothing is left of them."""
-    files = {name: folder / f".{name}.parquet.{os.getpid()}.new" for name in names}
     try:
-        yield files
-        for name, file in files.items():
-            file.replace(folder / f"{name}.parquet")
+        with contextlib.ExitStack() as stack:
+            yield {name: stack.enter_context(written_whole(folder / f"{name}.parquet")) for name in names}
     except OSError as error:
         raise RunError(
             f"--output {folder} cannot be written: {error.strerror or type(error).__name__}; make room, or name another"
         ) from None
-    finally:
-        for file in files.values():
-            with contextlib.suppress(OSError):
-                file.unlink()
 
 
 def _write(reader: pa.RecordBatchReader, path: Path) -> int:
@@ -62,6 +56,4 @@ def _write(reader: pa.RecordBatchReader, path: Path) -> int:
         for batch in reader:
             writer.write_batch(batch)
             rows += batch.num_rows
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
     return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from beam_pcc.cases import faults, schemas
+from beam_pcc.storage.whole_files import written_whole
 
 CHUNK_ROWS = 2_000
 CLASS_SHARES = {
@@ -83,24 +85,35 @@ def labelled(rows: int, *, seed: int = 0) -> pa.Table:
 
 def write(output: Path, rows: int, partition: dt.date, *, seed: int = 0, with_intent: bool = False) -> None:
     """Write `cases` (or, with intent, `labelled`) as Parquet in row groups of ten chunks; memory does not grow."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     if with_intent:
-        pq.write_table(labelled(rows, seed=seed), output, row_group_size=10 * CHUNK_ROWS)
+        with written_whole(output) as file:
+            pq.write_table(labelled(rows, seed=seed), file, row_group_size=10 * CHUNK_ROWS)
         return
     first = cases(rows, partition, chunk=0, seed=seed)
-    with pq.ParquetWriter(output, first.schema) as writer:
+    with written_whole(output) as file, pq.ParquetWriter(file, first.schema) as writer:
         for start in range(0, chunks(rows), 10):
             group = range(start, min(start + 10, chunks(rows)))
             batches = [cases(rows, partition, chunk=chunk, seed=seed) for chunk in group]
             writer.write_table(pa.Table.from_batches(batches))
 
 
-def write_messages(messages: Path, output: Path, partition: dt.date, rows: int | None = None) -> int:
-    """Write the texts of a JSONL file as a partition to score: case_id, text, timestamp; return the number of rows.
+def read_messages(messages: Path) -> list[str]:
+    """The texts of a JSONL file.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: It is none, or a line of it has no text.
+    """
+    texts = [json.loads(line)["text"] for line in messages.read_text(encoding="utf-8").splitlines()]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError("no texts")
+    return texts
+
+
+def write_messages(texts: Sequence[str], output: Path, partition: dt.date, rows: int | None = None) -> int:
+    """Write texts as a partition to score: case_id, text, timestamp; return the number of rows.
 
     Rows beyond the number of messages repeat them. Some are broken on purpose, see BROKEN_MESSAGES_AT.
     """
-    texts = [json.loads(line)["text"] for line in messages.read_text(encoding="utf-8").splitlines()]
     index = np.arange(len(texts) if rows is None else rows)
     where = {reason: np.flatnonzero(index % BROKEN_MESSAGES_EVERY == at) for at, reason in BROKEN_MESSAGES_AT.items()}
     columns = {
@@ -108,8 +121,8 @@ def write_messages(messages: Path, output: Path, partition: dt.date, rows: int |
         "text": _null(pa.array([texts[i % len(texts)] for i in index]), where[faults.EMPTY_TEXT.code]),
         "timestamp": _null(pa.array([f"{partition}T12:00:00Z"] * len(index)), where[faults.BAD_TIMESTAMP.code]),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), output, row_group_size=_MESSAGES_OF_GROUP)
+    with written_whole(output) as file:
+        pq.write_table(pa.table(columns), file, row_group_size=_MESSAGES_OF_GROUP)
     return len(index)
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import re
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from google.api_core.exceptions import NotFound, PreconditionFailed, RetryError
+from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed, RetryError
 from google.cloud import storage  # type: ignore[attr-defined] # it brings no types
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
 from beam_pcc.gcp.client import RETRY_TIMEOUT, explained, paced
 from beam_pcc.storage.base import Content, require_size
+from beam_pcc.terminal import logger
 
+_log = logger(__name__)
 _ADDRESS = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*?))?/*")
 _READS = 3  # attempts to read a file that is replaced meanwhile
 _WRITER = "pcc-writer"
+_KEEP = dt.timedelta(days=1)  # how long an incomplete folder is kept: longer than one is written
+_LISTED = "items(name,generation,metadata,updated),nextPageToken"
 
 
 class CloudStore:
@@ -95,7 +101,28 @@ class CloudStore:
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
         """See `Store`. A bucket cannot rename folders: the last file completes the folder (see `folders`)."""
+        self._remove_dead(tuple(files))
         return all(self.replace(f"{folder}/{name}", data, 0) for name, data in files.items())
+
+    def _remove_dead(self, names: Sequence[str]) -> None:
+        """Remove what killed processes left of folders with these files, in this order: all but the last, for a day.
+
+        Only files that this program wrote. An account that may not delete leaves them.
+        """
+        folders: dict[str, list[Any]] = defaultdict(list)
+        with contextlib.suppress(GoogleAPIError):
+            for blob in self._bucket.list_blobs(prefix=self._prefix, fields=_LISTED, retry=self._retry):
+                folder, _, _ = blob.name.removeprefix(self._prefix).partition("/")
+                folders[folder].append(blob)
+            oldest = dt.datetime.now(dt.timezone.utc) - _KEEP
+            for folder, blobs in folders.items():
+                begun = {f"{self._prefix}{folder}/{name}" for name in names[:-1]}
+                is_ours = all(blob.name in begun and _WRITER in (blob.metadata or {}) for blob in blobs)
+                if is_ours and all(blob.updated and blob.updated < oldest for blob in blobs):
+                    for blob in blobs:
+                        with contextlib.suppress(NotFound, PreconditionFailed):
+                            blob.delete(if_generation_match=blob.generation, retry=self._retry)
+                    _log.info("removed %s, which a killed process left incomplete", self.path(folder))
 
 
 @contextlib.contextmanager

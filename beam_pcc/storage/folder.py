@@ -7,19 +7,20 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
-import shutil
 import stat
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from beam_pcc.errors import ModelError, PccError
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.storage.base import Content, require_size
+from beam_pcc.storage.temporary_folders import temporary_folder
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ADDED = ".training-"  # how the names of folders begin that are not whole yet
 _MAX_REPLACED = 64 * 2**20  # bytes, far more than any file that is replaced has
 
 
@@ -111,6 +112,7 @@ class LocalStore:
         temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         with _writing(path), os.fdopen(os.open(path.with_name(f".{path.name}.lock"), _LOCK, 0o666)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            _remove_temporaries(path)  # of processes that were killed: a live one would hold the lock
             current = self.read(name, _MAX_REPLACED)
             if (current.generation if current else 0) != generation:
                 return False
@@ -131,8 +133,7 @@ class LocalStore:
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
         """See `Store`. Writes a temporary folder and renames it."""
-        with _writing(self._root / folder):
-            temporary = Path(tempfile.mkdtemp(prefix=".training-", dir=self._root))
+        with _writing(self._root / folder), temporary_folder(self._root, _ADDED) as temporary:
             try:
                 for name, data in files.items():
                     (temporary / name).write_bytes(data)
@@ -142,8 +143,6 @@ class LocalStore:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
                 return False
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
         return True
 
 
@@ -155,6 +154,15 @@ def _writing(path: Path) -> Iterator[None]:
         raise explain_machine(error, f"{path} cannot be written", ModelError) or ModelError(
             f"{path} cannot be written: {error.strerror or error}; check the path and the rights"
         ) from None
+
+
+def _remove_temporaries(path: Path) -> None:
+    """Remove the temporary files that `replace` writes for this path."""
+    name = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{8}")
+    with contextlib.suppress(OSError):  # no right to list or remove them
+        for other in path.parent.iterdir():
+            if name.fullmatch(other.name):
+                other.unlink(missing_ok=True)
 
 
 def _generation(data: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -447,3 +448,34 @@ def test_registry_copied_from_bucket_works_on_disk(versions: Folder, trained: Pa
     (tmp_path / "current.json").write_text(versions.text("current.json"))
 
     assert Registry(str(tmp_path)).current() == NEW
+
+
+@pytest.mark.parametrize(
+    ("files", "hours", "stays"),
+    [
+        (["metadata.json"], 0, False),
+        (["metadata.json"], 24, True),  # its process may be alive
+        (["metadata.json", "model.joblib"], 0, True),
+        (["metadata.json", "notes"], 0, True),
+        (["model.joblib"], 0, True),
+    ],
+)
+def test_incomplete_folder_of_a_killed_process_is_removed(
+    empty: Folder, monkeypatch: pytest.MonkeyPatch, files: list[str], hours: int, stays: bool
+) -> None:
+    monkeypatch.setattr(bucket, "_KEEP", dt.timedelta(hours=hours))
+    store = CloudStore(empty.url)
+    assert store.add_folder(OLD, dict.fromkeys(files, b"{}"))
+    assert store.add_folder(NEW, {"metadata.json": b"{}", "model.joblib": b"model"})
+
+    assert bool(store.files(OLD)) is stays
+    assert store.files(NEW) == {"metadata.json", "model.joblib"}
+
+
+def test_incomplete_folder_of_somebody_else_stays(empty: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "_KEEP", dt.timedelta(0))
+    empty.put(f"{OLD}/metadata.json", b"{}")
+    store = CloudStore(empty.url)
+    assert store.add_folder(NEW, {"metadata.json": b"{}", "model.joblib": b"model"})
+
+    assert store.files(OLD) == {"metadata.json"}
