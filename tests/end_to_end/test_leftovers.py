@@ -21,8 +21,8 @@ from tests.end_to_end.conftest import DATE, DAY, Workspace
 pytestmark = pytest.mark.end_to_end
 
 KILLS = int(os.environ.get("KILLS", "2"))
-# What stays on purpose: the file whose lock orders the writers of current.json.
-KEPT = {".current.json.lock"}
+# What stays on purpose: the files whose locks order the writers of current.json and of its log.
+KEPT = {".current.json.lock", ".promotions.jsonl.lock"}
 
 
 class Commands:
