@@ -39,12 +39,27 @@ def test_old_file_stays_if_writing_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_mode_of_the_old_file_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "umask", "new"),
+    [(0o640, 0o022, 0o640), (0o600, 0o022, 0o600), (0o666, 0o022, 0o644), (0o644, 0o077, 0o600), (0o400, 0o077, 0o400)],
+)
+def test_new_file_is_no_more_open_than_old_or_writer(tmp_path: Path, old: int, umask: int, new: int) -> None:
     path = tmp_path / "page"
-    path.touch(0o640)
-    write(path, "new")
+    path.touch()
+    path.chmod(old)
+    before = os.umask(umask)
+    try:
+        write(path, "new")
+    finally:
+        os.umask(before)
 
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == new
+
+
+def test_temporary_file_matches_no_pattern_of_a_source(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "cases.parquet") as file:
+        file.write_text("half")
+        assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_link_stays_a_link(tmp_path: Path) -> None:

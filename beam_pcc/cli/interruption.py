@@ -18,6 +18,7 @@ from beam_pcc import terminal
 from beam_pcc.cli.logging_flags import take
 from beam_pcc.cli.parser import called_as
 from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, ConfigurationError
+from beam_pcc.storage.temporary_folders import remove_scratch
 
 _exit_code = EXIT_FAILED
 _message: str | None = "stopped by {signal}"
@@ -59,4 +60,5 @@ def _end(number: int, _: FrameType | None) -> None:
         message = _message.replace("{signal}", signal.Signals(number).name)
         last_words += f"beam-pcc: {message}\n".encode()
     os.write(2, last_words)  # the interrupted code may hold the lock of sys.stderr
+    remove_scratch()
     os._exit(_exit_code)

@@ -16,6 +16,7 @@ from beam_pcc.cli.parser import EXIT_CODES, Parser, epilog
 from beam_pcc.cli.words import checked
 from beam_pcc.errors import EXIT_FAILED, ConfigurationError, PccError, one_line
 from beam_pcc.errors.messages import unexpected
+from beam_pcc.storage.temporary_folders import scratch
 
 _EXAMPLE = "run --partition yesterday --source sample://100 --warehouse pcc.duckdb --models models"
 
@@ -63,7 +64,8 @@ def entry() -> None:
     """The console script. Exits without waiting for threads: those of a stopped run must not publish."""
     interruption.prepare(sys.argv[1:])
     threading.excepthook = _log_thread_exception
-    code = main()
+    with scratch():
+        code = main()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     logging.shutdown()

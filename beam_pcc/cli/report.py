@@ -12,8 +12,7 @@ from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
 from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import Limits, Publish
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.errors.machine import explain_machine
-from beam_pcc.storage.whole_files import written_whole
+from beam_pcc.storage.whole_files import explained_writing, written_whole
 from beam_pcc.terminal import say
 
 _DAYS = 30
@@ -60,16 +59,10 @@ def _report(flags: argparse.Namespace) -> int:
             f"its latest day is {latest:%Y%m%d}"
         )
     output = Path(flags.output)
-    try:
-        with progress.task("drawing the report"):
-            page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
-        with written_whole(output) as file:
-            file.write_text(page, encoding="utf-8")
-    except OSError as error:
-        where = f"--output {output} cannot be written"
-        raise explain_machine(error, where, ConfigurationError) or ConfigurationError(
-            f"{where}: {error.strerror or error}"
-        ) from None
+    with progress.task("drawing the report"):
+        page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
+    with explained_writing(f"--output {output}"), written_whole(output) as file:
+        file.write_text(page, encoding="utf-8")
     say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")
     return 0
 

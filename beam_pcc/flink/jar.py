@@ -64,7 +64,10 @@ def write_job_jar(
                 jar.writestr(*_MANIFEST)
             writer = _JarWriter(base or str(empty))
             JobServiceHandle(writer, options, retain_unknown_options=True).submit(pipeline)
-            shutil.copyfile(writer.job._jar, file)
+            try:
+                shutil.copyfile(writer.job._jar, file)
+            finally:
+                Path(writer.job._jar).unlink()  # Beam leaves it
             if file != output:
                 file.chmod(0o644)
     except OSError as error:

@@ -44,8 +44,8 @@ def export_tables(warehouse: Warehouse, names: Sequence[str], folder: Path) -> d
 def _files(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
     """Names to write to, which at the end become the names of the files; if this raises, nothing is left of them."""
     try:
-        with contextlib.ExitStack() as whole:
-            yield {name: whole.enter_context(written_whole(folder / f"{name}.parquet")) for name in names}
+        with contextlib.ExitStack() as stack:
+            yield {name: stack.enter_context(written_whole(folder / f"{name}.parquet")) for name in names}
     except OSError as error:
         raise RunError(
             f"--output {folder} cannot be written: {error.strerror or type(error).__name__}; make room, or name another"

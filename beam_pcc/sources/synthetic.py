@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from beam_pcc import progress
 from beam_pcc.cases import faults, schemas
+from beam_pcc.storage.whole_files import written_whole
 
 CHUNK_ROWS = 2_000
 CLASS_SHARES = {
@@ -86,13 +87,13 @@ def labelled(rows: int, *, seed: int = 0) -> pa.Table:
 
 def write(output: Path, rows: int, partition: dt.date, *, seed: int = 0, with_intent: bool = False) -> None:
     """Write `cases` (or, with intent, `labelled`) as Parquet in row groups of ten chunks; memory does not grow."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     if with_intent:
-        pq.write_table(labelled(rows, seed=seed), output, row_group_size=10 * CHUNK_ROWS)
+        with written_whole(output) as file:
+            pq.write_table(labelled(rows, seed=seed), file, row_group_size=10 * CHUNK_ROWS)
         return
     first = cases(rows, partition, chunk=0, seed=seed)
     making = progress.task("making cases", total=rows, unit="rows")
-    with pq.ParquetWriter(output, first.schema) as writer, making as step:
+    with written_whole(output) as file, pq.ParquetWriter(file, first.schema) as writer, making as step:
         for start in range(0, chunks(rows), 10):
             group = range(start, min(start + 10, chunks(rows)))
             batches = [cases(rows, partition, chunk=chunk, seed=seed) for chunk in group]
@@ -121,8 +122,8 @@ def write_messages(texts: Sequence[str], output: Path, partition: dt.date, rows:
         "text": _null(pa.array([texts[i % len(texts)] for i in index]), where[faults.EMPTY_TEXT.code]),
         "timestamp": _null(pa.array([f"{partition}T12:00:00Z"] * len(index)), where[faults.BAD_TIMESTAMP.code]),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), output, row_group_size=_MESSAGES_OF_GROUP)
+    with written_whole(output) as file:
+        pq.write_table(pa.table(columns), file, row_group_size=_MESSAGES_OF_GROUP)
     return len(index)
 
 

@@ -143,8 +143,9 @@ class CloudStore:
         with logged(_log.info, "%s: incomplete folders stay", self.address), _explained(self.address):
             for folder, blobs in self._blobs_by_folder(start).items():
                 is_complete = any(blob.name.rpartition("/")[2] in last for blob in blobs)
+                is_ours = all(_WRITER in (blob.metadata or {}) for blob in blobs)
                 newest = max(blob.time_created for blob in blobs)
-                if names.fullmatch(folder) and not is_complete and _now() - newest > _DEAD_AFTER:
+                if names.fullmatch(folder) and is_ours and not is_complete and _now() - newest > _DEAD_AFTER:
                     for blob in blobs:
                         with contextlib.suppress(NotFound, PreconditionFailed):  # somebody completes it after all
                             blob.delete(if_generation_match=blob.generation, retry=self._retry)

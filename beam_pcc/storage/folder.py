@@ -16,10 +16,11 @@ from pathlib import Path
 from beam_pcc.errors import ModelError, PccError
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.storage.base import Content, require_size
-from beam_pcc.storage.leftovers import remove_leftovers, temporary_folder
+from beam_pcc.storage.temporary_folders import remove_dead, temporary_folder
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ADDED = ".training-"  # how the names of folders begin that are not whole yet
 _MAX_REPLACED = 64 * 2**20  # bytes, far more than any file that is replaced has
 
 
@@ -109,12 +110,9 @@ class LocalStore:
         """See `Store`. Holds a lock while it compares and replaces; the empty lock file remains."""
         path = self._root / name
         temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        earlier = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{8}")
         with _writing(path), os.fdopen(os.open(path.with_name(f".{path.name}.lock"), _LOCK, 0o666)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for entry in os.scandir(path.parent):  # under the lock nobody else writes this file: they died
-                if earlier.fullmatch(entry.name):
-                    Path(entry.path).unlink(missing_ok=True)
+            _remove_temporaries(path)  # of processes that were killed: a live one would hold the lock
             current = self.read(name, _MAX_REPLACED)
             if (current.generation if current else 0) != generation:
                 return False
@@ -135,13 +133,12 @@ class LocalStore:
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
         """See `Store`. Writes a temporary folder and renames it."""
-        with _writing(self._root / folder):
+        with _writing(self._root / folder), temporary_folder(self._root, _ADDED) as temporary:
             try:
-                with temporary_folder(self._root) as temporary:
-                    for name, data in files.items():
-                        (temporary / name).write_bytes(data)
-                    temporary.chmod(0o755)
-                    os.rename(temporary, self._root / folder)  # noqa: PTH104 - Path.replace could overwrite
+                for name, data in files.items():
+                    (temporary / name).write_bytes(data)
+                temporary.chmod(0o755)
+                os.rename(temporary, self._root / folder)  # noqa: PTH104 - fails, where Path.replace could overwrite
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
@@ -149,8 +146,8 @@ class LocalStore:
         return True
 
     def remove_incomplete(self, start: str, names: re.Pattern[str], last: Collection[str]) -> list[str]:  # noqa: ARG002
-        """See `Store`. A folder with its name is whole; those without are removed."""
-        remove_leftovers(self._root)
+        """See `Store`. A folder with its name is whole; a temporary one has another."""
+        remove_dead(self._root, _ADDED)
         return []
 
 
@@ -162,6 +159,15 @@ def _writing(path: Path) -> Iterator[None]:
         raise explain_machine(error, f"{path} cannot be written", ModelError) or ModelError(
             f"{path} cannot be written: {error.strerror or error}; check the path and the rights"
         ) from None
+
+
+def _remove_temporaries(path: Path) -> None:
+    """Remove the temporary files that `replace` writes for this path."""
+    name = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{8}")
+    with contextlib.suppress(OSError):  # no right to list or remove them
+        for other in path.parent.iterdir():
+            if name.fullmatch(other.name):
+                other.unlink(missing_ok=True)
 
 
 def _generation(data: bytes) -> int:

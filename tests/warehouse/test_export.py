@@ -9,7 +9,6 @@ import pytest
 
 from beam_pcc.cases import schemas
 from beam_pcc.cli import main as cli
-from beam_pcc.storage import whole_files
 
 ROW = "('a', 'empty_text', 'd', '2026-11-20', 'r', '2026-11-20 10:00:00Z')"
 
@@ -88,7 +87,7 @@ def test_failed_export_leaves_the_earlier_one(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(whole_files.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     assert run(warehouse) == 1
 
     assert "export cannot be written: No space left on device" in capsys.readouterr().err

@@ -446,16 +446,17 @@ def test_folder_of_another_writer_is_not_completed(strict: Folder) -> None:
 
 def test_incomplete_version_is_removed_a_day_later(strict: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CloudStore(strict.url)
-    strict.put(f"{OLD}/metadata.json", b"{}")
+    store.replace(f"{OLD}/metadata.json", b"{}", 0)
+    store.replace("visits/metadata.json", b"no version", 0)
+    strict.put(f"{THIRD}/metadata.json", b"of somebody else")
     store.add_folder(NEW, {"metadata.json": b"{}", "model.joblib": b"whole"})
-    strict.put("visits/metadata.json", b"not ours")
     assert remove_incomplete(store) == []
 
     two_days_on = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=2)
     monkeypatch.setattr("beam_pcc.storage.bucket._now", lambda: two_days_on)
     assert remove_incomplete(store) == [OLD]
     assert (store.files(OLD), store.files(NEW)) == (set(), {"metadata.json", "model.joblib"})
-    assert store.files("visits") == {"metadata.json"}
+    assert store.files("visits") == store.files(THIRD) == {"metadata.json"}
 
 
 def test_training_in_same_second_uses_the_next_one(
