@@ -1,7 +1,7 @@
 """Makes new files with cases readable by their owner only: mode 0600, folders 0700, whatever the user's umask.
 
-Existing files keep their mode. Sets the umask of the process, so that it covers every file, also DuckDB's temporary
-ones.
+Existing files keep their mode; one that is replaced whole is never more open than before. Sets the umask of the
+process, so that it covers every file, also DuckDB's temporary ones.
 """
 
 from __future__ import annotations
