@@ -76,6 +76,15 @@ class StorageApi(grpc.GenericRpcHandler):
         start = request.offset
         self.offsets.append(start)
         answer = self.answers.pop(0) if self.answers else Answer()
+        ended = threading.Event()
+
+        def end() -> None:
+            self.cancelled += answer.silent and not self.closing.is_set()
+            ended.set()
+
+        # Before the first block: of a call that ends while one is sent, what is below is never run.
+        if not context.add_callback(end):  # it has ended already
+            end()
         for size in answer.blocks:
             rows = CASES.slice(start, size)
             yield types.ReadRowsResponse(
@@ -84,12 +93,8 @@ class StorageApi(grpc.GenericRpcHandler):
             )
             start += rows.num_rows
         if answer.silent:
-            ended = threading.Event()
-            if not context.add_callback(ended.set):  # it has ended already
-                ended.set()
             while not (ended.wait(0.02) or self.closing.is_set()):
                 pass
-            self.cancelled += ended.is_set()
         elif answer.then:
             if answer.pause:
                 status = _status(answer.then, MADE_UP, answer.pause)
