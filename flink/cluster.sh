@@ -110,8 +110,14 @@ install() {
         rm -rf "$work"
         echo "built in $((SECONDS - started)) s: $cache" >&2
     fi
-    touch "$cache/complete" 2>/dev/null || true # it is used; builds of other inputs go when nothing has used them for two weeks
-    find "$(dirname "$cache")" -maxdepth 2 -path '*/flink-*/complete' -mtime +14 -printf '%h\0' 2>/dev/null | xargs -0 -r rm -rf
+    touch "$cache/complete" 2>/dev/null || true
+    # Builds of other inputs go two weeks after their last start, unless a cluster still runs from them.
+    local mark
+    for mark in "$(dirname "$cache")"/flink-*/complete; do
+        if [[ -n $(find "$mark" -mtime +14 2>/dev/null) ]] && ! pgrep -f -- "${mark%/complete}/" >/dev/null; then
+            rm -rf "${mark%/complete}"
+        fi
+    done
     boot=
     if command -v go >/dev/null; then
         local beam
