@@ -107,6 +107,23 @@ def test_without_locks_the_age_decides(tmp_path: Path, monkeypatch: pytest.Monke
         assert remove_dead(tmp_path, ".test-") == [folder]
 
 
+def test_folder_that_was_taken_for_dead_at_once_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its creation and its lock another process may find it and remove it."""
+    make, removed = tempfile.mkdtemp, []
+
+    def make_and_lose(*args: str, **names: object) -> str:
+        folder = make(*args, **names)  # type: ignore[call-overload]
+        if not removed:
+            removed.extend(remove_dead(tmp_path, ".test-"))
+        return str(folder)
+
+    monkeypatch.setattr("tempfile.mkdtemp", make_and_lose)
+    with temporary_folder(tmp_path, ".test-") as folder:
+        assert folder.is_dir()
+        assert removed
+        assert folder not in removed
+
+
 def test_folder_of_another_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with owner(tmp_path) as (process, folder):
         process.kill()

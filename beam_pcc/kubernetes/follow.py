@@ -107,6 +107,7 @@ def _follow(cluster: Cluster, submission: Submission, timeouts: Timeouts, step: 
             _log.info("%s: %s", name, state)
             logged_state = step.note = state
         if state == "FINISHED":
+            step.update(0)  # the last count that was seen is too low; the run's own summary has the rows
             return JobOutcome()
         pods = cluster.pods(name)
         problem = diagnose(pods or [], cluster.warnings(current, pods or []))

@@ -85,7 +85,7 @@ class Task:
             seconds=seconds,
             rate=rate,
             note=note,
-            is_counted=self._measure is None or done > 0,
+            is_counted=done > 0 or (self._total is not None and self._measure is None),
             is_logged=self._is_logged,
         )
 

@@ -36,7 +36,8 @@ class Snapshot(NamedTuple):
         seconds: How long it has been under way.
         rate: Units a second; 0 if that is not known yet.
         note: More about it.
-        is_counted: Whether `done` says something: of a run whose counts do not reach this process it does not.
+        is_counted: Whether `done` says something: 0 of an unknown total, or of a run whose counts do not reach this
+            process, does not.
         is_logged: Whether lines about it are wanted.
     """
 

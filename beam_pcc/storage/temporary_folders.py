@@ -90,7 +90,10 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     """A new folder, and the open descriptor that holds its lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{_machine()}-", dir=parent))
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # another process took it for dead before it was opened
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink and folder.is_dir():

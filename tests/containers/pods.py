@@ -280,7 +280,7 @@ class Pod:
         while not self._closing.is_set():
             state = json.loads(podman("inspect", "--format={{json .State}}", name).stdout)
             if state["Status"] in ("exited", "stopped"):
-                lines = self.logs(container["name"]).rstrip().splitlines()[-30:]
+                lines = self.logs(container["name"]).rstrip().splitlines()[-100:]
                 return ContainerExit(
                     container["name"], int(state["ExitCode"]), bool(state["OOMKilled"]), "\n".join(lines)
                 )

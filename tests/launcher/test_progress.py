@@ -30,8 +30,9 @@ def slow(launcher: Launcher) -> Iterator[Launcher]:
 def test_followed_run_shows_rows_and_state(slow: Launcher, view: Shown) -> None:  # noqa: F811
     assert slow.submit("--wait") == 0
 
-    followed = view.ended(NAME)
-    assert (followed.done, followed.unit, followed.note) == (7, "rows scored", "FINISHED")
+    assert (NAME, 7, "rows scored", "RUNNING") in {(look.task, look.done, look.unit, look.note) for look in view.looks}
+    ended = view.ended(NAME)  # the last count that was seen may be far too low
+    assert (ended.is_counted, ended.note) == (False, "FINISHED")
 
 
 def test_days_on_kubernetes_are_counted(slow: Launcher, view: Shown) -> None:  # noqa: F811

@@ -15,11 +15,13 @@ class Shown:
 
     def __init__(self) -> None:
         self.latest: Snapshot | None = None
+        self.looks: set[Snapshot] = set()
         self.ends: list[Snapshot] = []
         self.cleared = 0
 
     def show(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
         self.latest = snapshot
+        self.looks.add(snapshot)
 
     def end(self, key: object, snapshot: Snapshot, elapsed: float) -> None:
         self.ends.append(snapshot)
