@@ -132,15 +132,16 @@ def _size(text: str) -> int:
 def _sentences(text: str, characters: int) -> list[tuple[int, int]]:
     """Start and end of each sentence. Together they are the text; each has a letter or digit, if the text has."""
     spans: list[tuple[int, int]] = []
-    start = 0
+    start = looked = 0
     for end in _ends(text):
-        if not _VISIBLE.search(text, start, end):
+        if not _VISIBLE.search(text, looked, end):
+            looked = end
             if spans:  # a line of dashes belongs to what is before it
                 spans[-1] = spans[-1][0], end
                 start = end
             continue
         spans += _pieces(text, start, end, characters)
-        start = end
+        start = looked = end
     return spans or [(0, len(text))]
 
 
@@ -174,17 +175,16 @@ def _is_abbreviation(text: str, stop: int, after: str) -> bool:
 
 def _pieces(text: str, start: int, end: int, characters: int) -> Iterator[tuple[int, int]]:
     """Cut text[start:end] between words if it is overlong, or anywhere if it has no spaces."""
-    if end - start > characters * _OVERLONG or _size(text[start:end]) > characters * _OVERLONG:
-        width = max(1, characters * (end - start) // _size(text[start:end]))
-        while end - start > width:
-            cut = text.rfind(" ", start + width // 2, start + width) + 1 or start + width
-            if not _VISIBLE.search(text, cut, end):
+    size = _size(text[start:end])
+    if size > characters * _OVERLONG:
+        width = max(1, characters * (end - start) // size)
+        while (visible := _VISIBLE.search(text, start, end)) is not None:
+            middle, most = visible.start() + width // 2, visible.start() + width
+            cut = text.rfind(" ", middle, most) + 1 or most
+            if cut >= end or not _VISIBLE.search(text, cut, end):
                 break
-            if _VISIBLE.search(text, start, cut):
-                yield start, cut
-                start = cut
-            else:
-                break
+            yield start, cut
+            start = cut
     yield start, end
 
 
