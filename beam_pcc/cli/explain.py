@@ -202,8 +202,9 @@ def _lines(result: ExplainResult) -> list[str]:
         f"  model       {result.model_version}",
         f"  P(PC)       {result.probability:.3f}, threshold {result.threshold:.3f}, margin {result.margin:.3f}",
         f"  review      {'yes' if result.review else 'no'}, the band is {result.review_band:g}",
-        f"  decided by  {result.window or 'the whole of it'}",
     ]
+    if result.window is not None:
+        lines.append(f"  decided by  {result.window}")
     if result.published is not None:
         row = result.published
         lines.append(f"  published   {row.label}, confidence {row.confidence:.3f}, by run {row.run_id}")
@@ -216,15 +217,17 @@ def _sum_lines(result: ExplainResult) -> list[str]:
     from beam_pcc.models.explaining import rounded
 
     if result.base is None or result.embedding is None or result.tfidf is None:
-        return [
-            f"  log-odds    {result.log_odds:+.{_DIGITS}f} of {result.label}, in parts unknown: the version has no mean "
-            "vector of its training, or cannot score one; train again"
-        ]
+        unknown = "its parts are not known: the version has no mean vector that it can score; train again"
+        return [f"  log-odds    {result.log_odds:+.{_DIGITS}f} of {result.label}; {unknown}"]
     values = [result.base, result.embedding, result.tfidf]
     (total,), (parts,) = rounded(np.array([result.log_odds]), np.array([values]), _DIGITS)
     lines = [f"  log-odds    {total:+.{_DIGITS}f} of {result.label}, the sum of"]
     names = ("base", "embedding", "tfidf")
-    meanings = ("the mean of the training rows", "the meaning of the words", "the terms")
+    meanings = (
+        "the mean of the training rows",
+        "the sentence encoder's values",
+        "the terms" if result.other_terms is None else "the terms, of which",
+    )
     lines += [
         f"    {name:<10}{part:+.{_DIGITS}f}  {meaning}"
         for name, part, meaning in zip(names, parts, meanings, strict=True)
@@ -233,7 +236,7 @@ def _sum_lines(result: ExplainResult) -> list[str]:
         return lines
     values = [*(term.contribution for term in result.terms), result.other_terms]
     _, (terms,) = rounded(parts[2:], np.array([values]), _DIGITS)
-    lines.append(f"  tfidf       {parts[2]:+.{_DIGITS}f}, the sum of")
     for term, value in zip(result.terms, terms, strict=False):
-        lines.append(f"    {value:+.{_DIGITS}f}  {printable(term.term)!r}{'' if term.present else ', which is absent'}")
-    return [*lines, f"    {terms[-1]:+.{_DIGITS}f}  all other terms"]
+        absent = "" if term.present else ", which is absent"
+        lines.append(f"      {value:+.{_DIGITS}f}  {printable(term.term)!r}{absent}")
+    return [*lines, f"      {terms[-1]:+.{_DIGITS}f}  all other terms"]
