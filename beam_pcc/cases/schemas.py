@@ -172,6 +172,16 @@ def window_column(vectors: Vectors, places: Sequence[str | None], counts: npt.ND
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), windows)
 
 
+def with_windows(cases: pa.RecordBatch) -> pa.RecordBatch:
+    """The cases with a column WINDOWS, and without one of a shadow model, so that batches can be joined."""
+    if WINDOWS not in cases.schema.names:
+        none = pa.ListArray.from_arrays(
+            pa.array(np.zeros(cases.num_rows + 1), pa.int32()), pa.array([], WINDOW_LIST.value_type)
+        )
+        cases = cases.append_column(WINDOWS, none)
+    return cases.select([*CASES.names, WINDOWS])
+
+
 def windows_of(
     cases: pa.RecordBatch, vectors: str = "vector", windows: str = WINDOWS
 ) -> tuple[Vectors, npt.NDArray[np.int64], list[str | None]]:

@@ -17,7 +17,6 @@ REVIEW = "review"
 _NOTE_DIGITS = 2
 _PARTS = ("base", *schemas.BLOCKS)
 _EXPLAINED = f"; log-odds %+.{_NOTE_DIGITS}f: " + ", ".join(f"{part} %+.{_NOTE_DIGITS}f" for part in _PARTS)
-_EXPLAINED_WINDOW = f"{_EXPLAINED}, windows %+.{_NOTE_DIGITS}f"
 
 
 def postprocess(
@@ -112,8 +111,8 @@ def _reviews(
     notes[rows] = [f"{REVIEW}: margin {value:.3f}" for value in margin]
     if blocks is None:
         return notes
-    lost = np.zeros(len(probability)) if discounts is None else discounts
-    parts = np.column_stack([np.full(len(rows), base), blocks[rows], -lost[rows]])
+    less = np.zeros(len(probability)) if discounts is None else discounts  # the same for any vector, as the base is
+    parts = np.column_stack([base - less[rows], blocks[rows]])
     is_explained = np.isfinite(parts).all(axis=1)
     explained, parts = rows[is_explained], parts[is_explained]
     sign = np.where(positive[explained], 1.0, -1.0)
@@ -121,6 +120,5 @@ def _reviews(
         sign * explaining.log_odds(probability[explained]), sign[:, None] * parts, _NOTE_DIGITS
     )
     values = np.column_stack([total, parts]).tolist()
-    texts = [_EXPLAINED % tuple(row[:-1]) if not row[-1] else _EXPLAINED_WINDOW % tuple(row) for row in values]
-    notes[explained] += np.array(texts, dtype=object)
+    notes[explained] += np.array([_EXPLAINED % tuple(row) for row in values], dtype=object)
     return notes

@@ -38,6 +38,7 @@ from beam_pcc.sources import ReadCases
 
 # One worker in this process: what it finds stays in memory.
 _IN_THIS_PROCESS = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
+_SPLIT_CASES = schemas.CASES.append(pa.field(schemas.WINDOWS, schemas.WINDOW_LIST))
 _EVERY_CASE = 2.0  # a band that P(PC) is within, whatever the threshold
 
 
@@ -60,7 +61,8 @@ class Explanation:
         subtype: Of a PC case, if it has one.
         confidence: The probability of the label.
         log_odds: Of the label; `base` and `blocks` are it in sum.
-        base: The log-odds of the label for the mean training vector; None, as `blocks`, if nothing can be explained.
+        base: The log-odds of the label for the mean training vector in as many windows; None, as `blocks`, if nothing
+            can be explained.
         blocks: What each block of the vector adds.
         terms: Every term of a version that was trained on texts, the largest first; with `rest` they are the TF-IDF
             block in sum.
@@ -118,13 +120,15 @@ def explain_case(case_id: str, read: ReadCases, version: ModelVersion, mode: Tex
         else:
             texts, valid, invalid = validate_texts(rows, mode.column)
             made, failed = featurize(texts, mode.featurizer)
-            cases += [valid, made.select(schemas.CASES.names)]
+            cases += [valid, made]
             rejected += [invalid, failed]
     if not cases and not rejected:
         raise ConfigurationError(
             f"no row of the source has the case_id {one_line(case_id, 120)}; check --case, --partition and --source"
         )
-    return _explain(_joined(cases, schemas.CASES), _joined(rejected, schemas.STAGED_REJECTED), version)
+    return _explain(
+        _joined([schemas.with_windows(batch) for batch in cases]), _joined(rejected, schemas.STAGED_REJECTED), version
+    )
 
 
 def _find(case_id: str, read: ReadCases) -> list[pa.RecordBatch]:
@@ -165,8 +169,8 @@ class _Find(beam.DoFn):
         yield from ()
 
 
-def _joined(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
-    table = pa.Table.from_batches(batches, schema=schema).combine_chunks()
+def _joined(batches: list[pa.RecordBatch], schema: pa.Schema = _SPLIT_CASES) -> pa.RecordBatch:
+    table = pa.Table.from_batches([batch.cast(schema) for batch in batches], schema=schema).combine_chunks()
     return next(iter(table.to_batches()), pa.RecordBatch.from_pylist([], schema=schema))
 
 
@@ -178,7 +182,7 @@ def _explain(cases: pa.RecordBatch, rejected: pa.RecordBatch, version: ModelVers
     handler = PccModelHandler(version, _EVERY_CASE)
     model = handler.load_model()
     (result,) = handler.run_inference([cases], model)
-    scores, metadata = result.inference, version.metadata
+    cases, scores, metadata = result.example, result.inference, version.metadata
     predictions, failed = postprocess(
         cases,
         scores,
@@ -201,15 +205,17 @@ def _explain(cases: pa.RecordBatch, rejected: pa.RecordBatch, version: ModelVers
         prediction["subtype_label"],
         prediction["confidence"],
         sign * odds,
+        window=scores.places[row] if scores.places else None,
     )
     if model.explainer is None or scores.blocks is None or not np.isfinite([scores.base, *scores.blocks[row]]).all():
         return said
     blocks = dict(zip(schemas.BLOCKS, (sign * scores.blocks[row]).tolist(), strict=True))
-    said = dataclasses.replace(said, base=sign * scores.base, blocks=blocks)
+    discount = 0.0 if scores.discounts is None else float(scores.discounts[row])
+    said = dataclasses.replace(said, base=sign * (scores.base - discount), blocks=blocks)
     if metadata.features is None:
         return said
     vector = schemas.vectors_of(cases)[row]
-    parts = model.explainer.terms(vector, odds, float(scores.blocks[row, 1]))
+    parts = model.explainer.terms(vector, odds + discount, float(scores.blocks[row, 1]))
     if not np.isfinite(parts.terms).all():
         return said
     present = vector[schemas.BLOCKS["tfidf"]] != 0
