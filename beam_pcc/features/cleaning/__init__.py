@@ -69,8 +69,10 @@ def _clean(raw: str) -> str:
 
 def _plain(text: str) -> str:
     """The text without its transport: encodings, markup, targets of links; with one form for what was redacted."""
-    text = placeholders.neutral(encodings.decode(text))
-    if markup.is_html(text):
+    text = encodings.decode(text)
+    is_html = markup.is_html(text)
+    text = placeholders.neutral(markup.without_styles(text) if is_html else text)
+    if is_html:
         text = placeholders.neutral(encodings.entities(markup.to_text(text)))
     elif "&" in text:
         if markup.is_escaped_html(text):

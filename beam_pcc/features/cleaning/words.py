@@ -29,6 +29,16 @@ _REQUEST = re.compile(
     r"datos|cuenta|elimin|borr|suprim|supresi|oposici|acceso|olvid|consentimiento|revoc|"
     r"cancell|dati\b|verwijder|gegevens|usu[ńn]|dane\b|dados|apag)"
 )
+_OWN_REQUEST = re.compile(
+    r"\b(?:delet|eras|wip(?:e|ing)\b|forget|withdraw|revok|opt(?:ing)?[ -]?out|object\b|rectif|stop s|personal (?:data|information|details)|my (?:data|details|records?|file|account)|cop(?:y|ies) of|gdpr|ccpa|"
+    r"l[öo]sch|auskunft|widerruf|widersprech|berichtig|personenbezogen|meine[rn]? (?:daten|konto|person)|dsgvo|"
+    r"supprim|effac|retir|oppos|mes donn|mon (?:compte|dossier)|donn[ée]es personn|l'acc[èe]s|rgpd|"
+    r"elimin|borr|suprim|supresi|oposici|mis datos|mi cuenta|datos|solicit)"
+)
+_COMMAND = re.compile(
+    r"\b(?:delete|erase|remove|wipe|forget|lösch\w+|entfern\w+|supprimez|supprimer|effacez|effacer|eliminen|borren|borrar|supriman|verwijder)\b.*"
+    r"\b(?:data|information|accounts?|records?|details|us|daten|konto|angaben|uns|données|compte|informations|nous|datos|cuenta|información|gegevens)\b"
+)
 _GREETING = re.compile(
     r"\W*(?:hi|hello|hey|dear|good (?:morning|day|afternoon|evening)|to whom it may concern|hallo|liebe[rs]?|sehr geehrte\w*|"
     r"guten (?:tag|morgen|abend)|moin|servus|bonjour|bonsoir|madame|monsieur|ch[eè]re?s?|hola|buen[oa]s (?:d[ií]as|tardes|noches)|"
@@ -75,3 +85,9 @@ def speaks_of_self(lower: str) -> bool:
 def may_ask(lower: str) -> bool:
     """Whether a lower-case text has a word that privacy requests are made of."""
     return _REQUEST.search(lower) is not None
+
+
+def is_request(line: str) -> bool:
+    """Whether a line of an earlier message may be the customer's own request after all."""
+    lower = line.lower()
+    return (_OWN_REQUEST.search(lower) is not None and speaks_of_self(lower)) or _COMMAND.search(lower) is not None
