@@ -132,7 +132,12 @@ def test_request_stays(place: str) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(place=st.sampled_from(list(PLACES)), outer=st.sampled_from(list(PLACES)), request=requests, ending=endings)
+@given(
+    place=st.sampled_from([place for place in PLACES if place != "in nothing but a quotation"]),
+    outer=st.sampled_from(list(PLACES)),
+    request=requests,
+    ending=endings,
+)
 def test_request_stays_in_two_wrappings(place: str, outer: str, request: str, ending: str) -> None:
     assume(place not in WITHOUT_AN_END or request not in OF_OTHER_LANGUAGES)
     inner = planted(place, request, ending)

@@ -55,10 +55,10 @@ def _clean(raw: str) -> str:
     if len(lines) > 1:
         lines = forms.without_chat(lines) if ":" in text else lines
         if ">" in text or ":" in text or "--" in text or "##" in text:
-            own = threads.without_history(lines, _says_something)
+            own, forwards = threads.without_history(lines, _says_something)
             if own != lines:
                 cleaned = _finished(own, lower)
-                if words.count(cleaned, 3) >= 3 and not words.points_to_thread(cleaned):
+                if words.count(cleaned, 3) >= 3 and (forwards or not words.points_to_thread(cleaned)):
                     return cleaned
                 lines = threads.unquoted(lines)
     cleaned = _finished(lines, lower)

@@ -61,7 +61,7 @@ def decode(text: str) -> str:
     """The text with line feeds as its only line ends, in NFC, and without invisible characters."""
     if text[:1] in "{[" or text[:1].isspace():
         text = _of_json(text)
-    if "\\n" in text and "\n" not in text and ":\\" not in text:
+    if "\\n" in text and ("\n" not in text or "\\n\\n" in text) and ":\\" not in text:
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", " ")
     if not _ODD.isdisjoint(text):
         text = _SPACES.sub(" ", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))

@@ -27,7 +27,7 @@ _AGENTS = re.compile(
 _EVENT = re.compile(
     r"\W*(?:(?:[\w'-]{1,20}\s){0,4}(?:has |have |ist |hat |a |ha |s'est )?(?:joined|left|entered|connected|disconnected|ended|started|closed|opened|beigetreten|verlassen|beendet|gestartet|rejoint|quitté|terminé|unido|salido|finalizado)"
     r"(?: (?:the|this|dem|den|das|le|la|el|al|to|bei)?\s?(?:chat|conversation|room|session|gespräch|unterhaltung|conversación|sala))?|"
-    r"(?:chat|conversation|transcript|live ?chat|chat ?verlauf|transcription|conversación|gespräch)\b(?: transcript| log| id| session)?\s?(?:started|ended|closed|with|on|from|gestartet|beendet|vom|mit|démarrée?|iniciad[oa]|terminé)?\b.{0,60})\W*$",
+    r"(?:chat|conversation|transcript|live ?chat|chat ?verlauf|transcription|conversación|gespräch)\b(?: transcript| log| id| session)?\s?(?:started|ended|closed|with|on|from|gestartet|beendet|vom|mit|démarrée?|iniciad[oa]|terminé)?\b.{0,60}|(?:started|ended) (?:on|at) .{0,60})\W*$",
     re.IGNORECASE,
 )
 

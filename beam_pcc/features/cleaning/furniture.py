@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, may_ask, speaks_of_self
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, is_request, may_ask, speaks_of_self
 
 
 class _Rule(NamedTuple):
@@ -50,7 +50,7 @@ _LEGAL = (
     _rule("print environment", r"\b(?:consider|think)\b.{0,60}\b(?:print|environment)|\b(?:before|without|don't|do not|avoid) print"),
     _rule("views opinions", r"\b(?:views|opinions)\b.*\b(?:author|sender|company|necessarily|individual)"),
     _rule("virus accept assume liab responsib warrant", rf"\b(?:accepts?|assumes?|liab\w+|responsib\w+|warrant\w*)\b.*\b(?:virus(?:es)?|{_MAIL})\b"),
-    _rule("virus", r"\b(?:scanned|swept|checked)\b.{0,40}\bvirus|virus-free"),
+    _rule("virus viren", r"\b(?:scanned|swept|checked)\b.{0,40}\bvirus|virus-free|\bauf viren (?:geprüft|untersucht)|\banaly[sz]\w+\b.{0,60}\bvirus|\bvirus\b.{0,40}\banaliz\w+"),
     _rule("sender", r"\bplease\b.{0,30}\b(?:notify|inform|tell|contact|advise) (?:the|its) sender"),
     _rule("vertraulich bestimmt geschützt adressat empfänger viren rechtsverbindlich", rf"\b(?:diese[rsn]?|die|der|das|unsere?)\b.{{0,60}}\b{_POST}\b.*\b(?:vertraulich\w*|bestimmt|geschützt\w*|adressat\w*|empfänger\w*|viren|rechtsverbindlich)"),
     _rule("adressat empfänger nicht_für_sie", r"\bnicht (?:der|die|an sie|für sie)\b.{0,50}\b(?:adressat|empfänger)\w*|\bnicht für sie bestimmt"),
@@ -159,14 +159,13 @@ _CONSENT_TAKEN_BACK = re.compile(
 _STEMS = tuple(
     "confiden privileg intended proprietary recipient addressee error mistake unsubscri receiving received_this sent_ privacy data_protection personal_ extern outside caution "
     "© (c) copyright reserved virus print preferences registered browser opinions views_ don't_often has_been_received has_been_updated click attachment opt_out gdpr opt-out sender prohibited forbidden your_rights a_right the_right "
-    "vertraulich empfänger adressat irrtümlich versehentlich datenschutz dsgvo abmelde abbestell außerhalb umwelt druck personenbezogen erhalten_diese geschäftsführ amtsgericht eingegangen klicken untersagt gestattet verboten absender vorbehalten "
+    "vertraulich empfänger adressat irrtümlich versehentlich datenschutz dsgvo abmelde abbestell außerhalb umwelt druck personenbezogen erhalten_diese geschäftsführ amtsgericht eingegangen klicken untersagt gestattet verboten absender vorbehalten viren "
     "destinat erreur désabonn désinscri données extérieur environnement imprim vous_recevez vous_disposez cliquez prise_en_compte interdit réservés rgpd expéditeur vous_pouvez_exercer "
     "equivocación baja datos fuera_de medio_ambiente recib clic derecho prohibid privacidad reservados "
     "i_agree i_have_read i_accept i_consent i_hereby einverstanden akzeptier stimme einwillig zur_kenntnis j'accepte j'ai_lu acepto he_leído autorizo consent [x] ☑ ✔ ✓".replace(
         "_", "\0"
     ).split()
 )
-_OF_SENDERS = (*_NEWSLETTER, *_COMPANY)
 _STEMS = tuple(stem.replace("\0", " ") for stem in _STEMS)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
 
@@ -237,7 +236,9 @@ def is_furniture(sentence: str) -> bool:
         return True
     if any(rule.searches(bare) for rule in _LEGAL):
         return not may_ask(_ASKED_BY_LAWYERS.sub(" ", bare))
-    return not _ASKS.search(bare) and any(rule.matches(bare) for rule in _OF_SENDERS)
+    if any(rule.matches(bare) for rule in _NEWSLETTER):
+        return not is_request(bare)
+    return not _ASKS.search(bare) and any(rule.matches(bare) for rule in _COMPANY)
 
 
 def _is_row_of_links(line: str) -> bool:

@@ -37,7 +37,7 @@ _ORIGINAL = re.compile(
     r"mensagem original|oryginalna wiadomość|reply message|antwort)[\s-]*-{0,}\s*$"
 )
 _REPLY_ABOVE = re.compile(
-    r".{0,12}(?:(?:type|write|enter|add) (?:your )?(?:reply|response|answer) above|reply above this line|"
+    r".{0,30}(?:(?:type|write|enter|add) (?:your )?(?:reply|response|answer) above|reply above this line|"
     r"(?:antwort|schreiben sie).{0,40}(?:oberhalb|über) dieser (?:linie|zeile)|(?:répond|écri|saisi).{0,40}au-dessus de cette ligne|"
     r"(?:escrib|respond).{0,40}(?:encima|arriba) de esta línea)"
 )
@@ -69,8 +69,8 @@ _FORWARDING_STEMS = (
 _FIRST_HEADERS = ("from", "sent", "subject")
 
 
-def without_history(lines: list[str], says_something: Callable[[list[str]], bool]) -> list[str]:
-    """The customer's lines.
+def without_history(lines: list[str], says_something: Callable[[list[str]], bool]) -> tuple[list[str], bool]:
+    """The customer's lines, and whether a forwarded message is among them.
 
     Args:
         lines: Of a message.
@@ -87,7 +87,8 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
         return asks_left >= 0 and says_something(kept)
 
     whole = "\n".join(lines).lower()
-    forwards = any(stem in whole for stem in _FORWARDING_STEMS)
+    forwards = False
+    may_forward = any(stem in whole for stem in _FORWARDING_STEMS)
     marks = (
         "--" in whole
         or "##" in whole
@@ -98,7 +99,8 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
     )
     while index < len(lines):
         depth, line = _unquoted(lines[index])
-        if forwards and depth <= 1 and len(line) <= 120 and _FORWARDED.match(line.lower()):
+        if may_forward and depth <= 1 and len(line) <= 120 and _FORWARDED.match(line.lower()):
+            forwards = True
             index = _skip_blank(lines, index + 1)
             forwarded = min(1, _unquoted(lines[index])[0]) if index < len(lines) else 0
             index = _headers(lines, index, forwarded, kept)[0]
@@ -106,14 +108,14 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
             index += 1
         elif marks and _is_marker(line):
             if may_end():
-                return [*kept, *_requests(lines[index:])]
+                return [*kept, *_requests(lines[index:])], forwards
             index += 1
         elif ":" in line or ":" in line or _may_be_wrapped(line):
             kinds = _headers(lines, index, depth, [])[1] if _kind(line) in _FIRST_HEADERS else 0
             span = _attribution(lines, index, depth)
             if kinds >= 3:
                 if may_end():
-                    return [*kept, *_requests(lines[index:])]
+                    return [*kept, *_requests(lines[index:])], forwards
                 index = _headers(lines, index, depth, kept)[0]
             elif span:
                 after = _skip_blank(lines, index + span)
@@ -122,7 +124,7 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
                 if quoted or (sure and not may_end()):
                     index += span
                 elif sure:
-                    return [*kept, *_requests(lines[index:])]
+                    return [*kept, *_requests(lines[index:])], forwards
                 else:
                     kept.append(line)
                     index += 1
@@ -134,7 +136,7 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
                 forwarded = 0
             kept.append(line)
             index += 1
-    return kept
+    return kept, forwards
 
 
 def _requests(lines: list[str]) -> list[str]:
