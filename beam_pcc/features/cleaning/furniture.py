@@ -112,6 +112,14 @@ _DESK = re.compile(
     r"(?:\[?ticket[^\]]{0,30}\]?\W*)?(?:your|ihre|votre|su) (?:request|ticket|anfrage|demande|solicitud)\b.{0,40}\b(?:has been (?:received|updated|created|registered)|ist (?:bei uns )?eingegangen|a (?:bien )?été (?:reçue|prise en compte|enregistrée)|ha sido (?:recibida|registrada))"
     r"|to add (?:additional|further) comments, reply to this e-?mail"
 )
+_POLITE = re.compile(
+    r"(?:(?:i|we) (?:do )?(?:hope|trust) (?:that )?(?:(?:this|my|our) (?:e-?mail|message|letter|note) (?:finds|reaches) you|you(?:'re| are| were)? (?:all )?(?:doing |keeping |had |have |having |feeling )?(?:well|fine|a (?:good|nice|great|pleasant|lovely|wonderful)))|"
+    r"(?:many |very many )?thank(?:s| you)(?: (?:very|so) much| a lot)?(?: (?:and|again|already|in advance|for your (?:time|help|attention|effort|support|understanding|patience|assistance|cooperation)))+|"
+    r"(?:ich hoffe|wir hoffen),? (?:sie hatten|es geht ihnen|diese (?:nachricht|e-?mail))|vielen (?:herzlichen )?dank (?:im voraus|für ihre (?:mühe|hilfe|zeit|unterstützung))|"
+    r"(?:j'espère|nous espérons) que (?:vous allez|ce (?:message|courriel))|(?:je vous remercie|merci)(?: beaucoup)? (?:d'avance|par avance|pour votre (?:aide|temps|attention))|"
+    r"espero que (?:se encuentre|esté|estén|este (?:mensaje|correo))|(?:muchas )?gracias (?:de antemano|por (?:su|vuestra) (?:ayuda|tiempo|atención)))\b"
+)
+_BUT = re.compile(r"\b(?:but|however|please|aber|jedoch|bitte|mais|veuillez|pero|\d+)\b")
 _LINK_NAMES = re.compile(
     r"(?:unsubscribe|manage (?:your |my )?(?:e-?mail )?(?:preferences|subscriptions?)|(?:update |e-?mail )?(?:your )?preferences|view (?:this (?:e-?mail )?)?(?:in|on|online).{0,20}|(?:our |the )?privacy (?:policy|notice|statement|center|centre)|terms(?: (?:of|and|&) (?:service|use|conditions))?|contact(?: us)?|help(?: cent(?:er|re))?|about(?: us)?|faq|imprint|legal(?: notice)?|cookies?(?: policy)?|opt[- ]?out|home|shop|"
     r"abmelden|newsletter abmelden|im browser (?:ansehen|anzeigen|öffnen)|datenschutz(?:erklärung|hinweise?|bestimmungen)?|impressum|agb|kontakt|einstellungen(?: ändern)?|profil bearbeiten|hilfe|"
@@ -141,15 +149,15 @@ _BANNERS = (
 
 _CONSENT = re.compile(
     r"\W*(?:\[?[xX✓✔☑☒]\]?\W*)?(?:yes,?|ja,?|oui,?|sí,?|si,?)?\W*(?:"
-    r"i (?:hereby )?(?:have read|agree|accept|consent|acknowledge|confirm)\b.*\b(?:privacy|terms|processing|stor\w+|personal data|data protection)|"
+    r"i (?:hereby )?(?:have read(?: and \w+(?: (?:to|with))?)?|(?:agree|consent)(?: to| with| that)|accept|acknowledge|confirm (?:that i have read|having read)) (?:and \w+ )?(?:the|your|our|to|to the|my|that|having)\b.*\b(?:privacy|terms|processing|stor\w+|personal data|data protection|data)\b|"
     r"(?:consent|privacy(?: policy)?|gdpr(?: consent)?|data protection|datenschutz\w*|einwilligung|rgpd|consentement|consentimiento|privacidad)\W*:\W*(?:yes|ja|oui|sí|true|1|on|accepted|agreed|akzeptiert|gelesen|aceptad[oa]|accepté\w*|given|checked)\W*$|"
-    r"ich (?:habe|bin|stimme|willige|akzeptiere|erkläre)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|daten|einwilligung)|"
-    r"(?:j'ai (?:lu|pris connaissance)|j'accepte|je consens|j'autorise|en soumettant|en cochant)\b.*\b(?:politique|conditions|traitement|données|confidentialité)|"
-    r"(?:he leído|acepto|autorizo|consiento|doy mi consentimiento)\b.*\b(?:política|condiciones|tratamiento|datos|privacidad|términos)|"
+    r"(?:hiermit )?(?:ich|mit dem absenden)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|daten|einwilligung)\b.*\b(?:gelesen|zur kenntnis|einverstanden|zu|ein|zugestimmt|akzeptiert)\W*$|ich (?:akzeptiere|stimme|willige|erkläre mich)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|einverstanden)|"
+    r"(?:j'ai (?:lu|pris connaissance)(?: et \w+)?|j'accepte|je consens|j'autorise|en soumettant|en cochant)(?: de| à| que)? (?:la|les|le|vos|votre|mes|ce|cette|l)\b.*\b(?:politique|conditions|traitement|données|confidentialité)|"
+    r"(?:he leído(?: y acepto)?|acepto|autorizo|consiento|doy mi consentimiento)(?: al?| para| que)? (?:la|las|el|los|su|sus|mis|que)\b.*\b(?:política|condiciones|tratamiento|privacidad|términos|mis datos)|"
     r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b)"
 )
 _CONSENT_TAKEN_BACK = re.compile(
-    r"\b(?:not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|request|want|without|please|"
+    r"\?|\b(?:says?|why|how|where|which|steht|sagt|warum|wie|wo|dit|pourquoi|comment|dice|cómo|not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|request|want|without|please|"
     r"nicht|kein\w*|nie|widerruf\w*|aber|mehr|lösch\w*|entfern\w*|bitte|ohne|"
     r"pas|jamais|retir\w*|révoqu\w*|mais|plus|supprim\w*|effac\w*|veuillez|sans|"
     r"no|nunca|retir\w*|revoc\w*|pero|elimin\w*|borr\w*|suprim\w*|sin)\b"
@@ -162,7 +170,7 @@ _STEMS = tuple(
     "vertraulich empfänger adressat irrtümlich versehentlich datenschutz dsgvo abmelde abbestell außerhalb umwelt druck personenbezogen erhalten_diese geschäftsführ amtsgericht eingegangen klicken untersagt gestattet verboten absender vorbehalten viren "
     "destinat erreur désabonn désinscri données extérieur environnement imprim vous_recevez vous_disposez cliquez prise_en_compte interdit réservés rgpd expéditeur vous_pouvez_exercer "
     "equivocación baja datos fuera_de medio_ambiente recib clic derecho prohibid privacidad reservados "
-    "i_agree i_have_read i_accept i_consent i_hereby einverstanden akzeptier stimme einwillig zur_kenntnis j'accepte j'ai_lu acepto he_leído autorizo consent [x] ☑ ✔ ✓".replace(
+    "hope_ i_trust in_advance thank hoffe espère remerci gracias espero dank_ merci i_agree i_have_read i_accept i_consent i_hereby einverstanden akzeptier stimme einwillig zur_kenntnis j'accepte j'ai_lu acepto he_leído autorizo consent [x] ☑ ✔ ✓".replace(
         "_", "\0"
     ).split()
 )
@@ -225,8 +233,10 @@ def is_furniture(sentence: str) -> bool:
         return False
     if not _has_any(lower, _STEMS):
         return False
-    if _CONSENT.match(lower):
+    if len(lower) <= 250 and _CONSENT.match(lower):
         return _CONSENT_TAKEN_BACK.search(lower) is None
+    if len(lower) <= 200 and _POLITE.match(lower):
+        return not may_ask(lower) and "?" not in lower and not _BUT.search(lower)
     if speaks_of_self(lower):
         return False
     bare = lower[word.end() :] if (word := _BANNER_WORD.match(lower)) else lower

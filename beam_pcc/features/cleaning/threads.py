@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from beam_pcc.features.cleaning.forms import is_empty_subject, without_prefix
 from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, is_request
 
 _QUOTE = re.compile(r" {0,3}(?:> ?)+")
@@ -199,8 +200,8 @@ def _headers(lines: list[str], index: int, depth: int, kept: list[str]) -> tuple
         else:
             if kind in kinds and kind != "cc":
                 break
-            if kind == "subject":
-                kept.append(match[2])
+            if kind == "subject" and (subject := without_prefix(match[2])) and not is_empty_subject(subject):
+                kept.append(subject)
             kinds.add(kind)
         index += 1
     return index, len(kinds)
