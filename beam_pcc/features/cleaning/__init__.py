@@ -51,17 +51,16 @@ def check(version: int) -> None:
 def _clean(raw: str) -> str:
     text = _plain(raw[:MAX_RAW_CHARACTERS])
     lines = text.split("\n")
-    lower = text.lower()
     if len(lines) > 1:
         lines = forms.without_chat(lines) if ":" in text else lines
         if ">" in text or ":" in text or "--" in text or "##" in text:
             own, forwards = threads.without_history(lines, _says_something)
             if own != lines:
-                cleaned = _finished(own, lower)
+                cleaned = _finished(own)
                 if words.count(cleaned, 3) >= 3 and (forwards or not words.points_to_thread(cleaned)):
                     return cleaned
                 lines = threads.unquoted(lines)
-    cleaned = _finished(lines, lower)
+    cleaned = _finished(lines)
     if words.count(cleaned, 2) >= 2 or words.count(cleaned, 1) == words.count(text, 2):
         return _visible(cleaned, raw)
     return _visible(_tidy("\n".join(lines)), raw)
@@ -81,8 +80,9 @@ def _plain(text: str) -> str:
     return placeholders.without_tokens(text)
 
 
-def _finished(lines: list[str], lower: str) -> str:
+def _finished(lines: list[str]) -> str:
     """The customer's lines without signatures, fields of forms, prefixes and furniture."""
+    lower = "\n".join(lines).lower()
     if signatures.has_trigger(lower):
         lines = signatures.without_signature(lines)
     if len(lines) > 1 and ":" in lower:

@@ -63,7 +63,7 @@ def decode(text: str) -> str:
         text = _of_json(text)
     if "\\n" in text and ("\n" not in text or "\\n\\n" in text) and ":\\" not in text:
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", " ")
-    if not _ODD.isdisjoint(text):
+    if not (text.isascii() and text.replace("\n", "").isprintable()) and not _ODD.isdisjoint(text):
         text = _SPACES.sub(" ", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
     if "=" in text and _QUOTED_PRINTABLE.search(text):
         text = _of_quoted_printable(text)

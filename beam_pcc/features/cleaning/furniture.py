@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, is_request, may_ask, speaks_of_self
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, is_request, may_ask, prefixes, speaks_of_self
 
 
 class _Rule(NamedTuple):
@@ -105,7 +105,7 @@ _NEWSLETTER = (
     _rule("newsletter abmelden abbestell nachrichten e-mail email", r"(?:um|wenn sie|falls sie|möchten sie|sollten sie).{0,60}\b(?:newsletter|e-?mails?|nachrichten)\b.*\b(?:klicken|abmelden|abbestellen|hier)\b|hier (?:können sie sich )?abmelden\b|newsletter abbestellen\W*$|vom newsletter abmelden\W*$"),
     _rule("désabonn désinscri recevoir", r"(?:pour|si vous ne souhaitez plus|si vous ne voulez plus).{0,60}\b(?:désabonner|désinscrire|recevoir)\b.*\b(?:cliquez|ici|lien|désabonn\w+|désinscri\w+)|(?:se |vous )?(?:désabonner|désinscrire)\W*$"),
     _rule("baja recibir cancelar", r"(?:para|si no desea|si ya no desea|si no quiere).{0,60}\b(?:darse de baja|recibir|cancelar)\b.*\b(?:clic|aquí|enlace|baja)|(?:darse|date) de baja\W*$|cancelar (?:la )?suscripción\W*$"),
-    _rule("© (c) copyright reserved vorbehalten réservés reservados", r"(?:©|\(c\)|copyright)\W*(?:copyright\W*)?\d{4}|.{0,60}\ball rights reserved|.{0,60}\balle rechte vorbehalten|.{0,60}\btous droits réservés|.{0,60}\btodos los derechos reservados"),
+    _rule("© c) copyright reserved vorbehalten réservés reservados", r"(?:©|\(c\)|copyright)\W*(?:copyright\W*)?\d{4}|.{0,60}\ball rights reserved|.{0,60}\balle rechte vorbehalten|.{0,60}\btous droits réservés|.{0,60}\btodos los derechos reservados"),
     _rule("registered amtsgericht handelsregister hrb sitz_der geschäftsführ", r".{0,80}\bregistered (?:office|in (?:england|ireland|scotland|wales))\b|.{0,80}\b(?:amtsgericht|handelsregister|hrb)\b.{0,20}\d|sitz der gesellschaft|geschäftsführer(?:in|ung)?\s*:"),
 )  # fmt: skip
 _DESK = re.compile(
@@ -157,31 +157,28 @@ _CONSENT = re.compile(
     r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b)"
 )
 _CONSENT_TAKEN_BACK = re.compile(
-    r"\?|\b(?:says?|why|how|where|which|steht|sagt|warum|wie|wo|dit|pourquoi|comment|dice|cómo|not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|request|want|without|please|"
+    r"\?|\b(?:says?|why|how|where|which|steht|sagt|warum|wie|wo|dit|pourquoi|comment|dice|cómo|not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|want|without|please|"
     r"nicht|kein\w*|nie|widerruf\w*|aber|mehr|lösch\w*|entfern\w*|bitte|ohne|"
     r"pas|jamais|retir\w*|révoqu\w*|mais|plus|supprim\w*|effac\w*|veuillez|sans|"
     r"no|nunca|retir\w*|revoc\w*|pero|elimin\w*|borr\w*|suprim\w*|sin)\b"
 )
 
-# A text without any of these has no furniture. Shorter than all the keys: what one of them contains stands for it.
-_STEMS = tuple(
-    "confiden privileg intended proprietary recipient addressee error mistake unsubscri receiving received_this sent_ privacy data_protection personal_ extern outside caution "
-    "© (c) copyright reserved virus print preferences registered browser opinions views_ don't_often has_been_received has_been_updated click attachment opt_out gdpr opt-out sender prohibited forbidden your_rights a_right the_right "
-    "vertraulich empfänger adressat irrtümlich versehentlich datenschutz dsgvo abmelde abbestell außerhalb umwelt druck personenbezogen erhalten_diese geschäftsführ amtsgericht eingegangen klicken untersagt gestattet verboten absender vorbehalten viren "
-    "destinat erreur désabonn désinscri données extérieur environnement imprim vous_recevez vous_disposez cliquez prise_en_compte interdit réservés rgpd expéditeur vous_pouvez_exercer "
-    "equivocación baja datos fuera_de medio_ambiente recib clic derecho prohibid privacidad reservados "
-    "hope_ i_trust in_advance thank hoffe espère remerci gracias espero dank_ merci i_agree i_have_read i_accept i_consent i_hereby einverstanden akzeptier stimme einwillig zur_kenntnis j'accepte j'ai_lu acepto he_leído autorizo consent [x] ☑ ✔ ✓".replace(
-        "_", "\0"
-    ).split()
+# The first six characters of words. A sentence without any of them is no furniture.
+_STEMS = frozenset(
+    "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © c) copyri reserv virus virus- virenf viren print printi "
+    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope coopera submit tickin ticket reques "
+    "vertra empfän adress irrtüm verseh datens dsgvo abmeld abbest außerh ausser umwelt drucke druck ausdru person erhalt geschä amtsge hrb einge eingeg klicke unters gestat verbot absend vorbeh zulä unzulä "
+    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe untersu geprüf unterl "
+    "destin erreur désabo désins donnée extéri enviro imprim receve recevo dispos bénéfi clique ouvrez interd prohib réserv rgpd expédi exerce vie accept lu autori polit politi avance espère remerc espéro "
+    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exterio exteri mensaj correo aviso solici regis "
+    "x] ☑ ✔ ✓ xd".split()
 )
-_STEMS = tuple(stem.replace("\0", " ") for stem in _STEMS)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
 
 
 def without_furniture(text: str) -> str:
     """The text without sentences of legal notes, banners, newsletters and consent boxes."""
-    lower = text.lower()
-    if not _has_any(lower, _STEMS):
+    if _STEMS.isdisjoint(prefixes(text.lower())):
         return text
     paragraphs = _unwrapped(text.split("\n"))
     kept: list[str] = []
@@ -231,7 +228,7 @@ def is_furniture(sentence: str) -> bool:
     lower = sentence.lower().replace("’", "'").strip(" \t*_#>|")
     if not lower:
         return False
-    if not _has_any(lower, _STEMS):
+    if _STEMS.isdisjoint(prefixes(lower)):
         return False
     if len(lower) <= 250 and _CONSENT.match(lower):
         return _CONSENT_TAKEN_BACK.search(lower) is None

@@ -67,6 +67,8 @@ _FORWARDING_STEMS = (
     "przekaz",
     "transmis",
 )
+_FORWARDING_OPENINGS = ("begin ", "anfang ", "début ", "inicio ", "inizio ")
+_ABOVE = ("above", "oberhalb", "über dieser", "au-dessus", "encima", "arriba")
 _FIRST_HEADERS = ("from", "sent", "subject")
 
 
@@ -88,16 +90,12 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
         return asks_left >= 0 and says_something(kept)
 
     whole = "\n".join(lines).lower()
+    dashes = "--" in whole
     forwards = False
-    may_forward = any(stem in whole for stem in _FORWARDING_STEMS)
-    marks = (
-        "--" in whole
-        or "##" in whole
-        or "above" in whole
-        or "dieser" in whole
-        or "cette ligne" in whole
-        or "esta línea" in whole
+    may_forward = (dashes or "__" in whole or any(word in whole for word in _FORWARDING_OPENINGS)) and any(
+        stem in whole for stem in _FORWARDING_STEMS
     )
+    marks = dashes or "##" in whole or any(word in whole for word in _ABOVE)
     while index < len(lines):
         depth, line = _unquoted(lines[index])
         if may_forward and depth <= 1 and len(line) <= 120 and _FORWARDED.match(line.lower()):

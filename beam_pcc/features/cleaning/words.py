@@ -54,6 +54,23 @@ _POINTS_TO_THREAD = re.compile(
 )
 
 
+_PREFIX = 6
+_MARKS = "'’([{<*_\"“„«|•>/#"
+
+_POINTERS = frozenset(
+    "below beneat attach forwar fwd fyi fyi, fyi. earlie previo unten unten. unten, unters untens nachfo weiter info zk zkn vorher ci-des dessou ci-apr apres plus transf pour préced précéd preced abajo abajo. abajo, contin reenv reenvi reenví anteri para zur".split()
+)
+"""Prefixes of the words of _POINTS_TO_THREAD."""
+
+
+def prefixes(lower: str) -> set[str]:
+    """The first six characters of each word of a lower-case text: cheap to compare with a set of stems."""
+    for mark in _MARKS:
+        if mark in lower:
+            lower = lower.replace(mark, " ")
+    return {word[:_PREFIX] for word in lower.split()}
+
+
 def count(text: str, up_to: int) -> int:
     """The words of a text, but no more than `up_to` are counted. Two characters of a script without spaces are one."""
     words = sum(1 for _ in islice(_WORD.finditer(text), up_to))
@@ -74,7 +91,10 @@ def is_greeting(line: str) -> bool:
 
 def points_to_thread(text: str) -> bool:
     """Whether a short text sends the reader to what stands below it."""
-    return count(text, 26) <= 25 and _POINTS_TO_THREAD.search(text.lower()) is not None
+    if count(text, 26) > 25:
+        return False
+    lower = text.lower()
+    return not _POINTERS.isdisjoint(prefixes(lower)) and _POINTS_TO_THREAD.search(lower) is not None
 
 
 def speaks_of_self(lower: str) -> bool:
