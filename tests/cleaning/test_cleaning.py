@@ -33,6 +33,7 @@ def test_hostile_text_is_cleaned(text: str) -> None:
 @example("--\n--")
 @example("Sent from my iPhone")
 @example("Unsubscribe")
+@example(":\r")
 def test_a_text_never_becomes_blank(text: str) -> None:
     [cleaned] = cleaning.clean([text])
     assert bool(cleaned.strip()) == bool(text.strip())

@@ -105,7 +105,7 @@ _NEWSLETTER = (
     _rule("newsletter abmelden abbestell nachrichten e-mail email", r"(?:um|wenn sie|falls sie|möchten sie|sollten sie).{0,60}\b(?:newsletter|e-?mails?|nachrichten)\b.*\b(?:klicken|abmelden|abbestellen|hier)\b|hier (?:können sie sich )?abmelden\b|newsletter abbestellen\W*$|vom newsletter abmelden\W*$"),
     _rule("désabonn désinscri recevoir", r"(?:pour|si vous ne souhaitez plus|si vous ne voulez plus).{0,60}\b(?:désabonner|désinscrire|recevoir)\b.*\b(?:cliquez|ici|lien|désabonn\w+|désinscri\w+)|(?:se |vous )?(?:désabonner|désinscrire)\W*$"),
     _rule("baja recibir cancelar", r"(?:para|si no desea|si ya no desea|si no quiere).{0,60}\b(?:darse de baja|recibir|cancelar)\b.*\b(?:clic|aquí|enlace|baja)|(?:darse|date) de baja\W*$|cancelar (?:la )?suscripción\W*$"),
-    _rule("© c) copyright reserved vorbehalten réservés reservados", r"(?:©|\(c\)|copyright)\W*(?:copyright\W*)?\d{4}|.{0,60}\ball rights reserved|.{0,60}\balle rechte vorbehalten|.{0,60}\btous droits réservés|.{0,60}\btodos los derechos reservados"),
+    _rule("© copyright reserved vorbehalten réservés reservados", r"(?:©|\(c\)|copyright)\W*(?:copyright\W*)?\d{4}|.{0,60}\ball rights reserved|.{0,60}\balle rechte vorbehalten|.{0,60}\btous droits réservés|.{0,60}\btodos los derechos reservados"),
     _rule("registered amtsgericht handelsregister hrb sitz_der geschäftsführ", r".{0,80}\bregistered (?:office|in (?:england|ireland|scotland|wales))\b|.{0,80}\b(?:amtsgericht|handelsregister|hrb)\b.{0,20}\d|sitz der gesellschaft|geschäftsführer(?:in|ung)?\s*:"),
 )  # fmt: skip
 _DESK = re.compile(
@@ -165,13 +165,13 @@ _CONSENT_TAKEN_BACK = re.compile(
 
 # The first six characters of words. A sentence without any of them is no furniture.
 _STEMS = frozenset(
-    "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © c) copyri reserv virus virus- virenf viren print printi "
+    "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © copyri reserv virus virus- virenf viren print printi "
     "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope coopera submit tickin ticket reques "
     "vertra empfän adress irrtüm verseh datens dsgvo abmeld abbest außerh ausser umwelt drucke druck ausdru person erhalt geschä amtsge hrb einge eingeg klicke unters gestat verbot absend vorbeh zulä unzulä "
     "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe untersu geprüf unterl "
     "destin erreur désabo désins donnée extéri enviro imprim receve recevo dispos bénéfi clique ouvrez interd prohib réserv rgpd expédi exerce vie accept lu autori polit politi avance espère remerc espéro "
     "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exterio exteri mensaj correo aviso solici regis "
-    "x] ☑ ✔ ✓ xd".split()
+    "☑ ✔ ✓".split()
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
 

@@ -117,8 +117,7 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
                     return [*kept, *_requests(lines[index:])], forwards
                 index = _headers(lines, index, depth, kept)[0]
             elif span:
-                after = _skip_blank(lines, index + span)
-                quoted = after < len(lines) and _unquoted(lines[after])[0] > depth
+                quoted = _is_quoted(lines, index + span, depth)
                 sure = _is_sure(" ".join(lines[index : index + span]))
                 if quoted or (sure and not may_end()):
                     index += span
@@ -173,6 +172,12 @@ def _skip_blank(lines: list[str], index: int) -> int:
     return index
 
 
+def _is_quoted(lines: list[str], index: int, depth: int) -> bool:
+    """Whether the first words from a line on are quoted more than `depth` times."""
+    index = _skip_blank(lines, index)
+    return index < len(lines) and _unquoted(lines[index])[0] > depth
+
+
 def _kind(line: str) -> str | None:
     match = _HEADER.match(line[:300])
     return _KINDS.get(match[1].lower().strip()) if match else None
@@ -218,11 +223,7 @@ def _attribution(lines: list[str], index: int, depth: int) -> int:
         if line.rstrip().endswith((":", ":")):
             if _WROTE.search(text.lower()) and (_ADDRESS.search(text) or _TIME.search(text)):
                 return span
-            after = index + span
-            quoted = (
-                after < len(lines)
-                and _unquoted(lines[_skip_blank(lines, after) if after < len(lines) else 0])[0] > depth
-            )
+            quoted = _is_quoted(lines, index + span, depth)
             return span if quoted and _ADDRESS.search(text) and _TIME.search(text) else 0
     return 0
 

@@ -55,10 +55,10 @@ _POINTS_TO_THREAD = re.compile(
 
 
 _PREFIX = 6
-_MARKS = "'’([{<*_\"“„«|•>/#"
+_MARKS = "'’([{<*_\"“”„«»|•>/#.,:;!?)]"
 
 _POINTERS = frozenset(
-    "below beneat attach forwar fwd fyi fyi, fyi. earlie previo unten unten. unten, unters untens nachfo weiter info zk zkn vorher ci-des dessou ci-apr apres plus transf pour préced précéd preced abajo abajo. abajo, contin reenv reenvi reenví anteri para zur".split()
+    "below beneat attach forwar fwd fyi earlie previo unten unters untens nachfo weiter info zk zkn vorher ci-des dessou ci-apr apres plus transf pour préced précéd preced abajo contin reenv reenvi reenví anteri para zur".split()
 )
 """Prefixes of the words of _POINTS_TO_THREAD."""
 
