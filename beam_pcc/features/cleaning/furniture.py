@@ -5,6 +5,7 @@ A sentence goes only if it looks like one of them, speaks of no first person, an
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -173,6 +174,7 @@ _STEMS = frozenset(
     "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exterio exteri mensaj correo aviso solici regis "
     "☑ ✔ ✓".split()
 )
+_COLON = re.compile(r":\s+(?=[^\W\d]+ )")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
 
 
@@ -221,6 +223,7 @@ def _lines_kept(line: str) -> list[str]:
     return [" ".join(kept)] if kept else []
 
 
+@functools.lru_cache(maxsize=1_024)  # the same banners and footers come again and again
 def is_furniture(sentence: str) -> bool:
     """Whether a sentence is part of a legal note, a banner, a newsletter or a consent box."""
     if len(sentence) > MAX_SENTENCE:
@@ -245,7 +248,10 @@ def is_furniture(sentence: str) -> bool:
         return not may_ask(_ASKED_BY_LAWYERS.sub(" ", bare))
     if any(rule.matches(bare) for rule in _NEWSLETTER):
         return not is_request(bare)
-    return not _ASKS.search(bare) and any(rule.matches(bare) for rule in _COMPANY)
+    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY):
+        return False
+    told = _COLON.search(bare)  # what stands behind a colon is a sentence of its own
+    return told is None or is_furniture(bare[told.end() :])
 
 
 def _is_row_of_links(line: str) -> bool:
