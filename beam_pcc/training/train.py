@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import io
 import platform
@@ -122,9 +123,11 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=_baseline(vectors[holdout_rows], holdout[1], probability, classes),
+        baseline=dataclasses.replace(
+            _baseline(vectors[holdout_rows], holdout[1], probability, classes),
+            training_mean=vectors[all_rows].mean(axis=0, dtype=np.float64).astype(np.float32),
+        ),
         features=features,
-        training_mean=vectors[all_rows].mean(axis=0, dtype=np.float64).astype(np.float32),
         review=review_bands.review(truth, probability, threshold),
     )
 
