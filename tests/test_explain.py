@@ -87,6 +87,7 @@ def forget(models: Path, folder: Path, *fields: str) -> Path:
     for file in version.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     metadata = json.loads((version / "metadata.json").read_text())
+    metadata["baseline"] = {k: v for k, v in metadata["baseline"].items() if k not in fields}
     (copy / "metadata.json").write_text(json.dumps({k: v for k, v in metadata.items() if k not in fields}))
     if (models / "encoders").exists():
         (copy.parent / "encoders").symlink_to(models / "encoders", target_is_directory=True)
@@ -163,10 +164,14 @@ def test_warehouse_without_the_case_is_no_error(call: Caller, models: Path, tmp_
     assert not (tmp_path / "none.duckdb").exists()
 
 
-def test_numbers_on_the_terminal_add_up(call: Caller, text_models: Path) -> None:
-    ended = call("explain", "--text", "-", "--models", text_models, stdin=b"please delete my data")
+@pytest.mark.parametrize(
+    ("text", "label"), [(b"please delete all the data you hold", "PC"), (b"please, where is the parcel", "NOT_PC")]
+)
+def test_numbers_on_the_terminal_add_up(call: Caller, text_models: Path, text: bytes, label: str) -> None:
+    ended = call("explain", "--text", "-", "--models", text_models, stdin=text)
 
     assert (ended.code, ended.err) == (0, "")
+    assert f"of {label}, the sum of" in ended.out
     total, base, embedding, tfidf, *terms = (
         Decimal(number) for number in re.findall(r" ([+-]\d+\.\d{3})\b", ended.out)
     )
@@ -180,7 +185,6 @@ def test_terms_and_the_rest_are_their_block(call: Caller, text_models: Path) -> 
     asked = ["explain", "--text", "-", "--models", text_models, "--output", "json"]
     result = call(*asked, "--terms", 4, stdin=b"please delete my data").result
     every = call(*asked, "--terms", 200, stdin=b"please delete my data").result["terms"]
-
     assert is_sum(result)
     contributions = [term["contribution"] for term in result["terms"]]
     assert sum(contributions) + result["other_terms"] == pytest.approx(result["tfidf"], abs=1e-9)
@@ -191,6 +195,15 @@ def test_terms_and_the_rest_are_their_block(call: Caller, text_models: Path) -> 
     present = {term["term"] for term in every if term["present"]}
     assert present
     assert all(term.strip() in "please delete my data" for term in present)
+
+
+def test_terms_of_not_pc_are_towards_not_pc(call: Caller, text_models: Path) -> None:
+    """What is left over is small, as the log-odds of the model are near to linear."""
+    asked = ["explain", "--text", "-", "--models", text_models, "--output", "json", "--terms", 200]
+    result = call(*asked, stdin=b"where is the parcel that i ordered").result
+
+    assert result["label"] == "NOT_PC"
+    assert abs(result["other_terms"]) < 0.5 * abs(result["tfidf"])
 
 
 def test_message_and_case_of_the_same_text_are_explained_alike(call: Caller, text_models: Path, tmp_path: Path) -> None:
@@ -274,7 +287,9 @@ def test_text_that_is_no_message_is_an_error(call: Caller, text_models: Path, st
     assert "Quentin" not in ended.err + ended.out
 
 
-def test_message_is_not_in_an_error(call: Caller, text_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_is_not_in_an_error(
+    call: Caller, text_models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(texts: pa.RecordBatch, _: object) -> None:
         raise ValueError(texts.column("text")[0].as_py())
 
@@ -283,7 +298,8 @@ def test_message_is_not_in_an_error(call: Caller, text_models: Path, monkeypatch
 
     assert ended.code == 1
     assert "ValueError" in ended.err
-    assert "Quentin" not in ended.err + ended.out
+    assert "Traceback" in caplog.text
+    assert "Quentin" not in ended.err + ended.out + caplog.text
 
 
 def test_file_that_is_not_there_is_an_error(call: Caller, text_models: Path, tmp_path: Path) -> None:
@@ -329,9 +345,9 @@ def test_stored_mean_is_that_of_the_training_rows(text_models: Path, models: Pat
         metadata = ModelMetadata.from_json((version / "metadata.json").read_bytes(), version=version.name, where="")
         mean = metadata.mean_vector
         assert mean is not None
-        assert mean is metadata.training_mean
-        assert mean.shape == (schemas.VECTOR_DIM,)
         assert metadata.baseline is not None
+        assert mean is metadata.baseline.training_mean
+        assert mean.shape == (schemas.VECTOR_DIM,)
         for name, block in schemas.BLOCKS.items():  # a fifth of the same rows, made vectors in the same way
             distance = ((metadata.baseline.blocks[name].mean - mean[block]) ** 2).sum() ** 0.5
             assert distance < 0.5 * metadata.baseline.blocks[name].spread

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from beam_pcc.config.settings import DEFAULT_REVIEW_BAND, Limits
 from beam_pcc.evaluation.review_bands import BANDS, MIN_ERRORS, MOST_CASES, review
-from beam_pcc.models.metadata import ModelMetadata, Review, ReviewBand
+from beam_pcc.models import documents
+from beam_pcc.models.metadata import Baseline, ModelMetadata, Review, ReviewBand
 from beam_pcc.pipeline.launch import review_band_of
 
 FAR = 200  # rows far from the threshold, all right
@@ -90,9 +91,17 @@ def test_review_is_read_as_it_was_written() -> None:
     metadata = ModelMetadata(
         "v20261120_020000",
         review=Review((ReviewBand(0.05, 0.1, 0.2), ReviewBand(0.1, 0.2, 0.3)), 0.05),
-        training_mean=np.arange(584, dtype=np.float32),
+        baseline=Baseline((1,) * 10, {}, {}, training_mean=np.arange(584, dtype=np.float32)),
     )
     again = ModelMetadata.from_json(metadata.to_json().encode(), version=metadata.version, where="")
 
     assert again.review == metadata.review
-    np.testing.assert_array_equal(again.training_mean, metadata.training_mean)
+    np.testing.assert_array_equal(again.mean_vector, np.arange(584))
+
+
+def test_review_may_be_read_by_an_earlier_release() -> None:
+    """Which takes keys that it does not know, if their values are small."""
+    values = Review((ReviewBand(0.05, 0.1, 0.2),), 0.05).to_json()
+    documents.METADATA({"a key of later": values}, "")
+    with pytest.raises(ValueError, match="a key of later"):
+        documents.METADATA({"a key of later": "A" * 3_116}, "")

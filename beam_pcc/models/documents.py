@@ -227,6 +227,7 @@ _BASELINE = record(
     {
         "class_shares": mapping(_SHARE),
         "norms": mapping(mapping(number())),
+        "training_mean": optional(_BASE64),
         "blocks": mapping(record({"norm_mean": number(0.0), "spread": number(0.0), "mean": _BASE64}), _BLOCK),
     },
 )
@@ -252,7 +253,6 @@ METADATA = record(
         "intervals": optional(mapping(plain)),
         "golden": optional(record({"vectors": _BASE64, "probabilities": many(many(_SHARE, 2, 1_000), 1, 10_000)})),
         "baseline": optional(_BASELINE),
-        "training_mean": optional(_BASE64),
         "review": optional(_REVIEW),
         "features": optional(
             record(

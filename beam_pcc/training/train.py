@@ -137,9 +137,11 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=_baseline(published, holdout.labels, probability, classes),
+        baseline=replace(
+            _baseline(published, holdout.labels, probability, classes),
+            training_mean=training.x[training.decides].mean(axis=0, dtype=np.float64).astype(np.float32),
+        ),
         features=features,
-        training_mean=training.x[training.decides].mean(axis=0, dtype=np.float64).astype(np.float32),
         review=review_bands.review(truth, probability, threshold),
     )
 
