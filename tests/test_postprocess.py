@@ -272,3 +272,33 @@ def test_digest_of_the_content_stays_with_its_case() -> None:
 
     first, _, third = batch.column("content_digest").to_pylist()
     assert predictions.column("content_digest").to_pylist() == [first, third]
+
+
+def note_of(scores: Scores) -> str | None:
+    batch = cases(1)
+    predictions, _ = postprocess(batch, scores, classes=BINARY, threshold=0.5, review_band=0.1, now=NOW)
+    return predictions.column("prediction_notes")[0].as_py()
+
+
+def test_note_says_which_part_of_a_long_message_decided() -> None:
+    probabilities = np.array([[0.1, 0.9]])
+    assert note_of(Scores(probabilities, places=("sentence 7 of 9",))) == "sentence 7 of 9"
+    assert note_of(Scores(probabilities, places=(None,))) is None
+
+
+def test_note_of_a_review_names_the_part_last() -> None:
+    note = note_of(Scores(np.array([[0.48, 0.52]]), places=("sentences 7-9 of 20",)))
+    assert note == "review: margin 0.020; sentences 7-9 of 20"
+
+
+def test_explained_parts_add_up_with_a_discount() -> None:
+    """The base has it: the log-odds of the deciding window are higher than those of the message by the discount."""
+    probability, discount = 0.52, 0.7 * np.log(4)
+    odds = float(log_odds(np.array([probability]))[0])
+    blocks = np.array([[odds + discount + 0.5 - 0.2, 0.2]])  # with a base of -0.5 they are the window's
+    scores = Scores(
+        np.array([[1 - probability, probability]]), blocks=blocks, base=-0.5, discounts=np.array([discount])
+    )
+    parts = [Decimal(part) for part in re.findall(r"[+-]\d+\.\d+", note_of(scores) or "")]
+    assert parts[0] == sum(parts[1:])
+    assert float(parts[1]) == pytest.approx(-0.5 - discount, abs=0.01)

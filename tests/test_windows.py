@@ -76,6 +76,8 @@ def test_far_longer_text_keeps_beginning_and_end() -> None:
     assert windows[0].first == 1
     assert windows[-1].last == windows[-1].sentences == 1800
     assert max(len(window.text) for window in windows) < 5 * LIMITS.characters
+    scored = sum(window.last - window.first + 1 for window in windows)
+    assert place(windows[0]) == f"sentences 1-{windows[0].last} of 1800, {1800 - scored} of them not scored"
 
 
 def test_text_without_punctuation_or_spaces_is_cut() -> None:

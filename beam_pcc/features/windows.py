@@ -77,12 +77,16 @@ class WindowLimits:
 
 
 class Window(NamedTuple):
-    """A part of a text: sentences `first` to `last` of `sentences`, counted from 1."""
+    """A part of a text: sentences `first` to `last` of `sentences`, counted from 1.
+
+    `left_out` sentences of the text are in no window.
+    """
 
     text: str
     first: int
     last: int
     sentences: int
+    left_out: int = 0
 
 
 def split(text: str, limits: WindowLimits | None) -> list[Window]:
@@ -108,6 +112,8 @@ def split(text: str, limits: WindowLimits | None) -> list[Window]:
     if len(windows) > limits.most:
         step = (len(windows) - 1) / (limits.most - 1)
         windows = [windows[round(place * step)] for place in range(limits.most)]
+        left_out = len(spans) - sum(window.last - window.first + 1 for window in windows)
+        windows = [window._replace(left_out=left_out) for window in windows]
     return windows
 
 
@@ -120,9 +126,9 @@ def place(window: Window) -> str | None:
     """Which part of its text a window is, such as "sentences 7-9 of 20"; None if it is the whole."""
     if window.last - window.first + 1 == window.sentences:
         return None
-    if window.first == window.last:
-        return f"sentence {window.first} of {window.sentences}"
-    return f"sentences {window.first}-{window.last} of {window.sentences}"
+    which = f"sentence {window.first}" if window.first == window.last else f"sentences {window.first}-{window.last}"
+    unread = f", {window.left_out} of them not scored" if window.left_out else ""
+    return f"{which} of {window.sentences}{unread}"
 
 
 def _size(text: str) -> int:
