@@ -2,6 +2,7 @@
 
 import math
 from itertools import chain
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from beam_pcc.cases import schemas
 from beam_pcc.models import scoring
 from beam_pcc.models.deciding import decide, score_cases
+from beam_pcc.models.handler import LoadedModel, PccModelHandler
+from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.scoring import Scores
 from tests.inputs import cases as some_cases
 
@@ -125,3 +128,15 @@ def test_window_column_is_read_back_from_any_slice(number: list[int], start: int
     np.testing.assert_array_equal(got, every[kept])
     assert got_counts.tolist() == number[start : start + length]
     assert got_places == [one for one, is_kept in zip(places, kept, strict=True) if is_kept]
+
+
+def test_handler_passes_on_the_deciding_vectors() -> None:
+    """Statistics and drift of a run are of them."""
+    every = vectors(0.25, 0.1, 0.9, 0.3)
+    column = schemas.window_column(every, [None, "a", "b", "c"], counts(1, 3))
+    metadata = ModelMetadata("v20261120_000000", features=None)
+    handler = PccModelHandler(SimpleNamespace(name="v", classes=("NOT_PC", "PC"), metadata=metadata), 0.1)  # type: ignore[arg-type]
+    cases = batch_of(every[:2]).append_column(schemas.WINDOWS, column)
+    (result,) = handler.run_inference([cases], LoadedModel(FirstValue(), None))
+    np.testing.assert_array_equal(schemas.vectors_of(result.example), every[[0, 2]])
+    assert result.inference.places == (None, "b")
