@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from beam_pcc.sources import synthetic
 from beam_pcc.training.train import train
 from tests.encoders import toy
 from tests.inputs import TIME
-from tests.messages import SECRET, write_labelled
+from tests.messages import SECRET, long_messages, write_labelled
 
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
 
@@ -220,6 +221,33 @@ def test_message_and_case_of_the_same_text_are_explained_alike(call: Caller, tex
     ).result
 
     assert of_text == of_file == of_case | {"case_id": None, "partition": None}
+
+
+def test_long_message_is_explained_by_its_deciding_window(call: Caller, text_models: Path, tmp_path: Path) -> None:
+    message = long_messages(1)[0]
+    source = tmp_path / "day.parquet"
+    times = pa.array([TIME], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"case_id": ["a"], "text": [message], "timestamp": times}), source)
+    flags = ("--models", text_models, "--output", "json")
+    of_text = call("explain", "--text", "-", *flags, stdin=message.encode()).result
+    of_case = call(
+        "explain", "--case", "a", "--partition", DAY, "--source", source, "--text_column", "text", *flags
+    ).result
+    warehouse = tmp_path / "pcc.duckdb"
+    run = ("run", "--partition", DAY, "--source", source, "--text_column", "text", "--models", text_models)
+    assert call(*run, "--warehouse", warehouse).code == 0
+    with duckdb.connect(str(warehouse)) as connection:
+        ((note, confidence),) = connection.execute(
+            "SELECT prediction_notes, confidence FROM pcc_inference_output"
+        ).fetchall()
+
+    assert re.fullmatch(r"sentences? \d+(-\d+)? of \d+", of_text["window"])
+    assert note.endswith(of_text["window"])
+    assert of_text["confidence"] == pytest.approx(confidence, abs=1e-6)
+    assert is_sum(of_text)
+    assert of_case["window"] == of_text["window"]
+    for name in ("confidence", "base", "embedding", "tfidf"):
+        assert of_case[name] == pytest.approx(of_text[name], abs=1e-5)
 
 
 def test_latest_row_of_an_id_is_explained(call: Caller, models: Path, tmp_path: Path) -> None:
