@@ -110,6 +110,8 @@ install() {
         rm -rf "$work"
         echo "built in $((SECONDS - started)) s: $cache" >&2
     fi
+    touch "$cache/complete" 2>/dev/null || true # it is used; builds of other inputs go when nothing has used them for two weeks
+    find "$(dirname "$cache")" -maxdepth 2 -path '*/flink-*/complete' -mtime +14 -printf '%h\0' 2>/dev/null | xargs -0 -r rm -rf
     boot=
     if command -v go >/dev/null; then
         local beam

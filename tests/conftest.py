@@ -1,38 +1,41 @@
 """What the tests of several rooms share: a training set, a registry made from it, and a source run for real."""
 
+# What takes long to import is imported where it is used: pytest-xdist's own process, for which the others wait, uses
+# none of it.
+from __future__ import annotations
+
 import datetime as dt
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-# skops looks through every imported module: the fewer there are, the sooner it is ready.
-import skops.io  # noqa: F401
-
-# isort: split
-import apache_beam as beam
-import pyarrow as pa
 import pytest
 from hypothesis import settings
 
-from beam_pcc.errors import SourceError
-from beam_pcc.errors.messages import from_runner
-from beam_pcc.pipeline import coders
-from beam_pcc.pipeline.options import beam_options
-from beam_pcc.sources import synthetic
-from beam_pcc.sources.files import ReadFiles
-from beam_pcc.training.train import train
+if TYPE_CHECKING:
+    import apache_beam as beam
+    import pyarrow as pa
 
 # Shared machines stall: how long an example takes says nothing.
 settings.register_profile("beam_pcc", deadline=None)
 settings.load_profile("beam_pcc")
 
-ReadAll = Callable[[beam.PTransform], list[pa.RecordBatch]]
+ReadAll = Callable[["beam.PTransform"], "list[pa.RecordBatch]"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import skops, in a process that runs tests: it looks through every module that was imported before it."""
+    if config.getoption("dist", "no") == "no":
+        import skops.io  # noqa: F401
 
 
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training set of four classes."""
+    from beam_pcc.sources import synthetic
+
     path = tmp_path_factory.mktemp("labelled") / "labelled.parquet"
     synthetic.write(path, 500, dt.date(2026, 11, 20), with_intent=True)
     return path
@@ -41,14 +44,28 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
     """A registry with one trained version. Shared: copy it before changing it."""
+    from beam_pcc.training.train import train
+
     folder = tmp_path_factory.mktemp("registry")
     train(str(labelled), str(folder))
     return folder
 
 
 @pytest.fixture
-def read_all(tmp_path: Path) -> ReadAll:
-    """Runs a source in Beam's in-process runner; gives its batches, in no order."""
+def read_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReadAll:
+    """Runs a source in Beam's in-process runner; gives its batches, in no order.
+
+    As one stage, in one thread, which takes half the time. The end-to-end tests shuffle, with a thread for each core.
+    """
+    import apache_beam as beam
+
+    from beam_pcc.errors.messages import from_runner
+    from beam_pcc.pipeline import coders
+    from beam_pcc.pipeline.options import beam_options
+
+    class Pass(beam.PTransform):
+        def expand(self, elements: beam.PCollection) -> beam.PCollection:
+            return elements
 
     def run(source: beam.PTransform) -> list[pa.RecordBatch]:
         coders.register()
@@ -58,9 +75,10 @@ def read_all(tmp_path: Path) -> ReadAll:
         def keep(rows: pa.RecordBatch) -> None:
             (folder / uuid4().hex).write_bytes(pickle.dumps(rows))
 
-        # One thread: quicker to start and to fail. The end-to-end tests run with as many as there are cores.
         pipeline = beam.Pipeline(options=beam_options(["--direct_num_workers=1"]))
-        _ = pipeline | source | beam.Map(keep)
+        with monkeypatch.context() as patch:
+            patch.setattr(beam, "Reshuffle", Pass)
+            _ = pipeline | source | beam.Map(keep)
         try:
             pipeline.run().wait_until_finish()
         except Exception as error:
@@ -73,6 +91,8 @@ def read_all(tmp_path: Path) -> ReadAll:
 @pytest.fixture
 def error_of(read_all: ReadAll) -> Callable[[Path], str]:
     """Gives the one line that a person reads of a run that fails on this file."""
+    from beam_pcc.errors import SourceError
+    from beam_pcc.sources.files import ReadFiles
 
     def run(path: Path) -> str:
         source = ReadFiles(str(path), 100)

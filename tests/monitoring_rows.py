@@ -1,9 +1,16 @@
 """Monitoring rows of runs that a test makes up."""
 
 import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
+
+from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow
+from beam_pcc.publishing.warehouse.duckdb import tables
 
 
 def monitoring_row(partition: dt.date, written: dt.datetime, **more: Any) -> MonitoringRow:
@@ -23,3 +30,11 @@ def monitoring_row(partition: dt.date, written: dt.datetime, **more: Any) -> Mon
         "reject_reasons": {},
     }
     return MonitoringRow(**fields | more)
+
+
+def store(database: str | Path, rows: Iterable[MonitoringRow]) -> None:
+    """Add many rows to a DuckDB file at once: a warehouse opens and copies the file for each that it records."""
+    stored = pa.Table.from_pylist([row.to_stored() for row in rows], schema=schemas.MONITORING)
+    with duckdb.connect(str(database)) as connection:
+        tables.make_missing(connection)
+        connection.from_arrow(stored).insert_into("pcc_monitoring_logs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "beam_pcc"
 ORDER = (
     ("errors",),
     ("addresses", "terminal", "private_files", "shielding"),
+    ("progress",),
     ("cases", "gcp"),
     ("config", "storage"),
     ("sources", "features"),
@@ -34,8 +36,13 @@ def room(module: Path | str) -> str:
     return Path(module).with_suffix("").parts[0]
 
 
-def imported(path: Path) -> Iterator[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Every module of the package that a file imports, also inside functions and for types only."""
+    return frozenset(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE.name:
             parts = node.module.split(".")[1:]

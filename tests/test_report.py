@@ -371,20 +371,35 @@ HOSTILE = [*TEXTS.items(), *((repr(value), value) for value in OTHERS)]
 UNLIKE = "unreadable"
 
 
+@pytest.fixture(scope="module")
+def our_tags() -> set[str]:
+    return set(re.findall(r"<(\w+)", report(RUNS, "x") + report([RUNS[0]], "x")))
+
+
+def check_page(page: str, our_tags: set[str], rows: int, where: str) -> None:
+    assert set(re.findall(r"<(\w+)", page)) <= our_tags, where
+    assert page.replace("\n", "").isprintable(), where
+    page.encode()
+    assert len(page) < 400_000 * rows, where
+
+
 @pytest.mark.parametrize("column", schemas.MONITORING.names)
-def test_a_hostile_value_in_a_column_is_text(column: str) -> None:
-    """Whatever stands in one column, alone or among sound runs: a whole page, and no tag that ours does not have."""
-    tags = set(re.findall(r"<(\w+)", report(RUNS, "x") + report([RUNS[0]], "x")))
-    sound = RUNS[-2:]  # one of them refused
+def test_a_hostile_value_in_a_column_is_text(our_tags: set[str], column: str) -> None:
+    """No tag that ours does not have, whatever stands in one column of the only run."""
     for name, value in HOSTILE:
-        bad = run_row(3, **{column: value})
-        for runs in ([bad], [bad, *sound]):
-            said = report(runs, "pcc.duckdb")
-            assert len(runs) == 1 or Page(said).open == [], name
-            assert set(re.findall(r"<(\w+)", said)) <= tags, name
-            assert said.replace("\n", "").isprintable(), name
-            said.encode()
-            assert len(said) < 400_000, name
+        check_page(report([run_row(3, **{column: value})], "pcc.duckdb"), our_tags, 1, name)
+
+
+@pytest.mark.parametrize("column", schemas.MONITORING.names)
+def test_hostile_values_among_sound_runs_leave_a_whole_page(our_tags: set[str], column: str) -> None:
+    """Each value on a day of its own, before days without fault, one of them refused; then the last day too."""
+    first = dt.date(2026, 10, 1)
+    days = [{"partition_date": first + dt.timedelta(days=n), column: value} for n, (_, value) in enumerate(HOSTILE)]
+    bad = [run_row(3, **day) for day in days]
+    for runs in ([*bad, *RUNS[-2:]], [*RUNS[:2], *bad]):
+        page = report(runs, "pcc.duckdb")
+        assert Page(page).open == []
+        check_page(page, our_tags, len(runs), column)
 
 
 def test_review_tile_names_the_band() -> None:

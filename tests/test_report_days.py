@@ -1,6 +1,7 @@
 """The days of a report: which are shown, which run stands for each, and what each is compared with."""
 
 import datetime as dt
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 from beam_pcc.cases.monitoring_row import Alert, MonitoringRow, Status
 from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 from beam_pcc.reporting.days import (
     MAX_DAYS,
     Comparison,
@@ -23,7 +23,7 @@ from beam_pcc.reporting.days import (
     spans_to_explain,
 )
 from beam_pcc.reporting.readable_rows import readable
-from tests.monitoring_rows import monitoring_row
+from tests.monitoring_rows import monitoring_row, store
 
 DAY = dt.date(2026, 11, 20)
 
@@ -177,13 +177,18 @@ def report(folder: Path, *arguments: str) -> int:
     )
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse with the days -40 and -9 to 0. Shared: copy it before writing beside it."""
+    path = tmp_path_factory.mktemp("days") / "pcc.duckdb"
+    store(path, [run(day, "failed" if day == -4 else "success") for day in (-40, *range(-9, 1))])
+    return path
+
+
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Path:
-    """The folder of a warehouse with the days -40 to 0."""
-    database = DuckDBWarehouse(str(tmp_path / "pcc.duckdb"))
-    database.record(run(-40))
-    for day in range(-9, 1):
-        database.record(run(day, "failed" if day == -4 else "success"))
+def warehouse(tmp_path: Path, database: Path) -> Path:
+    """The folder of a copy of it."""
+    shutil.copy(database, tmp_path)
     return tmp_path
 
 

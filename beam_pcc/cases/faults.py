@@ -177,6 +177,16 @@ FAULTS = (
 )
 
 
+COUNTER = "rows_rejected_"
+"""How the name of the counter of a reason begins."""
+
+
+def rejected_rows(counters: Mapping[str, int]) -> int:
+    """Rows rejected before Publish, which rejects some of the scored ones besides, by the counters of a run."""
+    duplicates = f"{COUNTER}{DUPLICATE_CASE_ID.code}"
+    return sum(n for name, n in counters.items() if name.startswith(COUNTER) and name != duplicates)
+
+
 def split(columns: Mapping[str, Any]) -> tuple[Mask, pa.RecordBatch]:
     """Find the first fault of each of n rows.
 

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Sequence
 from types import FrameType
 
+from beam_pcc import terminal
 from beam_pcc.cli.logging_flags import take
 from beam_pcc.cli.parser import called_as
 from beam_pcc.errors import EXIT_FAILED, EXIT_LOST, ConfigurationError
@@ -53,7 +54,9 @@ def expect(exit_code: int, message: str | None) -> None:
 
 
 def _end(number: int, _: FrameType | None) -> None:
+    last_words = terminal.end_status()
     if _message is not None:
         message = _message.replace("{signal}", signal.Signals(number).name)
-        os.write(2, f"beam-pcc: {message}\n".encode())  # the interrupted code may hold the lock of sys.stderr
+        last_words += f"beam-pcc: {message}\n".encode()
+    os.write(2, last_words)  # the interrupted code may hold the lock of sys.stderr
     os._exit(_exit_code)

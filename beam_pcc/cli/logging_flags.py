@@ -31,7 +31,9 @@ class Logging:
 def add_logging_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags for `--help`; `take` reads them."""
     place = parser.add_argument_group("messages on stderr")
-    place.add_argument(*_QUIET, action="store_true", help="only warnings and errors; the result is still printed")
+    place.add_argument(
+        *_QUIET, action="store_true", help="only warnings and errors, no progress; the result is still printed"
+    )
     place.add_argument(*_VERBOSE, action="store_true", help="more messages of our own")
     place.add_argument(
         _LOG_FORMAT, choices=LOG_FORMATS, default=LOG_FORMATS[0], help="json: an object a line (default: %(default)s)"

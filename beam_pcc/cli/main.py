@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from beam_pcc import __version__, terminal
+from beam_pcc import __version__, progress, terminal
 from beam_pcc.cli import deploy, interruption
 from beam_pcc.cli.logging_flags import Logging, add_logging_arguments, take
 from beam_pcc.cli.parser import EXIT_CODES, Parser, epilog
@@ -34,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rest and not flags.takes_beam_options:
             raise ConfigurationError(f"unknown argument {one_line(rest[0], 80)}: see beam-pcc {flags.command} --help")
         flags.beam_arguments, flags.arguments = rest, words[1:]
-        code: int = flags.action(flags)
+        mode = progress.chosen_mode(
+            quiet=log.level > logging.INFO, json_lines=log.json, can_redraw=terminal.can_redraw(sys.stderr)
+        )
+        with progress.shown(mode):
+            code: int = flags.action(flags)
     except PccError as error:
         if debug:
             logging.exception("")

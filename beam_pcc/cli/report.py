@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 from pathlib import Path
 
+from beam_pcc import progress
 from beam_pcc.cli.parser import Commands, command
 from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
 from beam_pcc.config.partitions import parse_partition
@@ -51,7 +52,8 @@ def _report(flags: argparse.Namespace) -> int:
     now = dt.datetime.now(dt.timezone.utc)
     yesterday = now.date() - dt.timedelta(days=1)
     period = period_of(first, last, flags.days or _DAYS, latest, yesterday)
-    rows = warehouse.runs_of_days(*period.with_history())
+    with progress.task("reading the runs"):
+        rows = warehouse.runs_of_days(*period.with_history())
     if not any(period.first <= row["partition_date"] <= period.last for row in rows):
         raise ConfigurationError(
             f"{flags.warehouse} has no run of {period.first:%Y%m%d} to {period.last:%Y%m%d}; "
@@ -59,7 +61,8 @@ def _report(flags: argparse.Namespace) -> int:
         )
     output = Path(flags.output)
     try:
-        page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
+        with progress.task("drawing the report"):
+            page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
         with written_whole(output) as file:
             file.write_text(page, encoding="utf-8")
     except OSError as error:

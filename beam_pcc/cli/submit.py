@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from beam_pcc import progress
 from beam_pcc.cli import interruption
 from beam_pcc.cli.parser import Commands, called_as, command
 from beam_pcc.cli.results import Reporter, RunResult, add_output_argument, add_summary_argument
@@ -197,6 +198,7 @@ def backfill(
     for day in dates[:1]:
         plan.plan(manifests, arguments, day).with_model()  # report an error that all days share once
     report_lock = threading.Lock()
+    step = progress.task("backfill", total=len(dates), unit="days")
 
     def run(day: dt.date) -> int:
         try:
@@ -207,9 +209,10 @@ def backfill(
             result = error
         with report_lock:
             report(day, result)
+            done.advance()
         return result.exit_code
 
-    with ThreadPoolExecutor(flags.parallel) as executor:
+    with step as done, ThreadPoolExecutor(flags.parallel) as executor:
         codes = set(executor.map(run, dates))
     if codes <= {EXIT_PUBLISHED}:
         return EXIT_PUBLISHED

@@ -103,17 +103,21 @@ def _sample(flags: argparse.Namespace) -> int:
     if flags.rows is not None and flags.rows < 1:
         raise ConfigurationError("--rows must be at least 1")
     from beam_pcc.sources import synthetic
+    from beam_pcc.storage.whole_files import written_whole
 
     if flags.messages is not None:
         try:
-            rows = synthetic.write_messages(Path(flags.messages), Path(flags.output), day, flags.rows)
-        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            texts = synthetic.read_messages(Path(flags.messages))
+        except (OSError, ValueError, KeyError, TypeError):
             raise ConfigurationError(
                 f"--messages {flags.messages} cannot be read: it must be JSONL with a text in each line"
             ) from None
+        with written_whole(Path(flags.output)) as file:
+            rows = synthetic.write_messages(texts, file, day, flags.rows)
         say(f"{flags.output}: {rows:,} messages")
         return 0
     rows = flags.rows or 2_000
-    synthetic.write(Path(flags.output), rows, day, seed=flags.seed, with_intent=flags.labelled)
+    with written_whole(Path(flags.output)) as file:
+        synthetic.write(file, rows, day, seed=flags.seed, with_intent=flags.labelled)
     say(f"{flags.output}: {rows:,} {'labelled ' if flags.labelled else ''}cases")
     return 0

@@ -291,6 +291,8 @@ def environment_variables() -> dict[str, str]:
         PARTITION_VARIABLE: "as --partition, where that is not given",
         JOB_VARIABLE: "uid of the Kubernetes Job that a launcher runs in, so that its next pod knows the run again",
         **declared,
+        "TERM": "dumb, or not set: progress is shown in lines, and not as a bar",
+        "CI": "anything but 0 and false: the same",
     }
 
 

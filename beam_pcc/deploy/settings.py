@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beam_pcc.errors import ConfigurationError, one_line
-from beam_pcc.gcp.names import DatasetId, SourceTable
+from beam_pcc.gcp.names import SourceTable, parse_dataset
 
 VARIABLES = {
     "AWS_ACCOUNT_ID": "the account of the cluster and of the image registry, 12 digits",
@@ -80,7 +80,7 @@ class Pipeline:
     @property
     def project(self) -> str:
         """The Google project of the warehouse."""
-        return DatasetId.parse(self.warehouse, "PCC_WAREHOUSE").project
+        return parse_dataset(self.warehouse, "PCC_WAREHOUSE").project
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _quoted(text: str) -> str:
 
 def _is_dataset(text: str) -> bool:
     try:
-        DatasetId.parse(text, "")
+        parse_dataset(text, "")
     except ConfigurationError:
         return False
     return True

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+from beam_pcc import progress
 from beam_pcc.errors import PccError
 from beam_pcc.errors.messages import unexpected
 
@@ -36,9 +37,19 @@ def run_checks(checks: Mapping[str, Callable[[], str]], timeout: float) -> list[
         The findings, in the order of the checks.
     """
     findings: dict[str, Finding] = {}
+    with progress.task("checking", total=len(checks), unit="checks") as step:
+        _run_each(checks, timeout, findings, step)
+    late = f"no answer within {timeout:g} s; look at the network and the address, or wait longer with --timeout"
+    finished = dict(findings)
+    return [finished.get(name, Finding(name, "failed", late)) for name in checks]
 
+
+def _run_each(
+    checks: Mapping[str, Callable[[], str]], timeout: float, findings: dict[str, Finding], step: progress.Task
+) -> None:
     def run(name: str, check: Callable[[], str]) -> None:
         findings[name] = _finding(name, check)
+        step.advance()
 
     threads = [threading.Thread(target=run, args=one, daemon=True) for one in checks.items()]
     deadline = time.monotonic() + timeout
@@ -46,9 +57,6 @@ def run_checks(checks: Mapping[str, Callable[[], str]], timeout: float) -> list[
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = f"no answer within {timeout:g} s; look at the network and the address, or wait longer with --timeout"
-    finished = dict(findings)
-    return [finished.get(name, Finding(name, "failed", late)) for name in checks]
 
 
 def _finding(name: str, check: Callable[[], str]) -> Finding:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.evaluation import metrics as evaluation
@@ -69,10 +70,13 @@ def measure(
         )
     checked, model = registry.load(version)
     if rows.texts is None:
-        probabilities = scoring.score(model, rows.vectors).probabilities
+        with progress.task(f"scoring with {version}"):
+            probabilities = scoring.score(model, rows.vectors).probabilities
     else:
         featurizer = _featurizer(registry, checked, encoder, runtime)
-        probabilities = deciding.score_texts(model, checked.classes, featurizer, rows.texts).scores.probabilities
+        with progress.task(f"scoring with {version}", unit="windows") as step:
+            decision = deciding.score_texts(model, checked.classes, featurizer, rows.texts, step.advance)
+        probabilities = decision.scores.probabilities
     probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
     threshold = checked.metadata.threshold
     return Measurement(

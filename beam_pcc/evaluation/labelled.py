@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.cases.columns import as_text, check_input, is_text, match_name, plain, plain_type
 from beam_pcc.cases.text_validation import has_visible
@@ -61,6 +62,7 @@ class Labelled:
         )
 
 
+@progress.task("reading the labelled rows")
 def read_labelled(path: str, text_column: str | None = None) -> Labelled:
     """Read Parquet or JSONL with `intent` and the text column, or with INPUT_COLUMNS (timestamp is optional).
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from beam_pcc import progress
 from beam_pcc.models.scoring import Floats
 
 Truth = npt.NDArray[np.bool_]
@@ -46,6 +47,7 @@ def _ranking(truth: Truth, probability: Floats) -> tuple[float, float, float]:
     )
 
 
+@progress.task("computing intervals of the metrics")
 def intervals(truth: Truth, probability: Floats, threshold: float, *, seed: int = 0) -> dict[str, tuple[float, float]]:
     """95 % intervals of the metrics.
 

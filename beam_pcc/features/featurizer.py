@@ -5,7 +5,7 @@ Their parameters (`Features`) are stored in a model version's metadata.json, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, compress
 from typing import Any
@@ -151,9 +151,9 @@ class Featurizer:
         """The texts as the model was trained on them: what `embed` and `join` take."""
         return cleaning.clean(texts, self.features.cleaning)
 
-    def embed(self, cleaned: Sequence[str]) -> Embeddings:
-        """The (n, 384) half, of cleaned texts."""
-        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(cleaned))
+    def embed(self, cleaned: Sequence[str], advance: Callable[[int], None] | None = None) -> Embeddings:
+        """The (n, 384) half, of cleaned texts. `advance` is called with how many texts more are encoded."""
+        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(cleaned), advance)
 
     def split(self, cleaned: Sequence[str]) -> SplitTexts:
         """The windows of cleaned texts."""
@@ -164,9 +164,9 @@ class Featurizer:
         cleaned = self.clean(texts)
         return join(self.embed(cleaned), self.features.tfidf, cleaned)
 
-    def window_vectors(self, split: SplitTexts) -> schemas.Vectors:
-        """(m, 584) float32 of the windows of texts."""
-        return join(self.embed(split.texts), self.features.tfidf, split.texts)
+    def window_vectors(self, split: SplitTexts, advance: Callable[[int], None] | None = None) -> schemas.Vectors:
+        """(m, 584) float32 of the windows of texts. `advance` is called with how many windows more are encoded."""
+        return join(self.embed(split.texts, advance), self.features.tfidf, split.texts)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import PortableMetrics
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
+from beam_pcc import progress
 from beam_pcc.cases.schemas import COUNTERS
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.errors.messages import logged
@@ -34,7 +35,7 @@ from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 _POLL_INTERVAL = 1.0  # seconds
-_LOG_INTERVAL = 10.0  # seconds between progress lines
+_COUNT_INTERVAL = 2.0  # seconds between two looks at the counters
 _CANCEL_TIMEOUT = 8.0  # seconds to wait until a cancelled job ends
 
 
@@ -130,7 +131,7 @@ class SessionResult(PipelineResult):
         return self._cluster.metrics(self._job)
 
     def wait_until_finish(self, duration: int | None = None) -> str:  # noqa: ARG002 - Beam's signature
-        """Follow the job to its end and log its progress. An interruption cancels the job.
+        """Follow the job to its end, and count what it has done. An interruption cancels the job.
 
         Raises:
             PccError: It failed, was cancelled, or cannot be followed any more.
@@ -152,24 +153,23 @@ class SessionResult(PipelineResult):
         raise NotImplementedError
 
     def _follow(self) -> str:
-        started = logged_at = time.monotonic()
+        started = counted_at = time.monotonic()
         previous = ""
         while (state := self._cluster.state(self._job)) not in ENDED:
             now = time.monotonic()
-            if now - logged_at >= _LOG_INTERVAL or (previous and state != previous):
-                logged_at = now
-                _log.info("%s after %.0f s: %s", state.lower(), now - started, self._progress())
+            if previous and state != previous:
+                _log.info("%s after %.0f s", state.lower(), now - started)
+            if now - counted_at >= _COUNT_INTERVAL:
+                counted_at = now
+                self._count()
             previous = state
             time.sleep(_POLL_INTERVAL)
         return state
 
-    def _progress(self) -> str:
-        with logged(_log.debug, "no progress"):  # the counters are only logged; an error must not end the job
-            totals = counters(self._cluster.metrics(self._job, retry_timeout=0.0), COUNTERS)
-            rejected = sum(n for name, n in totals.items() if name.startswith("rows_rejected_"))
-            read, scored = totals.get("rows_read", 0), totals.get("rows_scored", 0)
-            return f"{read:,} rows read, {scored:,} scored, {rejected:,} rejected"
-        return "its counters cannot be read now"
+    def _count(self) -> None:
+        """Take over the job's counters; if they cannot be read now, the earlier ones stay: no error ends the job."""
+        with logged(_log.debug, "its counters cannot be read now"):
+            progress.counts.replace(counters(self._cluster.metrics(self._job, retry_timeout=0.0), COUNTERS))
 
     def _stop(self) -> None:
         """Cancel the job and wait until it has ended, so that it does not publish afterwards."""

@@ -21,6 +21,7 @@ _TABLE_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})\.([\w-]{{1,1024}})",
 _SOURCE_ADDRESS = re.compile(rf"({_PROJECT})\.(\w{{1,1024}})\.([^.]+)", re.ASCII)
 # BigQuery's rules for names. Of a table: letters, marks, digits, connectors, dashes and spaces of any script.
 _IN_TABLE_NAME = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Zs"})
+_TABLE_WANTED = "table: write project.dataset.table"
 _LONGEST_TABLE_NAME = 1_024  # bytes of UTF-8
 _NOT_IN_COLUMN_NAME = frozenset('!"$()*,./;?@[\\]^`{}~')
 _LONGEST_COLUMN_NAME = 300  # characters
@@ -39,13 +40,6 @@ def gcp_extra(flag: str) -> Iterator[None]:
         raise missing_extra("gcp", flag, error) from None
 
 
-def _parts(pattern: re.Pattern[str], text: str, otherwise: str) -> tuple[str, ...]:
-    match = pattern.fullmatch(text.removeprefix(_SCHEME))
-    if not match:
-        raise ConfigurationError(otherwise)
-    return match.groups()
-
-
 class DatasetId(NamedTuple):
     """A dataset: project and name."""
 
@@ -53,12 +47,7 @@ class DatasetId(NamedTuple):
     dataset: str
 
     def __str__(self) -> str:
-        return f"{self.project}.{self.dataset}"
-
-    @classmethod
-    def parse(cls, text: str, flag: str) -> DatasetId:
-        """Read `project.dataset`, with or without bq://. Raises ConfigurationError naming `flag`."""
-        return cls(*_parts(_DATASET_ADDRESS, text, f"{flag} {one_line(text, 80)} is no dataset: write project.dataset"))
+        return ".".join(self)
 
     def table(self, name: str) -> TableId:
         """A table of this dataset."""
@@ -72,20 +61,34 @@ class TableId(NamedTuple):
     dataset: str
     table: str
 
-    def __str__(self) -> str:
-        return f"{self.project}.{self.dataset}.{self.table}"
-
-    @classmethod
-    def parse(cls, text: str, flag: str) -> TableId:
-        """Read `project.dataset.table`, with or without bq://. Raises ConfigurationError naming `flag`."""
-        return cls(
-            *_parts(_TABLE_ADDRESS, text, f"{flag} {one_line(text, 80)} is no table: write project.dataset.table")
-        )
-
     @property
     def home(self) -> DatasetId:
         """The table's dataset."""
         return DatasetId(self.project, self.dataset)
+
+    def __str__(self) -> str:
+        return ".".join(self)
+
+
+def parse_dataset(text: str, flag: str) -> DatasetId:
+    """Read `project.dataset`, with or without bq://. Raises ConfigurationError naming `flag`."""
+    return DatasetId(*_parts(_DATASET_ADDRESS, text, flag, "dataset: write project.dataset"))
+
+
+def parse_table(text: str, flag: str) -> TableId:
+    """Read `project.dataset.table`, with or without bq://. Raises ConfigurationError naming `flag`."""
+    return TableId(*_parts(_TABLE_ADDRESS, text, flag, _TABLE_WANTED))
+
+
+def _parts(pattern: re.Pattern[str], text: str, flag: str, wanted: str) -> tuple[str, ...]:
+    match = pattern.fullmatch(text.removeprefix(_SCHEME))
+    if not match:
+        raise _no_address(text, flag, wanted)
+    return match.groups()
+
+
+def _no_address(text: str, flag: str, wanted: str) -> ConfigurationError:
+    return ConfigurationError(f"{flag} {one_line(text, 80)} is no {wanted}")
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,9 @@ class SourceTable:
         if column is not None and not _is_column_name(column):
             raise ConfigurationError(f"--source: partition_column {one_line(column, 60)} is no name of a column")
         address = address.replace("{partition}", f"{partition:%Y%m%d}")
-        otherwise = f"--source {one_line(address, 80)} is no table: write project.dataset.table"
-        table = TableId(*_parts(_SOURCE_ADDRESS, address, otherwise))
+        table = TableId(*_parts(_SOURCE_ADDRESS, address, "--source", _TABLE_WANTED))
         if not _is_table_name(table.table):
-            raise ConfigurationError(otherwise)
+            raise _no_address(address, "--source", _TABLE_WANTED)
         return cls(table, column)
 
 

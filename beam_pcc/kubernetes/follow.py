@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from beam_pcc import progress
 from beam_pcc.errors import ConfigurationError, LostSightError, PccError, RunError, one_line
 from beam_pcc.errors.messages import from_runner
 from beam_pcc.flink.explain import explain
-from beam_pcc.flink.rest import FlinkCluster, Progress, failure, progress
+from beam_pcc.flink.rest import FlinkCluster, Progress, failure
+from beam_pcc.flink.rest import progress as snapshot
 from beam_pcc.kubernetes.cluster_api import Cluster, ExpiredError
 from beam_pcc.kubernetes.deployment import Resource, Submission
 from beam_pcc.kubernetes.pods import Diagnosis, diagnose, has_running_task_manager
+from beam_pcc.progress import Task
 from beam_pcc.terminal import logger
 
 _log = logger(__name__)
@@ -83,12 +86,13 @@ def follow(cluster: Cluster, submission: Submission, timeouts: Timeouts) -> JobO
         LostSightError: The API server does not answer or refuses this account; the run may go on.
     """
     try:
-        return _follow(cluster, submission, timeouts)
+        with progress.task(submission.name, unit="rows scored") as step:
+            return _follow(cluster, submission, timeouts, step)
     except ConfigurationError as error:  # a permission was revoked after the run was created
         raise LostSightError(f"cannot follow the run {submission.run_id}, which may go on: {error}") from None
 
 
-def _follow(cluster: Cluster, submission: Submission, timeouts: Timeouts) -> JobOutcome:
+def _follow(cluster: Cluster, submission: Submission, timeouts: Timeouts, step: Task) -> JobOutcome:
     name, logged_state, logged_problem = submission.name, "", None
     started = False
     flink = _flink_client(cluster, name)
@@ -101,7 +105,7 @@ def _follow(cluster: Cluster, submission: Submission, timeouts: Timeouts) -> Job
         started = started or bool(job.get("startTime"))
         if state != logged_state:
             _log.info("%s: %s", name, state)
-            logged_state = state
+            logged_state = step.note = state
         if state == "FINISHED":
             return JobOutcome()
         pods = cluster.pods(name)
@@ -113,7 +117,10 @@ def _follow(cluster: Cluster, submission: Submission, timeouts: Timeouts) -> Job
             _log.warning("%s: %s", name, problem.message)
         outcome = _give_up(current, problem, started, submission, timeouts)
         if outcome is None and started and state != "DELETING":
-            stalled = watchdog.check(state, progress(flink, job.get("jobId")), pods)
+            seen = snapshot(flink, job.get("jobId"))
+            if seen is not None:
+                step.update(seen.counters.get("rows_scored", 0))
+            stalled = watchdog.check(state, seen, pods)
             outcome = JobOutcome(f"{stalled}: {_cause(current, problem)}", terminated=False) if stalled else None
         if outcome:
             return outcome

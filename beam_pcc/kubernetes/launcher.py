@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from beam_pcc import progress
 from beam_pcc.config.run_ids import started_at
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError, LostSightError, PccError, RunError, one_line
@@ -144,7 +145,9 @@ def remove(cluster: Cluster, name: str) -> None:
 
 
 def _wait_until_gone(cluster: Cluster, name: str) -> None:
-    if not cluster.wait_until_gone(name, _DELETE_TIMEOUT):
+    with progress.task(f"{name}: waiting until it is deleted"):
+        is_gone = cluster.wait_until_gone(name, _DELETE_TIMEOUT)
+    if not is_gone:
         raise RunError(
             f"FlinkDeployment {name} is still there {_DELETE_TIMEOUT:g} s after it was deleted: is the operator up?"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,9 +130,15 @@ def score_text(model: Any, classes: Sequence[str], featurizer: Featurizer, text:
     return ScoredText(split.windows, probability, int(rows[0]), vectors, decided)
 
 
-def score_texts(model: Any, classes: Sequence[str], featurizer: Featurizer, texts: Sequence[str]) -> Decision:
-    """Score messages as a run does."""
+def score_texts(
+    model: Any,
+    classes: Sequence[str],
+    featurizer: Featurizer,
+    texts: Sequence[str],
+    advance: Callable[[int], None] | None = None,
+) -> Decision:
+    """Score messages as a run does. `advance` is called with how many windows more are encoded."""
     split = featurizer.split(featurizer.clean(texts))
-    vectors = featurizer.window_vectors(split)
+    vectors = featurizer.window_vectors(split, advance)
     rows, scores = decide(scoring.score(model, vectors), split.counts, classes, featurizer.features.discount)
     return Decision(vectors[rows], scores)

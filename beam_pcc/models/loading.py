@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ModelError
 from beam_pcc.models import artifact, checking, documents, scoring
@@ -81,6 +82,7 @@ def read_metadata(files: Files, version: str) -> ModelMetadata:
     return ModelMetadata.from_json(content.data, version=version, where=path)
 
 
+@progress.task("checking the model")
 def check(files: Files, version: str, sha256: str | None = None) -> CheckedBytes:
     """Load and check a version in a separate process.
 

@@ -27,6 +27,11 @@ def list_versions(store: Store) -> list[str]:
     return sorted(names, key=_time)
 
 
+def remove_incomplete(store: Store) -> list[str]:
+    """Remove what a killed training left of versions; return their names."""
+    return store.remove_incomplete("v", _VERSION, MODEL_FILES)
+
+
 def find_version(wanted: str, versions: Sequence[str], *, named_by: str, address: str) -> str:
     """The name of the version's folder; `wanted` may have the other spelling.
 

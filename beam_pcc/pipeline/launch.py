@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 from dataclasses import dataclass
 
+from beam_pcc import progress
 from beam_pcc.config.run_ids import new_run_id, started_at
 from beam_pcc.config.settings import DEFAULT_REVIEW_BAND, Limits, RunConfig
 from beam_pcc.features.featurizer import TextMode
@@ -45,6 +46,10 @@ class Launch:
 
     def plan(self) -> LaunchPlan:
         """Look at staging, source, models and tables, and make missing tables. Raises PccError."""
+        with progress.task("preparing the staging folder") as step:
+            return self._plan(step)
+
+    def _plan(self, step: progress.Task) -> LaunchPlan:
         config, area = self.config, self.area
         area.begin()
         for run_id in remove_dead_runs(area.root, min(self.run.started_at, dt.datetime.now(dt.timezone.utc))):
@@ -55,6 +60,7 @@ class Launch:
             model, shadow, text = load(config)
             read = wait_for_source(find_source, config.source.wait_seconds)
         else:
+            step.name = "looking at the source"
             read = find_source()
             model, shadow, text = load(config)
         run = dataclasses.replace(
@@ -65,7 +71,10 @@ class Launch:
             shadow_version=shadow.name if shadow else None,
             review_band=review_band_of(config.limits, model.metadata),
         )
+        step.name = "preparing the tables"
         prepare_tables(self.warehouse, dry_run=config.publish.dry_run)
+        step.name = "counting the rows of the source"
+        _ = read.volume  # of many files it takes a while
         return LaunchPlan(config, run, self.warehouse, area, read, model, shadow, text)
 
 

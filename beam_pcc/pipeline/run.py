@@ -7,11 +7,14 @@ import dataclasses
 import datetime as dt
 import io
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from beam_pcc import progress
+from beam_pcc.cases import faults
 from beam_pcc.config.settings import Limits, RunConfig
 from beam_pcc.errors import ConfigurationError, PccError, RunError
 from beam_pcc.errors.messages import from_runner, logged
@@ -22,7 +25,6 @@ from beam_pcc.pipeline.signals import StoppedError, StopSignals, stop_signals
 from beam_pcc.private_files import private_files
 from beam_pcc.publishing.monitoring import failed_row
 from beam_pcc.publishing.publish import Outcome, read_outcome
-from beam_pcc.publishing.staging import StagingArea
 from beam_pcc.publishing.warehouse import open_warehouse
 from beam_pcc.publishing.warehouse.base import Run, Warehouse
 from beam_pcc.terminal import logger
@@ -53,7 +55,7 @@ def run(config: RunConfig, options: PipelineOptions) -> Outcome:
         try:
             with signals.raised():
                 launch = plan = launch.plan()
-                outcome = _execute(_pipeline(plan, options), plan.area, signals)
+                outcome = _execute(_pipeline(plan, options), plan, signals)
         except BaseException as error:
             failure = signals.failure() if signals.received else from_runner(error)
             warehouse = launch.warehouse
@@ -65,7 +67,8 @@ def run(config: RunConfig, options: PipelineOptions) -> Outcome:
                 raise
             raise failure from error
         finally:
-            launch.area.remove()
+            with progress.task("removing the staged files"):
+                launch.area.remove()
         if signals.received:  # during the clean-up
             raise _ended_after(outcome.done, signals.failure())
         return outcome
@@ -106,7 +109,8 @@ def prepare_job(config: RunConfig, options: PipelineOptions) -> str:
         try:
             with private_files():  # not the job file: it holds no case, and Flink may run as another user
                 plan = launch.plan()
-            _pipeline(plan, options).run().wait_until_finish()
+            with progress.task("writing the job"):
+                _pipeline(plan, options).run().wait_until_finish()
         except BaseException as error:
             launch.area.remove()
             raise from_runner(error) if isinstance(error, Exception) else error from error
@@ -122,12 +126,20 @@ def _pipeline(plan: LaunchPlan, options: PipelineOptions) -> beam.Pipeline:
     named = options.view_as(GoogleCloudOptions)
     named.job_name = named.job_name or f"pcc-{plan.run.run_id.lower()}"
     pipeline = beam.Pipeline(options=options)
+    shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)  # of other languages' jars; a killed run would leave it
     graph.build(pipeline, plan)
     return pipeline
 
 
-def _execute(pipeline: beam.Pipeline, area: StagingArea, signals: StopSignals) -> Outcome:
-    with contextlib.redirect_stderr(_WorkerStderr()):
+def _execute(pipeline: beam.Pipeline, plan: LaunchPlan, signals: StopSignals) -> Outcome:
+    area, volume = plan.area, plan.read.volume
+    scoring = progress.task(
+        "scoring",
+        total=volume.rows if volume.exact else None,
+        unit="rows",
+        measure=lambda: _scored(progress.counts.now()),
+    )
+    with progress.counts.following(), scoring, contextlib.redirect_stderr(_WorkerStderr()):
         result = pipeline.run()
         signals.install()  # Beam's job server catches Ctrl-C itself, and may wait for its own lock then
         result.wait_until_finish()
@@ -137,6 +149,13 @@ def _execute(pipeline: beam.Pipeline, area: StagingArea, signals: StopSignals) -
             f"the run ended without an outcome in {area.root}; the workers must write to the same staging folder"
         )
     return outcome
+
+
+def _scored(counters: Mapping[str, int]) -> progress.Measured:
+    """How many rows the graph has finished, by its counters."""
+    rejected = faults.rejected_rows(counters)
+    note = f"{rejected:,} rejected" if rejected else ""
+    return progress.Measured(counters.get("rows_scored", 0) + rejected, note)
 
 
 def _ended_after(done: str, failure: PccError) -> PccError:
@@ -183,16 +202,18 @@ def backfill(
         report: Called with the day and its outcome or error, when the day ends.
     """
     good = True
-    with stop_signals() as signals:
+    with stop_signals() as signals, progress.task("backfill", total=len(days), unit="days") as step:
         for day in days:
             if signals.received:  # between two days
                 raise signals.failure()
+            step.enter(f"{day.partition:%Y%m%d}")
             try:
                 outcome: Outcome | PccError = run(day, options())
             except PccError as error:
                 outcome = error
             good = good and outcome.exit_code == 0
             report(day.partition, outcome)
+            step.advance()
             if isinstance(outcome, StoppedError):
                 return False
     return good

@@ -15,7 +15,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import PredictionResult, RunInference
 from apache_beam.pvalue import TaggedOutput
 
-from beam_pcc.cases import drift, schemas
+from beam_pcc.cases import drift, faults, schemas
 from beam_pcc.cases.text_validation import validate_texts
 from beam_pcc.cases.validation import validate
 from beam_pcc.features.featurizer import Featurizer, featurize, slices
@@ -23,6 +23,7 @@ from beam_pcc.models.handler import PccModelHandler
 from beam_pcc.models.postprocess import REVIEW, postprocess
 from beam_pcc.models.registry import ModelVersion
 from beam_pcc.pipeline.shadow import CompareShadow
+from beam_pcc.progress import counts
 from beam_pcc.publishing import publish, statistics
 from beam_pcc.publishing.publish import Outcome, Rules
 from beam_pcc.publishing.staging import StagingArea
@@ -157,15 +158,16 @@ class Publish(beam.PTransform):
 
 
 def count(name: str, n: int) -> None:
-    """Add to a counter of the run."""
+    """Add to a counter of the run, and to that of this process."""
     if n:
         Metrics.counter(schemas.COUNTERS, name).inc(n)
+        counts.add(name, n)
 
 
 def _rejects(rejected: pa.RecordBatch) -> Counter[str]:
     reasons = statistics.reasons(rejected)
     for reason, n in reasons.items():
-        count(f"rows_rejected_{reason}", n)
+        count(f"{faults.COUNTER}{reason}", n)
     return reasons
 
 
@@ -257,7 +259,8 @@ class _Label(beam.DoFn):
             yield TaggedOutput("rejected", rejected)
         if predictions.num_rows:
             yield predictions
-        self._log_progress(predictions.num_rows)
+        if not counts.followed:  # in a process apart from the launcher, such as a worker of Flink
+            self._log_progress(predictions.num_rows)
 
     def _log_progress(self, rows: int) -> None:
         """Log the progress of this worker every few seconds."""

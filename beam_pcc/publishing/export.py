@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, RunError
 from beam_pcc.publishing.warehouse.base import Warehouse
+from beam_pcc.storage.whole_files import written_whole
 
 
 def export_tables(warehouse: Warehouse, names: Sequence[str], folder: Path) -> dict[str, int]:
@@ -34,34 +35,28 @@ def export_tables(warehouse: Warehouse, names: Sequence[str], folder: Path) -> d
             raise ConfigurationError(f"--output {folder} cannot be made: {error.strerror}; name another") from None
         with _files(folder, names) as files:
             for name, reader in readers.items():
-                rows[name] = _write(reader, files[name])
+                with progress.task(f"exporting {name}", unit="rows") as step:
+                    rows[name] = _write(reader, files[name], step)
     return rows
 
 
 @contextlib.contextmanager
 def _files(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
     """Names to write to, which at the end become the names of the files; if this raises, nothing is left of them."""
-    files = {name: folder / f".{name}.parquet.{os.getpid()}.new" for name in names}
     try:
-        yield files
-        for name, file in files.items():
-            file.replace(folder / f"{name}.parquet")
+        with contextlib.ExitStack() as whole:
+            yield {name: whole.enter_context(written_whole(folder / f"{name}.parquet")) for name in names}
     except OSError as error:
         raise RunError(
             f"--output {folder} cannot be written: {error.strerror or type(error).__name__}; make room, or name another"
         ) from None
-    finally:
-        for file in files.values():
-            with contextlib.suppress(OSError):
-                file.unlink()
 
 
-def _write(reader: pa.RecordBatchReader, path: Path) -> int:
+def _write(reader: pa.RecordBatchReader, path: Path, step: progress.Task) -> int:
     rows = 0
     with pq.ParquetWriter(path, reader.schema) as writer:
         for batch in reader:
             writer.write_batch(batch)
             rows += batch.num_rows
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+            step.advance(batch.num_rows)
     return rows

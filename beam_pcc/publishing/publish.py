@@ -22,7 +22,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_pcc import errors
+from beam_pcc import errors, progress
 from beam_pcc.cases import faults
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.config.settings import Limits
@@ -136,7 +136,8 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
     # The day itself too: what is published for it is what this run would replace.
     recent = warehouse.recent_rows(run.partition_date + dt.timedelta(days=1), HISTORY_DAYS + 1)
     history = history_of([row for row in recent if row.partition_date < run.partition_date], run.model_version)
-    with warehouse.load(run, files) as staged:
+    with progress.task("loading the staged rows") as step, warehouse.load(run, files) as staged:
+        step.name = "auditing"
         figures = staged.figures()
         drift = measure(figures, stats.vectors, rules.baseline, history, rules.max_psi, refuse=rules.refuse_drift)
         volume = audit_volume(
@@ -145,6 +146,7 @@ def publish_run(warehouse: Warehouse, run: Run, files: Sequence[StagedFile], sta
         violations = [*audit(figures, stats.rows_read, rules.max_drop_rate), *drift.refusals(), *volume.refusals]
         row = audited_row(run, figures, stats, rules.baseline, violations, drift, volume)
         if not rules.dry_run:
+            step.name = "publishing"
             replaces = row.status == "success" or (row.status == "empty" and rules.replace_with_empty)
             (staged.publish if replaces else staged.quarantine)(row)
     return Outcome(row, dry_run=rules.dry_run)
@@ -229,7 +231,7 @@ class Publish(beam.DoFn):
         self._run = run
         self._area = area
         self._rules = rules
-        self._duplicates = Metrics.counter("pcc", f"rows_rejected_{faults.DUPLICATE_CASE_ID.code}")
+        self._duplicates = Metrics.counter("pcc", f"{faults.COUNTER}{faults.DUPLICATE_CASE_ID.code}")
 
     def setup(self) -> None:
         """As of `StageRows`: the DuckDB file, and what it puts aside, hold cases."""

@@ -12,6 +12,7 @@ import re
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from beam_pcc import progress
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.models.metadata import SCORE_BINS, ModelMetadata
 from beam_pcc.models.scoring import Floats
@@ -27,6 +28,7 @@ _NAMES = {
 }
 
 
+@progress.task("drawing the plots")
 def plots(truth: evaluation.Truth, probability: Floats, threshold: float) -> dict[str, str]:
     """File name to SVG: how scores part the classes, whether they mean what they say, precision against recall."""
     return {

@@ -14,7 +14,7 @@ import pyarrow as pa
 from beam_pcc.addresses import absolute
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.gcp.names import DatasetId, gcp_extra
+from beam_pcc.gcp.names import gcp_extra, parse_dataset
 from beam_pcc.sources.volume import SourceState, SourceVolume
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _reader(config: RunConfig, staging: str) -> ReadFiles | ReadSample | ReadTab
 
 def _bigquery(config: RunConfig, staging: str) -> ReadTable:
     with gcp_extra("--source"):
-        from beam_pcc.sources.bigquery import ReadTable, check_export, find_part
+        from beam_pcc.sources.bigquery import ReadOptions, ReadTable, check_export, find_part
     text_column, columns = config.encoder.text_column, config.source.own_names
     method, retry_timeout = config.source.read_method, config.limits.retry_timeout
     if method == "export" and not staging.startswith("gs://"):
@@ -93,15 +93,8 @@ def _bigquery(config: RunConfig, staging: str) -> ReadTable:
     temp = part.table.home
     for given, flag in ((config.publish.temp_dataset, "--temp_dataset"), (config.publish.warehouse, "--warehouse")):
         if given and (flag == "--temp_dataset" or given.startswith("bq://")):
-            temp = DatasetId.parse(given, flag)
+            temp = parse_dataset(given, flag)
             break
     if method == "export":
         check_export(part, temp, retry_timeout=retry_timeout)
-    return ReadTable(
-        part,
-        method,
-        temp_dataset=temp,
-        staging=staging,
-        batch_rows=config.source.batch_rows,
-        retry_timeout=retry_timeout,
-    )
+    return ReadTable(part, ReadOptions(method, temp, staging, config.source.batch_rows, retry_timeout))

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -22,8 +23,24 @@ from beam_pcc.gcp.names import TableId
 from beam_pcc.shielding import shielded
 
 _MAX_STREAMS = 1_000  # the API's own limit
-LONGEST_SILENCE = 120.0
-"""Seconds without a message after which a stream is opened again. The client library waits for a day."""
+
+
+@dataclass(frozen=True)
+class StreamLimits:
+    """How the rows of a session come.
+
+    Attributes:
+        project: The one that reads, and pays.
+        batch_rows: Rows of one batch at most.
+        retry_timeout: Seconds to try again for after the last row.
+        longest_silence: Seconds without a message after which a stream is opened again. The client library waits for
+            a day.
+    """
+
+    project: str
+    batch_rows: int
+    retry_timeout: float
+    longest_silence: float = 120.0
 
 
 class _Stream(NamedTuple):
@@ -38,28 +55,15 @@ class ReadArrowStreams(beam.PTransform):
 
     One read session is opened, in the graph, so that it is a snapshot of one moment. Its streams are the elements that
     are spread over the workers; rows never cross a shuffle. A stream that breaks or goes silent is opened again at the
-    row where it stopped, for `retry_timeout` seconds after the last row that it sent.
+    row where it stopped.
     """
 
-    def __init__(
-        self,
-        table: TableId,
-        restriction: str | None,
-        columns: list[str],
-        *,
-        project: str,
-        batch_rows: int,
-        retry_timeout: float,
-        longest_silence: float = LONGEST_SILENCE,
-    ) -> None:
+    def __init__(self, table: TableId, restriction: str | None, columns: list[str], limits: StreamLimits) -> None:
         super().__init__()
         self._columns = columns
         self._table = table
         self._restriction = restriction
-        self._project = project
-        self._batch_rows = batch_rows
-        self._retry_timeout = retry_timeout
-        self._longest_silence = longest_silence
+        self._limits = limits
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Session -> streams, reshuffled -> batches."""
@@ -88,26 +92,26 @@ class ReadArrowStreams(beam.PTransform):
         )
         with explained(f"--source table {table}", SourceError):
             session = bigquery_storage.BigQueryReadClient().create_read_session(
-                parent=f"projects/{self._project}",
+                parent=f"projects/{self._limits.project}",
                 read_session=wanted,
                 max_stream_count=_MAX_STREAMS,
-                retry=stream_retry(self._retry_timeout),
+                retry=stream_retry(self._limits.retry_timeout),
             )
         return [_Stream(stream.name, session.arrow_schema.serialized_schema) for stream in session.streams]
 
     @shielded
     def _read(self, stream: _Stream) -> Iterator[pa.RecordBatch]:
         where = f"--source table {self._table}"
-        reader = _StreamReader(stream, self._longest_silence)
+        reader = _StreamReader(stream, self._limits.longest_silence)
         with explained(where, SourceError), contextlib.closing(reader):
             while (block := self._next_block(reader, where)) is not None:
                 block = block.select(self._columns)
-                for start in range(0, block.num_rows, self._batch_rows):
-                    yield block.slice(start, self._batch_rows)
+                for start in range(0, block.num_rows, self._limits.batch_rows):
+                    yield block.slice(start, self._limits.batch_rows)
 
     def _next_block(self, reader: _StreamReader, where: str) -> pa.RecordBatch | None:
         """The stream's next rows; None at its end. Only rows count as progress: each block has the whole time."""
-        give_up_at = time.monotonic() + self._retry_timeout
+        give_up_at = time.monotonic() + self._limits.retry_timeout
         try:
             return retry(reader.next_block, lambda: give_up_at - time.monotonic(), asked_pause=_asked_pause)
         except exceptions.NotFound as error:  # the table was there, as its session could be opened

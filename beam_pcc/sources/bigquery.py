@@ -34,7 +34,7 @@ from beam_pcc.gcp.names import (
     quoted,
 )
 from beam_pcc.shielding import shielded
-from beam_pcc.sources.arrow_streams import ReadArrowStreams
+from beam_pcc.sources.arrow_streams import ReadArrowStreams, StreamLimits
 from beam_pcc.sources.volume import UNKNOWN, SourceState, SourceVolume
 from beam_pcc.terminal import logger
 
@@ -242,36 +242,33 @@ def _type_name(field: bigquery.SchemaField) -> str:
     return f"ARRAY<{name}>" if field.mode == "REPEATED" else name
 
 
-class ReadTable(beam.PTransform):
-    """PBegin -> PCollection[RecordBatch] of INPUT_COLUMNS from one part of a table.
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a table is read.
 
-    Args:
-        part: What to read.
+    Attributes:
         method: `direct` and `export` are Beam's ReadFromBigQuery, whose rows are made batches in the stage that reads
             them; `arrow` passes on the Storage Read API's own Arrow batches.
         temp_dataset: Where `export` puts its query's result; it must exist. `direct` touches nothing there.
         staging: gs:// folder for `export`.
         batch_rows: Rows of one batch at most.
-        retry_timeout: Seconds to try again for when Google is unwell.
+        retry_timeout: Seconds to try again for after a transient error of Google.
     """
 
-    def __init__(
-        self,
-        part: TablePart,
-        method: ReadMethod,
-        *,
-        temp_dataset: DatasetId,
-        staging: str,
-        batch_rows: int,
-        retry_timeout: float,
-    ) -> None:
+    method: ReadMethod
+    temp_dataset: DatasetId
+    staging: str
+    batch_rows: int
+    retry_timeout: float
+
+
+class ReadTable(beam.PTransform):
+    """PBegin -> PCollection[RecordBatch] of INPUT_COLUMNS from one part of a table."""
+
+    def __init__(self, part: TablePart, options: ReadOptions) -> None:
         super().__init__()
         self._part = part
-        self._method = method
-        self._temp_dataset = temp_dataset
-        self._staging = staging
-        self._batch_rows = batch_rows
-        self._retry_timeout = retry_timeout
+        self._options = options
 
     def volume(self) -> SourceVolume:
         """The rows of a whole table, or a count of those of the day or the view; unknown to who may not run a query.
@@ -286,8 +283,8 @@ class ReadTable(beam.PTransform):
         query = f"SELECT COUNT(*) FROM `{part.table}`{condition}"  # noqa: S608 - checked names, a date
         where = f"--source table {part.table}"
         try:
-            with explained(where, SourceError), client(self._temp_dataset.project, part.location) as asked:
-                pauses = retry(self._retry_timeout)
+            with explained(where, SourceError), client(self._options.temp_dataset.project, part.location) as asked:
+                pauses = retry(self._options.retry_timeout)
                 job = asked.query(query, retry=pauses, job_retry=pauses)
                 ((rows,),) = job.result(retry=pauses)
         except ConfigurationError as error:  # reading needs fewer rights than a query does
@@ -312,32 +309,34 @@ class ReadTable(beam.PTransform):
         return self._rows(begin) | "RenameColumns" >> rename
 
     def _rows(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
-        part = self._part
-        if self._method == "arrow":
+        part, options = self._part, self._options
+        if options.method == "arrow":
             return begin | "ReadStreams" >> ReadArrowStreams(
                 part.table,
                 part.restriction,
                 part.schema.names,
-                project=self._temp_dataset.project,
-                batch_rows=self._batch_rows,
-                retry_timeout=self._retry_timeout,
+                StreamLimits(options.temp_dataset.project, options.batch_rows, options.retry_timeout),
             )
         return (
             begin
             | "ReadRows" >> self._beam_read()
             | "MakeBatches"
-            >> beam.ParDo(RowsToBatches(part.schema, self._batch_rows, self._keys())).with_output_types(pa.RecordBatch)
+            >> beam.ParDo(RowsToBatches(part.schema, options.batch_rows, self._keys())).with_output_types(
+                pa.RecordBatch
+            )
         )
 
     def _keys(self) -> list[str]:
         """What each column is called in a row as a dict. An Avro file of `export` can hold few characters in a name."""
         names: list[str] = self._part.schema.names
-        return [f"column_{n}" for n in range(len(names))] if self._method == "export" else names
+        return [f"column_{n}" for n in range(len(names))] if self._options.method == "export" else names
 
     def _beam_read(self) -> beam.PTransform:
         part = self._part
-        temp = DatasetReference(projectId=self._temp_dataset.project, datasetId=self._temp_dataset.dataset)
-        if self._method == "direct":
+        temp = DatasetReference(
+            projectId=self._options.temp_dataset.project, datasetId=self._options.temp_dataset.dataset
+        )
+        if self._options.method == "direct":
             # A temp_dataset keeps Beam from listing and deleting datasets when it cleans up; native datetimes make it
             # read Arrow instead of Avro, three times as fast.
             return beam.io.ReadFromBigQuery(
@@ -359,7 +358,7 @@ class ReadTable(beam.PTransform):
             # Names were checked or are quoted, the day is a date.
             query=f"SELECT {columns} FROM `{part.table}`{where}",  # noqa: S608
             use_standard_sql=True,
-            gcs_location=self._staging,
+            gcs_location=self._options.staging,
             temp_dataset=temp,
         )
 

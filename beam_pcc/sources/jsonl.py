@@ -533,6 +533,8 @@ def _case_id(line: bytes, keys: _Keys) -> str | None:
         place = _skip_space(text, place, "{")
         while True:
             key, place = decoder.raw_decode(text, _skip_space(text, place))
+            if not isinstance(key, str):
+                return None
             value, place = decoder.raw_decode(text, _skip_space(text, _skip_space(text, place, ":")))
             place = _skip_space(text, place)
             if keys.name_of(key) == "case_id" and text[place] in ",}":  # else a number may have been cut off

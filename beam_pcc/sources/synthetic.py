@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from beam_pcc import progress
 from beam_pcc.cases import faults, schemas
 
 CHUNK_ROWS = 2_000
@@ -68,6 +70,7 @@ def cases(rows: int, partition: dt.date, *, chunk: int, seed: int = 0) -> pa.Rec
     return _broken(index, ids, vectors, times)
 
 
+@progress.task("making labelled cases")
 def labelled(rows: int, *, seed: int = 0) -> pa.Table:
     """A training set of `rows` rows: case_id, embedding_vector (list<float>), timestamp, intent; none broken."""
     vectors, classes = _draw(rows, np.random.default_rng([seed, 0, 1]))
@@ -88,19 +91,29 @@ def write(output: Path, rows: int, partition: dt.date, *, seed: int = 0, with_in
         pq.write_table(labelled(rows, seed=seed), output, row_group_size=10 * CHUNK_ROWS)
         return
     first = cases(rows, partition, chunk=0, seed=seed)
-    with pq.ParquetWriter(output, first.schema) as writer:
+    making = progress.task("making cases", total=rows, unit="rows")
+    with pq.ParquetWriter(output, first.schema) as writer, making as step:
         for start in range(0, chunks(rows), 10):
             group = range(start, min(start + 10, chunks(rows)))
             batches = [cases(rows, partition, chunk=chunk, seed=seed) for chunk in group]
             writer.write_table(pa.Table.from_batches(batches))
+            step.advance(sum(batch.num_rows for batch in batches))
 
 
-def write_messages(messages: Path, output: Path, partition: dt.date, rows: int | None = None) -> int:
-    """Write the texts of a JSONL file as a partition to score: case_id, text, timestamp; return the number of rows.
+def read_messages(path: Path) -> list[str]:
+    """The texts of a JSONL file. Raises OSError, ValueError, KeyError or TypeError."""
+    texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError("no texts")
+    return texts
 
-    Rows beyond the number of messages repeat them. Some are broken on purpose, see BROKEN_MESSAGES_AT.
+
+@progress.task("writing messages")
+def write_messages(texts: Sequence[str], output: Path, partition: dt.date, rows: int | None = None) -> int:
+    """Write texts as a partition to score: case_id, text, timestamp; return the number of rows.
+
+    Rows beyond the number of texts repeat them. Some are broken on purpose, see BROKEN_MESSAGES_AT.
     """
-    texts = [json.loads(line)["text"] for line in messages.read_text(encoding="utf-8").splitlines()]
     index = np.arange(len(texts) if rows is None else rows)
     where = {reason: np.flatnonzero(index % BROKEN_MESSAGES_EVERY == at) for at, reason in BROKEN_MESSAGES_AT.items()}
     columns = {

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from beam_pcc import progress
 from beam_pcc.config.durations import in_words
 from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError
 from beam_pcc.sources.volume import SourceState, SourceVolume
@@ -56,6 +57,18 @@ def wait_for_source(
         ConfigurationError: It is still not there, or still grows, when the time is over.
         PccError: As `find` raises it for any other reason.
     """
+    with progress.task("waiting for the source", is_logged=False) as step:
+        return _wait(find, timeout, clock, sleep, now, step)
+
+
+def _wait(
+    find: Callable[[], S],
+    timeout: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    now: Callable[[], dt.datetime],
+    step: progress.Task,
+) -> S:
     deadline, quiet = clock() + timeout, min(_QUIET, timeout / 10)
     seen: object = None
     seen_at = clock()
@@ -91,4 +104,5 @@ def wait_for_source(
         if reason != logged_reason or clock() - logged_at >= _LOG_EVERY:
             _log.info("waiting for the source, at most %s more: %s", in_words(left), reason)
             logged_reason, logged_at = reason, clock()
+            step.note = f"at most {in_words(left)}"
         sleep(min(max(quiet / 2, 0.05), left))

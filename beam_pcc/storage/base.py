@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
@@ -48,7 +49,16 @@ class Store(Protocol):
         """Create the root if it is missing; raise if no folders can be added to it."""
 
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
-        """Write a new folder with its files in this order; False without any change if the name exists."""
+        """Write a new folder with its files in this order; False if the name exists.
+
+        A folder that a killed writer left incomplete is completed if it has the same files so far.
+        """
+
+    def remove_incomplete(self, start: str, names: re.Pattern[str], last: Collection[str]) -> list[str]:
+        """Remove what killed writers left of folders with such names; return them. `start` and `last` as of `folders`.
+
+        What may still be written stays: in a bucket, whatever is younger than a day.
+        """
 
 
 def require_size(path: str, size: int, limit: int) -> None:

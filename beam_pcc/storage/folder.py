@@ -7,16 +7,16 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
-import shutil
 import stat
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from beam_pcc.errors import ModelError, PccError
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.storage.base import Content, require_size
+from beam_pcc.storage.leftovers import remove_leftovers, temporary_folder
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -109,8 +109,12 @@ class LocalStore:
         """See `Store`. Holds a lock while it compares and replaces; the empty lock file remains."""
         path = self._root / name
         temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        earlier = re.compile(re.escape(f".{path.name}-") + "[0-9a-f]{8}")
         with _writing(path), os.fdopen(os.open(path.with_name(f".{path.name}.lock"), _LOCK, 0o666)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for entry in os.scandir(path.parent):  # under the lock nobody else writes this file: they died
+                if earlier.fullmatch(entry.name):
+                    Path(entry.path).unlink(missing_ok=True)
             current = self.read(name, _MAX_REPLACED)
             if (current.generation if current else 0) != generation:
                 return False
@@ -132,19 +136,22 @@ class LocalStore:
     def add_folder(self, folder: str, files: Mapping[str, bytes]) -> bool:
         """See `Store`. Writes a temporary folder and renames it."""
         with _writing(self._root / folder):
-            temporary = Path(tempfile.mkdtemp(prefix=".training-", dir=self._root))
             try:
-                for name, data in files.items():
-                    (temporary / name).write_bytes(data)
-                temporary.chmod(0o755)
-                os.rename(temporary, self._root / folder)  # noqa: PTH104 - fails, where Path.replace could overwrite
+                with temporary_folder(self._root) as temporary:
+                    for name, data in files.items():
+                        (temporary / name).write_bytes(data)
+                    temporary.chmod(0o755)
+                    os.rename(temporary, self._root / folder)  # noqa: PTH104 - Path.replace could overwrite
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
                 return False
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
         return True
+
+    def remove_incomplete(self, start: str, names: re.Pattern[str], last: Collection[str]) -> list[str]:  # noqa: ARG002
+        """See `Store`. A folder with its name is whole; those without are removed."""
+        remove_leftovers(self._root)
+        return []
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from beam_pcc.storage.leftovers import temporary_folder
 
 
 @contextlib.contextmanager
@@ -15,6 +16,7 @@ def written_whole(output: Path) -> Iterator[Path]:
     """Where to write the file, which gets its name at the end; if this raises, the old file stays.
 
     A link stays one: the file that it points to is replaced. What is no file, such as /dev/null, is written itself.
+    The old file's mode is kept: whoever opened or closed it to others meant the next one too.
 
     Raises:
         OSError: It cannot be written.
@@ -24,8 +26,8 @@ def written_whole(output: Path) -> Iterator[Path]:
         return
     output = output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".writing-") as folder:
-        written = Path(folder) / output.name
+    with temporary_folder(output.parent) as folder:
+        written = folder / output.name
         yield written
         with written.open("rb+") as file:
             os.fsync(file.fileno())

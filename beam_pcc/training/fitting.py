@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.labelled import Labels
@@ -100,16 +101,19 @@ def choose_hyperparameters(rows: TrainingRows, seed: int, *, scaled: bool) -> Hy
 
     def brier(model: Any, number: int) -> float:
         probabilities = cross_val_predict(model, x, y, cv=folds(rows, number, seed), method="predict_proba")
+        step.advance()
         probability = scoring.privacy_probability(probabilities, classes)
         return float(brier_score_loss(truth[rows.decides], probability[rows.decides]))
 
     candidates = [Hyperparameters(scaled, c, "sigmoid") for c in (_C_SCALED if scaled else _C_UNSCALED)]
-    best = min(candidates, key=lambda hyperparameters: brier(linear(hyperparameters, y), _FOLDS))
+    with progress.task("choosing the regularisation", total=len(candidates), unit="candidates") as step:
+        best = min(candidates, key=lambda hyperparameters: brier(linear(hyperparameters, y), _FOLDS))
     methods = _calibration_methods()
     if len(methods) == 1:
         return best
     candidates = [best._replace(calibration=method) for method in methods]
-    return min(candidates, key=lambda hyperparameters: brier(calibrated(hyperparameters, y), 3))
+    with progress.task("choosing the calibration", total=len(candidates), unit="candidates") as step:
+        return min(candidates, key=lambda hyperparameters: brier(calibrated(hyperparameters, y), 3))
 
 
 def _calibration_methods() -> list[str]:
@@ -120,6 +124,7 @@ def _calibration_methods() -> list[str]:
     return ["sigmoid", "temperature"] if has_temperature else ["sigmoid"]
 
 
+@progress.task("choosing the threshold")
 def choose_threshold(
     hyperparameters: Hyperparameters, messages: Messages, precision: float, discount: float
 ) -> float | None:
@@ -134,6 +139,7 @@ def choose_threshold(
     return evaluation.threshold_for(labels != schemas.NOT_PC, probability, precision)
 
 
+@progress.task("choosing the discount of long messages")
 def choose_discount_held_out(hyperparameters: Hyperparameters, messages: Messages, seed: int) -> float:
     """The discount (see `WindowLimits`), of a classifier that is fitted on four fifths and judged on the rest."""
     from sklearn.model_selection import StratifiedKFold

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import threadpoolctl
 
+from beam_pcc import progress
 from beam_pcc.cases import drift, schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
@@ -29,9 +30,11 @@ from beam_pcc.features.windows import WindowLimits
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
+from beam_pcc.models.versions import remove_incomplete
 from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
+from beam_pcc.terminal import logger
 from beam_pcc.training.fitting import (
     Hyperparameters,
     choose_discount_held_out,
@@ -42,6 +45,7 @@ from beam_pcc.training.fitting import (
 )
 from beam_pcc.training.windowed import Messages, privacy_probability
 
+_log = logger(__name__)
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
 _ANALYZER: tfidf.Analyzer = "char_wb"
@@ -94,6 +98,8 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     rows = read_labelled(data, recipe.text_column)
     require_trainable(rows, data)
     store.prepare()  # fails before the training if the registry cannot be written
+    for version in remove_incomplete(store):
+        _log.info("removed the incomplete version %s, whose training was killed", version)
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
     featurize = _featurize_function(rows, data, models, recipe)
     features, messages = featurize(train_rows)
@@ -102,14 +108,16 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
         training = deciding_rows(known, scaled=scaled)
         hyperparameters = choose_hyperparameters(training, recipe.seed, scaled=scaled)
-        measured = fit(hyperparameters, training)
+        with progress.task("fitting on the training rows"):
+            measured = fit(hyperparameters, training)
         discount = 0.0 if scaled else choose_discount_held_out(hyperparameters, known, recipe.seed)
         threshold = _threshold(recipe, hyperparameters, known, discount, data)
         # The metrics are of `measured`; the published model is trained on all rows.
         all_rows = np.concatenate([train_rows, holdout_rows])
         features, messages = featurize(all_rows)
-        training = deciding_rows(messages.take(all_rows), scaled=scaled)
-        model = fit(hyperparameters, training)
+        with progress.task("fitting on all rows"):
+            training = deciding_rows(messages.take(all_rows), scaled=scaled)
+            model = fit(hyperparameters, training)
     if features is not None and features.windows is not None:
         features = replace(features, windows=replace(features.windows, discount=discount))
     classes = tuple(str(c) for c in model.classes_)
@@ -169,8 +177,11 @@ def _featurize_function(
     encoder = EncoderRef(address, package.read(address).sha256)
     limits = WindowLimits()
     split = split_texts(texts, limits)
-    encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(split.texts)
+    opened = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
+    with progress.task("encoding", total=len(split.windows), unit="windows") as step:
+        encoded = opened.encode(split.texts, step.advance)
 
+    @progress.task("choosing TF-IDF terms")
     def featurize(train_rows: Rows) -> FeaturesAndMessages:
         train_texts, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
         try:
@@ -215,6 +226,7 @@ def _counts(labels: Labels) -> dict[str, int]:
     return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
+@progress.task("writing the version")
 def _write(model: Any, store: Store, *, plots: Mapping[str, str], **fields: Any) -> ModelMetadata:
     """Add the version to the registry, named by the current second or the next free one."""
     import joblib

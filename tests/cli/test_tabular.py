@@ -5,27 +5,29 @@ import io
 import json
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.cli.tabular import FORMATS, to_csv, to_json, to_markdown
 
+# One for all tests, which write nothing: to open one costs more than a query.
+CONNECTION = duckdb.connect()
+
 
 def rows(sql: str) -> duckdb.DuckDBPyRelation:
-    return duckdb.connect().sql(sql)
+    return CONNECTION.sql(sql)
 
 
 def relation(values: list[tuple[str | None, float | None]]) -> duckdb.DuckDBPyRelation:
-    import pyarrow as pa
-
     table = pa.table(
         {
             "text": pa.array([a for a, _ in values], pa.string()),
             "number": pa.array([b for _, b in values], pa.float64()),
         }
     )
-    return duckdb.connect().from_arrow(table)
+    return CONNECTION.from_arrow(table)
 
 
 @pytest.mark.parametrize(

@@ -204,8 +204,8 @@ def _forget_others(name: str, tag: str) -> None:
     for other in listed:
         if other != tag:
             podman("rmi", other, check=False)
-    # Layers that no build has used for a while; those of the last days make the next build quick.
-    podman("image", "prune", "--force", "--filter=until=72h", check=False)
+    # Layers that the latest images do not share; those of the last hours make the next build of a day's work quick.
+    podman("image", "prune", "--force", "--filter=until=12h", check=False)
 
 
 def _context() -> Iterator[Path]:

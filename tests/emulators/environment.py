@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import caches
+
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".emulators"
 MISSING = "Python 3.13 is not found, so the tests on the BigQuery and Cloud Storage emulators are left out"
@@ -34,6 +36,7 @@ def make() -> Path | None:
     folder = CACHE / hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
     made = folder / "bin" / "python"
     if (folder / "complete").exists():
+        caches.used(folder, "?" * 12)
         return made
     base = find_python()
     if base is None:
@@ -43,7 +46,7 @@ def make() -> Path | None:
     subprocess.run([base, "-m", "venv", folder], check=True)
     install = [made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     subprocess.run([*install, "--requirement", REQUIREMENTS], check=True)
-    (folder / "complete").touch()
+    caches.used(folder, "?" * 12)
     return made
 
 

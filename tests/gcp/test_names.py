@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.gcp.names import DatasetId, SourceTable, TableId, day_restriction, quoted
+from beam_pcc.gcp.names import SourceTable, TableId, day_restriction, parse_dataset, parse_table, quoted
 
 DAY = dt.date(2026, 12, 31)
 
 
 @pytest.mark.parametrize("text", ["my-project.support", "bq://my-project.support", "example.com:my-project.support"])
 def test_dataset_scheme_is_optional(text: str) -> None:
-    found = DatasetId.parse(text, "--warehouse")
+    found = parse_dataset(text, "--warehouse")
     assert found.dataset == "support"
     assert str(found) == text.removeprefix("bq://")
 
@@ -25,7 +25,7 @@ def test_dataset_scheme_is_optional(text: str) -> None:
 )
 def test_what_is_no_dataset_is_refused_with_the_flag(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^--temp_dataset .* is no dataset: write project\.dataset$"):
-        DatasetId.parse(text, "--temp_dataset")
+        parse_dataset(text, "--temp_dataset")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_what_is_no_dataset_is_refused_with_the_flag(text: str) -> None:
 )
 def test_what_is_no_table_is_refused_with_the_flag(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^--source .* is no table: write project\.dataset\.table$"):
-        TableId.parse(text, "--source")
+        parse_table(text, "--source")
 
 
 def test_a_sharded_table_gets_the_day_into_its_name() -> None:

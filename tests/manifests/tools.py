@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import caches
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CACHE = ROOT / ".linters"
@@ -34,7 +36,7 @@ def linters() -> Path:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         install = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, "--require-hashes", "--requirement", REQUIREMENTS], check=True)
-        (folder / "complete").touch()
+    caches.used(folder, "?" * 12)
     return folder / "bin"
 
 

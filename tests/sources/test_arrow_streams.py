@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from beam_pcc.errors import ConfigurationError, PccError, SourceError, retrying
 from beam_pcc.gcp.names import TableId
-from beam_pcc.sources.arrow_streams import LONGEST_SILENCE, ReadArrowStreams
+from beam_pcc.sources.arrow_streams import ReadArrowStreams, StreamLimits
 from tests.conftest import ReadAll
 
 Code = grpc.StatusCode
@@ -146,15 +146,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageApi]:
 
 
 def reading(*, retry_timeout: float = 30, silence: float = 30, batch_rows: int = 50) -> ReadArrowStreams:
-    return ReadArrowStreams(
-        TABLE,
-        None,
-        ["case_id"],
-        project="my-project",
-        batch_rows=batch_rows,
-        retry_timeout=retry_timeout,
-        longest_silence=silence,
-    )
+    limits = StreamLimits("my-project", batch_rows, retry_timeout, longest_silence=silence)
+    return ReadArrowStreams(TABLE, None, ["case_id"], limits)
 
 
 def read(reader: ReadArrowStreams) -> list[str]:
@@ -297,7 +290,7 @@ def test_silence_ends_without_a_retry(api: StorageApi) -> None:
 
 
 def test_silence_is_bounded_by_default() -> None:
-    assert 0 < LONGEST_SILENCE <= 600
+    assert 0 < StreamLimits("my-project", 50, 30).longest_silence <= 600
 
 
 def test_slow_consumer_is_no_silence(api: StorageApi, monkeypatch: pytest.MonkeyPatch) -> None:

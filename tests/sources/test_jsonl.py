@@ -297,6 +297,8 @@ ODD_LINES = {
     "cut within": (line()[:40] + b"\n", "c001", "at character"),
     "cut within a number": (b'{"case_id": 12\n', None, "at character"),
     "cut behind a number": (b'{"case_id": 12, "x\n', "12", "at character"),
+    "a key that is null": (b'{null: 1, "case_id": "a"}\n', None, "Expecting property name"),
+    "a key that is a number": (b'{1: 1, "case_id": "a"}\n', None, "Expecting property name"),
     "words": (b"<html>\n", None, "Expecting value at character 1"),
     "not UTF-8": (raw_line(b'"\xff"').replace(b'"c001"', b"1.5"), None, "it is not UTF-8"),
     "deep": (raw_line(DEEP).replace(b'"c001"', b"1.5"), None, "it is nested too deeply"),

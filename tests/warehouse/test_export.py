@@ -88,7 +88,7 @@ def test_failed_export_leaves_the_earlier_one(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export.os, "fsync", full)
+    monkeypatch.setattr(whole_files.os, "fsync", full)
     assert run(warehouse) == 1
 
     assert "export cannot be written: No space left on device" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.publishing.warehouse.base import RUNS_OF_A_DAY
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
-from tests.monitoring_rows import monitoring_row
+from tests.monitoring_rows import monitoring_row, store
 
 DAY = dt.date(2026, 11, 20)
 
@@ -36,7 +36,7 @@ def test_recent_rows_without_a_table(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_recent_rows_are_the_latest_success_of_each_day(warehouse: DuckDBWarehouse) -> None:
-    for one in (
+    rows = [
         row("today", 0),
         row("first", 1, hour=1),
         row("again", 1, hour=2),
@@ -44,20 +44,18 @@ def test_recent_rows_are_the_latest_success_of_each_day(warehouse: DuckDBWarehou
         row("failed", 2, "failed"),
         row("older", 3),
         row("tomorrow", -1),
-    ):
-        warehouse.record(one)
+    ]
+    store(warehouse.address, rows)
     assert recent(warehouse) == ["again", "older"]
 
 
 def test_recent_rows_are_of_the_newest_days(warehouse: DuckDBWarehouse) -> None:
-    for day in range(5, 0, -1):
-        warehouse.record(row(f"r{day}", day))
+    store(warehouse.address, [row(f"r{day}", day) for day in range(5, 0, -1)])
     assert recent(warehouse, days=2) == ["r1", "r2"]
 
 
 def test_recent_rows_leave_out_an_unreadable_row(warehouse: DuckDBWarehouse) -> None:
-    warehouse.record(row("sound", 1))
-    warehouse.record(row("broken", 2))
+    store(warehouse.address, [row("sound", 1), row("broken", 2)])
     with duckdb.connect(warehouse.address) as connection:
         connection.execute("UPDATE pcc_monitoring_logs SET reject_reasons = '{' WHERE run_id = 'broken'")
     assert recent(warehouse) == ["sound"]
@@ -80,16 +78,15 @@ def test_latest_day_is_that_of_the_data(warehouse: DuckDBWarehouse) -> None:
 
 def test_runs_of_days_are_those_between(warehouse: DuckDBWarehouse) -> None:
     assert of_days(warehouse, 3, 1) == []
-    for one in (row("b", 1, hour=2), row("a", 1, "failed", hour=1), row("too late", 0), row("c", 3), row("early", 4)):
-        warehouse.record(one)
+    rows = [row("b", 1, hour=2), row("a", 1, "failed", hour=1), row("too late", 0), row("c", 3), row("early", 4)]
+    store(warehouse.address, rows)
     assert of_days(warehouse, 3, 1) == ["c", "a", "b"]
 
 
 def test_runs_of_a_day_are_bounded(warehouse: DuckDBWarehouse) -> None:
     """The published run is among them, however often the day failed afterwards."""
-    warehouse.record(row("published", 1))
-    for hour in range(1, RUNS_OF_A_DAY + 5):
-        warehouse.record(row(f"failed{hour:02}", 1, "failed", hour=hour))
+    failed = [row(f"failed{hour:02}", 1, "failed", hour=hour) for hour in range(1, RUNS_OF_A_DAY + 5)]
+    store(warehouse.address, [row("published", 1), *failed])
     rows = of_days(warehouse, 1, 1)
     assert len(rows) == RUNS_OF_A_DAY + 1
     assert (rows[0], rows[-1]) == ("published", f"failed{RUNS_OF_A_DAY + 4:02}")

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.config.extras import extra
 from beam_pcc.errors import ConfigurationError, one_line
@@ -46,7 +47,8 @@ def export(weights: str, to: str) -> Exported:
         tokenizer = (folder / package.TOKENIZER).read_bytes()
         if config["hidden_size"] != schemas.EMBEDDING_DIM:
             raise graph.GraphError(f"its vectors have {config['hidden_size']} values, not {schemas.EMBEDDING_DIM}")
-        model = graph.build(config, load(raw))
+        with progress.task("building the graph"):
+            model = graph.build(config, load(raw))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(
@@ -61,5 +63,6 @@ def export(weights: str, to: str) -> Exported:
         "opset": graph.OPSET,
         "made_with": {"onnx": onnx.__version__},
     }
-    address, is_new = package.add(to, files, metadata)
+    with progress.task("writing the encoder"):
+        address, is_new = package.add(to, files, metadata)
     return Exported(address, files.sha256, len(model) + len(tokenizer), is_new)

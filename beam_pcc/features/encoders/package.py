@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ MODEL, TOKENIZER, METADATA = "model.onnx", "tokenizer.json", "metadata.json"
 FOLDER = "encoders"  # of a model registry
 MAX_BYTES = 1024 * 2**20  # of one file
 _NAME_DIGITS = 16  # of the digest, in the folder's name
+_FOLDER_NAME = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def add(root: str, files: EncoderFiles, metadata: Mapping[str, Any]) -> tuple[st
     """
     store = open_store(root, flag="--to")
     store.prepare()
+    store.remove_incomplete("", _FOLDER_NAME, (MODEL,))
     name = files.sha256[:_NAME_DIGITS]
     text = json.dumps({"format": 1, "sha256": files.sha256, **metadata}, indent=2) + "\n"
     is_new = store.add_folder(name, {METADATA: text.encode(), TOKENIZER: files.tokenizer, MODEL: files.model})

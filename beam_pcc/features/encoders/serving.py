@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.config.extras import extra
 from beam_pcc.config.settings import BACKENDS, Backend
@@ -40,8 +41,13 @@ class Encoder:
         self._tokenizer.no_padding()
         self._compute = compute
 
-    def encode(self, texts: Sequence[str]) -> Embeddings:
-        """The vectors of the texts, in the same order. Computed in batches of similar length, the longest first."""
+    def encode(self, texts: Sequence[str], advance: Callable[[int], None] | None = None) -> Embeddings:
+        """The vectors of the texts, in the same order. Computed in batches of similar length, the longest first.
+
+        Args:
+            texts: What to encode.
+            advance: Called after each batch with the number of its texts.
+        """
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
         embeddings = np.empty((len(texts), schemas.EMBEDDING_DIM), dtype=np.float32)
         for rows in _batches([len(ids) for ids in tokens]):
@@ -53,6 +59,8 @@ class Encoder:
                 ids[place, :length] = tokens[row]
                 mask[place, :length] = 1
             embeddings[rows] = self._compute(ids, mask)
+            if advance is not None:
+                advance(len(rows))
         return embeddings
 
 
@@ -85,7 +93,8 @@ def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> Encoder:
     with _loading:
         key = (ref, backend, threads)
         if key not in _loaded:
-            _loaded[key] = _load(ref.read(), ref.address, backend, threads)
+            with progress.task("loading the encoder"):
+                _loaded[key] = _load(ref.read(), ref.address, backend, threads)
         return _loaded[key]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beam_pcc.addresses import absolute
 from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.gcp.names import DatasetId, TableId, gcp_extra
+from beam_pcc.gcp.names import gcp_extra, parse_dataset, parse_table
 from beam_pcc.publishing.warehouse.base import Warehouse
 
 
@@ -26,8 +26,8 @@ def open_warehouse(publish: Publish, limits: Limits | None = None) -> Warehouse:
             from beam_pcc.publishing.warehouse.bigquery.warehouse import BigQueryWarehouse
         return BigQueryWarehouse(
             address,
-            names={name: TableId.parse(given, f"the table {name}") for name, given in publish.tables.items()},
-            temp_dataset=DatasetId.parse(publish.temp_dataset, "--temp_dataset") if publish.temp_dataset else None,
+            names={name: parse_table(given, f"the table {name}") for name, given in publish.tables.items()},
+            temp_dataset=parse_dataset(publish.temp_dataset, "--temp_dataset") if publish.temp_dataset else None,
             retry_timeout=limits.retry_timeout,
             monitoring_expiry_days=publish.monitoring_expiry_days,
         )

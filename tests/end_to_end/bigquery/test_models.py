@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from google.cloud import storage
 from beam_pcc.errors import ModelError
 from beam_pcc.models import artifact
 from beam_pcc.models.registry import ModelVersion, Registry
+from beam_pcc.models.versions import remove_incomplete
 from beam_pcc.storage import bucket
 from beam_pcc.storage.bucket import CloudStore
 from beam_pcc.training.train import train
@@ -79,7 +81,7 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     def download(*_: Any, **__: Any) -> None:
         raise AssertionError("an object was downloaded")
 
-    monkeypatch.setattr(storage.Blob, "download_as_bytes", download)
+    monkeypatch.setattr(storage.Blob, "download_to_file", download)
 
 
 def test_a_registry_in_a_bucket_is_listed_as_on_disk(folder: Folder, workspace: Workspace) -> None:
@@ -425,6 +427,35 @@ def test_existing_folder_is_not_changed(strict: Folder) -> None:
 
     assert not store.add_folder(OLD, {"metadata.json": b"{}", "model.joblib": b"second"})
     assert strict.text(f"{OLD}/model.joblib") == "first"
+
+
+def test_folder_of_a_killed_writer_is_completed_by_the_same_files(strict: Folder) -> None:
+    strict.put("0123/metadata.json", b"{}")
+    files = {"metadata.json": b"{}", "encoder.onnx": b"graph"}
+
+    assert CloudStore(strict.url).add_folder("0123", files)
+    assert strict.text("0123/encoder.onnx") == "graph"
+    assert not CloudStore(strict.url).add_folder("0123", files)
+
+
+def test_folder_of_another_writer_is_not_completed(strict: Folder) -> None:
+    strict.put("0123/metadata.json", b"[]")
+    assert not CloudStore(strict.url).add_folder("0123", {"metadata.json": b"{}", "encoder.onnx": b"graph"})
+    assert CloudStore(strict.url).files("0123") == {"metadata.json"}
+
+
+def test_incomplete_version_is_removed_a_day_later(strict: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = CloudStore(strict.url)
+    strict.put(f"{OLD}/metadata.json", b"{}")
+    store.add_folder(NEW, {"metadata.json": b"{}", "model.joblib": b"whole"})
+    strict.put("visits/metadata.json", b"not ours")
+    assert remove_incomplete(store) == []
+
+    two_days_on = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=2)
+    monkeypatch.setattr("beam_pcc.storage.bucket._now", lambda: two_days_on)
+    assert remove_incomplete(store) == [OLD]
+    assert (store.files(OLD), store.files(NEW)) == (set(), {"metadata.json", "model.joblib"})
+    assert store.files("visits") == {"metadata.json"}
 
 
 def test_training_in_same_second_uses_the_next_one(

@@ -10,7 +10,7 @@ from google.cloud import bigquery
 
 from beam_pcc.config.settings import ReadMethod
 from beam_pcc.sources import ReadCases
-from beam_pcc.sources.bigquery import ReadTable, find_part
+from beam_pcc.sources.bigquery import ReadOptions, ReadTable, find_part
 from tests.conftest import ReadAll
 from tests.end_to_end.bigquery.conftest import SCHEMA, Cloud, sample
 from tests.end_to_end.conftest import DATE, DAY
@@ -119,16 +119,8 @@ def test_column_that_needs_quotes_is_selected(cloud: Cloud, read_all: ReadAll, m
     address = f"bq://{cloud.source}.cases?partition_column=timestamp"
     part = find_part(address, DATE, retry_timeout=20, text_column="select the text", read_method=method)
 
-    (batch,) = read_all(
-        ReadTable(
-            part,
-            method,
-            temp_dataset=part.table.home,
-            staging=f"{cloud.staging}/export",
-            batch_rows=100,
-            retry_timeout=20,
-        )
-    )
+    options = ReadOptions(method, part.table.home, f"{cloud.staging}/export", batch_rows=100, retry_timeout=20)
+    (batch,) = read_all(ReadTable(part, options))
 
     assert batch.column("select the text").to_pylist() == ["hello"]
 

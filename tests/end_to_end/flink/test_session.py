@@ -16,6 +16,7 @@ import pytest
 
 from beam_pcc.flink import runner
 from beam_pcc.flink.rest import FlinkCluster, Progress, counters, progress
+from beam_pcc.progress import views
 from tests.end_to_end.conftest import DAY, Ended, Workspace
 from tests.end_to_end.flink.cluster import SLOTS, Cluster, running, wait_for
 from tests.end_to_end.texts import partition, train
@@ -124,12 +125,13 @@ def test_progress_of_a_job_changes_while_it_works(workspace: Workspace, cluster:
 def test_job_address_and_progress_are_logged(
     workspace: Workspace, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(runner, "_LOG_INTERVAL", 0.5)  # the run may be quick
+    monkeypatch.setattr(runner, "_COUNT_INTERVAL", 0.5)  # the run may be quick
+    monkeypatch.setattr(views, "_LINES_EVERY", 0.5)
     assert run(workspace, cluster, "sample://40000").code == 0
     job = list(cluster.jobs())[-1]
 
     assert f"the job runs: http://127.0.0.1:{cluster.port}/#/job/{job}/overview" in caplog.text
-    assert re.search(r"running after \d+ s: [\d,]+ rows read, [\d,]+ scored, [\d,]+ rejected", caplog.text)
+    assert re.search(r"scoring: [\d,]+ of 40,000 rows \(\d+ %\), [\d,]+ rejected", caplog.text)
 
 
 def test_both_slots_read_and_score(workspace: Workspace, cluster: Cluster) -> None:

@@ -25,7 +25,7 @@ from beam_pcc.config.settings import Limits, Publish
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
-from beam_pcc.gcp.names import DatasetId, TableId
+from beam_pcc.gcp.names import DatasetId, TableId, parse_dataset
 from beam_pcc.publishing.warehouse.base import (
     Run,
     StagedFigures,
@@ -70,7 +70,7 @@ class BigQueryWarehouse:
         monitoring_expiry_days: int = Publish.monitoring_expiry_days,
     ) -> None:
         self.address = address
-        self.dataset = DatasetId.parse(address, "--warehouse")
+        self.dataset = parse_dataset(address, "--warehouse")
         self.tables = {name: self.dataset.table(name) for name in schemas.TABLES} | dict(names or {})
         self._temp_dataset = temp_dataset or self.dataset
         self.lock = self.tables[sql.OUTPUT].home.table(LOCK)

@@ -23,6 +23,7 @@ from typing import IO, TypeVar
 
 import duckdb
 
+from beam_pcc import progress
 from beam_pcc.errors import ConfigurationError, PccError, WarehouseError, one_line
 from beam_pcc.errors.foreign import explained, is_transient
 from beam_pcc.errors.machine import explain_machine
@@ -265,6 +266,11 @@ class DuckDBFile:
 
     def _wait(self, attempt: Callable[[], _T]) -> _T:
         """Try until no other process is in the way."""
+        with contextlib.ExitStack() as waiting:
+            return self._wait_in(waiting, attempt)
+
+    def _wait_in(self, waiting: contextlib.ExitStack, attempt: Callable[[], _T]) -> _T:
+        is_waiting = False
         deadline = time.monotonic() + self._lock_timeout
         warn_at = time.monotonic() + _SECONDS_UNTIL_WARNING
         pause = 0.05
@@ -277,6 +283,9 @@ class DuckDBFile:
                 if not is_transient(error):
                     raise self._not_opened(error) from None
                 holder = _holder_in(str(error))
+            if not is_waiting:
+                is_waiting = True
+                waiting.enter_context(progress.task(f"waiting for the lock of {self._path.name}", is_logged=False))
             now = time.monotonic()
             if now > deadline:
                 raise WarehouseError(
