@@ -57,6 +57,21 @@ def write_labelled(path: Path, rows: int = 240, seed: int = 0) -> Path:
     return path
 
 
+def long_messages(rows: int) -> list[str]:
+    """Of ten to twenty sentences that are not of PC; every other one has a request in the middle."""
+    rng = np.random.default_rng(rows)
+    texts = []
+    for row in range(rows):
+        before, after = ([f"{part.capitalize()}." for part in rng.choice(OTHER, rng.integers(5, 10))] for _ in "ab")
+        request = (
+            ["Please delete all the data you hold about me, erase my records from your servers and forget me entirely."]
+            if row % 2 == 0
+            else []
+        )
+        texts.append(" ".join([*before, *request, *after]))
+    return texts
+
+
 SECRET = "my name is Quentin Ypsilanti"  # what must not be found in a log, an error or a table
 HOSTILE = [
     "\x00\x01\x02\x7f\u200b" + SECRET,

@@ -402,6 +402,11 @@ def test_hostile_values_among_sound_runs_leave_a_whole_page(our_tags: set[str], 
         check_page(page, our_tags, len(runs), column)
 
 
+def test_review_tile_names_the_band() -> None:
+    assert "cases within 0.15 of the threshold" in words([run_row(3, review_band=0.15)])
+    assert "of the threshold" not in words([run_row(3, review_band=None)])
+
+
 @pytest.mark.parametrize("column", schemas.MONITORING.names)
 def test_value_of_another_type_is_unreadable(column: str) -> None:
     misfit = "no number" if pa.types.is_integer(schemas.MONITORING.field(column).type) else object()

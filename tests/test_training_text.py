@@ -8,13 +8,16 @@ import pytest
 
 from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.evaluation.labelled import read_labelled
+from beam_pcc.features import tfidf
 from beam_pcc.features.encoders.export import export
-from beam_pcc.features.featurizer import Features
+from beam_pcc.features.featurizer import Features, join
 from beam_pcc.models.registry import Registry
-from beam_pcc.training.train import train
+from beam_pcc.training.train import _split, train
 from tests.encoders import toy
 from tests.messages import SECRET, write_labelled
 
+HOW = {"analyzer": "char_wb", "ngrams": (3, 5)}
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
 
 
@@ -42,6 +45,23 @@ def test_version_describes_its_features(models: Path, tmp_path: Path) -> None:
     assert (models / "encoders" / made.features.encoder_sha256[:16] / "model.onnx").exists()
     assert written["features"]["tfidf"].keys() == {"terms", "idf", "analyzer", "ngrams", "sublinear"}
     assert Registry(str(models)).verify(made.version).classes == ("NOT_PC", "PC/access", "PC/deletion")
+
+
+def test_baseline_is_of_the_terms_of_the_version(models: Path, tmp_path: Path) -> None:
+    """And not of those that were fitted without the hold-out, which are others in other places."""
+    data = str(write_labelled(tmp_path / "labelled.jsonl"))
+    made = train(data, str(models), text_column="text")
+    rows = read_labelled(data, "text")
+    train_rows, holdout = _split(rows.labels, 0)
+    assert made.features is not None
+    assert made.baseline is not None
+    assert rows.texts is not None
+    fitted_before = tfidf.fit([rows.texts[row] for row in train_rows], rows.labels[train_rows].tolist(), **HOW)
+    assert fitted_before.terms != made.features.tfidf.terms
+
+    held_out = [rows.texts[row] for row in holdout]
+    expected = join(np.zeros((len(held_out), 384), np.float32), made.features.tfidf, held_out)
+    np.testing.assert_allclose(made.baseline.blocks["tfidf"].mean, expected[:, 384:].mean(axis=0), atol=1e-6)
 
 
 def test_the_same_messages_give_the_same_model(models: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ The caller must pass rows that neither was trained on.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,7 @@ from beam_pcc.evaluation.labelled import Labelled
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Featurizer, Runtime
-from beam_pcc.models import scoring
+from beam_pcc.models import deciding, scoring
 from beam_pcc.models.registry import ModelVersion, Registry
 
 TOLERANCE = 0.01
@@ -70,9 +69,14 @@ def measure(
             f"at least {evaluation.MIN_ROWS_OF_CLASS} of each"
         )
     checked, model = registry.load(version)
-    vectors = rows.vectors if rows.texts is None else _vectors(registry, checked, rows.texts, encoder, runtime)
-    with progress.task(f"scoring with {version}"):
-        probabilities = scoring.score(model, vectors).probabilities
+    if rows.texts is None:
+        with progress.task(f"scoring with {version}"):
+            probabilities = scoring.score(model, rows.vectors).probabilities
+    else:
+        featurizer = _featurizer(registry, checked, encoder, runtime)
+        with progress.task(f"scoring with {version}", unit="windows") as step:
+            decision = deciding.score_texts(model, checked.classes, featurizer, rows.texts, step.advance)
+        probabilities = decision.scores.probabilities
     probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
     threshold = checked.metadata.threshold
     return Measurement(
@@ -84,9 +88,7 @@ def measure(
     )
 
 
-def _vectors(
-    registry: Registry, version: ModelVersion, texts: Sequence[str], encoder: str | None, runtime: Runtime
-) -> schemas.Vectors:
+def _featurizer(registry: Registry, version: ModelVersion, encoder: str | None, runtime: Runtime) -> Featurizer:
     features = version.metadata.features
     if features is None:
         raise ModelError(
@@ -94,10 +96,7 @@ def _vectors(
             "trained with --text_column"
         )
     address = package.absolute(encoder or package.address_of(registry.root, features.encoder_sha256))
-    featurizer = Featurizer(EncoderRef(address, features.encoder_sha256), features, runtime)
-    with progress.task(f"encoding for {version.name}", total=len(texts), unit="messages") as step:
-        embeddings = featurizer.embed(texts, step.advance)
-    return featurizer.vectors(texts, embeddings)
+    return Featurizer(EncoderRef(address, features.encoder_sha256), features, runtime)
 
 
 def differences(first: Measurement, second: Measurement, rows: Labelled) -> Difference:

@@ -213,13 +213,27 @@ _TFIDF = record(
         "sublinear": boolean,
     }
 )
+_WINDOWS = record(
+    {
+        "characters": integer(1, 10_000),
+        "whole": integer(1, 10_000),
+        "most": integer(1, 1_000),
+        "discount": number(0.0, 10.0),
+        "version": integer(1, 1_000),
+    }
+)
 _BASELINE = record(
     {"score_histogram": many(integer(0), _SCORE_BINS, _SCORE_BINS)},
     {
         "class_shares": mapping(_SHARE),
         "norms": mapping(mapping(number())),
+        "training_mean": optional(_BASE64),
         "blocks": mapping(record({"norm_mean": number(0.0), "spread": number(0.0), "mean": _BASE64}), _BLOCK),
     },
+)
+_REVIEW = record(
+    {"bands": many(record({"band": number(0.0, 0.5), "cases": _SHARE, "errors": _SHARE}), 0, 100)},
+    {"recommended": optional(number(0.0, 0.5))},
 )
 METADATA = record(
     {},
@@ -239,7 +253,13 @@ METADATA = record(
         "intervals": optional(mapping(plain)),
         "golden": optional(record({"vectors": _BASE64, "probabilities": many(many(_SHARE, 2, 1_000), 1, 10_000)})),
         "baseline": optional(_BASELINE),
-        "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF})),
+        "review": optional(_REVIEW),
+        "features": optional(
+            record(
+                {"encoder_sha256": _DIGEST, "tfidf": _TFIDF},
+                {"cleaning": integer(0, 1_000), "windows": optional(_WINDOWS)},
+            )
+        ),
     },
     plain,
 )

@@ -58,12 +58,14 @@ class Baseline:
 
     `score_histogram` counts P(PC) in `SCORE_BINS` equal bins over [0, 1]; `class_shares` maps class to share;
     `norms` maps a vector block to the mean and standard deviation of its L2 norm; `blocks` to where it lies.
+    `training_mean`, (584,), is the mean vector of all rows that the model was trained on.
     """
 
     score_histogram: tuple[int, ...]
     class_shares: Mapping[str, float]
     norms: Mapping[str, Mapping[str, float]]
     blocks: Mapping[str, BlockBaseline] = field(default_factory=dict)
+    training_mean: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if len(self.score_histogram) != SCORE_BINS or min(self.score_histogram) < 0 or not any(self.score_histogram):
@@ -75,15 +77,17 @@ class Baseline:
             name: {
                 "norm_mean": block.norm_mean,
                 "spread": block.spread,
-                "mean": base64.b64encode(block.mean.astype("<f4").tobytes()).decode("ascii"),
+                "mean": _encoded(block.mean),
             }
             for name, block in self.blocks.items()
         }
+        mean = self.training_mean  # here, as earlier releases refuse long texts beside `baseline`
         return {
             "score_histogram": list(self.score_histogram),
             "class_shares": dict(self.class_shares),
             "norms": {name: dict(norm) for name, norm in self.norms.items()},
             "blocks": blocks,
+            "training_mean": None if mean is None else _encoded(mean),
         }
 
     @classmethod
@@ -92,13 +96,55 @@ class Baseline:
         blocks = {}
         for name, block in value.get("blocks", {}).items():
             part = schemas.BLOCKS[name]
-            mean = np.frombuffer(base64.b64decode(block["mean"], validate=True), dtype="<f4").astype(np.float32)
+            mean = _decoded(block["mean"])
             numbers = float(block["norm_mean"]), float(block["spread"])
             if len(mean) != part.stop - part.start or not np.isfinite([*numbers, *mean]).all():
                 raise ValueError(f"the baseline of block {name} is not one of its numbers")
             blocks[name] = BlockBaseline(numbers[0], mean, numbers[1])
         histogram = tuple(int(n) for n in value["score_histogram"])
-        return cls(histogram, value.get("class_shares", {}), value.get("norms", {}), blocks)
+        text = value.get("training_mean")
+        training_mean = None if text is None else _decoded(text)
+        if training_mean is not None and (
+            len(training_mean) != schemas.VECTOR_DIM or not np.isfinite(training_mean).all()
+        ):
+            raise ValueError("training_mean is not one of 584 numbers")
+        return cls(histogram, value.get("class_shares", {}), value.get("norms", {}), blocks, training_mean)
+
+
+@dataclass(frozen=True)
+class ReviewBand:
+    """What lies nearer to the threshold than `band`, on the hold-out: the shares of its rows and of its errors."""
+
+    band: float
+    cases: float
+    errors: float
+
+
+@dataclass(frozen=True)
+class Review:
+    """Review bands that were measured in training, and the recommended one; None if there were too few errors."""
+
+    bands: tuple[ReviewBand, ...]
+    recommended: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The value in metadata.json."""
+        return {"bands": [dataclasses.asdict(band) for band in self.bands], "recommended": self.recommended}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Review:
+        """Inverse of `to_json`. Raises ValueError, TypeError or KeyError on anything else."""
+        bands = (ReviewBand(*(float(band[f.name]) for f in dataclasses.fields(ReviewBand))) for band in value["bands"])
+        recommended = value.get("recommended")
+        return cls(tuple(bands), None if recommended is None else float(recommended))
+
+
+def _encoded(vector: npt.NDArray[np.float32]) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+
+
+def _decoded(text: str) -> npt.NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -120,10 +166,25 @@ class ModelMetadata:
     baseline: Baseline | None = None
     features: Features | None = None
     intervals: Mapping[str, Any] = field(default_factory=dict)
+    review: Review | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"threshold {self.threshold} is not between 0 and 1")
+
+    @property
+    def mean_vector(self) -> npt.NDArray[np.float32] | None:
+        """(584,), the mean of the training rows, which scores are explained against; None if it is not known.
+
+        An earlier version of vectors has that of its hold-out, a fifth of the rows. One of texts has none: the mean in
+        its baseline is of the terms of another fit.
+        """
+        if self.baseline and self.baseline.training_mean is not None:
+            return self.baseline.training_mean
+        blocks = self.baseline.blocks if self.baseline and self.features is None else {}
+        if any(name not in blocks for name in schemas.BLOCKS):
+            return None
+        return np.concatenate([blocks[name].mean for name in schemas.BLOCKS])
 
     def to_json(self) -> str:
         """The text of metadata.json."""
@@ -131,6 +192,7 @@ class ModelMetadata:
         values["golden"] = self.golden.to_json() if self.golden else None
         values["baseline"] = self.baseline.to_json() if self.baseline else None
         values["features"] = self.features.to_json() if self.features else None
+        values["review"] = self.review.to_json() if self.review else None
         return json.dumps({"format": 1, **values}, indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -149,6 +211,8 @@ class ModelMetadata:
                 given["baseline"] = Baseline.from_json(given["baseline"])
             if "features" in given:
                 given["features"] = Features.from_json(given["features"])
+            if "review" in given:
+                given["review"] = Review.from_json(given["review"])
             given["threshold"] = float(given.get("threshold", DEFAULT_THRESHOLD))
             return cls(version=version, **given)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

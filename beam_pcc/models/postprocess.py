@@ -6,12 +6,17 @@ import datetime as dt
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from beam_pcc.cases import faults, schemas
-from beam_pcc.models.scoring import Scores, needs_review, privacy_classes, privacy_probability
+from beam_pcc.models import explaining
+from beam_pcc.models.scoring import Floats, Scores, needs_review, privacy_classes, privacy_probability
 
 REVIEW = "review"
+_NOTE_DIGITS = 2
+_PARTS = ("base", *schemas.BLOCKS)
+_EXPLAINED = f"; log-odds %+.{_NOTE_DIGITS}f: " + ", ".join(f"{part} %+.{_NOTE_DIGITS}f" for part in _PARTS)
 
 
 def postprocess(
@@ -42,13 +47,15 @@ def postprocess(
     scored = np.ones(cases.num_rows, dtype=bool)
     scored[list(scores.errors)] = False
     case_id, timestamp, content = map(cases.column, ("case_id", "timestamp", "content_digest"))
-    probabilities, blocks = scores.probabilities, scores.blocks
+    probabilities, blocks, discounts = scores.probabilities, scores.blocks, scores.discounts
+    places = np.array(scores.places or [None] * len(scored), dtype=object)[scored]
     failed = sorted(scores.errors)
     if failed:
         keep = pa.array(scored)
         case_id, timestamp, content = (column.filter(keep) for column in (case_id, timestamp, content))
         probabilities = probabilities[scored]
         blocks = None if blocks is None else blocks[scored]
+        discounts = None if discounts is None else discounts[scored]
     n = len(probabilities)
 
     probability = privacy_probability(probabilities, classes)
@@ -63,7 +70,7 @@ def postprocess(
         pa.array(np.where(positive, subtypes[most_likely], None), pa.string()),
         pa.array(np.where(positive, probability, 1.0 - probability)),
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
-        _notes(probability, blocks, threshold, review_band),
+        _notes(_reviews(probability, positive, scores.base, blocks, discounts, threshold, review_band), places),
         timestamp,
         content,
     ]
@@ -77,13 +84,41 @@ def postprocess(
     return predictions, not_scored
 
 
-def _notes(probability: np.ndarray, blocks: np.ndarray | None, threshold: float, review_band: float) -> pa.StringArray:
-    """The notes of the rows to review, such as "review: margin 0.031; embedding +0.52, tfidf -0.10"; others null."""
+def _notes(reviews: npt.NDArray[np.object_], places: npt.NDArray[np.object_]) -> pa.StringArray:
+    """The reviews, each with the part of the message that decided if it was not the whole; null where neither is."""
+    for row in np.flatnonzero([place is not None for place in places]):
+        reviews[row] = places[row] if reviews[row] is None else f"{reviews[row]}; {places[row]}"
+    return pa.array(reviews, pa.string())
+
+
+def _reviews(
+    probability: Floats,
+    positive: npt.NDArray[np.bool_],
+    base: float,
+    blocks: Floats | None,
+    discounts: Floats | None,
+    threshold: float,
+    review_band: float,
+) -> npt.NDArray[np.object_]:
+    """The notes of the rows to review; others None.
+
+    Such as "review: margin 0.031; log-odds +0.12: base -0.50, embedding +0.52, tfidf +0.10". The log-odds are those of
+    the published label, and what follows is them in sum.
+    """
     notes = np.full(len(probability), None, dtype=object)
-    for row in np.flatnonzero(needs_review(probability, threshold, review_band)):
-        note = f"{REVIEW}: margin {abs(probability[row] - threshold):.3f}"
-        if blocks is not None:
-            strongest = sorted(zip(schemas.BLOCKS, blocks[row], strict=True), key=lambda b: -abs(b[1]))
-            note += "; " + ", ".join(f"{name} {weight:+.2f}" for name, weight in strongest)
-        notes[row] = note
-    return pa.array(notes, pa.string())
+    rows = np.flatnonzero(needs_review(probability, threshold, review_band))
+    margin = np.abs(probability[rows] - threshold).tolist()
+    notes[rows] = [f"{REVIEW}: margin {value:.3f}" for value in margin]
+    if blocks is None:
+        return notes
+    less = np.zeros(len(probability)) if discounts is None else discounts  # the same for any vector, as the base is
+    parts = np.column_stack([base - less[rows], blocks[rows]])
+    is_explained = np.isfinite(parts).all(axis=1)
+    explained, parts = rows[is_explained], parts[is_explained]
+    sign = np.where(positive[explained], 1.0, -1.0)
+    total, parts = explaining.rounded(
+        sign * explaining.log_odds(probability[explained]), sign[:, None] * parts, _NOTE_DIGITS
+    )
+    values = np.column_stack([total, parts]).tolist()
+    notes[explained] += np.array([_EXPLAINED % tuple(row) for row in values], dtype=object)
+    return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,14 @@ from beam_pcc.cases import schemas
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.labelled import Labels
 from beam_pcc.models import scoring
+from beam_pcc.training.windowed import (
+    Messages,
+    TrainingRows,
+    choose_discount,
+    folds,
+    privacy_probability,
+    training_rows,
+)
 
 _FOLDS = 5
 # C of the logistic regression: 584 standardised features need strong regularisation, unscaled text features little.
@@ -38,7 +47,8 @@ def _class_weights(y: Labels) -> dict[str | int, float]:
     return weights
 
 
-def _linear(hyperparameters: Hyperparameters, y: Labels) -> Any:
+def linear(hyperparameters: Hyperparameters, y: Labels) -> Any:
+    """The estimator without calibration, not fitted."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -52,30 +62,52 @@ def calibrated(hyperparameters: Hyperparameters, y: Labels) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
 
     return CalibratedClassifierCV(
-        _linear(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
+        linear(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
     )
 
 
-def choose_hyperparameters(x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool) -> Hyperparameters:
+def fit(hyperparameters: Hyperparameters, rows: TrainingRows) -> Any:
+    """Fit the classifier to all rows, and calibrate it on the windows that decide."""
+    model = calibrated(hyperparameters, rows.y)
+    if not rows.is_split:
+        return model.fit(rows.x, rows.y)
+    model.set_params(cv=folds(rows, _FOLDS, seed=0))
+    with warnings.catch_warnings():
+        # The pipeline takes no weights: they count for the calibration only, as they should.
+        warnings.filterwarnings("ignore", message=".*does not appear to accept sample_weight")
+        model.fit(rows.x, rows.y, sample_weight=rows.decides.astype(np.float64))
+    return model.set_params(cv=_FOLDS)  # the folds are not part of the model
+
+
+def deciding_rows(messages: Messages, *, scaled: bool) -> TrainingRows:
+    """The windows to learn from, found by a classifier of medium regularisation."""
+    choices = _C_SCALED if scaled else _C_UNSCALED
+    return training_rows(
+        messages, linear(Hyperparameters(scaled, choices[len(choices) // 2], "sigmoid"), messages.labels)
+    )
+
+
+def choose_hyperparameters(rows: TrainingRows, seed: int, *, scaled: bool) -> Hyperparameters:
     """Choose the regularisation, then the calibration, by the lowest Brier score of P(PC) in cross-validation.
 
-    One temperature for all classes keeps their order; a sigmoid for each class also corrects the share of PC, which
-    matters where PC is rare.
+    Of a message with several windows the deciding one counts. One temperature for all classes keeps their order; a
+    sigmoid for each class also corrects the share of PC, which matters where PC is rare.
     """
     from sklearn.metrics import brier_score_loss
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
 
+    x, y = rows.x, rows.y
     truth, classes = y != schemas.NOT_PC, np.unique(y).tolist()
 
-    def brier(model: Any, folds: int) -> float:
-        parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-        probabilities = cross_val_predict(model, x, y, cv=parts, method="predict_proba")
+    def brier(model: Any, number: int) -> float:
+        probabilities = cross_val_predict(model, x, y, cv=folds(rows, number, seed), method="predict_proba")
         step.advance()
-        return float(brier_score_loss(truth, scoring.privacy_probability(probabilities, classes)))
+        probability = scoring.privacy_probability(probabilities, classes)
+        return float(brier_score_loss(truth[rows.decides], probability[rows.decides]))
 
     candidates = [Hyperparameters(scaled, c, "sigmoid") for c in (_C_SCALED if scaled else _C_UNSCALED)]
     with progress.task("choosing the regularisation", total=len(candidates), unit="candidates") as step:
-        best = min(candidates, key=lambda hyperparameters: brier(_linear(hyperparameters, y), _FOLDS))
+        best = min(candidates, key=lambda hyperparameters: brier(linear(hyperparameters, y), _FOLDS))
     methods = _calibration_methods()
     if len(methods) == 1:
         return best
@@ -93,10 +125,25 @@ def _calibration_methods() -> list[str]:
 
 
 @progress.task("choosing the threshold")
-def choose_threshold(hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, precision: float) -> float | None:
+def choose_threshold(
+    hyperparameters: Hyperparameters, messages: Messages, precision: float, discount: float
+) -> float | None:
     """The lowest threshold that reaches the precision in cross-validation; None if none does."""
-    from sklearn.model_selection import cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
 
-    probabilities = cross_val_predict(calibrated(hyperparameters, y), x, y, cv=_FOLDS, method="predict_proba")
-    probability = scoring.privacy_probability(probabilities, np.unique(y).tolist())
-    return evaluation.threshold_for(y != schemas.NOT_PC, probability, precision)
+    labels = messages.labels
+    probability = np.empty(len(labels))
+    for known, held in StratifiedKFold(_FOLDS).split(labels, labels):
+        model = fit(hyperparameters, deciding_rows(messages.take(known), scaled=hyperparameters.scaled))
+        probability[held] = privacy_probability(model, messages.take(held), discount)[1]
+    return evaluation.threshold_for(labels != schemas.NOT_PC, probability, precision)
+
+
+@progress.task("choosing the discount of long messages")
+def choose_discount_held_out(hyperparameters: Hyperparameters, messages: Messages, seed: int) -> float:
+    """The discount (see `WindowLimits`), of a classifier that is fitted on four fifths and judged on the rest."""
+    from sklearn.model_selection import StratifiedKFold
+
+    known, held = next(StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(messages.labels, messages.labels))
+    model = fit(hyperparameters, deciding_rows(messages.take(known), scaled=hyperparameters.scaled))
+    return choose_discount(model, messages.take(held), seed)

@@ -7,7 +7,7 @@ import io
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,12 +19,14 @@ from beam_pcc import progress
 from beam_pcc.cases import drift, schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
+from beam_pcc.evaluation import review_bands
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
-from beam_pcc.features import tfidf
+from beam_pcc.features import cleaning, tfidf
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
-from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, cut, join
+from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, join, split_texts
+from beam_pcc.features.windows import WindowLimits
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
@@ -33,7 +35,15 @@ from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
 from beam_pcc.terminal import logger
-from beam_pcc.training.fitting import Hyperparameters, calibrated, choose_hyperparameters, choose_threshold
+from beam_pcc.training.fitting import (
+    Hyperparameters,
+    choose_discount_held_out,
+    choose_hyperparameters,
+    choose_threshold,
+    deciding_rows,
+    fit,
+)
+from beam_pcc.training.windowed import Messages, privacy_probability
 
 _log = logger(__name__)
 HOLDOUT = 0.2
@@ -43,7 +53,7 @@ _NGRAMS = (3, 5)
 
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"
-FeaturesAndVectors: TypeAlias = "tuple[Features | None, schemas.Vectors]"
+FeaturesAndMessages: TypeAlias = "tuple[Features | None, Messages]"
 
 
 @dataclass(frozen=True)
@@ -92,23 +102,29 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         _log.info("removed the incomplete version %s, whose training was killed", version)
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
     featurize = _featurize_function(rows, data, models, recipe)
-    features, vectors = featurize(train_rows)
-    x, y = vectors[train_rows], rows.labels[train_rows]
-    holdout = vectors[holdout_rows], rows.labels[holdout_rows]
+    features, messages = featurize(train_rows)
+    known, holdout = messages.take(train_rows), messages.take(holdout_rows)
+    scaled = features is None
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
-        hyperparameters = choose_hyperparameters(x, y, recipe.seed, scaled=features is None)
+        training = deciding_rows(known, scaled=scaled)
+        hyperparameters = choose_hyperparameters(training, recipe.seed, scaled=scaled)
         with progress.task("fitting on the training rows"):
-            measured = calibrated(hyperparameters, y).fit(x, y)
-        threshold = _threshold(recipe, hyperparameters, x, y, data)
+            measured = fit(hyperparameters, training)
+        discount = 0.0 if scaled else choose_discount_held_out(hyperparameters, known, recipe.seed)
+        threshold = _threshold(recipe, hyperparameters, known, discount, data)
         # The metrics are of `measured`; the published model is trained on all rows.
         all_rows = np.concatenate([train_rows, holdout_rows])
-        features, vectors = featurize(all_rows)
+        features, messages = featurize(all_rows)
         with progress.task("fitting on all rows"):
-            model = calibrated(hyperparameters, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
+            training = deciding_rows(messages.take(all_rows), scaled=scaled)
+            model = fit(hyperparameters, training)
+    if features is not None and features.windows is not None:
+        features = replace(features, windows=replace(features.windows, discount=discount))
     classes = tuple(str(c) for c in model.classes_)
-    golden = vectors[holdout_rows[:GOLDEN_ROWS]]
-    probability = scoring.privacy_probability(scoring.score(measured, holdout[0]).probabilities, classes)
-    truth = holdout[1] != schemas.NOT_PC
+    probability = privacy_probability(measured, holdout, discount)[1]
+    published = privacy_probability(model, messages.take(holdout_rows), discount)[0]
+    golden = published[:GOLDEN_ROWS]
+    truth = holdout.labels != schemas.NOT_PC
     return _write(
         model,
         store,
@@ -129,8 +145,12 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=_baseline(*holdout, probability, classes),
+        baseline=replace(
+            _baseline(published, holdout.labels, probability, classes),
+            training_mean=training.x[training.decides].mean(axis=0, dtype=np.float64).astype(np.float32),
+        ),
         features=features,
+        review=review_bands.review(truth, probability, threshold),
     )
 
 
@@ -142,37 +162,45 @@ def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return first, second
 
 
-def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) -> Callable[[Rows], FeaturesAndVectors]:
-    """A function that fits the features on training rows, and returns them with the vectors of all rows.
+def _featurize_function(
+    rows: Labelled, data: str, models: str, recipe: Recipe
+) -> Callable[[Rows], FeaturesAndMessages]:
+    """A function that fits the features on training rows, and returns them with the windows of all rows.
 
-    Encodes each text once. For vectors there is nothing to fit.
+    Encodes each window once. For vectors there is nothing to fit.
     """
-    texts = rows.texts
-    if texts is None:
-        return lambda _: (None, rows.vectors)
+    if rows.texts is None:
+        whole = Messages.whole(rows.vectors, rows.labels)
+        return lambda _: (None, whole)
+    texts = cleaning.clean(rows.texts)
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
+    limits = WindowLimits()
+    split = split_texts(texts, limits)
     opened = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
-    with progress.task("encoding", total=len(texts), unit="messages") as step:
-        encoded = opened.encode(cut(texts), step.advance)
+    with progress.task("encoding", total=len(split.windows), unit="windows") as step:
+        encoded = opened.encode(split.texts, step.advance)
 
     @progress.task("choosing TF-IDF terms")
-    def featurize(train_rows: Rows) -> FeaturesAndVectors:
+    def featurize(train_rows: Rows) -> FeaturesAndMessages:
         train_texts, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
         try:
             terms = tfidf.fit(train_texts, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
         except ValueError as error:
             raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
-        return Features(encoder.sha256, terms), join(encoded, terms, texts)
+        messages = Messages(join(encoded, terms, split.texts), split.counts, rows.labels)
+        return Features(encoder.sha256, terms, cleaning.VERSION, limits), messages
 
     return featurize
 
 
-def _threshold(recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, data: str) -> float:
+def _threshold(
+    recipe: Recipe, hyperparameters: Hyperparameters, messages: Messages, discount: float, data: str
+) -> float:
     """The threshold, chosen on the training rows without the hold-out."""
     if recipe.min_precision is None:
         return recipe.threshold
-    threshold = choose_threshold(hyperparameters, x, y, recipe.min_precision)
+    threshold = choose_threshold(hyperparameters, messages, recipe.min_precision, discount)
     if threshold is None:
         raise ConfigurationError(
             f"--data {data}: no threshold reaches --min_precision {recipe.min_precision:g}; ask for less, or label "
@@ -182,6 +210,7 @@ def _threshold(recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vect
 
 
 def _baseline(x: schemas.Vectors, y: Labels, probability: scoring.Floats, classes: tuple[str, ...]) -> Baseline:
+    """Of the hold-out: its vectors as the published version makes them, its scores by the model that did not see it."""
     histogram = np.histogram(probability, bins=SCORE_BINS, range=(0.0, 1.0))[0]
     lengths = {name: drift.norm(x[:, block]) for name, block in schemas.BLOCKS.items()}
     return Baseline(

@@ -1,6 +1,8 @@
 """From message text to a promoted model with the real encoder; texts must not leak."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -12,7 +14,7 @@ from beam_pcc.models.registry import Registry
 from tests.end_to_end.conftest import DAY, Workspace
 from tests.end_to_end.texts import partition, train
 from tests.inputs import TIME
-from tests.messages import HOSTILE, NOT_VISIBLE, SECRET, labelled_messages, write_labelled
+from tests.messages import HOSTILE, NOT_VISIBLE, SECRET, labelled_messages, long_messages, write_labelled
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("encoders")]
 
@@ -86,6 +88,64 @@ def test_rows_with_a_vector_and_no_text_are_scored_too(text: Workspace) -> None:
     assert json.loads(text.monitoring()[-1]["reject_reasons"]) == {"wrong_dimension": 1}
 
 
+def test_request_in_a_long_message_is_found(text: Workspace) -> None:
+    train(text, "labelled.jsonl", 1)
+    long = long_messages(20)
+    ended = text.run(
+        partition(text.folder / "day.parquet", [*labelled_messages(60)[0], *long]), "--text_column", "text"
+    )
+    assert ended.code == 0, ended.err
+    rows = text.query("SELECT predicted_label, prediction_notes FROM pcc_inference_output ORDER BY case_id")[60:]
+
+    assert [label for label, _ in rows] == ["PC", "NOT_PC"] * 10
+    for (_, note), message in zip(rows, long, strict=True):
+        first, last, of = map(int, re.search(r"sentences? (\d+)(?:-(\d+))? of (\d+)$", note).groups(default="0"))
+        sentences = message.split(". ")
+        assert of == len(sentences)
+        if "delete all the data" in message:
+            assert "delete all the data" in ". ".join(sentences[first - 1 : max(first, last)])
+    assert text.monitoring()[-1]["review_cases"] == sum(note.startswith("review") for _, note in rows)
+
+
+def test_long_messages_of_a_shadow_with_other_windows(text: Workspace) -> None:
+    """The run's own scores do not change, and the shadow's are those that it would publish."""
+    first = train(text, "labelled.jsonl", 1)
+    whole = without_windows(text, first)
+    source = partition(text.folder / "day.parquet", [*labelled_messages(60)[0], *long_messages(20)])
+    published = {}
+    for version in (first, whole):
+        assert text.run(source, "--text_column", "text", "--model_version", version).code == 0
+        published[version] = text.published()
+    flips = sum(a[1] != b[1] for a, b in zip(published[first], published[whole], strict=True))
+    assert flips
+    for version, shadow in ((first, whole), (whole, first)):
+        flags = ("--text_column", "text", "--model_version", version, "--shadow_version", shadow)
+        assert text.run(source, *flags).code == 0
+        assert [row[:3] for row in text.published()] == [row[:3] for row in published[version]]
+        assert text.monitoring()[-1]["shadow_flip_rate"] == pytest.approx(flips / 80)
+
+
+def without_windows(text: Workspace, version: str) -> str:
+    """The same version as one that is older than windows."""
+    older = "v20200101_000000"
+    shutil.copytree(text.models / version, text.models / older)
+    metadata = text.models / older / "metadata.json"
+    content = json.loads(metadata.read_text())
+    del content["features"]["windows"]
+    metadata.write_text(json.dumps({**content, "version": older}))
+    return older
+
+
+def test_openvino_gives_the_same_labels(text: Workspace) -> None:
+    pytest.importorskip("openvino")
+    train(text, "labelled.jsonl", 1)
+    source = partition(text.folder / "day.parquet", [*labelled_messages(60)[0], *long_messages(20)])
+    assert text.run(source, "--text_column", "text").code == 0
+    expected = text.published()
+    assert text.run(source, "--text_column", "text", "--encoder_backend", "openvino").code == 0
+    assert [r[:3] for r in text.published()] == [r[:3] for r in expected]
+
+
 def test_jsonl_is_read_as_parquet_is(text: Workspace) -> None:
     train(text, "labelled.jsonl", 1)
     texts = labelled_messages(30)[0]
@@ -100,7 +160,7 @@ def test_jsonl_is_read_as_parquet_is(text: Workspace) -> None:
 
 def test_worker_processes_give_same_scores(text: Workspace) -> None:
     train(text, "labelled.jsonl", 1)
-    source = partition(text.folder / "day.parquet", list(labelled_messages(60)[0]))
+    source = partition(text.folder / "day.parquet", [*labelled_messages(60)[0], *long_messages(20)])
     assert text.run(source, "--text_column", "text").code == 0
     expected = text.published()
     processes = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")

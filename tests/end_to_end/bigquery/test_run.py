@@ -208,3 +208,20 @@ def test_a_query_that_cannot_be_run_is_one_line(cloud: Cloud, sql: str) -> None:
     assert ended.code == 2
     (line,) = ended.err.splitlines()
     assert line.startswith("beam-pcc: the query cannot be run: ")
+
+
+def test_published_case_is_explained(cloud: Cloud) -> None:
+    cloud.seed(sample(500))
+    assert cloud.run("--read_method", "arrow").code == 0
+    case_id = f"case-{DAY}-{1:09d}"
+    flags = ("--source", cloud.sharded, "--warehouse", f"bq://{cloud.output}", "--models", cloud.models)
+    ended = cloud.call(
+        "explain", "--case", case_id, "--partition", DAY, *flags, "--read_method", "arrow", "--output", "json"
+    )
+
+    assert ended.code == 0, ended.err
+    result = json.loads(ended.out)
+    (row,) = [row for row in cloud.published() if row[0] == case_id]
+    assert (result["label"], result["published"]["label"]) == (row[1], row[1])
+    assert result["published"]["confidence"] == row[3]
+    assert result["confidence"] == pytest.approx(row[3], abs=GOLDEN_TOLERANCE)

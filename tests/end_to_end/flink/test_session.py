@@ -20,7 +20,7 @@ from beam_pcc.progress import views
 from tests.end_to_end.conftest import DAY, Ended, Workspace
 from tests.end_to_end.flink.cluster import SLOTS, Cluster, running, wait_for
 from tests.end_to_end.texts import partition, train
-from tests.messages import labelled_messages
+from tests.messages import labelled_messages, long_messages
 
 LONG = "sample://200000"  # long enough to meddle with
 
@@ -65,7 +65,7 @@ def test_cluster_listens_on_loopback_only(workspace: Workspace, tmp_path: Path) 
 
 def test_messages_are_scored_as_in_process(text: Workspace, cluster: Cluster) -> None:
     train(text, "labelled.jsonl", 1)
-    source = partition(text.folder / "day.parquet", [*labelled_messages(300, seed=9)[0], ""])
+    source = partition(text.folder / "day.parquet", [*labelled_messages(280, seed=9)[0], *long_messages(20), ""])
     assert text.run(source, "--text_column", "text").code == 0
     in_process = text.published()
     ended = run(text, cluster, source, "--text_column", "text")
