@@ -25,6 +25,7 @@ ReadMethod = Literal["direct", "export", "arrow"]
 Backend = Literal["onnx", "openvino"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
+DEFAULT_REVIEW_BAND = 0.10
 WAREHOUSE_ADDRESSES = "PATH.duckdb | bq://PROJECT.DATASET"
 
 
@@ -258,8 +259,11 @@ class Limits(Group):
     accept_drift: bool = option(
         False, help="publish although a vector block is zeroed, swapped or not normalised as in training"
     )
-    review_band: float = option(
-        0.10, help="mark a case for review when its probability is nearer to the threshold", check=between(0.0, 0.5)
+    review_band: float | None = option(
+        help="mark a case for review when its probability is nearer to the threshold",
+        usual=f"the one that the model version recommends, else {DEFAULT_REVIEW_BAND:g}",
+        dtype=float,
+        check=between(0.0, 0.5),
     )
     lock_timeout: float = option(
         600.0, help="seconds to wait for a warehouse file that another process holds", check=not_negative

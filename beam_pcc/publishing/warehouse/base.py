@@ -46,6 +46,7 @@ class Run:
     embedding_model: str | None = None
     model_sha256: str | None = None
     shadow_version: str | None = None
+    review_band: float | None = None
 
 
 @dataclass(frozen=True)
