@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import io
 import platform
@@ -31,7 +32,8 @@ from beam_pcc.models.registry import METADATA, new_version
 from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
-from beam_pcc.training.fitting import Hyperparameters, calibrated, choose_hyperparameters, choose_threshold
+from beam_pcc.training.augmentation import MAX_SHARE, augment
+from beam_pcc.training.fitting import Groups, Hyperparameters, choose_hyperparameters, choose_threshold, fit
 
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
@@ -54,6 +56,7 @@ class Recipe:
         text_column: Train on the messages of this column, not on vectors.
         encoder: The folder of the encoder; by default the only one in the registry.
         runtime: How the encoder is computed.
+        augment: How many augmented copies of each message to learn from as well, on average; at most MAX_SHARE.
     """
 
     seed: int = 0
@@ -62,6 +65,7 @@ class Recipe:
     text_column: str | None = None
     encoder: str | None = None
     runtime: Runtime = DEFAULT_RUNTIME
+    augment: float = 0.0
 
 
 def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) -> ModelMetadata:
@@ -81,23 +85,30 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         ModelError: The encoder is missing, or cannot be used.
     """
     recipe = recipe or Recipe(**given)
+    _check_augment(recipe)
     store = open_store(models)
     rows = read_labelled(data, recipe.text_column)
     require_trainable(rows, data)
     store.prepare()  # fails before the training if the registry cannot be written
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
+    given_rows = rows
+    rows, groups, train_copies, holdout_copies = _augmented(rows, train_rows, holdout_rows, recipe)
     featurize = _featurize_function(rows, data, models, recipe)
-    features, vectors = featurize(train_rows)
-    x, y = vectors[train_rows], rows.labels[train_rows]
+    learnt_rows = np.concatenate([train_rows, train_copies])
+    features, vectors = featurize(learnt_rows)
+    x, y, of_x = vectors[learnt_rows], rows.labels[learnt_rows], None if groups is None else groups[learnt_rows]
     holdout = vectors[holdout_rows], rows.labels[holdout_rows]
+    wrapped = vectors[holdout_copies], rows.labels[holdout_copies]
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
-        hyperparameters = choose_hyperparameters(x, y, recipe.seed, scaled=features is None)
-        measured = calibrated(hyperparameters, y).fit(x, y)
-        threshold = _threshold(recipe, hyperparameters, x, y, data)
+        hyperparameters = choose_hyperparameters(x, y, recipe.seed, scaled=features is None, groups=of_x)
+        measured = fit(hyperparameters, x, y, of_x)
+        threshold = _threshold(recipe, hyperparameters, x, y, data, of_x)
         # The metrics are of `measured`; the published model is trained on all rows.
-        all_rows = np.concatenate([train_rows, holdout_rows])
+        all_rows = np.concatenate([train_rows, holdout_rows, train_copies, holdout_copies])
         features, vectors = featurize(all_rows)
-        model = calibrated(hyperparameters, rows.labels).fit(vectors[all_rows], rows.labels[all_rows])
+        model = fit(
+            hyperparameters, vectors[all_rows], rows.labels[all_rows], None if groups is None else groups[all_rows]
+        )
     classes = tuple(str(c) for c in model.classes_)
     golden = vectors[holdout_rows[:GOLDEN_ROWS]]
     probability = scoring.privacy_probability(scoring.score(measured, holdout[0]).probabilities, classes)
@@ -111,13 +122,16 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         seed=recipe.seed,
         trained_on={
             "data": one_line(Path(data).name, 200),
-            "rows": len(rows.labels),
+            "rows": len(given_rows.labels),
             "holdout": len(holdout_rows),
             "dropped": rows.dropped,
             "duplicates": rows.duplicates,
             "contradicting": rows.contradicting,
-            "labels": _counts(rows.labels),
-            "settings": {**hyperparameters._asdict(), "min_precision": recipe.min_precision},
+            "labels": _counts(given_rows.labels),
+            "settings": {**hyperparameters._asdict(), "min_precision": recipe.min_precision, "augment": recipe.augment},
+            **_augmented_part(
+                measured, *wrapped, copies=len(rows.labels) - len(given_rows.labels), threshold=threshold
+            ),
         },
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
@@ -129,12 +143,62 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     )
 
 
+def _check_augment(recipe: Recipe) -> None:
+    if not 0 <= recipe.augment <= MAX_SHARE:
+        raise ConfigurationError(
+            f"--augment {recipe.augment:g}: copies per message must be between 0 and {MAX_SHARE:g}"
+        )
+    if recipe.augment and recipe.text_column is None:
+        raise ConfigurationError("--augment makes copies of messages; name their column with --text_column")
+
+
 def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     from sklearn.model_selection import train_test_split
 
     rows = np.arange(len(labels))
     first, second = train_test_split(rows, test_size=HOLDOUT, random_state=seed, stratify=labels)
     return first, second
+
+
+def _augmented(
+    rows: Labelled, train_rows: Rows, holdout_rows: Rows, recipe: Recipe
+) -> tuple[Labelled, npt.NDArray[np.int64] | None, Rows, Rows]:
+    """The rows with the copies of each side of the split after them; those of a side hold nothing of the other.
+
+    Returns:
+        The rows; the number of each one's message, or None without copies; the numbers of the copies of the training
+        rows, and of the hold-out's.
+    """
+    none = np.empty(0, dtype=np.int64)
+    if rows.texts is None or not recipe.augment:
+        return rows, None, none, none
+    texts, groups, numbers = list(rows.texts), [np.arange(len(rows.labels))], []
+    for number, side in enumerate((train_rows, holdout_rows)):
+        messages = rows.take(side)
+        copies = augment(messages.texts or (), messages.labels, share=recipe.augment, seed=2 * recipe.seed + number)
+        numbers.append(np.arange(len(copies.texts)) + len(texts))
+        texts += copies.texts
+        groups.append(side[copies.sources])
+    sources = np.concatenate(groups)
+    extended = dataclasses.replace(rows, texts=tuple(texts), labels=rows.labels[sources])
+    return extended, sources, numbers[0], numbers[1]
+
+
+def _augmented_part(model: Any, x: schemas.Vectors, y: Labels, *, copies: int, threshold: float) -> dict[str, Any]:
+    """What `trained_on` says of the copies: how many there are, and the metrics of those of the hold-out."""
+    truth = y != schemas.NOT_PC
+    if not copies or min(truth.sum(), (~truth).sum()) < evaluation.MIN_ROWS_OF_CLASS:
+        return {"copies": copies} if copies else {}
+    classes = tuple(str(c) for c in model.classes_)
+    probability = scoring.privacy_probability(scoring.score(model, x).probabilities, classes)
+    return {
+        "copies": copies,
+        "augmented_holdout": {
+            "rows": len(y),
+            "metrics": evaluation.metrics(truth, probability, threshold),
+            "intervals": evaluation.intervals(truth, probability, threshold),
+        },
+    }
 
 
 def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) -> Callable[[Rows], FeaturesAndVectors]:
@@ -160,11 +224,13 @@ def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) 
     return featurize
 
 
-def _threshold(recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, data: str) -> float:
+def _threshold(
+    recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, data: str, groups: Groups
+) -> float:
     """The threshold, chosen on the training rows without the hold-out."""
     if recipe.min_precision is None:
         return recipe.threshold
-    threshold = choose_threshold(hyperparameters, x, y, recipe.min_precision)
+    threshold = choose_threshold(hyperparameters, x, y, recipe.min_precision, groups)
     if threshold is None:
         raise ConfigurationError(
             f"--data {data}: no threshold reaches --min_precision {recipe.min_precision:g}; ask for less, or label "
@@ -221,7 +287,7 @@ def _write(model: Any, store: Store, *, plots: Mapping[str, str], **fields: Any)
         time.sleep(1.0)  # a version of this second exists
 
 
-def metrics_line(metadata: ModelMetadata) -> str:
-    """The hold-out metrics in one line."""
-    numbers = {name: value for name, value in metadata.metrics.items() if isinstance(value, int | float)}
+def metrics_line(metrics: Mapping[str, Any]) -> str:
+    """The metrics of a hold-out in one line."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     return ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
