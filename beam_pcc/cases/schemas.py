@@ -6,7 +6,7 @@ Knows nothing of Beam, of a model or of a warehouse.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,15 @@ TEXTS = pa.schema(
 
 SHADOW_VECTOR = "shadow_vector"
 """A column that a CASES batch has besides, where a shadow model wants other vectors of the same texts."""
+
+WINDOWS = "windows"
+SHADOW_WINDOWS = "shadow_windows"
+"""Columns of a CASES batch with long messages, for the model and its shadow: all windows of a message, in their order.
+
+A message of one window has none there: `vector` is it. Of the others `vector` is the first window until the model has
+decided, then the deciding one.
+"""
+WINDOW_LIST = pa.list_(pa.struct([("vector", pa.list_(pa.float32(), VECTOR_DIM)), ("place", pa.string())]))
 
 STAGED_PREDICTIONS = pa.schema(
     [
@@ -143,3 +152,49 @@ def vectors_of(cases: pa.RecordBatch, column: str = "vector") -> Vectors:
     """The (n, 584) float32 view of a CASES batch's vectors, without a copy."""
     flat: Vectors = cases.column(column).flatten().to_numpy(zero_copy_only=True)
     return flat.reshape(-1, VECTOR_DIM)
+
+
+def window_column(vectors: Vectors, places: Sequence[str | None], counts: npt.NDArray[np.int64]) -> pa.ListArray:
+    """WINDOWS of n messages.
+
+    Args:
+        vectors: (m, 584) of all windows.
+        places: Of the m windows, for people.
+        counts: (n,) windows of each message, m in sum; of one window none are kept.
+    """
+    several = counts > 1
+    kept = np.repeat(several, counts)
+    offsets = np.concatenate([[0], np.cumsum(np.where(several, counts, 0))])
+    windows = pa.StructArray.from_arrays(
+        [vector_column(vectors[kept]), pa.array(np.array(places, dtype=object)[kept], pa.string())],
+        fields=list(WINDOW_LIST.value_type),
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), windows)
+
+
+def with_windows(cases: pa.RecordBatch) -> pa.RecordBatch:
+    """The cases with a column WINDOWS, and without one of a shadow model, so that batches can be joined."""
+    if WINDOWS not in cases.schema.names:
+        none = pa.ListArray.from_arrays(
+            pa.array(np.zeros(cases.num_rows + 1), pa.int32()), pa.array([], WINDOW_LIST.value_type)
+        )
+        cases = cases.append_column(WINDOWS, none)
+    return cases.select([*CASES.names, WINDOWS])
+
+
+def windows_of(
+    cases: pa.RecordBatch, vectors: str = "vector", windows: str = WINDOWS
+) -> tuple[Vectors, npt.NDArray[np.int64], list[str | None]]:
+    """The inverse of `window_column`, for a CASES batch: vectors and places of all windows, and counts by message."""
+    whole = vectors_of(cases, vectors)
+    column = cases.column(windows)
+    lengths = column.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    counts = np.maximum(lengths, 1)
+    split = np.repeat(lengths > 0, counts)
+    parts, places = column.flatten().flatten()
+    every = np.empty((len(split), VECTOR_DIM), np.float32)
+    every[~split] = whole[lengths == 0]
+    every[split] = parts.flatten().to_numpy(zero_copy_only=True).reshape(-1, VECTOR_DIM)
+    named = np.full(len(split), None, dtype=object)
+    named[split] = places.to_pylist()
+    return every, counts, named.tolist()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from beam_pcc.cases import schemas
 from beam_pcc.config.durations import parse_duration
@@ -304,14 +304,16 @@ class RunConfig:
     publish: Publish
     encoder: Encoder = Encoder()
     limits: Limits = Limits()
+    required: ClassVar[tuple[str, ...]] = ("source", "warehouse", "models")
 
     def __post_init__(self) -> None:
-        for flag, value in (
-            ("source", self.source.address),
-            ("warehouse", self.publish.warehouse),
-            ("models", self.model.registry),
-        ):
-            if not value:
+        given = {
+            "source": self.source.address,
+            "warehouse": self.publish.warehouse,
+            "models": self.model.registry,
+        }
+        for flag in self.required:
+            if not given[flag]:
                 raise ConfigurationError(f"--{flag} is missing: say it, or see beam-pcc run --help")
         text_column = (self.encoder.text_column or "").lower()
         for name, own_name in self.source.own_names.items():

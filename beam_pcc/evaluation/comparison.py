@@ -6,7 +6,6 @@ The caller must pass rows that neither was trained on.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from beam_pcc.evaluation.labelled import Labelled
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Featurizer, Runtime
-from beam_pcc.models import scoring
+from beam_pcc.models import deciding, scoring
 from beam_pcc.models.registry import ModelVersion, Registry
 
 TOLERANCE = 0.01
@@ -69,8 +68,11 @@ def measure(
             f"at least {evaluation.MIN_ROWS_OF_CLASS} of each"
         )
     checked, model = registry.load(version)
-    vectors = rows.vectors if rows.texts is None else _vectors(registry, checked, rows.texts, encoder, runtime)
-    probabilities = scoring.score(model, vectors).probabilities
+    if rows.texts is None:
+        probabilities = scoring.score(model, rows.vectors).probabilities
+    else:
+        featurizer = _featurizer(registry, checked, encoder, runtime)
+        probabilities = deciding.score_texts(model, checked.classes, featurizer, rows.texts).scores.probabilities
     probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
     threshold = checked.metadata.threshold
     return Measurement(
@@ -82,9 +84,7 @@ def measure(
     )
 
 
-def _vectors(
-    registry: Registry, version: ModelVersion, texts: Sequence[str], encoder: str | None, runtime: Runtime
-) -> schemas.Vectors:
+def _featurizer(registry: Registry, version: ModelVersion, encoder: str | None, runtime: Runtime) -> Featurizer:
     features = version.metadata.features
     if features is None:
         raise ModelError(
@@ -92,7 +92,7 @@ def _vectors(
             "trained with --text_column"
         )
     address = package.absolute(encoder or package.address_of(registry.root, features.encoder_sha256))
-    return Featurizer(EncoderRef(address, features.encoder_sha256), features, runtime).vectors(texts)
+    return Featurizer(EncoderRef(address, features.encoder_sha256), features, runtime)
 
 
 def differences(first: Measurement, second: Measurement, rows: Labelled) -> Difference:

@@ -213,6 +213,15 @@ _TFIDF = record(
         "sublinear": boolean,
     }
 )
+_WINDOWS = record(
+    {
+        "characters": integer(1, 10_000),
+        "whole": integer(1, 10_000),
+        "most": integer(1, 1_000),
+        "discount": number(0.0, 10.0),
+        "version": integer(1, 1_000),
+    }
+)
 _BASELINE = record(
     {"score_histogram": many(integer(0), _SCORE_BINS, _SCORE_BINS)},
     {
@@ -245,7 +254,12 @@ METADATA = record(
         "baseline": optional(_BASELINE),
         "training_mean": optional(_BASE64),
         "review": optional(_REVIEW),
-        "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF}, {"cleaning": integer(0, 1_000)})),
+        "features": optional(
+            record(
+                {"encoder_sha256": _DIGEST, "tfidf": _TFIDF},
+                {"cleaning": integer(0, 1_000), "windows": optional(_WINDOWS)},
+            )
+        ),
     },
     plain,
 )

@@ -106,7 +106,7 @@ class Explainer:
 
 
 def rounded(total: Floats, parts: Floats, digits: int) -> tuple[Floats, Floats]:
-    """Round so that the rounded parts are the rounded total in sum: the largest part takes the difference.
+    """Round so that the rounded parts are the rounded total in sum: the last part takes the difference.
 
     Args:
         total: (n,).
@@ -115,6 +115,5 @@ def rounded(total: Floats, parts: Floats, digits: int) -> tuple[Floats, Floats]:
     """
     scale = 10.0**digits
     whole, wholes = np.rint(total * scale), np.rint(parts * scale)
-    largest = np.abs(parts).argmax(axis=1)
-    wholes[np.arange(len(parts)), largest] += whole - wholes.sum(axis=1)
+    wholes[:, -1] += whole - wholes.sum(axis=1)
     return (whole + 0.0) / scale, (wholes + 0.0) / scale  # + 0.0: no minus before a zero

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 from beam_pcc.cases import schemas
 from beam_pcc.errors import RunError
 from beam_pcc.errors.bisecting import EveryRowFailsError
-from beam_pcc.models import scoring
+from beam_pcc.models import deciding, scoring
 from beam_pcc.models.explaining import Explainer, log_odds
 from beam_pcc.models.loading import ModelVersion
 from beam_pcc.shielding import shielded
@@ -63,27 +64,40 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
         model: LoadedModel,
         inference_args: Mapping[str, Any] | None = None,  # noqa: ARG002 - Beam's signature
     ) -> Iterable[PredictionResult]:
-        """Score each batch on its own; rows that the model cannot score are in `Scores.errors`."""
-        for cases in batch:
-            yield PredictionResult(cases, self._score(cases, model), self._version.name)
+        """Score each batch on its own, and put the deciding vectors in it.
 
-    def _score(self, cases: pa.RecordBatch, model: LoadedModel) -> scoring.Scores:
-        vectors = schemas.vectors_of(cases)
+        Rows that the model cannot score are in `Scores.errors`.
+        """
+        for cases in batch:
+            vectors, scores = self._score(cases, model)
+            if schemas.WINDOWS in cases.schema.names:  # later steps measure the vectors that decided
+                place = cases.schema.get_field_index("vector")
+                cases = cases.set_column(place, cases.schema.field(place), schemas.vector_column(vectors))
+            yield PredictionResult(cases, scores, self._version.name)
+
+    def _score(self, cases: pa.RecordBatch, model: LoadedModel) -> deciding.Decision:
+        features = self._version.metadata.features
+        classes = self._version.classes
         try:
-            scores = scoring.score(model.estimator, vectors)
+            vectors, scores = deciding.score_cases(
+                model.estimator, cases, classes, features.discount if features else 0.0
+            )
         except EveryRowFailsError as error:
             raise RunError(
                 f"the model {self._version.name} fails on every row ({error}), also on one that it scored at launch: "
                 "give the workers the launcher's packages, or run with another version"
             ) from None
         if model.explainer is None:
-            return scores
-        probability = scoring.privacy_probability(scores.probabilities, self._version.classes)
+            return deciding.Decision(vectors, scores)
+        probability = scoring.privacy_probability(scores.probabilities, classes)
         near = scoring.needs_review(probability, self._version.metadata.threshold, self._review_band)
         blocks = np.full((len(vectors), len(schemas.BLOCKS)), np.nan)
         if near.any():
-            blocks[near] = model.explainer.blocks(vectors[near], log_odds(probability[near]))
-        return scoring.Scores(scores.probabilities, scores.errors, blocks, model.explainer.base)
+            odds = log_odds(probability[near])
+            if scores.discounts is not None:
+                odds += scores.discounts[near]
+            blocks[near] = model.explainer.blocks(vectors[near], odds)
+        return deciding.Decision(vectors, dataclasses.replace(scores, blocks=blocks, base=model.explainer.base))
 
     def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
         """Bytes of the buffers (Beam's default pickles every batch to count them)."""

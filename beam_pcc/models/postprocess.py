@@ -47,13 +47,15 @@ def postprocess(
     scored = np.ones(cases.num_rows, dtype=bool)
     scored[list(scores.errors)] = False
     case_id, timestamp, content = map(cases.column, ("case_id", "timestamp", "content_digest"))
-    probabilities, blocks = scores.probabilities, scores.blocks
+    probabilities, blocks, discounts = scores.probabilities, scores.blocks, scores.discounts
+    places = np.array(scores.places or [None] * len(scored), dtype=object)[scored]
     failed = sorted(scores.errors)
     if failed:
         keep = pa.array(scored)
         case_id, timestamp, content = (column.filter(keep) for column in (case_id, timestamp, content))
         probabilities = probabilities[scored]
         blocks = None if blocks is None else blocks[scored]
+        discounts = None if discounts is None else discounts[scored]
     n = len(probabilities)
 
     probability = privacy_probability(probabilities, classes)
@@ -68,7 +70,7 @@ def postprocess(
         pa.array(np.where(positive, subtypes[most_likely], None), pa.string()),
         pa.array(np.where(positive, probability, 1.0 - probability)),
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
-        _notes(probability, positive, scores.base, blocks, threshold, review_band),
+        _notes(_reviews(probability, positive, scores.base, blocks, discounts, threshold, review_band), places),
         timestamp,
         content,
     ]
@@ -82,15 +84,23 @@ def postprocess(
     return predictions, not_scored
 
 
-def _notes(
+def _notes(reviews: npt.NDArray[np.object_], places: npt.NDArray[np.object_]) -> pa.StringArray:
+    """The reviews, each with the part of the message that decided if it was not the whole; null where neither is."""
+    for row in np.flatnonzero([place is not None for place in places]):
+        reviews[row] = places[row] if reviews[row] is None else f"{reviews[row]}; {places[row]}"
+    return pa.array(reviews, pa.string())
+
+
+def _reviews(
     probability: Floats,
     positive: npt.NDArray[np.bool_],
     base: float,
     blocks: Floats | None,
+    discounts: Floats | None,
     threshold: float,
     review_band: float,
-) -> pa.StringArray:
-    """The notes of the rows to review; others null.
+) -> npt.NDArray[np.object_]:
+    """The notes of the rows to review; others None.
 
     Such as "review: margin 0.031; log-odds +0.12: base -0.50, embedding +0.52, tfidf +0.10". The log-odds are those of
     the published label, and what follows is them in sum.
@@ -100,8 +110,9 @@ def _notes(
     margin = np.abs(probability[rows] - threshold).tolist()
     notes[rows] = [f"{REVIEW}: margin {value:.3f}" for value in margin]
     if blocks is None:
-        return pa.array(notes, pa.string())
-    parts = np.column_stack([np.full(len(rows), base), blocks[rows]])
+        return notes
+    less = np.zeros(len(probability)) if discounts is None else discounts  # the same for any vector, as the base is
+    parts = np.column_stack([base - less[rows], blocks[rows]])
     is_explained = np.isfinite(parts).all(axis=1)
     explained, parts = rows[is_explained], parts[is_explained]
     sign = np.where(positive[explained], 1.0, -1.0)
@@ -110,4 +121,4 @@ def _notes(
     )
     values = np.column_stack([total, parts]).tolist()
     notes[explained] += np.array([_EXPLAINED % tuple(row) for row in values], dtype=object)
-    return pa.array(notes, pa.string())
+    return notes

@@ -29,12 +29,17 @@ class Scores:
         base: The log-odds of PC of the mean training vector.
         blocks: (n, 2) float64: what the embedding and the TF-IDF block add to the base in explained rows (NaN in
             others); None if the version has no mean vector.
+        places: The part of each message that decided, such as "sentences 7-9 of 20", None for a whole one; None if all
+            are whole.
+        discounts: (n,) what P(PC) lost in log-odds as the maximum over several windows; None without windows.
     """
 
     probabilities: Floats
     errors: dict[int, str] = field(default_factory=dict)
     blocks: Floats | None = None
     base: float = np.nan
+    places: tuple[str | None, ...] | None = None
+    discounts: Floats | None = None
 
 
 def privacy_probability(probabilities: Floats, classes: Sequence[str]) -> Floats:

@@ -10,7 +10,7 @@ from apache_beam.ml.inference.base import PredictionResult
 
 from beam_pcc.cases import schemas
 from beam_pcc.errors.bisecting import EveryRowFailsError
-from beam_pcc.models import scoring
+from beam_pcc.models import deciding, scoring
 from beam_pcc.models.registry import ModelVersion
 from beam_pcc.publishing.statistics import RunStats, ShadowStats, score_histogram
 from beam_pcc.shielding import shielded
@@ -49,9 +49,20 @@ class CompareShadow(beam.DoFn):
     def process(self, result: PredictionResult) -> Iterator[RunStats]:
         """Compare one batch."""
         cases = result.example
-        column = schemas.SHADOW_VECTOR if schemas.SHADOW_VECTOR in cases.schema.names else "vector"
+        own_features = schemas.SHADOW_VECTOR in cases.schema.names
+        vectors, windows = (
+            (schemas.SHADOW_VECTOR, schemas.SHADOW_WINDOWS) if own_features else ("vector", schemas.WINDOWS)
+        )
+        features = self._shadow.metadata.features
         try:
-            probabilities = scoring.score(self._model, schemas.vectors_of(cases, column)).probabilities
+            probabilities = deciding.score_cases(
+                self._model,
+                cases,
+                self._shadow.classes,
+                features.discount if features else 0.0,
+                vectors=vectors,
+                windows=windows,
+            ).scores.probabilities
         except EveryRowFailsError as error:  # the day does not depend on the shadow
             _log.warning("the shadow %s fails on every row (%s); it is compared on none", self._shadow.name, error)
             probabilities = np.full((cases.num_rows, len(self._shadow.classes)), np.nan)

@@ -18,9 +18,9 @@ from apache_beam.pvalue import TaggedOutput
 from beam_pcc.cases import drift, schemas
 from beam_pcc.cases.text_validation import validate_texts
 from beam_pcc.cases.validation import validate
-from beam_pcc.features.featurizer import Featurizer, featurize
+from beam_pcc.features.featurizer import Featurizer, featurize, slices
 from beam_pcc.models.handler import PccModelHandler
-from beam_pcc.models.postprocess import postprocess
+from beam_pcc.models.postprocess import REVIEW, postprocess
 from beam_pcc.models.registry import ModelVersion
 from beam_pcc.pipeline.shadow import CompareShadow
 from beam_pcc.publishing import publish, statistics
@@ -206,13 +206,14 @@ class _Featurize(beam.DoFn):
 
     def process(self, texts: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Compute the vectors of one batch; the first one loads the encoder."""
-        cases, rejected = featurize(texts, self._featurizer)
-        count("rows_featurized", cases.num_rows)
-        if rejected.num_rows:
-            yield TaggedOutput("stats", RunStats(rejected=_rejects(rejected)))
-            yield TaggedOutput("rejected", rejected)
-        if cases.num_rows:
-            yield cases
+        for part in slices(texts, self._featurizer):
+            cases, rejected = featurize(part, self._featurizer)
+            count("rows_featurized", cases.num_rows)
+            if rejected.num_rows:
+                yield TaggedOutput("stats", RunStats(rejected=_rejects(rejected)))
+                yield TaggedOutput("rejected", rejected)
+            if cases.num_rows:
+                yield cases
 
 
 @shielded
@@ -243,7 +244,8 @@ class _Label(beam.DoFn):
         count("rows_scored", predictions.num_rows)
         count("label_pc", positive)
         count("label_not_pc", predictions.num_rows - positive)
-        count("review", predictions.num_rows - predictions.column("prediction_notes").null_count)
+        notes = pc.fill_null(pc.starts_with(predictions.column("prediction_notes"), REVIEW), False)
+        count("review", pc.sum(notes).as_py() or 0)
         yield TaggedOutput(
             "stats",
             RunStats(

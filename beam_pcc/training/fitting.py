@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeAlias
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from beam_pcc.cases import schemas
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.labelled import Labels
 from beam_pcc.models import scoring
+from beam_pcc.training.windowed import (
+    Messages,
+    TrainingRows,
+    choose_discount,
+    folds,
+    privacy_probability,
+    training_rows,
+)
 
-Groups: TypeAlias = "npt.NDArray[np.int64] | None"
-"""(n,) the message of each row, whose rows stay in one fold; None if each row has its own."""
 _FOLDS = 5
 # C of the logistic regression: 584 standardised features need strong regularisation, unscaled text features little.
 _C_SCALED = (0.001, 0.01, 0.1)
@@ -41,7 +46,8 @@ def _class_weights(y: Labels) -> dict[str | int, float]:
     return weights
 
 
-def _linear(hyperparameters: Hyperparameters, y: Labels) -> Any:
+def linear(hyperparameters: Hyperparameters, y: Labels) -> Any:
+    """The estimator without calibration, not fitted."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -55,68 +61,55 @@ def calibrated(hyperparameters: Hyperparameters, y: Labels) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
 
     return CalibratedClassifierCV(
-        _linear(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
+        linear(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
     )
 
 
-def fit(hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, groups: Groups = None) -> Any:
-    """The fitted estimator. Copies of a message would make its calibration too sure, if they were in other folds."""
-    model = calibrated(hyperparameters, y)
-    if groups is None:
-        return model.fit(x, y)
-    model.set_params(cv=list(_splits(x, y, groups, _FOLDS)))
-    return model.fit(x, y).set_params(cv=_FOLDS)  # the splits are no part of the model file
+def fit(hyperparameters: Hyperparameters, rows: TrainingRows) -> Any:
+    """Fit the classifier to all rows, and calibrate it on the windows that decide."""
+    model = calibrated(hyperparameters, rows.y)
+    if not rows.is_split:
+        return model.fit(rows.x, rows.y)
+    model.set_params(cv=folds(rows, _FOLDS, seed=0))
+    with warnings.catch_warnings():
+        # The pipeline takes no weights: they count for the calibration only, as they should.
+        warnings.filterwarnings("ignore", message=".*does not appear to accept sample_weight")
+        model.fit(rows.x, rows.y, sample_weight=rows.decides.astype(np.float64))
+    return model.set_params(cv=_FOLDS)  # the folds are not part of the model
 
 
-def _splits(x: schemas.Vectors, y: Labels, groups: Groups, folds: int, seed: int | None = None) -> Iterable[Any]:
-    """Pairs of row numbers: to fit, and to predict. Shuffled if there is a seed."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    how = {"n_splits": folds, "shuffle": seed is not None, "random_state": seed}
-    parts = StratifiedKFold(**how) if groups is None else StratifiedGroupKFold(**how)
-    splits: Iterable[Any] = parts.split(x, y, groups)
-    return splits
+def deciding_rows(messages: Messages, *, scaled: bool) -> TrainingRows:
+    """The windows to learn from, found by a classifier of medium regularisation."""
+    choices = _C_SCALED if scaled else _C_UNSCALED
+    return training_rows(
+        messages, linear(Hyperparameters(scaled, choices[len(choices) // 2], "sigmoid"), messages.labels)
+    )
 
 
-def _held_out(
-    hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, groups: Groups, splits: Iterable[Any]
-) -> scoring.Floats:
-    """(n,) P(PC) of each row by an estimator that was fitted and calibrated without its fold."""
-    probability = np.empty(len(y))
-    for rows, others in splits:
-        model = fit(hyperparameters, x[rows], y[rows], None if groups is None else groups[rows])
-        probability[others] = scoring.privacy_probability(model.predict_proba(x[others]), model.classes_.tolist())
-    return probability
-
-
-def choose_hyperparameters(
-    x: schemas.Vectors, y: Labels, seed: int, *, scaled: bool, groups: Groups = None
-) -> Hyperparameters:
+def choose_hyperparameters(rows: TrainingRows, seed: int, *, scaled: bool) -> Hyperparameters:
     """Choose the regularisation, then the calibration, by the lowest Brier score of P(PC) in cross-validation.
 
-    One temperature for all classes keeps their order; a sigmoid for each class also corrects the share of PC, which
-    matters where PC is rare.
+    Of a message with several windows the deciding one counts. One temperature for all classes keeps their order; a
+    sigmoid for each class also corrects the share of PC, which matters where PC is rare.
     """
     from sklearn.metrics import brier_score_loss
     from sklearn.model_selection import cross_val_predict
 
+    x, y = rows.x, rows.y
     truth, classes = y != schemas.NOT_PC, np.unique(y).tolist()
-    folds = list(_splits(x, y, groups, _FOLDS, seed))
 
-    def brier_uncalibrated(hyperparameters: Hyperparameters) -> float:
-        probabilities = cross_val_predict(_linear(hyperparameters, y), x, y, cv=folds, method="predict_proba")
-        return float(brier_score_loss(truth, scoring.privacy_probability(probabilities, classes)))
+    def brier(model: Any, number: int) -> float:
+        probabilities = cross_val_predict(model, x, y, cv=folds(rows, number, seed), method="predict_proba")
+        probability = scoring.privacy_probability(probabilities, classes)
+        return float(brier_score_loss(truth[rows.decides], probability[rows.decides]))
 
     candidates = [Hyperparameters(scaled, c, "sigmoid") for c in (_C_SCALED if scaled else _C_UNSCALED)]
-    best = min(candidates, key=brier_uncalibrated)
+    best = min(candidates, key=lambda hyperparameters: brier(linear(hyperparameters, y), _FOLDS))
     methods = _calibration_methods()
     if len(methods) == 1:
         return best
-    fewer = list(_splits(x, y, groups, 3, seed))
-    return min(
-        (best._replace(calibration=method) for method in methods),
-        key=lambda candidate: float(brier_score_loss(truth, _held_out(candidate, x, y, groups, fewer))),
-    )
+    candidates = [best._replace(calibration=method) for method in methods]
+    return min(candidates, key=lambda hyperparameters: brier(calibrated(hyperparameters, y), 3))
 
 
 def _calibration_methods() -> list[str]:
@@ -128,8 +121,19 @@ def _calibration_methods() -> list[str]:
 
 
 def choose_threshold(
-    hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, precision: float, groups: Groups = None
+    hyperparameters: Hyperparameters, messages: Messages, precision: float, discount: float
 ) -> float | None:
     """The lowest threshold that reaches the precision in cross-validation; None if none does."""
-    probability = _held_out(hyperparameters, x, y, groups, _splits(x, y, groups, _FOLDS))
-    return evaluation.threshold_for(y != schemas.NOT_PC, probability, precision)
+    labels = messages.labels
+    probability = np.empty(len(labels))
+    for known, held in messages.folds(_FOLDS):
+        model = fit(hyperparameters, deciding_rows(messages.take(known), scaled=hyperparameters.scaled))
+        probability[held] = privacy_probability(model, messages.take(held), discount)[1]
+    return evaluation.threshold_for(labels != schemas.NOT_PC, probability, precision)
+
+
+def choose_discount_held_out(hyperparameters: Hyperparameters, messages: Messages, seed: int) -> float:
+    """The discount (see `WindowLimits`), of a classifier that is fitted on four fifths and judged on the rest."""
+    known, held = next(messages.folds(_FOLDS, seed))
+    model = fit(hyperparameters, deciding_rows(messages.take(known), scaled=hyperparameters.scaled))
+    return choose_discount(model, messages.take(held), seed)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import io
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,7 +24,8 @@ from beam_pcc.features import cleaning, tfidf
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
-from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, cut, join
+from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, join, split_texts
+from beam_pcc.features.windows import WindowLimits
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
@@ -33,7 +33,15 @@ from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
 from beam_pcc.training.augmentation import MAX_SHARE, augment
-from beam_pcc.training.fitting import Groups, Hyperparameters, choose_hyperparameters, choose_threshold, fit
+from beam_pcc.training.fitting import (
+    Hyperparameters,
+    choose_discount_held_out,
+    choose_hyperparameters,
+    choose_threshold,
+    deciding_rows,
+    fit,
+)
+from beam_pcc.training.windowed import Messages, privacy_probability
 
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
@@ -42,7 +50,7 @@ _NGRAMS = (3, 5)
 
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"
-FeaturesAndVectors: TypeAlias = "tuple[Features | None, schemas.Vectors]"
+FeaturesAndMessages: TypeAlias = "tuple[Features | None, Messages]"
 
 
 @dataclass(frozen=True)
@@ -91,28 +99,31 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     require_trainable(rows, data)
     store.prepare()  # fails before the training if the registry cannot be written
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
-    given_rows = rows
-    rows, groups, train_copies, holdout_copies = _augmented(rows, train_rows, holdout_rows, recipe)
-    featurize = _featurize_function(rows, data, models, recipe)
-    learnt_rows = np.concatenate([train_rows, train_copies])
-    features, vectors = featurize(learnt_rows)
-    x, y, of_x = vectors[learnt_rows], rows.labels[learnt_rows], None if groups is None else groups[learnt_rows]
-    holdout = vectors[holdout_rows], rows.labels[holdout_rows]
-    wrapped = vectors[holdout_copies], rows.labels[holdout_copies]
+    learnt = _with_copies(rows, train_rows, holdout_rows, recipe)
+    featurize = _featurize_function(learnt, data, models, recipe)
+    known_rows = np.concatenate([train_rows, learnt.train_copies])
+    features, messages = featurize(known_rows)
+    known, holdout = messages.take(known_rows), messages.take(holdout_rows)
+    holdout_copies = messages.take(learnt.holdout_copies)
+    scaled = features is None
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
-        hyperparameters = choose_hyperparameters(x, y, recipe.seed, scaled=features is None, groups=of_x)
-        measured = fit(hyperparameters, x, y, of_x)
-        threshold = _threshold(recipe, hyperparameters, x, y, data, of_x)
+        training = deciding_rows(known, scaled=scaled)
+        hyperparameters = choose_hyperparameters(training, recipe.seed, scaled=scaled)
+        measured = fit(hyperparameters, training)
+        discount = 0.0 if scaled else choose_discount_held_out(hyperparameters, known, recipe.seed)
+        threshold = _threshold(recipe, hyperparameters, known, discount, data)
         # The metrics are of `measured`; the published model is trained on all rows.
-        all_rows = np.concatenate([train_rows, holdout_rows, train_copies, holdout_copies])
-        features, vectors = featurize(all_rows)
-        model = fit(
-            hyperparameters, vectors[all_rows], rows.labels[all_rows], None if groups is None else groups[all_rows]
-        )
+        all_rows = np.concatenate([train_rows, holdout_rows, learnt.train_copies, learnt.holdout_copies])
+        features, messages = featurize(all_rows)
+        training = deciding_rows(messages.take(all_rows), scaled=scaled)
+        model = fit(hyperparameters, training)
+    if features is not None and features.windows is not None:
+        features = replace(features, windows=replace(features.windows, discount=discount))
     classes = tuple(str(c) for c in model.classes_)
-    golden = vectors[holdout_rows[:GOLDEN_ROWS]]
-    probability = scoring.privacy_probability(scoring.score(measured, holdout[0]).probabilities, classes)
-    truth = holdout[1] != schemas.NOT_PC
+    probability = privacy_probability(measured, holdout, discount)[1]
+    published = privacy_probability(model, messages.take(holdout_rows), discount)[0]
+    golden = published[:GOLDEN_ROWS]
+    truth = holdout.labels != schemas.NOT_PC
     return _write(
         model,
         store,
@@ -122,23 +133,21 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         seed=recipe.seed,
         trained_on={
             "data": one_line(Path(data).name, 200),
-            "rows": len(given_rows.labels),
+            "rows": len(rows.labels),
             "holdout": len(holdout_rows),
             "dropped": rows.dropped,
             "duplicates": rows.duplicates,
             "contradicting": rows.contradicting,
-            "labels": _counts(given_rows.labels),
+            "labels": _counts(rows.labels),
             "settings": {**hyperparameters._asdict(), "min_precision": recipe.min_precision, "augment": recipe.augment},
-            **_augmented_part(
-                measured, *wrapped, copies=len(rows.labels) - len(given_rows.labels), threshold=threshold
-            ),
+            **_augmented_part(measured, holdout_copies, len(learnt.sources) - len(rows.labels), discount, threshold),
         },
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=_baseline(vectors[holdout_rows], holdout[1], probability, classes),
+        baseline=_baseline(published, holdout.labels, probability, classes),
         features=features,
-        training_mean=vectors[all_rows].mean(axis=0, dtype=np.float64).astype(np.float32),
+        training_mean=training.x[training.decides].mean(axis=0, dtype=np.float64).astype(np.float32),
         review=review_bands.review(truth, probability, threshold),
     )
 
@@ -160,77 +169,92 @@ def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return first, second
 
 
-def _augmented(
-    rows: Labelled, train_rows: Rows, holdout_rows: Rows, recipe: Recipe
-) -> tuple[Labelled, npt.NDArray[np.int64] | None, Rows, Rows]:
-    """The rows with the copies of each side of the split after them; those of a side hold nothing of the other.
+@dataclass(frozen=True)
+class _Learnt:
+    """The labelled rows, and after them the augmented copies of both sides of the split.
 
-    Returns:
-        The rows; the number of each one's message, or None without copies; the numbers of the copies of the training
-        rows, and of the hold-out's.
+    Attributes:
+        rows: All of them.
+        sources: The number of the row that each is, or is a copy of.
+        train_copies: The numbers of the copies of training rows; they hold nothing of the hold-out.
+        holdout_copies: The numbers of the copies of the hold-out.
     """
-    none = np.empty(0, dtype=np.int64)
-    if rows.texts is None or not recipe.augment:
-        return rows, None, none, none
-    texts, groups, numbers = list(rows.texts), [np.arange(len(rows.labels))], []
+
+    rows: Labelled
+    sources: Rows
+    train_copies: Rows
+    holdout_copies: Rows
+
+
+def _with_copies(rows: Labelled, train_rows: Rows, holdout_rows: Rows, recipe: Recipe) -> _Learnt:
+    if not recipe.augment:
+        none = np.empty(0, dtype=np.int64)
+        return _Learnt(rows, np.arange(len(rows.labels)), none, none)
+    texts, sources, copied = list(rows.texts or ()), [np.arange(len(rows.labels))], []
     for number, side in enumerate((train_rows, holdout_rows)):
         messages = rows.take(side)
         copies = augment(messages.texts or (), messages.labels, share=recipe.augment, seed=2 * recipe.seed + number)
-        numbers.append(np.arange(len(copies.texts)) + len(texts))
+        copied.append(np.arange(len(copies.texts)) + len(texts))
         texts += copies.texts
-        groups.append(side[copies.sources])
-    sources = np.concatenate(groups)
-    extended = dataclasses.replace(rows, texts=tuple(texts), labels=rows.labels[sources])
-    return extended, sources, numbers[0], numbers[1]
+        sources.append(side[copies.sources])
+    source = np.concatenate(sources)
+    return _Learnt(replace(rows, texts=tuple(texts), labels=rows.labels[source]), source, *copied)
 
 
-def _augmented_part(model: Any, x: schemas.Vectors, y: Labels, *, copies: int, threshold: float) -> dict[str, Any]:
+def _augmented_part(model: Any, holdout: Messages, copies: int, discount: float, threshold: float) -> dict[str, Any]:
     """What `trained_on` says of the copies: how many there are, and the metrics of those of the hold-out."""
-    truth = y != schemas.NOT_PC
+    truth = holdout.labels != schemas.NOT_PC
     if not copies or min(truth.sum(), (~truth).sum()) < evaluation.MIN_ROWS_OF_CLASS:
         return {"copies": copies} if copies else {}
-    classes = tuple(str(c) for c in model.classes_)
-    probability = scoring.privacy_probability(scoring.score(model, x).probabilities, classes)
+    probability = privacy_probability(model, holdout, discount)[1]
     return {
         "copies": copies,
         "augmented_holdout": {
-            "rows": len(y),
+            "rows": len(truth),
             "metrics": evaluation.metrics(truth, probability, threshold),
             "intervals": evaluation.intervals(truth, probability, threshold),
         },
     }
 
 
-def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) -> Callable[[Rows], FeaturesAndVectors]:
-    """A function that fits the features on training rows, and returns them with the vectors of all rows.
+def _featurize_function(
+    learnt: _Learnt, data: str, models: str, recipe: Recipe
+) -> Callable[[Rows], FeaturesAndMessages]:
+    """A function that fits the features on training rows, and returns them with the windows of all rows.
 
-    Encodes each text once. For vectors there is nothing to fit.
+    Encodes each window once. For vectors there is nothing to fit.
     """
+    rows = learnt.rows
     if rows.texts is None:
-        return lambda _: (None, rows.vectors)
+        whole = Messages.whole(rows.vectors, rows.labels)
+        return lambda _: (None, whole)
     texts = cleaning.clean(rows.texts)
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
-    encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(cut(texts))
+    sources = learnt.sources if recipe.augment else None
+    limits = WindowLimits()
+    split = split_texts(texts, limits)
+    encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(split.texts)
 
-    def featurize(train_rows: Rows) -> FeaturesAndVectors:
+    def featurize(train_rows: Rows) -> FeaturesAndMessages:
         train_texts, labels = [texts[row] for row in train_rows], rows.labels[train_rows].tolist()
         try:
             terms = tfidf.fit(train_texts, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
         except ValueError as error:
             raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
-        return Features(encoder.sha256, terms, cleaning.VERSION), join(encoded, terms, texts)
+        messages = Messages(join(encoded, terms, split.texts), split.counts, rows.labels, sources)
+        return Features(encoder.sha256, terms, cleaning.VERSION, limits), messages
 
     return featurize
 
 
 def _threshold(
-    recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, data: str, groups: Groups
+    recipe: Recipe, hyperparameters: Hyperparameters, messages: Messages, discount: float, data: str
 ) -> float:
     """The threshold, chosen on the training rows without the hold-out."""
     if recipe.min_precision is None:
         return recipe.threshold
-    threshold = choose_threshold(hyperparameters, x, y, recipe.min_precision, groups)
+    threshold = choose_threshold(hyperparameters, messages, recipe.min_precision, discount)
     if threshold is None:
         raise ConfigurationError(
             f"--data {data}: no threshold reaches --min_precision {recipe.min_precision:g}; ask for less, or label "

@@ -27,12 +27,19 @@ def documented() -> dict[str, set[str]]:
     _, _, section = DOCUMENT.partition("## Results as JSON\n")
     parts = re.split(r"^### (.*)$", section.partition("\n## ")[0], flags=re.MULTILINE)[1:]
     return {
-        name: set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+        name: {
+            field
+            for fields in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text, re.MULTILINE)
+            for field in re.findall(r"\w+", fields)
+        }
         for name, text in zip(parts[::2], parts[1::2], strict=True)
     }
 
 
 HEADINGS = {
+    results.ExplainResult: "explain",
+    results.TermResult: "A term",
+    results.PublishedResult: "A published case",
     results.RunResult: "A run",
     results.BackfillResult: "A backfill",
     results.VersionsResult: "models list",

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -194,10 +195,31 @@ def test_cases_near_threshold_have_a_review_note(workspace: Workspace) -> None:
 
     notes = workspace.query("SELECT prediction_notes FROM pcc_inference_output WHERE prediction_notes IS NOT NULL")
     assert notes
+    number = r"[+-]\d+\.\d\d"
     for (note,) in notes:
-        assert note.startswith("review: margin 0.")
-        assert "embedding" in note
-        assert "tfidf" in note
+        assert re.fullmatch(
+            rf"review: margin 0\.\d{{3}}; log-odds {number}: base {number}, embedding {number}, tfidf {number}", note
+        )
+
+
+def test_review_band_is_the_recommended_one(workspace: Workspace) -> None:
+    version = next(workspace.models.iterdir())
+    metadata = json.loads((version / "metadata.json").read_text())
+    assert metadata["review"]["recommended"] in [one["band"] for one in metadata["review"]["bands"]]
+    metadata["review"]["recommended"] = 0.015
+    registry = workspace.folder / "models"
+    shutil.copytree(version, registry / version.name)
+    (registry / version.name / "metadata.json").write_text(json.dumps(metadata))
+    workspace.models = registry
+
+    recommended = workspace.run("sample://2000")
+    asked = workspace.run("sample://2000", "--review_band", 0.3)
+
+    assert "nearer than 0.015 to the threshold" in recommended.out
+    assert "nearer than 0.3 to the threshold" in asked.out
+    first, second = workspace.monitoring()
+    assert (first["review_band"], second["review_band"]) == (0.015, 0.3)
+    assert first["review_cases"] < second["review_cases"]
 
 
 def test_the_partition_comes_from_the_environment_too(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,15 @@ WRONG: dict[str, dict[str, Any]] = {
     "count_of_truth": {"baseline": {"score_histogram": [True, *HISTOGRAM[1:]]}},
     "share_above_one": {"baseline": {"score_histogram": HISTOGRAM, "class_shares": {"PC": 7}}},
     "norm_of_text": {"baseline": {"score_histogram": HISTOGRAM, "norms": {"embedding": {"mean": "1"}}}},
+    "mean_that_is_not_base64": {"training_mean": "no mean!"},
+    "mean_of_few_numbers": {"training_mean": "AAAA"},
+    "mean_as_numbers": {"training_mean": [0.0] * 584},
+    "mean_that_is_not_finite": {"training_mean": base64.b64encode(b"\x00\x00\xc0\x7f" * 584).decode()},
+    "review_without_bands": {"review": {"recommended": 0.1}},
+    "review_band_above_a_half": {"review": {"bands": [], "recommended": 0.6}},
+    "review_share_above_one": {"review": {"bands": [{"band": 0.1, "cases": 2, "errors": 0}]}},
+    "review_band_without_errors": {"review": {"bands": [{"band": 0.1, "cases": 0.1}]}},
+    "review_band_of_text": {"review": {"bands": [], "recommended": "0.1"}},
     "unknown_block": {"baseline": {"score_histogram": HISTOGRAM, "blocks": {"x": {}}}},
     "block_of_other_length": {
         "baseline": {"score_histogram": HISTOGRAM, "blocks": {"tfidf": {"norm_mean": 1, "spread": 1, "mean": "AAAA"}}}

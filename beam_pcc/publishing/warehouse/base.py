@@ -236,6 +236,10 @@ class Warehouse(Protocol):
         """
         ...
 
+    def published(self, partition: dt.date, case_id: str) -> StoredRow | None:
+        """The row of pcc_inference_output that is published for a case, as it is stored."""
+        ...
+
     def query(self, sql: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
         """Run one query; return its rows as text, by default as a table."""
         ...
