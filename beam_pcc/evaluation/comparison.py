@@ -67,14 +67,7 @@ def measure(
             "--data must hold rows of PC and of NOT_PC to measure a model on, "
             f"at least {evaluation.MIN_ROWS_OF_CLASS} of each"
         )
-    checked, model = registry.load(version)
-    if rows.texts is None:
-        probabilities = scoring.score(model, rows.vectors).probabilities
-    else:
-        featurizer = _featurizer(registry, checked, encoder, runtime)
-        probabilities = deciding.score_texts(model, checked.classes, featurizer, rows.texts).scores.probabilities
-    probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
-    threshold = checked.metadata.threshold
+    probability, threshold = score(registry, version, rows, encoder=encoder, runtime=runtime)
     return Measurement(
         version,
         probability,
@@ -82,6 +75,24 @@ def measure(
         evaluation.metrics(truth, probability, threshold),
         evaluation.intervals(truth, probability, threshold),
     )
+
+
+def score(
+    registry: Registry, version: str, rows: Labelled, *, encoder: str | None = None, runtime: Runtime = DEFAULT_RUNTIME
+) -> tuple[scoring.Floats, float]:
+    """P(PC) of labelled rows by a version, and its threshold.
+
+    Raises:
+        ModelError: The version cannot be used, or the rows are texts and it was trained on vectors.
+    """
+    checked, model = registry.load(version)
+    if rows.texts is None:
+        probabilities = scoring.score(model, rows.vectors).probabilities
+    else:
+        featurizer = _featurizer(registry, checked, encoder, runtime)
+        probabilities = deciding.score_texts(model, checked.classes, featurizer, rows.texts).scores.probabilities
+    probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
+    return probability, checked.metadata.threshold
 
 
 def _featurizer(registry: Registry, version: ModelVersion, encoder: str | None, runtime: Runtime) -> Featurizer:
