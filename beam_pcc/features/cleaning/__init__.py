@@ -51,17 +51,16 @@ def check(version: int) -> None:
 def _clean(raw: str) -> str:
     text = _plain(raw[:MAX_RAW_CHARACTERS])
     lines = text.split("\n")
-    lower = text.lower()
     if len(lines) > 1:
         lines = forms.without_chat(lines) if ":" in text else lines
         if ">" in text or ":" in text or "--" in text or "##" in text:
-            own = threads.without_history(lines, _says_something)
+            own, forwards = threads.without_history(lines, _says_something)
             if own != lines:
-                cleaned = _finished(own, lower)
-                if words.count(cleaned, 3) >= 3 and not words.points_to_thread(cleaned):
+                cleaned = _finished(own)
+                if words.count(cleaned, 3) >= 3 and (forwards or not words.points_to_thread(cleaned)):
                     return cleaned
                 lines = threads.unquoted(lines)
-    cleaned = _finished(lines, lower)
+    cleaned = _finished(lines)
     if words.count(cleaned, 2) >= 2 or words.count(cleaned, 1) == words.count(text, 2):
         return _visible(cleaned, raw)
     return _visible(_tidy("\n".join(lines)), raw)
@@ -69,8 +68,10 @@ def _clean(raw: str) -> str:
 
 def _plain(text: str) -> str:
     """The text without its transport: encodings, markup, targets of links; with one form for what was redacted."""
-    text = placeholders.neutral(encodings.decode(text))
-    if markup.is_html(text):
+    text = encodings.decode(text)
+    is_html = markup.is_html(text)
+    text = placeholders.neutral(markup.without_styles(text) if is_html else text)
+    if is_html:
         text = placeholders.neutral(encodings.entities(markup.to_text(text)))
     elif "&" in text:
         if markup.is_escaped_html(text):
@@ -79,8 +80,9 @@ def _plain(text: str) -> str:
     return placeholders.without_tokens(text)
 
 
-def _finished(lines: list[str], lower: str) -> str:
+def _finished(lines: list[str]) -> str:
     """The customer's lines without signatures, fields of forms, prefixes and furniture."""
+    lower = "\n".join(lines).lower()
     if signatures.has_trigger(lower):
         lines = signatures.without_signature(lines)
     if len(lines) > 1 and ":" in lower:

@@ -17,6 +17,15 @@ _INVISIBLE = re.compile(
     "|[\x00-\x08\x0e-\x1f\x7f]"
 )
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\t]")
+_ODD = frozenset(
+    chr(code)
+    for first, last in (
+        (0x0, 0x9), (0xB, 0x1F), (0x7F, 0x7F), (0x85, 0x85), (0xA0, 0xA0), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x1680, 0x1680),
+        (0x17B4, 0x17B5), (0x180B, 0x180E), (0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x3000, 0x3000), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xE0000, 0xE007F),
+    )
+    for code in range(first, last + 1)
+)  # fmt: skip
+"""What the three above match."""
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _QUOTED_PRINTABLE = re.compile(r"=\n|=[CDEFcdef][0-9A-Fa-f]=[89ABab][0-9A-Fa-f]")
 _ESCAPE = re.compile(r"=[0-9A-Fa-f]{2}|=\n")
@@ -24,6 +33,12 @@ _ESCAPE = re.compile(r"=[0-9A-Fa-f]{2}|=\n")
 _MOJIBAKE = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
 )
+_MOJIBAKE_SECOND = (
+    frozenset(chr(code) for code in range(0x80, 0xC0))
+    | frozenset("ŒœŠšŸŽžƒˆ˜€™")
+    | frozenset(map(chr, range(0x2013, 0x203B)))
+)
+_CYRILLIC = frozenset(map(chr, range(0x400, 0x500)))
 _LOOKALIKES = dict(zip(map(ord, "аеіорсухАВЕІКМНОРСТХ"), "aeiopcyxABEIKMHOPCTX", strict=True))
 _MIXED = re.compile("[a-z][\u0400-\u04ff]|[\u0400-\u04ff][a-z]", re.IGNORECASE)
 _MIXED_WORD = re.compile(r"[a-z\u0400-\u04ff]+", re.IGNORECASE)
@@ -46,24 +61,20 @@ def decode(text: str) -> str:
     """The text with line feeds as its only line ends, in NFC, and without invisible characters."""
     if text[:1] in "{[" or text[:1].isspace():
         text = _of_json(text)
-    if "\\n" in text and "\n" not in text and ":\\" not in text:
+    if "\\n" in text and ("\n" not in text or "\\n\\n" in text) and ":\\" not in text:
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", " ")
-    if text.isascii():
-        if "\r" in text or not text.isprintable():
-            text = _LINE_ENDS.sub("\n", text)
-            text = _INVISIBLE.sub("", text)
-            text = text.replace("\t", " ")
-    else:
-        text = _LINE_ENDS.sub("\n", text)
+    if not (text.isascii() and text.replace("\n", "").isprintable()) and not _ODD.isdisjoint(text):
+        text = _SPACES.sub(" ", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
     if "=" in text and _QUOTED_PRINTABLE.search(text):
         text = _of_quoted_printable(text)
     if not text.isascii():
-        if _MOJIBAKE.search(text):
+        if not _MOJIBAKE_SECOND.isdisjoint(text) and _MOJIBAKE.search(text):
             import ftfy
 
             text = ftfy.fix_encoding(text)
-        text = unicodedata.normalize("NFC", _SPACES.sub(" ", _INVISIBLE.sub("", text)))
-        if _MIXED.search(text):
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+        if not _CYRILLIC.isdisjoint(text) and _MIXED.search(text):
             text = _MIXED_WORD.sub(_of_one_script, text)
     if text[1:2] == text[3:4] == " " and text.count(" ") * 2 >= len(text) - 3:
         text = "   ".join(word.replace(" ", "") for word in text.split("   ")).replace("   ", " ")
@@ -109,11 +120,11 @@ def _collect(value: Any, texts: list[str], depth: int) -> None:
             one = value[name]
             if not isinstance(one, str):
                 _collect(one, texts, depth + 1)
-            elif (name in first or one.count(" ") >= 2) and one.strip() and one not in texts:
+            elif (name in first or " " in one.strip()) and one.strip() and one not in texts:
                 texts.append(one)
     elif isinstance(value, list):
         for one in value:
-            if isinstance(one, str) and one.count(" ") >= 2 and one not in texts:
+            if isinstance(one, str) and " " in one.strip() and one not in texts:
                 texts.append(one)
             else:
                 _collect(one, texts, depth + 1)

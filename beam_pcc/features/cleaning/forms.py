@@ -14,6 +14,13 @@ _PREFIX = re.compile(
     re.IGNORECASE,
 )
 _MAX_PREFIXES = 8
+_EMPTY_SUBJECT = re.compile(
+    r"\W*(?:(?:your|my|new|a|ihre|meine|neue|eine|votre|ma|une|nouvelle|su|mi|una|nueva) )?(?:support |customer |service )?"
+    r"(?:request|inquiry|enquiry|question|query|message|e-?mail|mail|ticket|case|contact(?: form| us)?|feedback|help|support|hello|hi|no subject|untitled|"
+    r"anfrage|frage|nachricht|kontakt(?:formular|anfrage)?|hilfe|hallo|anliegen|kein betreff|ohne betreff|demande|aide|bonjour|formulaire de contact|sans objet|"
+    r"solicitud|consulta|pregunta|mensaje|ayuda|hola|contacto|formulario de contacto|sin asunto)(?: (?:form|support|service|received|#?\d+))?\W*",
+    re.IGNORECASE,
+)
 
 _STAMP = re.compile(
     r"\s*[\[(<]?\s*(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?[\sT]+(?:at |um |à |a las )?)?\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\.?)?(?:\s?(?:UTC|GMT|CET|CEST))?\s*[\])>]?\s*[-–|:]?\s*"
@@ -27,7 +34,7 @@ _AGENTS = re.compile(
 _EVENT = re.compile(
     r"\W*(?:(?:[\w'-]{1,20}\s){0,4}(?:has |have |ist |hat |a |ha |s'est )?(?:joined|left|entered|connected|disconnected|ended|started|closed|opened|beigetreten|verlassen|beendet|gestartet|rejoint|quitté|terminé|unido|salido|finalizado)"
     r"(?: (?:the|this|dem|den|das|le|la|el|al|to|bei)?\s?(?:chat|conversation|room|session|gespräch|unterhaltung|conversación|sala))?|"
-    r"(?:chat|conversation|transcript|live ?chat|chat ?verlauf|transcription|conversación|gespräch)\b(?: transcript| log| id| session)?\s?(?:started|ended|closed|with|on|from|gestartet|beendet|vom|mit|démarrée?|iniciad[oa]|terminé)?\b.{0,60})\W*$",
+    r"(?:chat|conversation|transcript|live ?chat|chat ?verlauf|transcription|conversación|gespräch)\b(?: transcript| log| id| session)?\s?(?:started|ended|closed|with|on|from|gestartet|beendet|vom|mit|démarrée?|iniciad[oa]|terminé)?\b.{0,60}|(?:started|ended) (?:on|at) .{0,60})\W*$",
     re.IGNORECASE,
 )
 
@@ -202,7 +209,12 @@ def without_prefix(line: str) -> str:
         if not prefix:
             break
         rest = rest[prefix.end() :]
-    return rest
+    return "" if rest != line and is_empty_subject(rest) else rest
+
+
+def is_empty_subject(subject: str) -> bool:
+    """Whether a subject only says that somebody writes."""
+    return len(subject) <= 60 and _EMPTY_SUBJECT.fullmatch(subject) is not None
 
 
 def without_chat(lines: list[str]) -> list[str]:

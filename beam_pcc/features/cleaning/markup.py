@@ -4,135 +4,13 @@ from __future__ import annotations
 
 import re
 
-_ELEMENTS = [
-    "a",
-    "abbr",
-    "acronym",
-    "address",
-    "area",
-    "article",
-    "aside",
-    "audio",
-    "b",
-    "base",
-    "basefont",
-    "bdi",
-    "bdo",
-    "big",
-    "blockquote",
-    "body",
-    "br",
-    "button",
-    "canvas",
-    "caption",
-    "center",
-    "cite",
-    "code",
-    "col",
-    "colgroup",
-    "data",
-    "datalist",
-    "dd",
-    "del",
-    "details",
-    "dfn",
-    "dialog",
-    "dir",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "embed",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "font",
-    "footer",
-    "form",
-    "frame",
-    "frameset",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "head",
-    "header",
-    "hgroup",
-    "hr",
-    "html",
-    "i",
-    "iframe",
-    "img",
-    "input",
-    "ins",
-    "kbd",
-    "label",
-    "legend",
-    "li",
-    "link",
-    "main",
-    "map",
-    "mark",
-    "menu",
-    "meta",
-    "meter",
-    "nav",
-    "noframes",
-    "noscript",
-    "object",
-    "ol",
-    "optgroup",
-    "option",
-    "output",
-    "p",
-    "param",
-    "picture",
-    "pre",
-    "progress",
-    "q",
-    "rp",
-    "rt",
-    "ruby",
-    "s",
-    "samp",
-    "script",
-    "section",
-    "select",
-    "small",
-    "source",
-    "span",
-    "strike",
-    "strong",
-    "style",
-    "sub",
-    "summary",
-    "sup",
-    "svg",
-    "table",
-    "tbody",
-    "td",
-    "template",
-    "textarea",
-    "tfoot",
-    "th",
-    "thead",
-    "time",
-    "title",
-    "tr",
-    "track",
-    "tt",
-    "u",
-    "ul",
-    "var",
-    "video",
-    "wbr",
-    "xml",
-]
+_ELEMENTS = "a abbr acronym address area article aside audio b base basefont bdi bdo big blockquote body br button canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd label legend li link main map mark menu meta meter nav noframes noscript object ol optgroup option output p param picture pre progress q rp rt ruby s samp script section select small source span strike strong style sub summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr xml".split()
 _NAME = rf"(?:{'|'.join(_ELEMENTS)}|[a-z][a-z0-9]{{0,9}}:[a-z]\w{{0,40}})"
-_MARKUP = re.compile(rf"</?{_NAME}(?:\s[^<>]*)?/?>|<!doctype|<!--", re.IGNORECASE)
-_NO_TAG = re.compile(rf"<(?!/?{_NAME}[\s/>]|!doctype|!--|!\[|\?xml)", re.IGNORECASE)
+_ATTRIBUTES = (
+    r"(?:\s[^<>]*=[^<>]*|\s+(?:nowrap|noshade|hidden|disabled|checked|selected|clear))?\s*/?"  # not "<i want it>"
+)
+_MARKUP = re.compile(rf"</?{_NAME}{_ATTRIBUTES}>|<!doctype|<!--", re.IGNORECASE)
+_NO_TAG = re.compile(rf"<(?!/?{_NAME}{_ATTRIBUTES}>|!doctype|!\[|\?xml)", re.IGNORECASE)
 _ESCAPED = re.compile(r"&lt;/?(?:p|div|br|html|body|span|table)(?:\s[^&]{0,200})?/?&gt;", re.IGNORECASE)
 
 _SKIPPED = frozenset(
@@ -175,11 +53,12 @@ _HIDDEN = re.compile(
 )
 _MAX_TAGS = 10_000  # a parser's time grows with depth times elements
 
-_NOT_SHOWN = tuple(
-    (re.compile(f"<{name}\\b", re.I), re.compile(f"</{name}\\b", re.I)) for name in ("style", "script", "head")
+_NOT_SHOWN = (
+    (re.compile(r"<(?:style|STYLE|Style)\b"), re.compile(r"</(?:style|STYLE|Style)\s*>")),
+    (re.compile(r"<(?:script|SCRIPT|Script)\b"), re.compile(r"</(?:script|SCRIPT|Script)\s*>")),
 )
 _COMMENT = re.compile("<!--"), re.compile("-->")
-_TAG = re.compile(rf"</?({_NAME})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_TAG = re.compile(rf"</?({_NAME}){_ATTRIBUTES}>", re.IGNORECASE)
 
 
 def is_html(text: str) -> bool:
@@ -192,14 +71,20 @@ def is_escaped_html(text: str) -> bool:
     return "&lt;" in text and _ESCAPED.search(text) is not None
 
 
+def without_styles(text: str) -> str:
+    """The text without style sheets, scripts and comments, which may be most of it."""
+    if "<!--" in text:
+        text = _without_between(text, *_COMMENT)
+    for opening, closing in _NOT_SHOWN:
+        text = _without_between(text, opening, closing)
+    return text
+
+
 def to_text(text: str) -> str:
     """The visible text, a line for each block."""
     text = _NO_TAG.sub("&lt;", text)
     if text.count("<") > _MAX_TAGS:
         return _without_parser(text)
-    if "<!--" in text and text.rfind("<!--") > text.rfind("-->"):  # the comment has no end: it hides the rest
-        head, _, tail = text.rpartition("<!--")
-        text = f"{head}&lt;!--{tail}"
     from selectolax.lexbor import LexborHTMLParser
 
     body = LexborHTMLParser(text).body
@@ -216,7 +101,7 @@ def to_text(text: str) -> str:
         if paragraph and lines and lines[-1] != prefix:
             lines.append(prefix)
 
-    hides = _HIDDEN.search(text) is not None or "hidden" in text
+    hides = "style=" in text or "STYLE=" in text or "hidden" in text
     preformatted = 0
     level = 0
     node = body
@@ -284,8 +169,6 @@ def _is_hidden(node: object) -> bool:
 
 def _without_parser(text: str) -> str:
     """The text without tags, for markup that is too deep for a parser."""
-    for opening, closing in (_COMMENT, *_NOT_SHOWN):
-        text = _without_between(text, opening, closing)
     return _TAG.sub(lambda tag: "\n" if tag[1].lower() in _LINES | _PARAGRAPHS else " ", text)
 
 

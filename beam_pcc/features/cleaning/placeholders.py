@@ -10,10 +10,10 @@ NEUTRAL = "[NAME]"
 """The one form that is left in a cleaned text."""
 
 _NAMED = re.compile(
-    r"\[\[?([A-Z][A-Z0-9ÄÖÜÉÈÇÑ_ -]{0,38}(?:[:#-]\d+)?)\]\]?|<([A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]+){0,4})>|"
-    r"\{\{\s*[\w.| -]{1,60}\s*\}\}|\(([A-Z]+(?:_[A-Z0-9]+)+)\)|"
-    r"[\[<({](?:redacted|removed|masked|hidden|anonymi[sz]ed|geschwärzt|entfernt|anonymisiert|masqué|supprimé|anonymisé|"
-    r"eliminado|oculto|anonimizado|name|email|phone|address)[\])}>]"
+    r"[\[<({](?:(?<=\[)\[?([A-Z][A-Z0-9ÄÖÜÉÈÇÑ_ -]{0,38}(?:[:#-]\d+)?)\]\]?|(?<=<)([A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]+){0,4})>|"
+    r"(?<=\{)\{\s*[\w.| -]{1,60}\s*\}\}|(?<=\()([A-Z]+(?:_[A-Z0-9]+)+)\)|"
+    r"(?:redacted|removed|masked|hidden|anonymi[sz]ed|geschwärzt|entfernt|anonymisiert|masqué|supprimé|anonymisé|"
+    r"eliminado|oculto|anonimizado|name|email|phone|address)[\])}>])"
 )
 _MASK = re.compile(
     r"#{4,}(?:[@.-]+#+)*|\*{4,}(?=[\s.,;:!?)@]|$)|[█■▇▓]{2,}|\b[Xx]{4,}\b|\bX{2,}(?:[-./ ]X{2,}){1,5}\b|\bXXX\b"
@@ -74,7 +74,8 @@ _RUN = re.compile(rf"{PLACEHOLDER}(?:[ \t,;:@.()<>\[\]|/-]*{PLACEHOLDER})+")
 _BANNER = re.compile(r"EXT(?:ERN(?:AL|E)?)?\b|CAUTION|WARNING|SPAM|TICKET|CASE\b.*\d|URGENT|SECURE|ENCRYPTED|IMPORTANT")
 
 _DATA_URL = re.compile(r"data:[\w.+-]{1,40}/[\w.+-]{1,60}[;,][^\s\"'<>)]*")
-_LONG = re.compile(r"(?:(?:https?|ftp)://|www\.)[^\s<>\"']*|[A-Za-z0-9+/=_%&?~#.:-]{40,}")  # _MIN_LONG
+_ADDRESS = re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"']*")
+_LONG = re.compile(r"[A-Za-z0-9+/=_%&?~#.:-]{40,}")  # _MIN_LONG
 _MIN_LONG = 40
 _MAX_ADDRESS = 60
 _LINKED = re.compile(
@@ -130,14 +131,21 @@ def without_tokens(text: str) -> str:
         text = _DATA_URL.sub(" ", text)
     if "://" in text or (":" in text and ("cid:" in text or "mailto:" in text or "image:" in text or "tel:" in text)):
         text = _LINKED.sub(" ", text)
-    if "://" in text or "www." in text or len(max(text.split(), key=len, default="")) >= _MIN_LONG:
+    if "://" in text or "www." in text:
+        text = _ADDRESS.sub(_address, text)
+    if len(text) >= _MIN_LONG and len(max(text.split(), key=len, default="")) >= _MIN_LONG:
         text = _LONG.sub(_token, text)
     return text
+
+
+def _address(match: re.Match[str]) -> str:
+    address = match.group()
+    return address if len(address) <= _MAX_ADDRESS else address.split("?")[0][:_MAX_ADDRESS].rsplit("/", 1)[0]
 
 
 def _token(match: re.Match[str]) -> str:
     token = match.group()
     if token.startswith(("http", "ftp", "www")):
-        return token if len(token) <= _MAX_ADDRESS else token.split("?")[0][:_MAX_ADDRESS].rsplit("/", 1)[0]
+        return token
     digits = sum(character.isdigit() for character in token)
     return " " if digits >= 4 and digits * 12 >= len(token) else token

@@ -1,7 +1,8 @@
 """Removes earlier messages that a mail program put around a customer's words; a forwarded message is kept.
 
 Lines that begin with `>` are quotations in any language, and words above, between and below them stay. A quotation
-that only a header announces has no end, so it is removed only if the customer wrote something above it.
+that only a header announces has no end, so it is removed only if the customer wrote something above it, but for lines
+that may be a request.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from beam_pcc.features.cleaning.words import PLACEHOLDER
+from beam_pcc.features.cleaning.forms import is_empty_subject, without_prefix
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, is_request
 
 _QUOTE = re.compile(r" {0,3}(?:> ?)+")
 _MAX_HEADER_LINES = 12
@@ -36,7 +38,7 @@ _ORIGINAL = re.compile(
     r"mensagem original|oryginalna wiadomość|reply message|antwort)[\s-]*-{0,}\s*$"
 )
 _REPLY_ABOVE = re.compile(
-    r".{0,12}(?:(?:type|write|enter|add) (?:your )?(?:reply|response|answer) above|reply above this line|"
+    r".{0,30}(?:(?:type|write|enter|add) (?:your )?(?:reply|response|answer) above|reply above this line|"
     r"(?:antwort|schreiben sie).{0,40}(?:oberhalb|über) dieser (?:linie|zeile)|(?:répond|écri|saisi).{0,40}au-dessus de cette ligne|"
     r"(?:escrib|respond).{0,40}(?:encima|arriba) de esta línea)"
 )
@@ -51,11 +53,27 @@ _DAY = re.compile(
     r"lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábado|domingo)\b|"
     r"\b(?:mo|di|mi|do|fr|sa|so|lun|mar|mer|jeu|ven|sam|dim|mié|jue|vie|sáb|dom)\b[.,]|\b(?:19|20)\d\d\b"
 )
-_RULE = re.compile(r"\s*[_=*~-]{5,}\s*$")
+_OPENINGS = ("on ", "am ", "le ", "el ", "il ", "em ", "op ", "den", "dnia", "w d", "vào", "pe ", "dne", "a(z", "em ")
+_FORWARDING_STEMS = (
+    "forward",
+    "itergeleitet",
+    "transf",
+    "expédi",
+    "reenv",
+    "inoltr",
+    "doorgest",
+    "vidare",
+    "encaminhad",
+    "przekaz",
+    "transmis",
+)
+_FORWARDING_OPENINGS = ("begin ", "anfang ", "début ", "inicio ", "inizio ")
+_ABOVE = ("above", "oberhalb", "über dieser", "au-dessus", "encima", "arriba")
+_FIRST_HEADERS = ("from", "sent", "subject")
 
 
-def without_history(lines: list[str], says_something: Callable[[list[str]], bool]) -> list[str]:
-    """The customer's lines.
+def without_history(lines: list[str], says_something: Callable[[list[str]], bool]) -> tuple[list[str], bool]:
+    """The customer's lines, and whether a forwarded message is among them.
 
     Args:
         lines: Of a message.
@@ -71,34 +89,40 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
         asks_left -= 1
         return asks_left >= 0 and says_something(kept)
 
+    whole = "\n".join(lines).lower()
+    dashes = "--" in whole
+    forwards = False
+    may_forward = (dashes or "__" in whole or any(word in whole for word in _FORWARDING_OPENINGS)) and any(
+        stem in whole for stem in _FORWARDING_STEMS
+    )
+    marks = dashes or "##" in whole or any(word in whole for word in _ABOVE)
     while index < len(lines):
         depth, line = _unquoted(lines[index])
-        lower = line.lower()
-        if depth <= 1 and _is_forwarding(lower):
+        if may_forward and depth <= 1 and len(line) <= 120 and _FORWARDED.match(line.lower()):
+            forwards = True
             index = _skip_blank(lines, index + 1)
             forwarded = min(1, _unquoted(lines[index])[0]) if index < len(lines) else 0
             index = _headers(lines, index, forwarded, kept)[0]
         elif depth > forwarded:
             index += 1
-        elif _is_marker(lower):
+        elif marks and _is_marker(line):
             if may_end():
-                break
+                return [*kept, *_requests(lines[index:])], forwards
             index += 1
-        elif ":" in line or ":" in line:
-            end, kinds = _headers(lines, index, depth, []) if _kind(line) in ("from", "sent", "subject") else (index, 0)
+        elif ":" in line or ":" in line or _may_be_wrapped(line):
+            kinds = _headers(lines, index, depth, [])[1] if _kind(line) in _FIRST_HEADERS else 0
             span = _attribution(lines, index, depth)
             if kinds >= 3:
                 if may_end():
-                    break
+                    return [*kept, *_requests(lines[index:])], forwards
                 index = _headers(lines, index, depth, kept)[0]
             elif span:
-                after = _skip_blank(lines, index + span)
-                quoted = after < len(lines) and _unquoted(lines[after])[0] > depth
+                quoted = _is_quoted(lines, index + span, depth)
                 sure = _is_sure(" ".join(lines[index : index + span]))
                 if quoted or (sure and not may_end()):
                     index += span
                 elif sure:
-                    break
+                    return [*kept, *_requests(lines[index:])], forwards
                 else:
                     kept.append(line)
                     index += 1
@@ -110,7 +134,11 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
                 forwarded = 0
             kept.append(line)
             index += 1
-    return kept
+    return kept, forwards
+
+
+def _requests(lines: list[str]) -> list[str]:
+    return [line for line in lines if len(line) <= MAX_SENTENCE and not _QUOTE.match(line) and is_request(line)]
 
 
 def unquoted(lines: list[str]) -> list[str]:
@@ -125,34 +153,29 @@ def _unquoted(line: str) -> tuple[int, str]:
     return (match.group().count(">"), line[match.end() :]) if match else (0, line)
 
 
-def _is_forwarding(lower: str) -> bool:
-    return ("forward" in lower or "itergeleitet" in lower or "transf" in lower or "expédi" in lower or "reenv" in lower
-            or "inoltr" in lower or "doorgest" in lower or "vidare" in lower or "encaminhad" in lower or "przekaz" in lower
-            or "transmis" in lower) and len(lower) <= 120 and _FORWARDED.match(lower) is not None  # fmt: skip
-
-
-def _is_marker(lower: str) -> bool:
+def _is_marker(line: str) -> bool:
     """Whether what stands below is an earlier message, as the line says itself."""
-    return len(lower) <= 150 and (
-        ("--" in lower and _ORIGINAL.match(lower) is not None)
-        or (
-            (
-                "#" in lower
-                or "-" in lower
-                or "line" in lower
-                or "zeile" in lower
-                or "ligne" in lower
-                or "línea" in lower
-            )
-            and _REPLY_ABOVE.match(lower) is not None
-        )
-    )
+    if len(line) > 150:
+        return False
+    lower = line.lower()
+    return ("--" in lower and _ORIGINAL.match(lower) is not None) or _REPLY_ABOVE.match(lower) is not None
+
+
+def _may_be_wrapped(line: str) -> bool:
+    """Whether a line may begin an announcement that goes on in the next line."""
+    return "@" in line or (line[:3].lower().startswith(_OPENINGS) and _TIME.search(line[:200]) is not None)
 
 
 def _skip_blank(lines: list[str], index: int) -> int:
     while index < len(lines) and not _unquoted(lines[index])[1].strip():
         index += 1
     return index
+
+
+def _is_quoted(lines: list[str], index: int, depth: int) -> bool:
+    """Whether the first words from a line on are quoted more than `depth` times."""
+    index = _skip_blank(lines, index)
+    return index < len(lines) and _unquoted(lines[index])[0] > depth
 
 
 def _kind(line: str) -> str | None:
@@ -180,8 +203,8 @@ def _headers(lines: list[str], index: int, depth: int, kept: list[str]) -> tuple
         else:
             if kind in kinds and kind != "cc":
                 break
-            if kind == "subject":
-                kept.append(match[2])
+            if kind == "subject" and (subject := without_prefix(match[2])) and not is_empty_subject(subject):
+                kept.append(subject)
             kinds.add(kind)
         index += 1
     return index, len(kinds)
@@ -200,11 +223,7 @@ def _attribution(lines: list[str], index: int, depth: int) -> int:
         if line.rstrip().endswith((":", ":")):
             if _WROTE.search(text.lower()) and (_ADDRESS.search(text) or _TIME.search(text)):
                 return span
-            after = index + span
-            quoted = (
-                after < len(lines)
-                and _unquoted(lines[_skip_blank(lines, after) if after < len(lines) else 0])[0] > depth
-            )
+            quoted = _is_quoted(lines, index + span, depth)
             return span if quoted and _ADDRESS.search(text) and _TIME.search(text) else 0
     return 0
 

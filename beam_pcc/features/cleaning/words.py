@@ -29,6 +29,16 @@ _REQUEST = re.compile(
     r"datos|cuenta|elimin|borr|suprim|supresi|oposici|acceso|olvid|consentimiento|revoc|"
     r"cancell|dati\b|verwijder|gegevens|usu[ńn]|dane\b|dados|apag)"
 )
+_OWN_REQUEST = re.compile(
+    r"\b(?:delet|eras|wip(?:e|ing)\b|forget|withdraw|revok|opt(?:ing)?[ -]?out|object\b|rectif|stop s|personal (?:data|information|details)|my (?:data|details|records?|file|account)|cop(?:y|ies) of|gdpr|ccpa|"
+    r"l[öo]sch|auskunft|widerruf|widersprech|berichtig|personenbezogen|meine[rn]? (?:daten|konto|person)|dsgvo|"
+    r"supprim|effac|retir|oppos|mes donn|mon (?:compte|dossier)|donn[ée]es personn|l'acc[èe]s|rgpd|"
+    r"elimin|borr|suprim|supresi|oposici|mis datos|mi cuenta|datos|solicit)"
+)
+_COMMAND = re.compile(
+    r"\b(?:delete|erase|remove|wipe|forget|lösch\w+|entfern\w+|supprimez|supprimer|effacez|effacer|eliminen|borren|borrar|supriman|verwijder)\b.*"
+    r"\b(?:data|information|accounts?|records?|details|us|daten|konto|angaben|uns|données|compte|informations|nous|datos|cuenta|información|gegevens)\b"
+)
 _GREETING = re.compile(
     r"\W*(?:hi|hello|hey|dear|good (?:morning|day|afternoon|evening)|to whom it may concern|hallo|liebe[rs]?|sehr geehrte\w*|"
     r"guten (?:tag|morgen|abend)|moin|servus|bonjour|bonsoir|madame|monsieur|ch[eè]re?s?|hola|buen[oa]s (?:d[ií]as|tardes|noches)|"
@@ -42,6 +52,23 @@ _POINTS_TO_THREAD = re.compile(
     r"ci-?dessous|ci-apr[èe]s|plus bas|transf[ée]r\w+|pour info\w*|pr[ée]c[ée]dent\w*|"
     r"abajo|a continuaci[óo]n|reenv\w+|anterior\w*|para su informaci[óo]n)\b"
 )
+
+
+_PREFIX = 6
+_MARKS = "'’([{<*_\"“”„«»|•>/#.,:;!?)]"
+
+_POINTERS = frozenset(
+    "below beneat attach forwar fwd fyi earlie previo unten unters untens nachfo weiter info zk zkn vorher ci-des dessou ci-apr apres plus transf pour préced précéd preced abajo contin reenv reenvi reenví anteri para zur".split()
+)
+"""Prefixes of the words of _POINTS_TO_THREAD."""
+
+
+def prefixes(lower: str) -> set[str]:
+    """The first six characters of each word of a lower-case text: cheap to compare with a set of stems."""
+    for mark in _MARKS:
+        if mark in lower:
+            lower = lower.replace(mark, " ")
+    return {word[:_PREFIX] for word in lower.split()}
 
 
 def count(text: str, up_to: int) -> int:
@@ -64,7 +91,10 @@ def is_greeting(line: str) -> bool:
 
 def points_to_thread(text: str) -> bool:
     """Whether a short text sends the reader to what stands below it."""
-    return count(text, 26) <= 25 and _POINTS_TO_THREAD.search(text.lower()) is not None
+    if count(text, 26) > 25:
+        return False
+    lower = text.lower()
+    return not _POINTERS.isdisjoint(prefixes(lower)) and _POINTS_TO_THREAD.search(lower) is not None
 
 
 def speaks_of_self(lower: str) -> bool:
@@ -75,3 +105,9 @@ def speaks_of_self(lower: str) -> bool:
 def may_ask(lower: str) -> bool:
     """Whether a lower-case text has a word that privacy requests are made of."""
     return _REQUEST.search(lower) is not None
+
+
+def is_request(line: str) -> bool:
+    """Whether a line of an earlier message may be the customer's own request after all."""
+    lower = line.lower()
+    return (_OWN_REQUEST.search(lower) is not None and speaks_of_self(lower)) or _COMMAND.search(lower) is not None
