@@ -43,6 +43,18 @@ def test_several_files_are_read_as_one(tmp_path: Path) -> None:
     assert read_labelled(str(tmp_path / "*.jsonl"), "text").texts == tuple(row["text"] for row in ROWS)
 
 
+def test_other_columns_are_those_of_the_kept_rows(tmp_path: Path) -> None:
+    jsonl(tmp_path / "a.jsonl", [{"text": " ", "intent": "PC", "Lang": "xx"}, {**ROWS[0], "Lang": "en"}, ROWS[0]])
+    jsonl(tmp_path / "b.jsonl", [{**row, "year": 2024} for row in ROWS[1:]])
+    labelled = read_labelled(str(tmp_path / "*.jsonl"), "text", ["lang", "year"])
+    assert labelled.columns == {"lang": ("en", None, None), "year": (None, "2024", "2024")}
+
+
+def test_a_column_that_no_file_has_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no column lang; name another"):
+        read_labelled(jsonl(tmp_path / "a.jsonl", ROWS), "text", ["lang"])
+
+
 def test_files_of_several_types_are_read_as_one(tmp_path: Path) -> None:
     texts = [row["text"] for row in ROWS]
     intents = [row["intent"] for row in ROWS]

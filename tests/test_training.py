@@ -96,7 +96,7 @@ def test_trained_model_has_sound_metrics(registry: Path) -> None:
     assert made.metrics.keys() == {"roc_auc", "pr_auc", "brier", "precision", "recall"}
     assert made.metrics["roc_auc"] > 0.8
     assert made.metrics["brier"] < 0.15 * 0.85  # better than to say the share of PC of every case
-    assert f"roc_auc {made.metrics['roc_auc']:.3f}" in metrics_line(made)
+    assert f"roc_auc {made.metrics['roc_auc']:.3f}" in metrics_line(made.metrics)
 
 
 def test_the_baseline_counts_each_case_of_the_hold_out(registry: Path) -> None:

@@ -1,7 +1,9 @@
 """Training on messages, with a small encoder of random weights: features, threshold, and what is refused."""
 
+import html
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,5 +155,59 @@ def test_registry_without_an_encoder_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_flags_are_an_error(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--data", "a.jsonl", "--models", "m", *flags]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_copies_of_the_hold_out_are_not_learnt(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the measured model saw holds a message of the hold-out."""
+    fitted: list[list[str]] = []
+
+    def fit(texts: list[str], labels: list[str], **how: Any) -> tfidf.Tfidf:
+        fitted.append(list(texts))
+        return real(texts, labels, **how)
+
+    real = tfidf.fit
+    monkeypatch.setattr("beam_pcc.training.train.tfidf.fit", fit)
+    monkeypatch.setattr("beam_pcc.features.cleaning.clean", lambda texts, *_: list(texts))
+    data = write_labelled(tmp_path / "labelled.jsonl")
+    made = train(str(data), str(models), text_column="text", augment=1.0)
+
+    messages = {json.loads(line)["text"] for line in data.read_text().splitlines()}
+    learnt, all_texts = ("\n".join(texts) for texts in fitted)
+    held_out = messages - set(fitted[0])
+    assert len(held_out) == made.trained_on["holdout"]
+    assert not [text for text in held_out if text in learnt]
+    assert all(all_texts.count(text) > 1 for text in held_out if "<" not in html.escape(text))
+
+
+def test_version_tells_of_its_copies(models: Path, tmp_path: Path) -> None:
+    data = write_labelled(tmp_path / "labelled.jsonl")
+    made = train(str(data), str(models), text_column="text", augment=0.5)
+    on = made.trained_on
+    card = (models / made.version / "model_card.md").read_text()
+
+    assert on["settings"]["augment"] == 0.5
+    assert on["rows"] == sum(on["labels"].values()) == len(data.read_text().splitlines()) - on["duplicates"]
+    assert abs(on["copies"] - on["rows"] / 2) <= 2
+    assert on["augmented_holdout"]["metrics"].keys() == made.metrics.keys()
+    assert abs(on["augmented_holdout"]["rows"] - on["holdout"] / 2) <= 2
+    assert f"learnt also from {on['copies']} augmented copies" in card
+    assert "augmented copies of the hold-out" in card
+    assert Registry(str(models)).verify(made.version).metadata.trained_on["copies"] == on["copies"]
+
+
+def test_the_same_copies_give_the_same_model(models: Path, tmp_path: Path) -> None:
+    data = str(write_labelled(tmp_path / "labelled.jsonl"))
+    first, second = (train(data, str(models), text_column="text", augment=1.0).sha256 for _ in range(2))
+    assert first == second
+    assert first != train(data, str(models), text_column="text", augment=1.0, seed=1).sha256
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [(["--augment"], "name their column with --text_column"), (["--augment", "3"], "must be between 0 and 2")],
+)
+def test_wrong_augmentation_is_an_error(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--data", "a.jsonl", "--models", "m", *flags]) == 2
     assert said in capsys.readouterr().err

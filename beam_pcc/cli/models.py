@@ -12,18 +12,23 @@ from beam_pcc.cli.parser import Commands, called_as, command, group
 from beam_pcc.cli.results import (
     ChangeResult,
     CompareResult,
+    EvaluateResult,
+    GroupResult,
     HistoryResult,
     MeasuredResult,
     Reporter,
+    ShareResult,
     VerifyResult,
     VersionResult,
     VersionsResult,
     add_output_argument,
 )
 from beam_pcc.config.settings import Action, add_encoder_arguments, add_signer_arguments, encoder_of, signer_of
+from beam_pcc.errors import ConfigurationError
 from beam_pcc.terminal import say, table
 
 if TYPE_CHECKING:
+    from beam_pcc.evaluation.groups import Group
     from beam_pcc.models.registry import Registry
 
 _REGISTRY = "the registry: a folder, or gs://BUCKET/FOLDER"
@@ -72,6 +77,27 @@ def add(commands: Commands) -> None:
     compare.add_argument("--data", required=True, help="labelled rows that neither was trained on")
     add_encoder_arguments(compare)
     add_output_argument(compare)
+    evaluate = _command(
+        models,
+        "evaluate",
+        "measure a version on labelled rows, and on each group of them",
+        _evaluate,
+        "--data labelled.parquet --by lang",
+    )
+    evaluate.add_argument("--model_version", help="default: the one that a run would use")
+    evaluate.add_argument("--data", required=True, help="labelled rows that it was not trained on; a glob of files")
+    evaluate.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="also measure each value of this column, such as a language; may be repeated",
+    )
+    evaluate.add_argument(
+        "--writer_column", metavar="COLUMN", help="who wrote a row: the intervals allow for rows of one writer"
+    )
+    add_encoder_arguments(evaluate)
+    add_output_argument(evaluate, "markdown")
     sign = _command(
         models,
         "sign",
@@ -278,6 +304,50 @@ def _compare(flags: argparse.Namespace) -> int:
     say(f"{len(rows.labels):,} rows, {differ.flipped:,} of them labelled otherwise (McNemar p = {differ.p_value:.3f})")
     say(f"  of those {first.version} has {differ.first_right:,} right, {second.version} {differ.second_right:,}")
     return 0
+
+
+def _evaluate(flags: argparse.Namespace) -> int:
+    text = encoder_of(flags)
+    from beam_pcc.evaluation import comparison, groups
+    from beam_pcc.evaluation.labelled import read_labelled
+    from beam_pcc.features.featurizer import Runtime
+
+    if text.text_column is not None and text.text_column in flags.by:
+        raise ConfigurationError(f"--by {text.text_column} is the column of messages, which are not printed")
+    registry = _registry(flags)
+    version = registry.resolve(flags.model_version)
+    columns = list(dict.fromkeys([*flags.by, *([flags.writer_column] if flags.writer_column else [])]))
+    rows = read_labelled(flags.data, text.text_column, columns)
+    probability, threshold = comparison.score(
+        registry, version, rows, encoder=text.address, runtime=Runtime(text.backend, text.threads)
+    )
+    by = list(dict.fromkeys(flags.by))
+    measured = [_group_result(one) for one in groups.evaluate(rows, probability, threshold, by, flags.writer_column)]
+    reporter = Reporter(flags)
+    if reporter.json:
+        reporter.report(EvaluateResult(version, len(rows.labels), threshold, tuple(measured)))
+        return 0
+    lines = [["", "", "rows", "right", "PC found", "NOT_PC left alone"]]
+    for one in measured:
+        shares = [_share(share) for share in (one.right, one.pc_found, one.not_pc_kept)]
+        lines.append([one.column or "all", one.value or "", f"{one.right.rows:,}", *shares])
+    if flags.output == "markdown":
+        lines.insert(1, ["---"] * len(lines[0]))
+        say(*("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines))
+    else:
+        say(*table(lines))
+    return 0
+
+
+def _group_result(group: Group) -> GroupResult:
+    shares = (group.right, group.pc_found, group.not_pc_kept)
+    return GroupResult(
+        group.column, group.value, *(ShareResult(one.rows, one.value, one.low, one.high) for one in shares)
+    )
+
+
+def _share(share: ShareResult) -> str:
+    return "-" if share.value is None else f"{share.value:.1%} ({share.low:.0%} to {share.high:.0%})"
 
 
 def _sign(flags: argparse.Namespace) -> int:

@@ -164,6 +164,37 @@ class CompareResult:
 
 
 @dataclass(frozen=True)
+class ShareResult:
+    """How many of some rows are labelled right, with the 95 % interval."""
+
+    rows: int
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """A version on the rows with one value of a column, or on all rows."""
+
+    column: str | None
+    value: str | None
+    right: ShareResult
+    pc_found: ShareResult
+    not_pc_kept: ShareResult
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """A version on labelled rows, and on groups of them."""
+
+    version: str
+    rows: int
+    threshold: float
+    groups: tuple[GroupResult, ...]
+
+
+@dataclass(frozen=True)
 class SubmittedRunResult:
     """A run whose FlinkDeployment is there."""
 
@@ -247,6 +278,7 @@ class ExplainResult:
 
 RESULTS = (
     *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult),
+    *(EvaluateResult, GroupResult, ShareResult),
     *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
     *(ExplainResult, TermResult, PublishedResult),
 )

@@ -39,6 +39,16 @@ def add(commands: Commands) -> None:
     train.add_argument(
         "--min_precision", type=float, help="choose instead the lowest threshold that keeps this precision"
     )
+    train.add_argument(
+        "--augment",
+        nargs="?",
+        type=float,
+        const=1.0,
+        default=0.0,
+        metavar="SHARE",
+        help="learn also from copies of the messages with quoted mails, footers, forms, HTML and the like: how many of "
+        "each, up to 2 (default: none; without a number: 1)",
+    )
     add_encoder_arguments(train)
 
     sample = command(
@@ -68,6 +78,7 @@ def _train(flags: argparse.Namespace) -> int:
         text_column=text.text_column,
         encoder=text.address,
         runtime=Runtime(text.backend, text.threads),
+        augment=flags.augment,
     )
     metadata = train(flags.data, flags.models, recipe)
     classes = ", ".join(metadata.classes or ())
@@ -78,7 +89,9 @@ def _train(flags: argparse.Namespace) -> int:
     for key, reason in (("duplicates", "say again what another says"), ("contradicting", "contradict one another")):
         if metadata.trained_on[key]:
             say(f"  left out {metadata.trained_on[key]:,} rows that {reason}")
-    say(f"  hold-out of {metadata.trained_on['holdout']:,}: {metrics_line(metadata)}")
+    say(f"  hold-out of {metadata.trained_on['holdout']:,}: {metrics_line(metadata.metrics)}")
+    if augmented := metadata.trained_on.get("augmented_holdout"):
+        say(f"  its {augmented['rows']:,} augmented copies: {metrics_line(augmented['metrics'])}")
     if metadata.review:
         _say_review(metadata.review)
     say(f"  {flags.models.rstrip('/')}/{metadata.version}  (sha256 {str(metadata.sha256)[:12]})")

@@ -68,6 +68,24 @@ def measure(
             "--data must hold rows of PC and of NOT_PC to measure a model on, "
             f"at least {evaluation.MIN_ROWS_OF_CLASS} of each"
         )
+    probability, threshold = score(registry, version, rows, encoder=encoder, runtime=runtime)
+    return Measurement(
+        version,
+        probability,
+        probability >= threshold,
+        evaluation.metrics(truth, probability, threshold),
+        evaluation.intervals(truth, probability, threshold),
+    )
+
+
+def score(
+    registry: Registry, version: str, rows: Labelled, *, encoder: str | None = None, runtime: Runtime = DEFAULT_RUNTIME
+) -> tuple[scoring.Floats, float]:
+    """P(PC) of labelled rows by a version, and its threshold.
+
+    Raises:
+        ModelError: The version cannot be used, or the rows are texts and it was trained on vectors.
+    """
     checked, model = registry.load(version)
     if rows.texts is None:
         with progress.task(f"scoring with {version}"):
@@ -78,14 +96,7 @@ def measure(
             decision = deciding.score_texts(model, checked.classes, featurizer, rows.texts, step.advance)
         probabilities = decision.scores.probabilities
     probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
-    threshold = checked.metadata.threshold
-    return Measurement(
-        version,
-        probability,
-        probability >= threshold,
-        evaluation.metrics(truth, probability, threshold),
-        evaluation.intervals(truth, probability, threshold),
-    )
+    return probability, checked.metadata.threshold
 
 
 def _featurizer(registry: Registry, version: ModelVersion, encoder: str | None, runtime: Runtime) -> Featurizer:

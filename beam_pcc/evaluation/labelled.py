@@ -7,7 +7,7 @@ import datetime as dt
 import glob
 import re
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class Labelled:
         dropped: How many rows were invalid.
         duplicates: How many rows repeated an earlier one.
         contradicting: How many rows were left out because the same content is labelled both PC and NOT_PC.
+        columns: Other columns, such as the language: name to n values as text.
     """
 
     labels: Labels
@@ -51,6 +52,7 @@ class Labelled:
     dropped: int = 0
     duplicates: int = 0
     contradicting: int = 0
+    columns: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Labelled:
         """The rows with these numbers."""
@@ -59,25 +61,28 @@ class Labelled:
             labels=self.labels[rows],
             vectors=self.vectors if self.texts is not None else self.vectors[rows],
             texts=None if self.texts is None else tuple(self.texts[row] for row in rows),
+            columns={name: tuple(values[row] for row in rows) for name, values in self.columns.items()},
         )
 
 
 @progress.task("reading the labelled rows")
-def read_labelled(path: str, text_column: str | None = None) -> Labelled:
+def read_labelled(path: str, text_column: str | None = None, columns: Sequence[str] = ()) -> Labelled:
     """Read Parquet or JSONL with `intent` and the text column, or with INPUT_COLUMNS (timestamp is optional).
 
-    `path` may be a glob of files of one format.
+    `path` may be a glob of files of one format. `columns` are read besides; files may lack them, but not all.
 
     Keeps one of equal rows (of texts that differ only in case, digits, spaces and punctuation), so that no content is
     both in the training part and in the hold-out.
 
     Raises:
-        ConfigurationError: The file cannot be read, or a label is invalid.
+        ConfigurationError: The file cannot be read, a label is invalid, or a column is missing.
     """
-    table = _table(path, text_column)
+    table = _table(path, text_column, columns)
     if "intent" not in table.column_names:
         raise ConfigurationError(f"--data {path} has no column intent (PC, NOT_PC or PC/<subtype>); add it")
-    rows = _texts(table, path, text_column) if text_column is not None else _vectors(table, path)
+    _check_columns(table, path, columns)
+    rows, kept = _texts(table, path, text_column) if text_column is not None else _vectors(table, path)
+    rows = dataclasses.replace(rows, columns={name: _values(table[name], kept) for name in columns})
     _check_labels(rows.labels, path)
     keys: Sequence[Hashable]
     if rows.texts is not None:
@@ -105,13 +110,24 @@ def normalised(text: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", folded).split()) or folded
 
 
-def _table(path: str, text_column: str | None) -> pa.Table:
+def _check_columns(table: pa.Table, path: str, columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in table.column_names:
+            raise ConfigurationError(f"--data {path} has no column {name}{_columns(table, path)}; name another")
+
+
+def _values(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> tuple[str | None, ...]:
+    values = column.to_pylist()
+    return tuple(None if values[row] is None else str(values[row]) for row in rows)
+
+
+def _table(path: str, text_column: str | None, columns: Sequence[str]) -> pa.Table:
     json_lines = _is_jsonl(path)
     files = sorted(glob.glob(path)) if glob.has_magic(path) and not Path(path).is_file() else [path]  # noqa: PTH207 - also of absolute ones
     try:
         if not files:
             raise FileNotFoundError("no file matches")
-        names = [*schemas.INPUT_COLUMNS, "intent", *([] if text_column is None else [text_column])]
+        names = [*schemas.INPUT_COLUMNS, "intent", *([] if text_column is None else [text_column]), *columns]
         tables = [
             _renamed(_read_jsonl(file) if json_lines else _read_parquet(file), names, f"--data {file}")
             for file in files
@@ -151,7 +167,8 @@ def _renamed(table: pa.Table, names: Sequence[str], where: str) -> pa.Table:
     return table
 
 
-def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
+def _texts(table: pa.Table, path: str, text_column: str) -> tuple[Labelled, npt.NDArray[np.int64]]:
+    """The rows with a visible text, and their numbers in the table."""
     if text_column not in table.column_names:
         raise ConfigurationError(
             f"--data {path} has no column {text_column}{_columns(table, path)}; "
@@ -165,7 +182,7 @@ def _texts(table: pa.Table, path: str, text_column: str) -> Labelled:
     texts = [text for chunk in chunks for text in chunk.to_pylist()]
     kept = np.flatnonzero(visible)
     labels = np.array([str(label) for label in table["intent"].to_pylist()], dtype=np.str_)[kept]
-    return Labelled(labels, texts=tuple(texts[row] for row in kept), dropped=len(texts) - len(kept))
+    return Labelled(labels, texts=tuple(texts[row] for row in kept), dropped=len(texts) - len(kept)), kept
 
 
 def _columns(table: pa.Table, path: str) -> str:
@@ -173,7 +190,8 @@ def _columns(table: pa.Table, path: str) -> str:
     return "" if _is_jsonl(path) else f" (its columns: {', '.join(table.column_names[:8])})"
 
 
-def _vectors(table: pa.Table, path: str) -> Labelled:
+def _vectors(table: pa.Table, path: str) -> tuple[Labelled, npt.NDArray[np.int64]]:
+    """The rows with a valid vector and time, and their numbers in the table."""
     if "timestamp" not in table.column_names:
         epoch = dt.datetime.fromtimestamp(0, dt.timezone.utc)
         table = table.append_column("timestamp", pa.array([epoch] * len(table), pa.timestamp("us", "UTC")))
@@ -193,7 +211,7 @@ def _vectors(table: pa.Table, path: str) -> Labelled:
         rows.append(cases.column("case_id").to_numpy(zero_copy_only=False).astype(np.int64))
     kept = np.concatenate(rows)
     labels = np.array([str(label) for label in table["intent"].to_pylist()], dtype=np.str_)[kept]
-    return Labelled(labels, vectors=np.vstack(vectors), dropped=len(table) - len(kept))
+    return Labelled(labels, vectors=np.vstack(vectors), dropped=len(table) - len(kept)), kept
 
 
 def _check_labels(labels: Labels, path: str) -> None:

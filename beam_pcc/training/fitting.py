@@ -129,11 +129,9 @@ def choose_threshold(
     hyperparameters: Hyperparameters, messages: Messages, precision: float, discount: float
 ) -> float | None:
     """The lowest threshold that reaches the precision in cross-validation; None if none does."""
-    from sklearn.model_selection import StratifiedKFold
-
     labels = messages.labels
     probability = np.empty(len(labels))
-    for known, held in StratifiedKFold(_FOLDS).split(labels, labels):
+    for known, held in messages.folds(_FOLDS):
         model = fit(hyperparameters, deciding_rows(messages.take(known), scaled=hyperparameters.scaled))
         probability[held] = privacy_probability(model, messages.take(held), discount)[1]
     return evaluation.threshold_for(labels != schemas.NOT_PC, probability, precision)
@@ -142,8 +140,6 @@ def choose_threshold(
 @progress.task("choosing the discount of long messages")
 def choose_discount_held_out(hyperparameters: Hyperparameters, messages: Messages, seed: int) -> float:
     """The discount (see `WindowLimits`), of a classifier that is fitted on four fifths and judged on the rest."""
-    from sklearn.model_selection import StratifiedKFold
-
-    known, held = next(StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(messages.labels, messages.labels))
+    known, held = next(messages.folds(_FOLDS, seed))
     model = fit(hyperparameters, deciding_rows(messages.take(known), scaled=hyperparameters.scaled))
     return choose_discount(model, messages.take(held), seed)

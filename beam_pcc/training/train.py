@@ -35,6 +35,7 @@ from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
 from beam_pcc.terminal import logger
+from beam_pcc.training.augmentation import MAX_SHARE, augment
 from beam_pcc.training.fitting import (
     Hyperparameters,
     choose_discount_held_out,
@@ -67,6 +68,7 @@ class Recipe:
         text_column: Train on the messages of this column, not on vectors.
         encoder: The folder of the encoder; by default the only one in the registry.
         runtime: How the encoder is computed.
+        augment: How many augmented copies of each message to learn from as well, on average; at most MAX_SHARE.
     """
 
     seed: int = 0
@@ -75,6 +77,7 @@ class Recipe:
     text_column: str | None = None
     encoder: str | None = None
     runtime: Runtime = DEFAULT_RUNTIME
+    augment: float = 0.0
 
 
 def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) -> ModelMetadata:
@@ -94,6 +97,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         ModelError: The encoder is missing, or cannot be used.
     """
     recipe = recipe or Recipe(**given)
+    _check_augment(recipe)
     store = open_store(models)
     rows = read_labelled(data, recipe.text_column)
     require_trainable(rows, data)
@@ -101,9 +105,12 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     for version in remove_incomplete(store):
         _log.info("removed the incomplete version %s, whose training was killed", version)
     train_rows, holdout_rows = _split(rows.labels, recipe.seed)
-    featurize = _featurize_function(rows, data, models, recipe)
-    features, messages = featurize(train_rows)
-    known, holdout = messages.take(train_rows), messages.take(holdout_rows)
+    learnt = _with_copies(rows, train_rows, holdout_rows, recipe)
+    featurize = _featurize_function(learnt, data, models, recipe)
+    known_rows = np.concatenate([train_rows, learnt.train_copies])
+    features, messages = featurize(known_rows)
+    known, holdout = messages.take(known_rows), messages.take(holdout_rows)
+    holdout_copies = messages.take(learnt.holdout_copies)
     scaled = features is None
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
         training = deciding_rows(known, scaled=scaled)
@@ -113,7 +120,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         discount = 0.0 if scaled else choose_discount_held_out(hyperparameters, known, recipe.seed)
         threshold = _threshold(recipe, hyperparameters, known, discount, data)
         # The metrics are of `measured`; the published model is trained on all rows.
-        all_rows = np.concatenate([train_rows, holdout_rows])
+        all_rows = np.concatenate([train_rows, holdout_rows, learnt.train_copies, learnt.holdout_copies])
         features, messages = featurize(all_rows)
         with progress.task("fitting on all rows"):
             training = deciding_rows(messages.take(all_rows), scaled=scaled)
@@ -140,7 +147,8 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
             "duplicates": rows.duplicates,
             "contradicting": rows.contradicting,
             "labels": _counts(rows.labels),
-            "settings": {**hyperparameters._asdict(), "min_precision": recipe.min_precision},
+            "settings": {**hyperparameters._asdict(), "min_precision": recipe.min_precision, "augment": recipe.augment},
+            **_augmented_part(measured, holdout_copies, len(learnt.sources) - len(rows.labels), discount, threshold),
         },
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
@@ -154,6 +162,15 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     )
 
 
+def _check_augment(recipe: Recipe) -> None:
+    if not 0 <= recipe.augment <= MAX_SHARE:
+        raise ConfigurationError(
+            f"--augment {recipe.augment:g}: copies per message must be between 0 and {MAX_SHARE:g}"
+        )
+    if recipe.augment and recipe.text_column is None:
+        raise ConfigurationError("--augment makes copies of messages; name their column with --text_column")
+
+
 def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     from sklearn.model_selection import train_test_split
 
@@ -162,19 +179,69 @@ def _split(labels: Labels, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return first, second
 
 
+@dataclass(frozen=True)
+class _Learnt:
+    """The labelled rows, and after them the augmented copies of both sides of the split.
+
+    Attributes:
+        rows: All of them.
+        sources: The number of the row that each is, or is a copy of.
+        train_copies: The numbers of the copies of training rows; they hold nothing of the hold-out.
+        holdout_copies: The numbers of the copies of the hold-out.
+    """
+
+    rows: Labelled
+    sources: Rows
+    train_copies: Rows
+    holdout_copies: Rows
+
+
+def _with_copies(rows: Labelled, train_rows: Rows, holdout_rows: Rows, recipe: Recipe) -> _Learnt:
+    if not recipe.augment:
+        none = np.empty(0, dtype=np.int64)
+        return _Learnt(rows, np.arange(len(rows.labels)), none, none)
+    texts, sources, copied = list(rows.texts or ()), [np.arange(len(rows.labels))], []
+    for number, side in enumerate((train_rows, holdout_rows)):
+        messages = rows.take(side)
+        copies = augment(messages.texts or (), messages.labels, share=recipe.augment, seed=2 * recipe.seed + number)
+        copied.append(np.arange(len(copies.texts)) + len(texts))
+        texts += copies.texts
+        sources.append(side[copies.sources])
+    source = np.concatenate(sources)
+    return _Learnt(replace(rows, texts=tuple(texts), labels=rows.labels[source]), source, *copied)
+
+
+def _augmented_part(model: Any, holdout: Messages, copies: int, discount: float, threshold: float) -> dict[str, Any]:
+    """What `trained_on` says of the copies: how many there are, and the metrics of those of the hold-out."""
+    truth = holdout.labels != schemas.NOT_PC
+    if not copies or min(truth.sum(), (~truth).sum()) < evaluation.MIN_ROWS_OF_CLASS:
+        return {"copies": copies} if copies else {}
+    probability = privacy_probability(model, holdout, discount)[1]
+    return {
+        "copies": copies,
+        "augmented_holdout": {
+            "rows": len(truth),
+            "metrics": evaluation.metrics(truth, probability, threshold),
+            "intervals": evaluation.intervals(truth, probability, threshold),
+        },
+    }
+
+
 def _featurize_function(
-    rows: Labelled, data: str, models: str, recipe: Recipe
+    learnt: _Learnt, data: str, models: str, recipe: Recipe
 ) -> Callable[[Rows], FeaturesAndMessages]:
     """A function that fits the features on training rows, and returns them with the windows of all rows.
 
     Encodes each window once. For vectors there is nothing to fit.
     """
+    rows = learnt.rows
     if rows.texts is None:
         whole = Messages.whole(rows.vectors, rows.labels)
         return lambda _: (None, whole)
     texts = cleaning.clean(rows.texts)
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
+    sources = learnt.sources if recipe.augment else None
     limits = WindowLimits()
     split = split_texts(texts, limits)
     opened = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
@@ -188,7 +255,7 @@ def _featurize_function(
             terms = tfidf.fit(train_texts, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
         except ValueError as error:
             raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
-        messages = Messages(join(encoded, terms, split.texts), split.counts, rows.labels)
+        messages = Messages(join(encoded, terms, split.texts), split.counts, rows.labels, sources)
         return Features(encoder.sha256, terms, cleaning.VERSION, limits), messages
 
     return featurize
@@ -258,7 +325,7 @@ def _write(model: Any, store: Store, *, plots: Mapping[str, str], **fields: Any)
         time.sleep(1.0)  # a version of this second exists
 
 
-def metrics_line(metadata: ModelMetadata) -> str:
-    """The hold-out metrics in one line."""
-    numbers = {name: value for name, value in metadata.metrics.items() if isinstance(value, int | float)}
+def metrics_line(metrics: Mapping[str, Any]) -> str:
+    """The metrics of a hold-out in one line."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
     return ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())

@@ -7,6 +7,7 @@ calibrated on one window of each message, the deciding one, as this is what a ru
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,13 @@ class Messages:
         vectors: (m, 584).
         counts: (n,) windows of each message, which follow each other.
         labels: (n,) PC, NOT_PC or PC/<subtype>.
+        sources: (n,) a number that a message shares with its augmented copies; None if there are no copies.
     """
 
     vectors: schemas.Vectors
     counts: Rows
     labels: Labels
+    sources: Rows | None = None
 
     @classmethod
     def whole(cls, vectors: schemas.Vectors, labels: Labels) -> Messages:
@@ -58,8 +61,19 @@ class Messages:
         starts = np.cumsum(self.counts) - self.counts
         rows = [np.arange(starts[one], starts[one] + self.counts[one]) for one in messages.tolist()]
         return Messages(
-            self.vectors[np.concatenate([np.empty(0, np.int64), *rows])], self.counts[messages], self.labels[messages]
+            self.vectors[np.concatenate([np.empty(0, np.int64), *rows])],
+            self.counts[messages],
+            self.labels[messages],
+            None if self.sources is None else self.sources[messages],
         )
+
+    def folds(self, number: int, seed: int | None = None) -> Iterator[tuple[Rows, Rows]]:
+        """Pairs of messages to learn from and others, stratified; a message and its copies are in one fold."""
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+        kind = StratifiedKFold if self.sources is None else StratifiedGroupKFold
+        parts = kind(number, shuffle=seed is not None, random_state=seed)
+        yield from parts.split(self.labels, self.labels, self.sources)
 
     def decide(self, model: Any, discount: float = 0.0) -> tuple[Rows, scoring.Scores]:
         """See `deciding.decide`, of a model's scores of all windows."""
@@ -75,7 +89,7 @@ class TrainingRows:
         x: (k, 584).
         y: (k,) their labels.
         decides: (k,) whether the window is the deciding one of its message, and counts for calibration.
-        groups: (k,) its message: windows of one are in the same fold.
+        groups: (k,) its message: windows of one, and of its copies, are in the same fold.
     """
 
     x: schemas.Vectors
@@ -86,7 +100,7 @@ class TrainingRows:
     @property
     def is_split(self) -> bool:
         """Whether a message has several rows."""
-        return not self.decides.all()
+        return len(np.unique(self.groups)) < len(self.groups)
 
 
 def training_rows(messages: Messages, estimator: Any) -> TrainingRows:
@@ -106,7 +120,8 @@ def training_rows(messages: Messages, estimator: Any) -> TrainingRows:
             decides[:] = False
             decides[rows] = True
             learned = decides | (labels == schemas.NOT_PC)
-    return TrainingRows(messages.vectors[learned], labels[learned], decides[learned], numbers[learned])
+    groups = numbers if messages.sources is None else messages.sources[numbers]
+    return TrainingRows(messages.vectors[learned], labels[learned], decides[learned], groups[learned])
 
 
 def choose_discount(model: Any, messages: Messages, seed: int) -> float:

@@ -42,7 +42,10 @@ def offered(script: str, folder: Path, line: str) -> set[str]:
     ("line", "words"),
     [
         ("beam-pcc ba", {"backfill"}),
-        ("beam-pcc models ", {"list", "verify", "promote", "rollback", "shadow", "history", "compare", "sign"}),
+        (
+            "beam-pcc models ",
+            {"list", "verify", "promote", "rollback", "shadow", "history", "compare", "evaluate", "sign"},
+        ),
         ("beam-pcc models list --out", {"--output"}),
         ("beam-pcc tables query --output m", {"markdown"}),
         ("beam-pcc run --encoder_backend o", {"onnx", "openvino"}),

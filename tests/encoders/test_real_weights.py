@@ -112,6 +112,11 @@ def test_evaluation_and_training_messages_are_disjoint() -> None:
         for path in (ROOT / "data/messages").glob("*.jsonl")
         for row in messages(str(path))
     }
-    evaluation = {labelled.normalised(row["text"]) for row in messages("data/evaluation/messages.jsonl")}
+    evaluation = {
+        labelled.normalised(row["text"])
+        for path in (ROOT / "data/evaluation").glob("*.jsonl")
+        for row in messages(str(path))
+    }
+    assert len(evaluation) >= 540
     assert not training & evaluation
     assert len(training) >= 1_500

@@ -234,6 +234,43 @@ def test_versions_are_compared_on_the_same_rows(
     assert "McNemar p = " in output
 
 
+@pytest.fixture
+def grouped(evaluation: Path, tmp_path: Path) -> Path:
+    """The labelled rows with a column of two shops."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(evaluation)
+    shops = ["north", "south"] * (len(table) // 2)
+    pq.write_table(table.append_column("shop", [shops]), tmp_path / "grouped.parquet")
+    return tmp_path / "grouped.parquet"
+
+
+def test_evaluate_measures_each_group(models: Path, grouped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, output = call(capsys, "models", "evaluate", "--models", models, "--data", grouped, "--by", "shop")
+    lines = [line.split() for line in output.splitlines()]
+
+    assert code == 0
+    assert lines[0] == ["rows", "right", "PC", "found", "NOT_PC", "left", "alone"]
+    assert [line[:2] for line in lines[1:]] == [["all", "400"], ["shop", "north"], ["shop", "south"]]
+    assert lines[2][2] == "200"
+
+
+def test_evaluate_as_markdown_is_a_table(models: Path, grouped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--models", models, "--data", grouped, "--by", "shop", "--output", "markdown")
+    _, output = call(capsys, "models", "evaluate", *arguments)
+    header, rule, *rows = output.splitlines()
+
+    assert header == "|  |  | rows | right | PC found | NOT_PC left alone |"
+    assert rule == "| --- | --- | --- | --- | --- | --- |"
+    assert [row.split(" | ")[0] for row in rows] == ["| all", "| shop", "| shop"]
+
+
+def test_evaluate_of_messages_prints_none(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--models", models, "--data", tmp_path / "a.jsonl", "--text_column", "body", "--by", "body")
+    code, output = call(capsys, "models", "evaluate", *arguments)
+    assert (code, "the column of messages, which are not printed" in output) == (2, True)
+
+
 @pytest.mark.parametrize("positive", [0, 1])
 def test_rows_of_one_class_are_refused(models: Path, evaluation: Path, positive: int) -> None:
     from beam_pcc.evaluation import comparison
@@ -290,6 +327,22 @@ def test_history_as_json_has_each_change(models: Path, capsys: pytest.CaptureFix
     (change,) = document(capsys, "models", "history", "--models", models)["changes"]
 
     assert (change["action"], change["version"], change["before"]) == ("promote", first, None)
+
+
+def test_evaluate_as_json_has_each_group(models: Path, grouped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry = Registry(str(models))
+    version = registry.versions()[0]
+    flags = ("--model_version", version, "--by", "shop", "--writer_column", "shop")
+    result = document(capsys, "models", "evaluate", "--models", models, "--data", grouped, *flags)
+    everything, *shops = result["groups"]
+
+    assert (result["version"], result["rows"], result["threshold"]) == (version, 400, 0.5)
+    assert [(one["column"], one["value"], one["right"]["rows"]) for one in shops] == [
+        ("shop", "north", 200),
+        ("shop", "south", 200),
+    ]
+    assert everything["pc_found"]["rows"] + everything["not_pc_kept"]["rows"] == 400
+    assert everything["right"]["low"] <= everything["right"]["value"] <= everything["right"]["high"]
 
 
 def test_compare_as_json_has_both_versions(models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]) -> None:
