@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from beam_pcc.cases import content, faults, schemas
 from beam_pcc.errors import ModelError, RunError
 from beam_pcc.errors.bisecting import FAILURES
+from beam_pcc.features import cleaning, tfidf
 from beam_pcc.features import featurizer as features
-from beam_pcc.features import tfidf
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.featurizer import Features, Featurizer, Runtime, embed_bisecting, featurize
@@ -30,7 +31,9 @@ def featurizer(tmp_path_factory: pytest.TempPathFactory) -> Featurizer:
     folder = tmp_path_factory.mktemp("encoder")
     made = export(str(toy.publish(folder / "published")), str(folder / "encoders"))
     terms = tfidf.fit(TEXTS, LABELS, analyzer="char_wb", ngrams=(3, 5))
-    return Featurizer(EncoderRef(made.address, made.sha256), Features(made.sha256, terms), Runtime("onnx", 1))
+    return Featurizer(
+        EncoderRef(made.address, made.sha256), Features(made.sha256, terms, cleaning.VERSION), Runtime("onnx", 1)
+    )
 
 
 def batch(texts: list[str]) -> pa.RecordBatch:
@@ -59,6 +62,54 @@ def test_pickled_featurizer_gives_the_same_vectors(featurizer: Featurizer) -> No
     assert copied.features == again
     np.testing.assert_array_equal(copied.vectors(TEXTS), featurizer.vectors(TEXTS))
     assert len(pickle.dumps(featurizer)) < 20_000  # the encoder itself does not travel
+
+
+def test_features_without_cleaning_are_of_version_0(featurizer: Featurizer) -> None:
+    older = {name: value for name, value in featurizer.features.to_json().items() if name != "cleaning"}
+
+    assert Features.from_json(older).cleaning == 0
+
+
+def test_cleaning_of_a_later_release_is_refused(featurizer: Featurizer) -> None:
+    later = {**featurizer.features.to_json(), "cleaning": cleaning.VERSION + 1}
+
+    with pytest.raises(ValueError, match="cleaning 2 is not known to this release"):
+        Features.from_json(later)
+
+
+def test_both_halves_are_of_the_cleaned_text(featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaning, "clean", lambda texts, version: ["where is my parcel"] * len(texts))
+
+    cases, _ = featurize(batch(TEXTS[:1]), featurizer)
+    cleaned = ["where is my parcel"]
+    expected = features.join(featurizer.embed(cleaned), featurizer.features.tfidf, cleaned)
+    np.testing.assert_array_equal(schemas.vectors_of(cases), expected)
+
+
+def test_a_text_is_cleaned_once(featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    real = cleaning.clean
+
+    def count(texts: list[str], version: int) -> list[str]:
+        calls.append((len(texts), version))
+        return real(texts, version)
+
+    monkeypatch.setattr(cleaning, "clean", count)
+    terms = tfidf.fit(TEXTS, LABELS, analyzer="word", ngrams=(1, 2))
+    shadow = Featurizer(featurizer.encoder, replace(featurizer.features, tfidf=terms), featurizer.runtime)
+    featurize(batch(TEXTS), replace(featurizer, shadow=shadow))
+
+    assert calls == [(len(TEXTS), cleaning.VERSION)]
+
+
+@pytest.mark.parametrize("versions", [(0, cleaning.VERSION), (cleaning.VERSION, 0)])
+def test_a_shadow_of_another_cleaning_has_its_own_texts(featurizer: Featurizer, versions: tuple[int, int]) -> None:
+    first, second = (replace(featurizer, features=replace(featurizer.features, cleaning=one)) for one in versions)
+    messages = [f"{text}\n\nSent from my iPhone" for text in TEXTS[:5]]
+    cases, _ = featurize(batch(messages), replace(first, shadow=second))
+
+    np.testing.assert_array_equal(schemas.vectors_of(cases), first.vectors(messages))
+    np.testing.assert_array_equal(schemas.vectors_of(cases, schemas.SHADOW_VECTOR), second.vectors(messages))
 
 
 def test_a_batch_keeps_its_ids_and_times(featurizer: Featurizer) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from beam_pcc.config.settings import Backend
 from beam_pcc.errors import RunError
 from beam_pcc.errors.bisecting import EveryRowFailsError, failing_rows
 from beam_pcc.errors.machine import blames_no_row
+from beam_pcc.features import cleaning
 from beam_pcc.features.encoders.base import Embeddings
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
@@ -28,14 +30,24 @@ MAX_CHARACTERS = 100_000
 
 @dataclass(frozen=True)
 class Features:
-    """The parameters of a model's vectors: the digest of the encoder, and the TF-IDF terms."""
+    """The parameters of a model's vectors.
+
+    Attributes:
+        encoder_sha256: The digest of the encoder.
+        tfidf: The TF-IDF terms.
+        cleaning: The version of the cleaning before both; 0 is none, of models that are older than it.
+    """
 
     encoder_sha256: str
     tfidf: Tfidf
+    cleaning: int = 0
+
+    def __post_init__(self) -> None:
+        cleaning.check(self.cleaning)
 
     def to_json(self) -> dict[str, Any]:
         """The value in metadata.json."""
-        return {"encoder_sha256": self.encoder_sha256, "tfidf": self.tfidf.to_json()}
+        return {"encoder_sha256": self.encoder_sha256, "tfidf": self.tfidf.to_json(), "cleaning": self.cleaning}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Features:
@@ -43,7 +55,7 @@ class Features:
         digest = value["encoder_sha256"]
         if not isinstance(digest, str) or len(digest) != 64:
             raise ValueError("encoder_sha256 is no digest")
-        return cls(digest, Tfidf.from_json(value["tfidf"]))
+        return cls(digest, Tfidf.from_json(value["tfidf"]), value.get("cleaning", 0))
 
 
 @dataclass(frozen=True)
@@ -73,19 +85,26 @@ class Featurizer:
     runtime: Runtime = DEFAULT_RUNTIME
     shadow: Featurizer | None = None
 
-    def shares_encoder(self) -> bool:
-        """Whether the shadow model uses the same encoder, so that each text is encoded once."""
-        return self.shadow is not None and self.shadow.encoder.sha256 == self.encoder.sha256
+    def shares_embeddings(self) -> bool:
+        """Whether the shadow model encodes the same cleaned texts with the same encoder, so that it is done once."""
+        return (
+            self.shadow is not None
+            and self.shadow.encoder.sha256 == self.encoder.sha256
+            and self.shadow.features.cleaning == self.features.cleaning
+        )
 
-    def embed(self, texts: Sequence[str]) -> Embeddings:
-        """The (n, 384) half."""
-        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(texts))
+    def clean(self, texts: Sequence[str]) -> list[str]:
+        """The texts as the model was trained on them: what `embed` and `join` take."""
+        return cleaning.clean(texts, self.features.cleaning)
 
-    def vectors(self, texts: Sequence[str], embeddings: Embeddings | None = None) -> schemas.Vectors:
+    def embed(self, cleaned: Sequence[str]) -> Embeddings:
+        """The (n, 384) half, of cleaned texts."""
+        return open_encoder(self.encoder, self.runtime.backend, self.runtime.threads).encode(cut(cleaned))
+
+    def vectors(self, texts: Sequence[str]) -> schemas.Vectors:
         """(n, 584) float32: the embedding, then the TF-IDF values. No text may be blank."""
-        if embeddings is None:
-            embeddings = self.embed(texts)
-        return join(embeddings, self.features.tfidf, texts)
+        cleaned = self.clean(texts)
+        return join(self.embed(cleaned), self.features.tfidf, cleaned)
 
 
 @dataclass(frozen=True)
@@ -97,7 +116,7 @@ class TextMode:
 
 
 def join(embeddings: Embeddings, tfidf: Tfidf, texts: Sequence[str]) -> schemas.Vectors:
-    """Concatenate embeddings and TF-IDF values to (n, 584) float32."""
+    """Concatenate embeddings and TF-IDF values of cleaned texts to (n, 584) float32."""
     if not texts:
         return np.empty((0, schemas.VECTOR_DIM), np.float32)
     terms = tfidf.vectorizer().transform(cut(texts)).toarray()
@@ -115,12 +134,14 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
 
     If a shadow model needs other vectors, the cases have an additional column SHADOW_VECTOR.
     """
-    embeddings, errors = embed_bisecting(featurizer, texts.column("text").to_pylist())
+    messages = texts.column("text").to_pylist()
+    cleaned = featurizer.clean(messages)
+    embeddings, errors = embed_bisecting(featurizer, cleaned)
     kept = np.ones(texts.num_rows, dtype=bool)
     kept[list(errors)] = False
     good = texts.filter(pa.array(kept))
-    messages = good.column("text").to_pylist()
-    vectors = join(embeddings[kept], featurizer.features.tfidf, messages)
+    cleaned = list(compress(cleaned, kept))
+    vectors = join(embeddings[kept], featurizer.features.tfidf, cleaned)
     columns = [
         good.column("case_id"),
         schemas.vector_column(vectors),
@@ -129,7 +150,10 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
     ]
     cases = pa.RecordBatch.from_arrays(columns, schema=schemas.CASES)
     if featurizer.shadow is not None:
-        shadow = featurizer.shadow.vectors(messages, embeddings[kept] if featurizer.shares_encoder() else None)
+        if featurizer.shares_embeddings():
+            shadow = join(embeddings[kept], featurizer.shadow.features.tfidf, cleaned)
+        else:
+            shadow = featurizer.shadow.vectors(list(compress(messages, kept)))
         cases = cases.append_column(schemas.SHADOW_VECTOR, schemas.vector_column(shadow))
     failed = sorted(errors)
     ids = texts.column("case_id").take(pa.array(failed, pa.int64()))

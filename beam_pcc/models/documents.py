@@ -239,7 +239,7 @@ METADATA = record(
         "intervals": optional(mapping(plain)),
         "golden": optional(record({"vectors": _BASE64, "probabilities": many(many(_SHARE, 2, 1_000), 1, 10_000)})),
         "baseline": optional(_BASELINE),
-        "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF})),
+        "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF}, {"cleaning": integer(0, 1_000)})),
     },
     plain,
 )

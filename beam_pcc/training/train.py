@@ -19,7 +19,7 @@ from beam_pcc.cases import drift, schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
-from beam_pcc.features import tfidf
+from beam_pcc.features import cleaning, tfidf
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
@@ -139,9 +139,9 @@ def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) 
 
     Encodes each text once. For vectors there is nothing to fit.
     """
-    texts = rows.texts
-    if texts is None:
+    if rows.texts is None:
         return lambda _: (None, rows.vectors)
+    texts = cleaning.clean(rows.texts)
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
     encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(cut(texts))
@@ -152,7 +152,7 @@ def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) 
             terms = tfidf.fit(train_texts, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
         except ValueError as error:
             raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
-        return Features(encoder.sha256, terms), join(encoded, terms, texts)
+        return Features(encoder.sha256, terms, cleaning.VERSION), join(encoded, terms, texts)
 
     return featurize
 

@@ -1,0 +1,108 @@
+"""What the customer wrote, without what mail systems, desks and shops put around it.
+
+Training and scoring clean alike: a model's metadata names the version of the cleaning that it was trained with. A
+change of any rule is a new version, and the older one stays. In doubt a text is kept as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from beam_pcc.config.extras import extra
+from beam_pcc.features.cleaning import encodings, forms, furniture, markup, placeholders, signatures, threads, words
+
+VERSION = 1
+"""Of new models. 0 leaves texts as they are: models that are older than the cleaning."""
+
+MAX_RAW_CHARACTERS = 1_000_000
+"""Of a text as the source holds it: markup may stand before the words. The rest is ignored."""
+
+_BLANK_LINES = re.compile(r"\n(?:[ ]*\n){2,}")
+_RUNS = re.compile(r" {2,}")
+
+
+def clean(texts: Sequence[str], version: int = VERSION) -> list[str]:
+    """Clean each text; a text that is not blank never becomes blank.
+
+    Args:
+        texts: Messages as the source holds them.
+        version: Of the cleaning that the model was trained with.
+
+    Raises:
+        ConfigurationError: A library that the cleaning needs is not installed.
+        ValueError: The version is not known to this release.
+    """
+    check(version)
+    if version == 0:
+        return list(texts)
+    with extra("text", "cleaning messages"):
+        import ftfy  # noqa: F401  # at launch, not at the first message that needs it
+        import selectolax.lexbor  # noqa: F401
+    return [_clean(text) for text in texts]
+
+
+def check(version: int) -> None:
+    """Raises ValueError for a version that is not known to this release."""
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version <= VERSION:
+        raise ValueError(f"cleaning {version!r} is not known to this release, which knows 0 to {VERSION}")
+
+
+def _clean(raw: str) -> str:
+    text = _plain(raw[:MAX_RAW_CHARACTERS])
+    lines = text.split("\n")
+    lower = text.lower()
+    if len(lines) > 1:
+        lines = forms.without_chat(lines) if ":" in text else lines
+        if ">" in text or ":" in text or "--" in text or "##" in text:
+            own = threads.without_history(lines, _says_something)
+            if own != lines:
+                cleaned = _finished(own, lower)
+                if words.count(cleaned, 3) >= 3 and not words.points_to_thread(cleaned):
+                    return cleaned
+                lines = threads.unquoted(lines)
+    cleaned = _finished(lines, lower)
+    if words.count(cleaned, 2) >= 2 or words.count(cleaned, 1) == words.count(text, 2):
+        return _visible(cleaned, raw)
+    return _visible(_tidy("\n".join(lines)), raw)
+
+
+def _plain(text: str) -> str:
+    """The text without its transport: encodings, markup, targets of links; with one form for what was redacted."""
+    text = placeholders.neutral(encodings.decode(text))
+    if markup.is_html(text):
+        text = placeholders.neutral(encodings.entities(markup.to_text(text)))
+    elif "&" in text:
+        if markup.is_escaped_html(text):
+            text = markup.to_text(encodings.entities(text))
+        text = placeholders.neutral(encodings.entities(text))
+    return placeholders.without_tokens(text)
+
+
+def _finished(lines: list[str], lower: str) -> str:
+    """The customer's lines without signatures, fields of forms, prefixes and furniture."""
+    if signatures.has_trigger(lower):
+        lines = signatures.without_signature(lines)
+    if len(lines) > 1 and ":" in lower:
+        lines = forms.without_fields(lines)
+    first = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if first is not None and ("[" in lines[first] or ":" in lines[first]):
+        lines = [*lines[:first], forms.without_prefix(lines[first]), *lines[first + 1 :]]
+    return _tidy(furniture.without_furniture("\n".join(lines)))
+
+
+def _says_something(lines: list[str]) -> bool:
+    return words.says_something(furniture.without_furniture("\n".join(lines[:200])).split("\n"))
+
+
+def _tidy(text: str) -> str:
+    text = placeholders.final(text)
+    if "  " in text:
+        text = _RUNS.sub(" ", text)
+    if "\n" in text:
+        text = _BLANK_LINES.sub("\n\n", "\n".join([line.strip() for line in text.split("\n")]))
+    return text.strip()
+
+
+def _visible(text: str, raw: str) -> str:
+    return text if text and not text.isspace() else raw

@@ -1,0 +1,77 @@
+"""What tells a customer's own words from furniture: who speaks, and what a privacy request asks for.
+
+The rules of the other modules say what looks like furniture; these say when it may not be removed after all.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+PLACEHOLDER = "\ue0f0"
+"""Stands for what was redacted while a text is cleaned."""
+
+MAX_SENTENCE = 700
+"""Characters. A longer sentence is nobody's footer, and is not examined: the time stays linear."""
+
+_WORD = re.compile(r"[^\W_]+")
+_CJK = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+_FIRST_PERSON = re.compile(
+    r"\b(?:i|my|me|mine|myself|ich|mir|mich|mein\w{0,2}|je|j['’]|moi|mon|ma|mes|m['’]|yo|mi|mis|mí|conmigo|io|mio|mia|mij|mijn|ik)\b"
+    r"|\b[jm]['’]"
+)
+_REQUEST = re.compile(
+    r"\b(?:delet|eras|remov|forget|wip(?:e|ing)\b|purg|opt(?:ing)?[ -]?out|withdraw|revok|object\b|objection|rectif|correct|"
+    r"access|cop(?:y|ies)\b|export|personal|privacy|private|data\b|gdpr|ccpa|account|consent|"
+    r"daten|dsgvo|auskunft|einwillig|konto|l[öo]sch|entfern|widerruf|widersprech|widerspruch|bericht?ig|kopie|vergess|"
+    r"donn[ée]es|rgpd|compte|supprim|effac|retir|oppos|rectifi|acc[èe]s|consentement|oubli|"
+    r"datos|cuenta|elimin|borr|suprim|supresi|oposici|acceso|olvid|consentimiento|revoc|"
+    r"cancell|dati\b|verwijder|gegevens|usu[ńn]|dane\b|dados|apag)"
+)
+_GREETING = re.compile(
+    r"\W*(?:hi|hello|hey|dear|good (?:morning|day|afternoon|evening)|to whom it may concern|hallo|liebe[rs]?|sehr geehrte\w*|"
+    r"guten (?:tag|morgen|abend)|moin|servus|bonjour|bonsoir|madame|monsieur|ch[eè]re?s?|hola|buen[oa]s (?:d[ií]as|tardes|noches)|"
+    r"estimad\w+|(?:kind |best |warm )?regards|thanks?(?: you)?|sincerely|yours|cheers|mfg|lg|vg|mit freundlichen gr[üu](?:ß|ss)en|"
+    r"(?:viele|beste|freundliche|liebe) gr[üu](?:ß|ss)e|danke|cordialement|bien [àa] vous|merci|salutations|"
+    r"saludos(?: cordiales)?|un saludo|atentamente|gracias)\b[^.!?:]{0,60}$"
+)
+_POINTS_TO_THREAD = re.compile(
+    r"\b(?:below|beneath|attached thread|forward(?:ed|ing)?|fwd|fyi|earlier (?:mail|e-?mail|message)|previous (?:mail|e-?mail|message)|"
+    r"unten|untenstehend\w*|nachfolgend\w*|weitergeleitet\w*|weiterleit\w+|zur info\w*|zk|zkn|vorherige\w*|"
+    r"ci-?dessous|ci-apr[èe]s|plus bas|transf[ée]r\w+|pour info\w*|pr[ée]c[ée]dent\w*|"
+    r"abajo|a continuaci[óo]n|reenv\w+|anterior\w*|para su informaci[óo]n)\b"
+)
+
+
+def count(text: str, up_to: int) -> int:
+    """The words of a text, but no more than `up_to` are counted. Two characters of a script without spaces are one."""
+    words = sum(1 for _ in islice(_WORD.finditer(text), up_to))
+    if words >= up_to or text.isascii():
+        return words
+    return min(up_to, words + sum(1 for _ in islice(_CJK.finditer(text), 2 * up_to)) // 2)
+
+
+def says_something(lines: list[str]) -> bool:
+    """Whether the lines have at least three words beside greetings."""
+    return count("\n".join(line for line in lines if not is_greeting(line)), 3) >= 3
+
+
+def is_greeting(line: str) -> bool:
+    """Whether a line only opens or closes a letter."""
+    return len(line) <= 100 and _GREETING.match(line.lower()) is not None
+
+
+def points_to_thread(text: str) -> bool:
+    """Whether a short text sends the reader to what stands below it."""
+    return count(text, 26) <= 25 and _POINTS_TO_THREAD.search(text.lower()) is not None
+
+
+def speaks_of_self(lower: str) -> bool:
+    """Whether a lower-case text has a first person singular."""
+    return _FIRST_PERSON.search(lower) is not None
+
+
+def may_ask(lower: str) -> bool:
+    """Whether a lower-case text has a word that privacy requests are made of."""
+    return _REQUEST.search(lower) is not None
