@@ -1,6 +1,8 @@
 """Scores to labels: the label, its subtype, its confidence, and the note of what a person should review."""
 
 import datetime as dt
+import re
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.validation import validate
+from beam_pcc.models.explaining import log_odds
 from beam_pcc.models.postprocess import postprocess
 from beam_pcc.models.scoring import Scores
 from tests.inputs import TIME, VECTOR, cases, rows, vectors
@@ -29,11 +32,12 @@ def label(
     review_band: float = 0.0,
     errors: dict[int, str] | None = None,
     blocks: Any = None,
+    base: float = np.nan,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The prediction rows and the rejected rows of a batch with these scores."""
     matrix = np.array(probabilities, np.float64).reshape(-1, len(classes))
     matrix[list(errors or {})] = np.nan
-    scores = Scores(matrix, errors or {}, None if blocks is None else np.array(blocks, np.float64))
+    scores = Scores(matrix, errors or {}, None if blocks is None else np.array(blocks, np.float64), base)
     predictions, rejected = postprocess(
         cases(len(matrix)), scores, classes=classes, threshold=threshold, review_band=review_band, now=NOW
     )
@@ -106,13 +110,65 @@ def test_cases_in_the_review_band_get_a_note() -> None:
     assert notes == [None, "review: margin 0.125", "review: margin 0.125", None]
 
 
-def test_note_names_the_stronger_block_first() -> None:
-    predictions, _ = label([[0.5, 0.5]] * 2, review_band=0.1, blocks=[[0.104, -0.52], [0.2, 0.1]])
+def explained(odds: float, base: float, embedding: float) -> dict[str, Any]:
+    """The arguments of a row with these log-odds of PC, of which the rest is of the other block."""
+    p = 1 / (1 + np.exp(-odds))
+    return {"probabilities": [[1 - p, p]], "base": base, "blocks": [[embedding, odds - base - embedding]]}
+
+
+def test_note_has_the_parts_of_the_log_odds() -> None:
+    predictions, _ = label(**explained(0.2, -0.5, 0.6), review_band=0.1)
 
     assert column(predictions, "prediction_notes") == [
-        "review: margin 0.000; tfidf -0.52, embedding +0.10",
-        "review: margin 0.000; embedding +0.20, tfidf +0.10",
+        "review: margin 0.050; log-odds +0.20: base -0.50, embedding +0.60, tfidf +0.10"
     ]
+
+
+def test_note_of_not_pc_speaks_of_not_pc() -> None:
+    predictions, _ = label(**explained(-0.2, -0.5, 0.6), review_band=0.1)
+
+    assert column(predictions, "predicted_label") == ["NOT_PC"]
+    assert column(predictions, "prediction_notes") == [
+        "review: margin 0.050; log-odds +0.20: base +0.50, embedding -0.60, tfidf +0.30"
+    ]
+
+
+def test_log_odds_of_a_label_may_be_below_zero() -> None:
+    predictions, _ = label(**explained(-0.2, -0.5, 0.2), review_band=0.2, threshold=0.3)
+
+    assert column(predictions, "predicted_label") == ["PC"]
+    assert column(predictions, "prediction_notes")[0].endswith(
+        "; log-odds -0.20: base -0.50, embedding +0.20, tfidf +0.10"
+    )
+
+
+NOTE = re.compile(
+    r"review: margin (\d\.\d{3}); log-odds ([+-]\d+\.\d\d): "
+    r"base ([+-]\d+\.\d\d), embedding ([+-]\d+\.\d\d), tfidf ([+-]\d+\.\d\d)"
+)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 0.99), st.floats(-30, 30)), min_size=1, max_size=5),
+    st.floats(-13, 13),
+    st.floats(0.01, 0.99),
+)
+def test_numbers_of_a_note_add_up_as_they_stand(rows: list[tuple[float, float]], base: float, threshold: float) -> None:
+    probability = np.array([p for p, _ in rows])
+    embedding = np.array([e for _, e in rows])
+    blocks = np.column_stack([embedding, log_odds(probability) - base - embedding])
+    predictions, _ = label(
+        np.column_stack([1 - probability, probability]), threshold=threshold, review_band=1, base=base, blocks=blocks
+    )
+
+    for row in predictions:
+        match = NOTE.fullmatch(row["prediction_notes"])
+        assert match, row["prediction_notes"]
+        total, *parts = (Decimal(number) for number in match.groups()[1:])
+        assert sum(parts) == total
+        assert "-0.00" not in match.groups()
+        confidence = row["confidence"]
+        assert float(total) == pytest.approx(np.log(confidence / (1 - confidence)), abs=0.0051)
 
 
 def test_unscored_case_is_rejected_with_the_error_type() -> None:
@@ -131,9 +187,19 @@ def test_unscored_case_is_rejected_with_the_error_type() -> None:
 
 def test_note_belongs_to_its_case_beside_a_rejected_one() -> None:
     predictions, _ = label(
-        [[0, 0], [0.5, 0.5]], review_band=0.1, errors={0: "no"}, blocks=[[np.nan, np.nan], [0.3, 0.0]]
+        [[0, 0], [0.5, 0.5]], review_band=0.1, errors={0: "no"}, base=-0.3, blocks=[[np.nan, np.nan], [0.3, 0.0]]
     )
-    assert column(predictions, "prediction_notes") == ["review: margin 0.000; embedding +0.30, tfidf +0.00"]
+    assert column(predictions, "prediction_notes") == [
+        "review: margin 0.000; log-odds +0.00: base -0.30, embedding +0.30, tfidf +0.00"
+    ]
+
+
+def test_note_without_parts_has_the_margin_only() -> None:
+    predictions, _ = label([[0.5, 0.5]] * 2, review_band=0.1, base=0.1, blocks=[[np.nan, 0.1], [-0.1, 0.0]])
+
+    notes = column(predictions, "prediction_notes")
+    assert notes[0] == "review: margin 0.000"
+    assert notes[1].startswith("review: margin 0.000; log-odds +0.00: base +0.10,")
 
 
 def test_batch_that_cannot_be_scored_is_rejected() -> None:

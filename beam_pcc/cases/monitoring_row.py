@@ -79,6 +79,7 @@ class MonitoringRow:
     source_rows: Annotated[int | None, "Rows that the source had at launch; of JSONL, the rows read"] = None
     source_files: Annotated[int | None, "Files of the source; null if it has none"] = None
     source_modified: Annotated[dt.datetime | None, "When the source was last changed before the launch"] = None
+    review_band: Annotated[float | None, "How near to the threshold P(PC) is of a case to review"] = None
 
     def to_stored(self) -> dict[str, Any]:
         """The values of the table's columns, in their order; dicts and tuples become JSON text."""

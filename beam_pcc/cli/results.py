@@ -201,9 +201,54 @@ class DoctorResult:
     checks: tuple[CheckResult, ...]
 
 
+@dataclass(frozen=True)
+class TermResult:
+    """What a term of the vocabulary adds to the log-odds of the label."""
+
+    term: str
+    contribution: float
+    present: bool
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """What is published of a case."""
+
+    run_id: str
+    label: str
+    confidence: float
+    notes: str | None
+
+
+@dataclass(frozen=True)
+class ExplainResult:
+    """Why a case, or a message, has its label."""
+
+    case_id: str | None
+    partition: str | None
+    model_version: str
+    label: str
+    subtype: str | None
+    confidence: float
+    probability: float
+    threshold: float
+    margin: float
+    review_band: float
+    review: bool
+    log_odds: float
+    base: float | None
+    embedding: float | None
+    tfidf: float | None
+    terms: tuple[TermResult, ...]
+    other_terms: float | None
+    window: str | None
+    published: PublishedResult | None
+
+
 RESULTS = (
     *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult),
     *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
+    *(ExplainResult, TermResult, PublishedResult),
 )
 
 

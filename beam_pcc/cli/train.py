@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beam_pcc.cli.parser import Commands, command
 from beam_pcc.config.partitions import parse_partition
-from beam_pcc.config.settings import add_encoder_arguments, encoder_of
+from beam_pcc.config.settings import DEFAULT_REVIEW_BAND, add_encoder_arguments, encoder_of
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.private_files import private_files
-from beam_pcc.terminal import say
+from beam_pcc.terminal import say, table
+
+if TYPE_CHECKING:
+    from beam_pcc.models.metadata import Review
 
 
 def add(commands: Commands) -> None:
@@ -75,8 +79,22 @@ def _train(flags: argparse.Namespace) -> int:
         if metadata.trained_on[key]:
             say(f"  left out {metadata.trained_on[key]:,} rows that {reason}")
     say(f"  hold-out of {metadata.trained_on['holdout']:,}: {metrics_line(metadata)}")
+    if metadata.review:
+        _say_review(metadata.review)
     say(f"  {flags.models.rstrip('/')}/{metadata.version}  (sha256 {str(metadata.sha256)[:12]})")
     return 0
+
+
+def _say_review(review: Review) -> None:
+    """What of the hold-out each review band has, and which one a run uses by default."""
+    say("  review bands: P(PC) nearer than this to the threshold, and what of the hold-out is there")
+    rows = [["band", "cases", "errors", ""]]
+    for band in review.bands:
+        mark = "recommended" if band.band == review.recommended else ""
+        rows.append([f"{band.band:.2f}", f"{band.cases:.1%}", f"{band.errors:.1%}", mark])
+    say(*(f"    {line}" for line in table(rows)))
+    if review.recommended is None:
+        say(f"    none is recommended, as the hold-out has too few errors; a run uses {DEFAULT_REVIEW_BAND:g}")
 
 
 @private_files()

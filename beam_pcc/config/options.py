@@ -33,6 +33,7 @@ class Option:
         choices: The allowed values, if there are few.
         check: Returns what is wrong with a value, such as "must be between 0 and 1", or None.
         empty_counts: Whether an empty environment variable is a value.
+        dtype: The type of its values, if the default is None and they are no texts.
     """
 
     help: str
@@ -44,16 +45,17 @@ class Option:
     choices: tuple[str, ...] = ()
     check: Callable[[Any], str | None] | None = None
     empty_counts: bool = False
+    dtype: type = str
 
     @property
     def value_type(self) -> type:
         """The type of its values: str, bool, int, float, or tuple for several texts."""
-        return str if self.default is None else type(self.default)
+        return self.dtype if self.default is None else type(self.default)
 
     @property
     def default_text(self) -> str:
         """The default for help and documentation; empty if there is none."""
-        default = f"{self.default:g}" if self.value_type is float else f"{self.default}"
+        default = f"{self.default:g}" if isinstance(self.default, float) else f"{self.default}"
         text = self.usual or ("" if self.default in (None, False, (), "") else default)
         return ", else ".join(part for part in (self.environment, text) if part)
 

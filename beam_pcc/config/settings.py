@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from beam_pcc.cases import schemas
 from beam_pcc.config.durations import parse_duration
@@ -25,6 +25,7 @@ ReadMethod = Literal["direct", "export", "arrow"]
 Backend = Literal["onnx", "openvino"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
+DEFAULT_REVIEW_BAND = 0.10
 WAREHOUSE_ADDRESSES = "PATH.duckdb | bq://PROJECT.DATASET"
 
 
@@ -258,8 +259,11 @@ class Limits(Group):
     accept_drift: bool = option(
         False, help="publish although a vector block is zeroed, swapped or not normalised as in training"
     )
-    review_band: float = option(
-        0.10, help="mark a case for review when its probability is nearer to the threshold", check=between(0.0, 0.5)
+    review_band: float | None = option(
+        help="mark a case for review when its probability is nearer to the threshold",
+        usual=f"the one that the model version recommends, else {DEFAULT_REVIEW_BAND:g}",
+        dtype=float,
+        check=between(0.0, 0.5),
     )
     lock_timeout: float = option(
         600.0, help="seconds to wait for a warehouse file that another process holds", check=not_negative
@@ -300,14 +304,16 @@ class RunConfig:
     publish: Publish
     encoder: Encoder = Encoder()
     limits: Limits = Limits()
+    required: ClassVar[tuple[str, ...]] = ("source", "warehouse", "models")
 
     def __post_init__(self) -> None:
-        for flag, value in (
-            ("source", self.source.address),
-            ("warehouse", self.publish.warehouse),
-            ("models", self.model.registry),
-        ):
-            if not value:
+        given = {
+            "source": self.source.address,
+            "warehouse": self.publish.warehouse,
+            "models": self.model.registry,
+        }
+        for flag in self.required:
+            if not given[flag]:
                 raise ConfigurationError(f"--{flag} is missing: say it, or see beam-pcc run --help")
         text_column = (self.encoder.text_column or "").lower()
         for name, own_name in self.source.own_names.items():

@@ -221,6 +221,10 @@ _BASELINE = record(
         "blocks": mapping(record({"norm_mean": number(0.0), "spread": number(0.0), "mean": _BASE64}), _BLOCK),
     },
 )
+_REVIEW = record(
+    {"bands": many(record({"band": number(0.0, 0.5), "cases": _SHARE, "errors": _SHARE}), 0, 100)},
+    {"recommended": optional(number(0.0, 0.5))},
+)
 METADATA = record(
     {},
     {
@@ -239,6 +243,8 @@ METADATA = record(
         "intervals": optional(mapping(plain)),
         "golden": optional(record({"vectors": _BASE64, "probabilities": many(many(_SHARE, 2, 1_000), 1, 10_000)})),
         "baseline": optional(_BASELINE),
+        "training_mean": optional(_BASE64),
+        "review": optional(_REVIEW),
         "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF}, {"cleaning": integer(0, 1_000)})),
     },
     plain,

@@ -15,16 +15,17 @@ from beam_pcc.cases import schemas
 from beam_pcc.errors import RunError
 from beam_pcc.errors.bisecting import EveryRowFailsError
 from beam_pcc.models import scoring
+from beam_pcc.models.explaining import Explainer, log_odds
 from beam_pcc.models.loading import ModelVersion
 from beam_pcc.shielding import shielded
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """An estimator, and what explains it if it is linear; not a tuple, as Beam keeps a weak reference to it."""
+    """An estimator, and what explains its scores; not a tuple, as Beam keeps a weak reference to it."""
 
     estimator: Any
-    explainer: scoring.LinearExplainer | None
+    explainer: Explainer | None
 
 
 class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel]):
@@ -34,7 +35,7 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
 
     Args:
         version: The version that the run is fixed to.
-        review_band: Rows this near to the threshold are explained by blocks, if the model is linear.
+        review_band: Rows this near to the threshold are explained by blocks, if the version has its mean vector.
     """
 
     def __init__(self, version: ModelVersion, review_band: float) -> None:
@@ -51,7 +52,9 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
         """
         threadpoolctl.threadpool_limits(limits=1, user_api="blas")
         estimator = self._version.file.load()
-        return LoadedModel(estimator, scoring.LinearExplainer.of(estimator, self._version.classes))
+        mean = self._version.metadata.mean_vector
+        explainer = None if mean is None else Explainer(estimator, self._version.classes, mean)
+        return LoadedModel(estimator, explainer)
 
     @shielded
     def run_inference(
@@ -78,8 +81,9 @@ class PccModelHandler(ModelHandler[pa.RecordBatch, PredictionResult, LoadedModel
         probability = scoring.privacy_probability(scores.probabilities, self._version.classes)
         near = scoring.needs_review(probability, self._version.metadata.threshold, self._review_band)
         blocks = np.full((len(vectors), len(schemas.BLOCKS)), np.nan)
-        blocks[near] = model.explainer.blocks(vectors[near], scores.probabilities[near])
-        return scoring.Scores(scores.probabilities, scores.errors, blocks)
+        if near.any():
+            blocks[near] = model.explainer.blocks(vectors[near], log_odds(probability[near]))
+        return scoring.Scores(scores.probabilities, scores.errors, blocks, model.explainer.base)
 
     def get_num_bytes(self, batch: Sequence[pa.RecordBatch]) -> int:
         """Bytes of the buffers (Beam's default pickles every batch to count them)."""

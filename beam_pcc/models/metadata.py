@@ -102,6 +102,45 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class ReviewBand:
+    """What lies nearer to the threshold than `band`, on the hold-out: the shares of its rows and of its errors."""
+
+    band: float
+    cases: float
+    errors: float
+
+
+@dataclass(frozen=True)
+class Review:
+    """Review bands that were measured in training, and the recommended one; None if there were too few errors."""
+
+    bands: tuple[ReviewBand, ...]
+    recommended: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The value in metadata.json."""
+        return {"bands": [dataclasses.asdict(band) for band in self.bands], "recommended": self.recommended}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Review:
+        """Inverse of `to_json`. Raises ValueError, TypeError or KeyError on anything else."""
+        bands = (ReviewBand(*(float(band[f.name]) for f in dataclasses.fields(ReviewBand))) for band in value["bands"])
+        recommended = value.get("recommended")
+        return cls(tuple(bands), None if recommended is None else float(recommended))
+
+
+def _encoded(vector: npt.NDArray[np.float32]) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+
+
+def _mean(text: str) -> npt.NDArray[np.float32]:
+    mean = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)
+    if len(mean) != schemas.VECTOR_DIM or not np.isfinite(mean).all():
+        raise ValueError("training_mean is not one of 584 numbers")
+    return mean
+
+
+@dataclass(frozen=True)
 class ModelMetadata:
     """The content of metadata.json; every field but the version has a default for a version that has none."""
 
@@ -120,10 +159,26 @@ class ModelMetadata:
     baseline: Baseline | None = None
     features: Features | None = None
     intervals: Mapping[str, Any] = field(default_factory=dict)
+    training_mean: npt.NDArray[np.float32] | None = None
+    review: Review | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"threshold {self.threshold} is not between 0 and 1")
+
+    @property
+    def mean_vector(self) -> npt.NDArray[np.float32] | None:
+        """(584,), the mean of the training rows, which scores are explained against; None if it is not known.
+
+        An earlier version of vectors has that of its hold-out, a fifth of the rows. One of texts has none: the mean in
+        its baseline is of the terms of another fit.
+        """
+        if self.training_mean is not None:
+            return self.training_mean
+        blocks = self.baseline.blocks if self.baseline and self.features is None else {}
+        if any(name not in blocks for name in schemas.BLOCKS):
+            return None
+        return np.concatenate([blocks[name].mean for name in schemas.BLOCKS])
 
     def to_json(self) -> str:
         """The text of metadata.json."""
@@ -131,6 +186,8 @@ class ModelMetadata:
         values["golden"] = self.golden.to_json() if self.golden else None
         values["baseline"] = self.baseline.to_json() if self.baseline else None
         values["features"] = self.features.to_json() if self.features else None
+        values["training_mean"] = None if self.training_mean is None else _encoded(self.training_mean)
+        values["review"] = self.review.to_json() if self.review else None
         return json.dumps({"format": 1, **values}, indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -149,6 +206,10 @@ class ModelMetadata:
                 given["baseline"] = Baseline.from_json(given["baseline"])
             if "features" in given:
                 given["features"] = Features.from_json(given["features"])
+            if "training_mean" in given:
+                given["training_mean"] = _mean(given["training_mean"])
+            if "review" in given:
+                given["review"] = Review.from_json(given["review"])
             given["threshold"] = float(given.get("threshold", DEFAULT_THRESHOLD))
             return cls(version=version, **given)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

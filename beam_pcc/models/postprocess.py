@@ -6,12 +6,17 @@ import datetime as dt
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from beam_pcc.cases import faults, schemas
-from beam_pcc.models.scoring import Scores, needs_review, privacy_classes, privacy_probability
+from beam_pcc.models import explaining
+from beam_pcc.models.scoring import Floats, Scores, needs_review, privacy_classes, privacy_probability
 
 REVIEW = "review"
+_NOTE_DIGITS = 2
+_PARTS = ("base", *schemas.BLOCKS)
+_EXPLAINED = f"; log-odds %+.{_NOTE_DIGITS}f: " + ", ".join(f"{part} %+.{_NOTE_DIGITS}f" for part in _PARTS)
 
 
 def postprocess(
@@ -63,7 +68,7 @@ def postprocess(
         pa.array(np.where(positive, subtypes[most_likely], None), pa.string()),
         pa.array(np.where(positive, probability, 1.0 - probability)),
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
-        _notes(probability, blocks, threshold, review_band),
+        _notes(probability, positive, scores.base, blocks, threshold, review_band),
         timestamp,
         content,
     ]
@@ -77,13 +82,32 @@ def postprocess(
     return predictions, not_scored
 
 
-def _notes(probability: np.ndarray, blocks: np.ndarray | None, threshold: float, review_band: float) -> pa.StringArray:
-    """The notes of the rows to review, such as "review: margin 0.031; embedding +0.52, tfidf -0.10"; others null."""
+def _notes(
+    probability: Floats,
+    positive: npt.NDArray[np.bool_],
+    base: float,
+    blocks: Floats | None,
+    threshold: float,
+    review_band: float,
+) -> pa.StringArray:
+    """The notes of the rows to review; others null.
+
+    Such as "review: margin 0.031; log-odds +0.12: base -0.50, embedding +0.52, tfidf +0.10". The log-odds are those of
+    the published label, and what follows is them in sum.
+    """
     notes = np.full(len(probability), None, dtype=object)
-    for row in np.flatnonzero(needs_review(probability, threshold, review_band)):
-        note = f"{REVIEW}: margin {abs(probability[row] - threshold):.3f}"
-        if blocks is not None:
-            strongest = sorted(zip(schemas.BLOCKS, blocks[row], strict=True), key=lambda b: -abs(b[1]))
-            note += "; " + ", ".join(f"{name} {weight:+.2f}" for name, weight in strongest)
-        notes[row] = note
+    rows = np.flatnonzero(needs_review(probability, threshold, review_band))
+    margin = np.abs(probability[rows] - threshold).tolist()
+    notes[rows] = [f"{REVIEW}: margin {value:.3f}" for value in margin]
+    if blocks is None:
+        return pa.array(notes, pa.string())
+    parts = np.column_stack([np.full(len(rows), base), blocks[rows]])
+    is_explained = np.isfinite(parts).all(axis=1)
+    explained, parts = rows[is_explained], parts[is_explained]
+    sign = np.where(positive[explained], 1.0, -1.0)
+    total, parts = explaining.rounded(
+        sign * explaining.log_odds(probability[explained]), sign[:, None] * parts, _NOTE_DIGITS
+    )
+    values = np.column_stack([total, parts]).tolist()
+    notes[explained] += np.array([_EXPLAINED % tuple(row) for row in values], dtype=object)
     return pa.array(notes, pa.string())

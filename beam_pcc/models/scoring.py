@@ -1,4 +1,4 @@
-"""Scores vectors, and explains scores of linear models. Pure functions, independent of Beam."""
+"""Scores vectors. Pure functions, independent of Beam."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ class Scores:
     Attributes:
         probabilities: (n, classes) float64; a row that could not be scored is NaN.
         errors: Row number to why it could not be scored: the type of the exception, as its text may hold values.
-        blocks: (n, 2) float64: what the embedding and the TF-IDF block add to the log-odds of PC in explained rows
-            (NaN in others); None if the model is not linear.
+        base: The log-odds of PC of the mean training vector.
+        blocks: (n, 2) float64: what the embedding and the TF-IDF block add to the base in explained rows (NaN in
+            others); None if the version has no mean vector.
     """
 
     probabilities: Floats
     errors: dict[int, str] = field(default_factory=dict)
     blocks: Floats | None = None
+    base: float = np.nan
 
 
 def privacy_probability(probabilities: Floats, classes: Sequence[str]) -> Floats:
@@ -111,62 +113,3 @@ def difference(actual: Floats, expected: Floats) -> float:
     if actual.shape != expected.shape:
         return 1.0
     return float(np.nan_to_num(np.abs(actual - expected), nan=1.0).max(initial=0.0))
-
-
-class LinearExplainer:
-    """What each block of a vector adds to the log-odds of PC, for a linear model (scaled or calibrated or both)."""
-
-    def __init__(self, weights: Floats, center: Floats, classes: Sequence[str]) -> None:
-        self._weights = weights  # (classes, 584)
-        self._center = center  # (584,)
-        self._privacy = privacy_classes(classes)
-        self._other = np.setdiff1d(np.arange(len(classes)), self._privacy)
-
-    @classmethod
-    def of(cls, model: Any, classes: Sequence[str]) -> LinearExplainer | None:
-        """The explainer of `model`, or None if it is not linear."""
-        parameters = _linear(model)
-        return cls(*parameters, classes) if parameters else None
-
-    def blocks(self, vectors: schemas.Vectors, probabilities: Floats) -> Floats:
-        """(n, 2): for each block, its part of the log-odds of the likeliest privacy class against NOT_PC.
-
-        Args:
-            vectors: (n, 584).
-            probabilities: (n, classes); the likeliest privacy class is explained.
-        """
-        centered = vectors - self._center
-        parts = np.stack([centered[:, b] @ self._weights[:, b].T for b in schemas.BLOCKS.values()], axis=1)
-        likeliest = self._privacy[probabilities[:, self._privacy].argmax(axis=1)]
-        toward = np.take_along_axis(parts, likeliest[:, None, None], axis=2)[:, :, 0]
-        blocks: Floats = toward - parts[:, :, self._other].mean(axis=2)
-        return blocks
-
-
-def _linear(model: Any) -> tuple[Floats, Floats] | None:
-    """Weights (classes, 584) and center (584,) so that the decision is (x - center) @ weights.T + constant."""
-    if hasattr(model, "calibrated_classifiers_"):
-        parts = [_linear(calibrated.estimator) for calibrated in model.calibrated_classifiers_]
-        linear = [part for part in parts if part is not None]
-        if len(linear) != len(parts) or not linear:
-            return None
-        return np.mean([weights for weights, _ in linear], axis=0), np.mean([center for _, center in linear], axis=0)
-    if hasattr(model, "steps"):
-        *before, (_, last) = model.steps
-        parameters = _linear(last)
-        if parameters is None or any(type(step).__name__ != "StandardScaler" for _, step in before):
-            return None
-        weights, center = parameters
-        for _, scaler in reversed(before):
-            scale = scaler.scale_ if scaler.scale_ is not None else 1.0
-            mean = scaler.mean_ if scaler.with_mean else 0.0
-            weights, center = weights / scale, center * scale + mean
-        return weights, center
-    if type(model).__name__ == "FrozenEstimator":
-        return _linear(model.estimator)
-    if hasattr(model, "coef_"):
-        weights = np.asarray(model.coef_, dtype=np.float64)
-        if len(weights) == 1:  # binary: the decision is for classes_[1]
-            weights = np.vstack([np.zeros_like(weights), weights])
-        return weights, np.zeros(weights.shape[1])
-    return None

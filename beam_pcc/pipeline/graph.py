@@ -24,7 +24,7 @@ def build(pipeline: beam.Pipeline, plan: LaunchPlan) -> beam.PCollection[Outcome
         | "Read" >> plan.read
         | "Validate" >> (ValidateCases(text.column, text.featurizer) if text else ValidateCases())
     )
-    scored = checked.rows | "Score" >> Score(plan.model, plan.shadow, plan.config.limits.review_band)
+    scored = checked.rows | "Score" >> Score(plan.model, plan.shadow, plan.review_band)
     rejected = (checked.rejected, scored.rejected) | "Rejected" >> beam.Flatten()
     stats = (checked.stats, scored.stats) | "Statistics" >> beam.Flatten()
     files = (scored.rows, rejected) | "Stage" >> Stage(plan.area)

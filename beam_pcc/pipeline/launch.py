@@ -8,8 +8,9 @@ import functools
 from dataclasses import dataclass
 
 from beam_pcc.config.run_ids import new_run_id, started_at
-from beam_pcc.config.settings import RunConfig
+from beam_pcc.config.settings import DEFAULT_REVIEW_BAND, Limits, RunConfig
 from beam_pcc.features.featurizer import TextMode
+from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.registry import ModelVersion, Registry
 from beam_pcc.pipeline.text_mode import text_mode
 from beam_pcc.publishing.publish import Rules
@@ -62,6 +63,7 @@ class Launch:
             embedding_model=model.metadata.embedding_model,
             model_sha256=model.file.sha256,
             shadow_version=shadow.name if shadow else None,
+            review_band=review_band_of(config.limits, model.metadata),
         )
         prepare_tables(self.warehouse, dry_run=config.publish.dry_run)
         return LaunchPlan(config, run, self.warehouse, area, read, model, shadow, text)
@@ -88,6 +90,11 @@ class LaunchPlan(Launch):
     text: TextMode | None
 
     @property
+    def review_band(self) -> float:
+        """How near to the threshold a case is to be reviewed."""
+        return review_band_of(self.config.limits, self.model.metadata)
+
+    @property
     def rules(self) -> Rules:
         """What makes it fit to publish, and how."""
         publish, limits = self.config.publish, self.config.limits
@@ -103,6 +110,14 @@ class LaunchPlan(Launch):
             min_volume=limits.min_volume,
             accept_volume=limits.accept_volume,
         )
+
+
+def review_band_of(limits: Limits, model: ModelMetadata) -> float:
+    """The band that the settings name, else the one that the version recommends, else the default."""
+    if limits.review_band is not None:
+        return limits.review_band
+    recommended = model.review.recommended if model.review else None
+    return DEFAULT_REVIEW_BAND if recommended is None else recommended
 
 
 def load(config: RunConfig) -> tuple[ModelVersion, ModelVersion | None, TextMode | None]:

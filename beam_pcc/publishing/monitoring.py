@@ -54,6 +54,7 @@ def audited_row(
         error_message=f"audits refused to publish: {'; '.join(violations)}" if violations else None,
         positive_cases=figures.positive,
         review_cases=figures.review,
+        review_band=run.review_band,
         notes="; ".join(filter(None, (drift.notes(sum(figures.score_histogram)), volume.note))) or None,
         drift_psi=drift.psi,
         drift_psi_recent=drift.psi_recent,

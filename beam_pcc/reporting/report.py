@@ -259,7 +259,7 @@ def _tiles(days: Sequence[Day], latest: Day) -> list[_Tile]:
         (
             "To review",
             shown.percent(row["review_cases"], scored),
-            f"{shown.count(row['review_cases'])} cases",
+            f"{shown.count(row['review_cases'])} cases{_band(row)}",
             _review,
             "points",
         ),
@@ -297,6 +297,12 @@ def _compared(days: Sequence[Day], latest: Day) -> str:
     if before and not before[-1].is_published:
         words += f" The day before, {before[-1].date}, was not published: {_WORDS[before[-1].state].lower()}."
     return words
+
+
+def _band(row: Row) -> str:
+    """How near to the threshold the cases to review are; nothing in rows of earlier versions."""
+    band = row["review_band"]
+    return "" if band is None else f" within {shown.formatted(band, '{:g}')} of the threshold"
 
 
 def _of_source(row: Row) -> str:

@@ -21,7 +21,7 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
         f"  cases       {row.total_cases:>9,}{_source(row)}",
         f"  PC          {positive:>9,}{_share(positive, scored)}",
         f"  NOT_PC      {scored - positive:>9,}{_share(scored - positive, scored)}",
-        f"  review      {row.review_cases:>9,}{_share(row.review_cases, scored)}",
+        f"  review      {row.review_cases:>9,}{_share(row.review_cases, scored)}{_band(row)}",
         f"  rejected    {row.dropped_cases:>9,}{_share(row.dropped_cases, row.total_cases)}",
         *(f"    {reason:<18} {n:>7,}" for reason, n in reasons.items()),
         *([f"  copies      {row.exact_copies:>9,}  of other rows, dropped"] if row.exact_copies else []),
@@ -49,6 +49,11 @@ def _source(row: MonitoringRow) -> str:
         *([] if row.source_modified is None else [f"changed {row.source_modified:%Y-%m-%d %H:%M} UTC"]),
     ]
     return f"  of a source with {', '.join(parts)}" if parts else ""
+
+
+def _band(row: MonitoringRow) -> str:
+    """Which cases are to be reviewed; nothing of a run that does not say so."""
+    return "" if row.review_band is None else f"  P(PC) nearer than {row.review_band:g} to the threshold"
 
 
 def _drift(row: MonitoringRow) -> str:

@@ -18,6 +18,7 @@ import threadpoolctl
 from beam_pcc.cases import drift, schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
+from beam_pcc.evaluation import review_bands
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.features import cleaning, tfidf
 from beam_pcc.features.encoders import package
@@ -121,8 +122,10 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=_baseline(*holdout, probability, classes),
+        baseline=_baseline(vectors[holdout_rows], holdout[1], probability, classes),
         features=features,
+        training_mean=vectors[all_rows].mean(axis=0, dtype=np.float64).astype(np.float32),
+        review=review_bands.review(truth, probability, threshold),
     )
 
 
@@ -171,6 +174,7 @@ def _threshold(recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vect
 
 
 def _baseline(x: schemas.Vectors, y: Labels, probability: scoring.Floats, classes: tuple[str, ...]) -> Baseline:
+    """Of the hold-out: its vectors as the published version makes them, its scores by the model that did not see it."""
     histogram = np.histogram(probability, bins=SCORE_BINS, range=(0.0, 1.0))[0]
     lengths = {name: drift.norm(x[:, block]) for name, block in schemas.BLOCKS.items()}
     return Baseline(

@@ -1,30 +1,23 @@
-"""Vectors to probabilities: only failing rows get errors, and the parts of a linear decision add up to it."""
+"""Vectors to probabilities: only failing rows get errors."""
 
 import errno
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.preprocessing import StandardScaler
 
 from beam_pcc.cases import schemas
 from beam_pcc.errors import WarehouseError
 from beam_pcc.errors.bisecting import FAILURES, EveryRowFailsError
-from beam_pcc.models.scoring import LinearExplainer, difference, needs_review, privacy_probability, score
+from beam_pcc.models.scoring import difference, needs_review, privacy_probability, score
 
 ROWS = 60
 BINARY = ("NOT_PC", "PC")
-SUBTYPES = ("NOT_PC", "PC/access", "PC/deletion")
-EMBEDDING, TFIDF = schemas.BLOCKS.values()
 
 
 def data(classes: tuple[str, ...] = BINARY) -> tuple[schemas.Vectors, np.ndarray]:
@@ -194,106 +187,3 @@ def test_the_largest_difference_of_golden_rows_counts() -> None:
 @pytest.mark.parametrize("expected", [[[0.25, 0.25, 0.5]], [[0.5, np.nan]]], ids=["other classes", "not a number"])
 def test_golden_rows_that_cannot_be_compared_are_wholly_off(expected: list[list[float]]) -> None:
     assert difference(score(Says([0.5, 0.5]), VECTORS[:1]).probabilities, np.array(expected)) == 1.0
-
-
-def deciders(model: Any) -> list[Any]:
-    """The linear models whose mean decision a model's probabilities come from."""
-    if not hasattr(model, "calibrated_classifiers_"):
-        return [model]
-    inner = [calibrated.estimator for calibrated in model.calibrated_classifiers_]
-    return [e.estimator if isinstance(e, FrozenEstimator) else e for e in inner]
-
-
-def center(model: Any) -> np.ndarray:
-    """Where a linear model's features are zero: the mean of its scaler, if it has one."""
-    scalers = [step for _, step in getattr(model, "steps", []) if isinstance(step, StandardScaler) and step.with_mean]
-    return scalers[0].mean_ if scalers else np.zeros(schemas.VECTOR_DIM)
-
-
-def decisions(model: Any, vectors: np.ndarray) -> np.ndarray:
-    """(n, classes): the decision for each class; of a binary model, 0 and the decision for PC."""
-    total = np.mean([m.decision_function(vectors) for m in deciders(model)], axis=0)
-    return np.column_stack([np.zeros(len(total)), total]) if total.ndim == 1 else total
-
-
-def calibrated(model: Any, **how: Any) -> CalibratedClassifierCV:
-    return CalibratedClassifierCV(model, cv=3, **how)
-
-
-LINEAR = {
-    "logistic": regression,
-    "scaled": lambda: make_pipeline(StandardScaler(), regression()),
-    "scaled by deviation only": lambda: make_pipeline(StandardScaler(with_mean=False), regression()),
-    "scaled by mean only": lambda: make_pipeline(StandardScaler(with_std=False), regression()),
-    "calibrated": lambda: calibrated(make_pipeline(StandardScaler(), regression()), ensemble=False),
-    "calibrated ensemble": lambda: calibrated(make_pipeline(StandardScaler(), regression()), ensemble=True),
-    "calibrated isotonic": lambda: calibrated(regression(), method="isotonic", ensemble=False),
-    "calibrated machine": lambda: calibrated(LinearSVC(C=0.01), ensemble=False),
-    "descent": lambda: SGDClassifier(loss="log_loss", alpha=1.0, random_state=0),
-}
-
-
-@pytest.mark.parametrize("make", LINEAR.values(), ids=LINEAR.keys())
-@pytest.mark.parametrize("classes", [BINARY, SUBTYPES], ids=["binary", "subtypes"])
-def test_the_blocks_add_up_to_the_decision_for_pc_against_not_pc(classes: tuple[str, ...], make: Any) -> None:
-    vectors, labels = data(classes)
-    model = make().fit(vectors, labels)
-    assert tuple(model.classes_) == classes
-
-    explainer = LinearExplainer.of(model, classes)
-
-    assert explainer is not None
-    zero = np.mean([center(m) for m in deciders(model)], axis=0)
-    moved = decisions(model, vectors) - decisions(model, zero[None, :])
-    probabilities = model.predict_proba(vectors)
-    published = 1 + probabilities[:, 1:].argmax(axis=1)
-    expected = np.take_along_axis(moved, published[:, None], axis=1)[:, 0] - moved[:, 0]
-    np.testing.assert_allclose(explainer.blocks(vectors, probabilities).sum(axis=1), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_subtype_that_is_published_is_explained_even_when_an_intercept_decided_it() -> None:
-    vectors, labels = data(SUBTYPES)
-    model = regression().fit(vectors, labels)
-    model.intercept_ = np.array([0.0, 100.0, 0.0])  # PC/access, whatever the vector says
-    explainer = LinearExplainer.of(model, SUBTYPES)
-    assert explainer is not None
-
-    blocks = explainer.blocks(vectors, model.predict_proba(vectors))
-
-    np.testing.assert_allclose(blocks.sum(axis=1), vectors @ (model.coef_[1] - model.coef_[0]), rtol=1e-4, atol=1e-4)
-
-
-def test_each_block_depends_on_its_own_part_of_the_vector_only() -> None:
-    explainer = LinearExplainer.of(SCALED, BINARY)
-    assert explainer is not None
-    other_terms = VECTORS.copy()
-    other_terms[:, TFIDF] = 0.0
-
-    probabilities = SCALED.predict_proba(VECTORS)
-    before, after = explainer.blocks(VECTORS, probabilities), explainer.blocks(other_terms, probabilities)
-
-    np.testing.assert_array_equal(before[:, 0], after[:, 0])
-    assert (before[:, 1] != after[:, 1]).all()
-
-
-def test_a_frozen_model_is_explained_as_the_model_in_it() -> None:
-    frozen = calibrated(FrozenEstimator(SCALED)).fit(VECTORS, LABELS)
-    explainer, plain = LinearExplainer.of(frozen, BINARY), LinearExplainer.of(SCALED, BINARY)
-    assert explainer is not None
-    assert plain is not None
-    probabilities = SCALED.predict_proba(VECTORS)
-    np.testing.assert_allclose(explainer.blocks(VECTORS, probabilities), plain.blocks(VECTORS, probabilities))
-
-
-NOT_LINEAR = {
-    "forest": lambda: RandomForestClassifier(5, random_state=0),
-    "boosting": lambda: HistGradientBoostingClassifier(max_iter=2),
-    "calibrated forest": lambda: calibrated(RandomForestClassifier(5, random_state=0), ensemble=False),
-    "scaled forest": lambda: make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0)),
-    "other scaler": lambda: make_pipeline(MinMaxScaler(), regression()),
-}
-
-
-@pytest.mark.parametrize("make", NOT_LINEAR.values(), ids=NOT_LINEAR.keys())
-def test_a_model_that_is_not_linear_has_no_explainer(make: Any) -> None:
-    assert LinearExplainer.of(make().fit(VECTORS, LABELS), BINARY) is None

@@ -46,6 +46,7 @@ class Run:
     embedding_model: str | None = None
     model_sha256: str | None = None
     shadow_version: str | None = None
+    review_band: float | None = None
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,10 @@ class Warehouse(Protocol):
 
         Newest day first. Fewer where the table keeps fewer; a row whose values do not fit their columns is left out.
         """
+        ...
+
+    def published(self, partition: dt.date, case_id: str) -> StoredRow | None:
+        """The row of pcc_inference_output that is published for a case, as it is stored."""
         ...
 
     def query(self, sql: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:

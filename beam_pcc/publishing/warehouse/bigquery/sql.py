@@ -95,6 +95,10 @@ SELECT {", ".join("@" + name for name in schemas.MONITORING.names)}
 FROM (SELECT 1) WHERE NOT EXISTS (SELECT 1 FROM `{{{MONITORING}}}` WHERE run_id = @run_id AND {_ALL_KEPT})
 """
 
+PUBLISHED = f"""
+SELECT * FROM `{{{OUTPUT}}}` WHERE partition_date = @partition_date AND case_id = @case_id AND {_ALL_KEPT} LIMIT 1
+"""
+
 MONITORING_ROW = f"SELECT * FROM `{{{MONITORING}}}` WHERE run_id = @run_id AND {_ALL_KEPT}"
 
 RUNS = f"SELECT * FROM `{{{MONITORING}}}` WHERE {_ALL_KEPT} ORDER BY ingestion_time DESC LIMIT {{last}}"

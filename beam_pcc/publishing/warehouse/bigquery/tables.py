@@ -133,8 +133,9 @@ def with_columns(present: bigquery.Table, names: Iterable[str], schema: pa.Schem
 
 
 def parameters(row: Mapping[str, Any]) -> list[bigquery.ScalarQueryParameter]:
-    """The values of a monitoring row, and so of everything that a run's rows have in common, as query parameters."""
+    """The values of columns of the monitoring or the output table, by name, as query parameters."""
+    dtypes = {field.name: _TYPES[field.type] for field in (*schemas.OUTPUT, *schemas.MONITORING)}
     return [
-        bigquery.ScalarQueryParameter(f.name, _STANDARD.get(_TYPES[f.type], _TYPES[f.type]), row[f.name])
-        for f in schemas.MONITORING
+        bigquery.ScalarQueryParameter(name, _STANDARD.get(dtypes[name], dtypes[name]), value)
+        for name, value in row.items()
     ]

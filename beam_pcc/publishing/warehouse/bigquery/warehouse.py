@@ -277,6 +277,15 @@ class BigQueryWarehouse:
         rows = self.jobs.query(f"table {self.tables[sql.MONITORING]}", sql.RECENT, names, row)
         return readable_rows(dict(one.items()) for one in rows)
 
+    def published(self, partition: dt.date, case_id: str) -> StoredRow | None:
+        """The published row of a case."""
+        output = self.tables[sql.OUTPUT]
+        if self._table(output) is None:
+            return None
+        row = {"partition_date": partition, "case_id": case_id}
+        rows = self.jobs.query(f"table {output}", sql.PUBLISHED, self.tables, row)
+        return dict(rows[0].items()) if rows else None
+
     def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
         """Run one SELECT; return its rows as text. Names without a dataset are of the warehouse's."""
         import duckdb

@@ -57,3 +57,5 @@ QUALIFY row_number() OVER (PARTITION BY partition_date, status ORDER BY ingestio
     <= $runs
 ORDER BY partition_date, ingestion_time, run_id
 """
+
+PUBLISHED = "SELECT * FROM pcc_inference_output WHERE partition_date = $day AND case_id = $case_id LIMIT 1"

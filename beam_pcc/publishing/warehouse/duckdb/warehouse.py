@@ -148,6 +148,14 @@ class DuckDBWarehouse:
             cursor = connection.execute(sql.RECENT, {"before": before, "days": days})
             return readable_rows(_as_dicts(cursor))
 
+    def published(self, partition: dt.date, case_id: str) -> StoredRow | None:
+        """The published row of a case."""
+        with self._file.read() as connection:
+            if connection is None or "pcc_inference_output" in tables.plan(connection).create:
+                return None
+            rows = _as_dicts(connection.execute(sql.PUBLISHED, {"day": partition, "case_id": case_id}))
+            return rows[0] if rows else None
+
     def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
         """Run one SELECT, which can reach nothing but the tables; return its rows as text."""
         with self._published() as connection:
