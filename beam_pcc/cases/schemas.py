@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beam_pcc.cases.monitoring_row import Alerts, Counts, Histogram, Status
+from beam_pcc.cases.monitoring_row import Alerts, Counts, Histogram, Shares, Status
 from beam_pcc.cases.monitoring_row import columns as monitoring_columns
 
 EMBEDDING_DIM = 384  # all-MiniLM-L6-v2
@@ -65,6 +65,9 @@ TEXTS = pa.schema(
 SHADOW_VECTOR = "shadow_vector"
 """A column that a CASES batch has besides, where a shadow model wants other vectors of the same texts."""
 
+LANGUAGE = "language"
+"""A column that a CASES batch of messages has besides: the language of each."""
+
 STAGED_PREDICTIONS = pa.schema(
     [
         _column("case_id", pa.string(), "Identifier of the case"),
@@ -94,6 +97,7 @@ _ARROW = {
     dt.date: pa.date32(),
     dt.datetime: _UTC,
     Counts: pa.string(),
+    Shares: pa.string(),
     Histogram: pa.string(),
     Alerts: pa.string(),
 }

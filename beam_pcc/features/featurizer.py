@@ -18,7 +18,7 @@ from beam_pcc.config.settings import Backend
 from beam_pcc.errors import RunError
 from beam_pcc.errors.bisecting import EveryRowFailsError, failing_rows
 from beam_pcc.errors.machine import blames_no_row
-from beam_pcc.features import cleaning
+from beam_pcc.features import cleaning, languages
 from beam_pcc.features.encoders.base import Embeddings
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
@@ -36,18 +36,25 @@ class Features:
         encoder_sha256: The digest of the encoder.
         tfidf: The TF-IDF terms.
         cleaning: The version of the cleaning before both; 0 is none, of models that are older than it.
+        languages: Language to its share of the training messages; None if the model did not record it.
     """
 
     encoder_sha256: str
     tfidf: Tfidf
     cleaning: int = 0
+    languages: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         cleaning.check(self.cleaning)
 
     def to_json(self) -> dict[str, Any]:
         """The value in metadata.json."""
-        return {"encoder_sha256": self.encoder_sha256, "tfidf": self.tfidf.to_json(), "cleaning": self.cleaning}
+        return {
+            "encoder_sha256": self.encoder_sha256,
+            "tfidf": self.tfidf.to_json(),
+            "cleaning": self.cleaning,
+            **({} if self.languages is None else {"languages": dict(self.languages)}),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Features:
@@ -55,7 +62,7 @@ class Features:
         digest = value["encoder_sha256"]
         if not isinstance(digest, str) or len(digest) != 64:
             raise ValueError("encoder_sha256 is no digest")
-        return cls(digest, Tfidf.from_json(value["tfidf"]), value.get("cleaning", 0))
+        return cls(digest, Tfidf.from_json(value["tfidf"]), value.get("cleaning", 0), value.get("languages"))
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ def cut(texts: Sequence[str]) -> list[str]:
 def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """TEXTS to CASES, and STAGED_REJECTED (model_error) for the texts that cannot be encoded.
 
-    If a shadow model needs other vectors, the cases have an additional column SHADOW_VECTOR.
+    The cases have the additional column LANGUAGE, and SHADOW_VECTOR if a shadow model needs other vectors.
     """
     messages = texts.column("text").to_pylist()
     cleaned = featurizer.clean(messages)
@@ -149,6 +156,7 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
         good.column("content_digest"),
     ]
     cases = pa.RecordBatch.from_arrays(columns, schema=schemas.CASES)
+    cases = cases.append_column(schemas.LANGUAGE, pa.array(languages.detect(cleaned), pa.string()))
     if featurizer.shadow is not None:
         if featurizer.shares_embeddings():
             shadow = join(embeddings[kept], featurizer.shadow.features.tfidf, cleaned)

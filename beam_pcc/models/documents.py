@@ -225,6 +225,7 @@ _REVIEW = record(
     {"bands": many(record({"band": number(0.0, 0.5), "cases": _SHARE, "errors": _SHARE}), 0, 100)},
     {"recommended": optional(number(0.0, 0.5))},
 )
+_FEATURES = {"cleaning": integer(0, 1_000), "languages": optional(mapping(_SHARE))}
 METADATA = record(
     {},
     {
@@ -245,7 +246,7 @@ METADATA = record(
         "baseline": optional(_BASELINE),
         "training_mean": optional(_BASE64),
         "review": optional(_REVIEW),
-        "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF}, {"cleaning": integer(0, 1_000)})),
+        "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF}, _FEATURES)),
     },
     plain,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ def postprocess(
     threshold: float,
     review_band: float,
     now: dt.datetime,
+    untrained: Sequence[str | None] | None = None,
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Label each scored case; each case is in exactly one of the results.
 
@@ -40,6 +42,7 @@ def postprocess(
         threshold: Of P(PC), between 0 and 1.
         review_band: Cases whose P(PC) is closer to the threshold than this get a note that begins with "review".
         now: The time of scoring (UTC).
+        untrained: For each case, the language of its message if the model was not trained on it; it gets a note, too.
 
     Returns:
         STAGED_PREDICTIONS of the scored cases, STAGED_REJECTED (model_error) of the others.
@@ -54,6 +57,7 @@ def postprocess(
         case_id, timestamp, content = (column.filter(keep) for column in (case_id, timestamp, content))
         probabilities = probabilities[scored]
         blocks = None if blocks is None else blocks[scored]
+        untrained = None if untrained is None else list(compress(untrained, scored))
     n = len(probabilities)
 
     probability = privacy_probability(probabilities, classes)
@@ -68,7 +72,7 @@ def postprocess(
         pa.array(np.where(positive, subtypes[most_likely], None), pa.string()),
         pa.array(np.where(positive, probability, 1.0 - probability)),
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
-        _notes(probability, positive, scores.base, blocks, threshold, review_band),
+        _with_languages(_notes(probability, positive, scores.base, blocks, threshold, review_band), untrained),
         timestamp,
         content,
     ]
@@ -80,6 +84,17 @@ def postprocess(
         [scores.errors[row] for row in failed],
     )
     return predictions, not_scored
+
+
+def _with_languages(notes: pa.StringArray, untrained: Sequence[str | None] | None) -> pa.StringArray:
+    """The notes, and that of a language, such as "review: language pl not in training"."""
+    if untrained is None or not any(untrained):
+        return notes
+    marked = [
+        note if language is None else f"{note or REVIEW}{';' if note else ':'} language {language} not in training"
+        for note, language in zip(notes.to_pylist(), untrained, strict=True)
+    ]
+    return pa.array(marked, pa.string())
 
 
 def _notes(

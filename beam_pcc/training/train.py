@@ -20,7 +20,7 @@ from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation import review_bands
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
-from beam_pcc.features import cleaning, tfidf
+from beam_pcc.features import cleaning, languages, tfidf
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
@@ -124,6 +124,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
         golden=Golden(golden, scoring.score(model, golden).probabilities),
         baseline=_baseline(vectors[holdout_rows], holdout[1], probability, classes),
         features=features,
+        embedding_model=_embedding_model(models, recipe),
         training_mean=vectors[all_rows].mean(axis=0, dtype=np.float64).astype(np.float32),
         review=review_bands.review(truth, probability, threshold),
     )
@@ -147,6 +148,7 @@ def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) 
     texts = cleaning.clean(rows.texts)
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
+    spoken = languages.shares(languages.detect(texts))
     encoded = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads).encode(cut(texts))
 
     def featurize(train_rows: Rows) -> FeaturesAndVectors:
@@ -155,9 +157,17 @@ def _featurize_function(rows: Labelled, data: str, models: str, recipe: Recipe) 
             terms = tfidf.fit(train_texts, labels, analyzer=_ANALYZER, ngrams=_NGRAMS)
         except ValueError as error:
             raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
-        return Features(encoder.sha256, terms, cleaning.VERSION), join(encoded, terms, texts)
+        return Features(encoder.sha256, terms, cleaning.VERSION, spoken), join(encoded, terms, texts)
 
     return featurize
+
+
+def _embedding_model(models: str, recipe: Recipe) -> str:
+    """What makes the vectors: the encoder by its name, and the terms."""
+    if recipe.text_column is None:
+        return schemas.EMBEDDING_MODEL
+    encoder = package.name_of(recipe.encoder or package.only_one(models))
+    return f"{encoder}+tfidf{schemas.TFIDF_DIM}" if encoder else schemas.EMBEDDING_MODEL
 
 
 def _threshold(recipe: Recipe, hyperparameters: Hyperparameters, x: schemas.Vectors, y: Labels, data: str) -> float:

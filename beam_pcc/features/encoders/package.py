@@ -22,6 +22,7 @@ from beam_pcc.storage.base import Store
 MODEL, TOKENIZER, METADATA, INPUT = "model.onnx", "tokenizer.json", "metadata.json", "input.json"
 FOLDER = "encoders"  # of a model registry
 MAX_BYTES = 1024 * 2**20  # of one file
+_MAX_METADATA_BYTES = 2**20
 _NAME_DIGITS = 16  # of the digest, in the folder's name
 
 
@@ -99,6 +100,18 @@ def read(address: str) -> EncoderFiles:
     if model is None or tokenizer is None:
         raise ModelError(f"--encoder {address} holds no {MODEL} and {TOKENIZER}; make one with beam-pcc encoder export")
     return EncoderFiles(model.data, tokenizer.data, None if inputs is None else inputs.data)
+
+
+def name_of(address: str) -> str | None:
+    """What the encoder at `address` is called; None if its metadata.json does not say. Raises ModelError."""
+    root, _, folder = absolute(address).rpartition("/")
+    stored = open_store(root or "/", flag="--encoder").read(f"{folder}/{METADATA}", _MAX_METADATA_BYTES)
+    try:
+        value = json.loads(stored.data) if stored else None
+    except (ValueError, RecursionError):
+        return None
+    name = value.get("name") if isinstance(value, dict) else None
+    return one_line(name, 80) if isinstance(name, str) and name.strip() else None
 
 
 def add(root: str, files: EncoderFiles, metadata: Mapping[str, Any]) -> tuple[str, bool]:
