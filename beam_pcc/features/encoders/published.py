@@ -223,6 +223,8 @@ def _tokenizer(folder: Path, *, vocabulary: int) -> bytes:
         data = (folder / TOKENIZER).read_bytes()
     elif (folder / sentencepiece.FILE).exists():
         data = sentencepiece.tokenizer((folder / sentencepiece.FILE).read_bytes())
+    elif others := sorted(file.name for file in folder.glob("*.model")):
+        raise PublishedError(f"it has no {TOKENIZER}, and {others[0]} does not say which number a piece has")
     else:
         raise PublishedError(f"it has no {TOKENIZER} and no {sentencepiece.FILE}")
     try:

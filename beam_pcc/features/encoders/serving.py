@@ -39,6 +39,7 @@ class Encoder:
         self._tokenizer.enable_truncation(inputs.max_tokens)
         self._tokenizer.no_padding()
         self._prefix = inputs.prefix
+        self._max_tokens = inputs.max_tokens
         self._compute = compute
 
     def encode(self, texts: Sequence[str]) -> Embeddings:
@@ -46,7 +47,9 @@ class Encoder:
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(self._prefixed(texts))]
         embeddings = np.empty((len(texts), schemas.EMBEDDING_DIM), dtype=np.float32)
         for rows in _batches([len(ids) for ids in tokens]):
-            width = -(-len(tokens[rows[0]]) // _PAD_TO) * _PAD_TO
+            width = min(
+                -(-len(tokens[rows[0]]) // _PAD_TO) * _PAD_TO, self._max_tokens
+            )  # there may be no more positions
             ids = np.zeros((len(rows), width), dtype=np.int64)
             mask = np.zeros_like(ids)
             for place, row in enumerate(rows):
