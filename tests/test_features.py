@@ -204,3 +204,20 @@ def test_a_shadow_gets_vectors_of_its_own_terms(featurizer: Featurizer) -> None:
 
     np.testing.assert_array_equal(schemas.vectors_of(cases), featurizer.vectors(TEXTS))
     np.testing.assert_array_equal(schemas.vectors_of(cases, schemas.SHADOW_VECTOR), shadow.vectors(TEXTS))
+
+
+def test_cases_of_messages_have_their_language(featurizer: Featurizer) -> None:
+    cases, _ = featurize(
+        batch(["Please delete my account and all of my data.", "Bitte löschen Sie mein Konto.", "ok"]), featurizer
+    )
+    assert cases.column(schemas.LANGUAGE).to_pylist() == ["en", "de", "unknown"]
+
+
+def test_languages_of_the_training_survive_metadata(featurizer: Featurizer) -> None:
+    trained = replace(featurizer.features, languages={"en": 0.9, "de": 0.1})
+    assert Features.from_json(json.loads(json.dumps(trained.to_json()))) == trained
+
+
+def test_metadata_of_earlier_versions_has_no_languages(featurizer: Featurizer) -> None:
+    assert "languages" not in featurizer.features.to_json()
+    assert Features.from_json(featurizer.features.to_json()).languages is None
