@@ -1,4 +1,4 @@
-"""The language of a message: told offline, `unknown` where it cannot be told, marked where the model does not know it."""
+"""The language of a message: told offline, else `unknown`, and marked where the model does not know it."""
 
 import pytest
 from hypothesis import given, settings
