@@ -8,9 +8,10 @@ partition=yesterday
 source=
 flink=
 text=
+multilingual=
 usage() {
     cat <<'TEXT'
-usage: ./run_local.sh [--text] [--rows N] [--partition YYYYMMDD|today|yesterday] [--source S] [--flink]
+usage: ./run_local.sh [--text [--multilingual]] [--rows N] [--partition YYYYMMDD|today|yesterday] [--source S] [--flink]
                       [more options of beam-pcc run]
 
 Makes .venv from hash-locked requirements, trains a small starter model on synthetic vectors into local/models, scores
@@ -20,6 +21,8 @@ is in local/report.html too.
   --text           score messages instead of vectors: trains a starter model on the messages in data/messages into
                    local/text-models, and scores those in data/evaluation, which it has not seen (about three minutes
                    the first time; a --source of yours must have a column text)
+  --multilingual   with --text: another encoder, which knows many languages, into local/multilingual-models (its weights
+                   are multilingual-e5-small in 4 bits, good for a first look; about ten minutes the first time)
   --rows N         rows of the sample (default: 2000, or each message once)
   --partition DAY  the day to score (default: yesterday)
   --source S       your own cases instead of the sample: a path or glob of .parquet or .jsonl, {partition} allowed
@@ -44,6 +47,7 @@ while [[ $# -gt 0 ]]; do
     case $1 in
     --help | -h) usage && exit 0 ;;
     --text) text=yes && shift ;;
+    --multilingual) multilingual=yes && shift ;;
     --rows) need_value "$@" && rows=$2 && shift 2 ;;
     --partition) need_value "$@" && partition=$2 && shift 2 ;;
     --flink) flink=yes && shift ;;
@@ -55,13 +59,18 @@ done
     echo "run_local.sh: --rows $rows is not a number of rows" >&2
     exit 2
 }
+[[ -z $multilingual || -n $text ]] || {
+    echo "run_local.sh: --multilingual is for --text" >&2
+    exit 2
+}
 
 if [[ -n $text ]]; then
-    models=local/text-models
+    models=local/text-models weights=(local/minilm)
+    [[ -z $multilingual ]] || models=local/multilingual-models weights=(local/multilingual .venv/bin/python multilingual)
     requirements/venv.sh text
     if ! compgen -G "$models/v*" >/dev/null; then
-        weights=$(requirements/weights.sh local/minilm)
-        .venv/bin/beam-pcc encoder export --from "$weights" --to "$models/encoders"
+        published=$(requirements/weights.sh "${weights[@]}")
+        .venv/bin/beam-pcc encoder export --from "$published" --to "$models/encoders"
         echo "training a starter model on the messages of data/messages (docs/models.md tells what it can and cannot do)" >&2
         .venv/bin/beam-pcc train --data 'data/messages/*.jsonl' --text_column text --models "$models"
         echo

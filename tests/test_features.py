@@ -117,7 +117,7 @@ def test_a_shadow_of_another_cleaning_has_its_own_texts(featurizer: Featurizer, 
 def test_a_batch_keeps_its_ids_and_times(featurizer: Featurizer) -> None:
     cases, rejected = featurize(batch(TEXTS), featurizer)
 
-    assert cases.schema.equals(schemas.CASES)
+    assert cases.select(schemas.CASES.names).schema.equals(schemas.CASES)
     assert cases.column("case_id").to_pylist() == [f"c{i}" for i in range(len(TEXTS))]
     np.testing.assert_array_equal(schemas.vectors_of(cases), featurizer.vectors(TEXTS))
     assert rejected.num_rows == 0
@@ -290,3 +290,20 @@ def test_features_without_windows_are_those_of_an_older_model(splitting: Featuri
     assert Features.from_json(json.loads(json.dumps(written))) == splitting.features
     del written["windows"]
     assert Features.from_json(written).windows is None
+
+
+def test_cases_of_messages_have_their_language(featurizer: Featurizer) -> None:
+    cases, _ = featurize(
+        batch(["Please delete my account and all of my data.", "Bitte löschen Sie mein Konto.", "ok"]), featurizer
+    )
+    assert cases.column(schemas.LANGUAGE).to_pylist() == ["en", "de", "unknown"]
+
+
+def test_languages_of_the_training_survive_metadata(featurizer: Featurizer) -> None:
+    trained = replace(featurizer.features, languages={"en": 0.9, "de": 0.1})
+    assert Features.from_json(json.loads(json.dumps(trained.to_json()))) == trained
+
+
+def test_metadata_of_earlier_versions_has_no_languages(featurizer: Featurizer) -> None:
+    assert "languages" not in featurizer.features.to_json()
+    assert Features.from_json(featurizer.features.to_json()).languages is None

@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.cases import schemas
-from beam_pcc.cases.monitoring_row import STATUSES, Alert, Alerts, Counts, Histogram, MonitoringRow, Status, columns
+from beam_pcc.cases.monitoring_row import (
+    STATUSES,
+    Alert,
+    Alerts,
+    Counts,
+    Histogram,
+    MonitoringRow,
+    Shares,
+    Status,
+    columns,
+)
 from beam_pcc.errors import RunError
 from beam_pcc.publishing.monitoring import audited_row, failed_row
 from beam_pcc.publishing.publish import Outcome
@@ -37,6 +47,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     dt.date: st.dates(),
     dt.datetime: st.datetimes(timezones=st.just(UTC)),
     Counts: st.dictionaries(st.text(), counts),
+    Shares: st.dictionaries(st.text(), st.floats(0, 1)),
     Histogram: st.lists(counts).map(tuple),
     Alerts: st.lists(st.builds(Alert, st.text(), numbers, numbers, st.text())).map(tuple),
 }
@@ -66,6 +77,7 @@ def test_class_and_schema_have_the_same_columns() -> None:
         str: pa.string(),
         Status: pa.string(),
         Counts: pa.string(),
+        Shares: pa.string(),
         Histogram: pa.string(),
         Alerts: pa.string(),
         int: pa.int64(),

@@ -226,7 +226,14 @@ def test_error_of_a_missing_package_names_an_extra() -> None:
         for word in re.findall(r'\b(?:missing_)?extra\(\s*"(\w+)"', file.read_text())
     }
 
-    assert named == {"gcp", "kubernetes", "export", "signing", "completion"}  # a runtime of the encoder names its own
+    assert named == {
+        "gcp",
+        "kubernetes",
+        "export",
+        "signing",
+        "completion",
+        "text",
+    }  # a runtime of the encoder names its own
     assert named <= set(EXTRAS)
 
 

@@ -33,13 +33,20 @@ def label(
     errors: dict[int, str] | None = None,
     blocks: Any = None,
     base: float = np.nan,
+    untrained: list[str | None] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The prediction rows and the rejected rows of a batch with these scores."""
     matrix = np.array(probabilities, np.float64).reshape(-1, len(classes))
     matrix[list(errors or {})] = np.nan
     scores = Scores(matrix, errors or {}, None if blocks is None else np.array(blocks, np.float64), base)
     predictions, rejected = postprocess(
-        cases(len(matrix)), scores, classes=classes, threshold=threshold, review_band=review_band, now=NOW
+        cases(len(matrix)),
+        scores,
+        classes=classes,
+        threshold=threshold,
+        review_band=review_band,
+        now=NOW,
+        untrained=untrained,
     )
     assert predictions.schema.equals(schemas.STAGED_PREDICTIONS, check_metadata=True)
     assert rejected.schema.equals(schemas.STAGED_REJECTED, check_metadata=True)
@@ -302,3 +309,18 @@ def test_explained_parts_add_up_with_a_discount() -> None:
     parts = [Decimal(part) for part in re.findall(r"[+-]\d+\.\d+", note_of(scores) or "")]
     assert parts[0] == sum(parts[1:])
     assert float(parts[1]) == pytest.approx(-0.5 - discount, abs=0.01)
+
+
+def test_language_not_in_training_is_noted() -> None:
+    predictions, _ = label([[0.9, 0.1], [0.1, 0.9]], untrained=["pl", None])
+    assert column(predictions, "prediction_notes") == ["review: language pl not in training", None]
+
+
+def test_language_is_noted_after_the_margin() -> None:
+    predictions, _ = label([[0.53, 0.47]], review_band=0.1, untrained=["pl"])
+    assert column(predictions, "prediction_notes") == ["review: margin 0.030; language pl not in training"]
+
+
+def test_languages_keep_their_rows_beside_failed_ones() -> None:
+    predictions, _ = label([[0.9, 0.1]] * 3, errors={0: "ValueError"}, untrained=["sv", None, "pl"])
+    assert column(predictions, "prediction_notes") == [None, "review: language pl not in training"]

@@ -21,6 +21,8 @@ stats = st.builds(
     counts,
     st.dictionaries(st.sampled_from([fault.code for fault in faults.FAULTS]), st.integers(1, 10**9)).map(Counter),
     shadow=st.builds(ShadowStats, counts, counts, histograms, histograms),
+    languages=st.dictionaries(st.sampled_from(["en", "de", "unknown"]), st.integers(1, 10**9)).map(Counter),
+    untrained_language=counts,
 )
 filled = histograms.filter(sum)
 # A sum has few ways to go wrong, and its parts take long to draw.

@@ -21,6 +21,7 @@ Status = Literal["success", "empty", "refused", "failed"]
 STATUSES: tuple[Status, ...] = typing.get_args(Status)
 
 Counts: TypeAlias = dict[str, int]
+Shares: TypeAlias = dict[str, float]
 Histogram: TypeAlias = tuple[int, ...]
 
 
@@ -79,6 +80,8 @@ class MonitoringRow:
     source_rows: Annotated[int | None, "Rows that the source had at launch; of JSONL, the rows read"] = None
     source_files: Annotated[int | None, "Files of the source; null if it has none"] = None
     source_modified: Annotated[dt.datetime | None, "When the source was last changed before the launch"] = None
+    language_shares: Annotated[Shares | None, "JSON object: language to its share of the messages"] = None
+    untrained_language_cases: Annotated[int | None, "Messages in a language that the model was not trained on"] = None
     review_band: Annotated[float | None, "How near to the threshold P(PC) is of a case to review"] = None
 
     def to_stored(self) -> dict[str, Any]:
@@ -134,7 +137,7 @@ class Column(NamedTuple):
         """The value in the table."""
         if value is not None and self.type == Alerts:
             value = [alert._asdict() for alert in value]
-        return json.dumps(value) if value is not None and self.type in (Counts, Histogram, Alerts) else value
+        return json.dumps(value) if value is not None and self.type in (Counts, Shares, Histogram, Alerts) else value
 
     def from_stored(self, value: object) -> Any:
         """Inverse of `to_stored`. Raises ValueError."""
@@ -218,6 +221,13 @@ def _counts(value: object) -> Counts:
     return {name: _count(number) for name, number in found.items()}
 
 
+def _shares(value: object) -> Shares:
+    found = _json(value)
+    if not isinstance(found, dict):
+        raise _MisfitError("not a JSON object")
+    return {name: _number(share) for name, share in found.items()}
+
+
 def _histogram(value: object) -> Histogram:
     found = _json(value)
     if not isinstance(found, list):
@@ -248,6 +258,7 @@ _READERS: dict[Any, Any] = {
     dt.date: _date,
     dt.datetime: _time,
     Counts: _counts,
+    Shares: _shares,
     Histogram: _histogram,
     Alerts: _alerts,
 }

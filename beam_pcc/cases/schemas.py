@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from beam_pcc.cases.monitoring_row import Alerts, Counts, Histogram, Status
+from beam_pcc.cases.monitoring_row import Alerts, Counts, Histogram, Shares, Status
 from beam_pcc.cases.monitoring_row import columns as monitoring_columns
 
 EMBEDDING_DIM = 384  # all-MiniLM-L6-v2
@@ -74,6 +74,9 @@ decided, then the deciding one.
 """
 WINDOW_LIST = pa.list_(pa.struct([("vector", pa.list_(pa.float32(), VECTOR_DIM)), ("place", pa.string())]))
 
+LANGUAGE = "language"
+"""A column that a CASES batch of messages has besides: the language of each."""
+
 STAGED_PREDICTIONS = pa.schema(
     [
         _column("case_id", pa.string(), "Identifier of the case"),
@@ -103,6 +106,7 @@ _ARROW = {
     dt.date: pa.date32(),
     dt.datetime: _UTC,
     Counts: pa.string(),
+    Shares: pa.string(),
     Histogram: pa.string(),
     Alerts: pa.string(),
 }

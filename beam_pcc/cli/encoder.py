@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from beam_pcc.cli.parser import Commands, command, group
+from beam_pcc.errors import one_line
 from beam_pcc.terminal import say
 
 
@@ -20,7 +21,9 @@ def add(commands: Commands) -> None:
         _export,
         example="--from weights --to models/encoders",
     )
-    export.add_argument("--from", dest="weights", required=True, help="folder of all-MiniLM-L6-v2 as published")
+    export.add_argument("--from", dest="weights", required=True, help="folder of the encoder as published")
+    export.add_argument("--prefix", help="what is written before each text (default: what its files say)")
+    export.add_argument("--name", help="of the encoder (default: that of the folder)")
     export.add_argument(
         "--to", required=True, help="folder of encoders, such as MODELS/encoders, or gs://BUCKET/FOLDER"
     )
@@ -29,8 +32,12 @@ def add(commands: Commands) -> None:
 def _export(flags: argparse.Namespace) -> int:
     from beam_pcc.features.encoders.export import export
 
-    exported = export(flags.weights, flags.to)
+    exported = export(flags.weights, flags.to, prefix=flags.prefix, name=flags.name)
     say(f"{exported.address}{'' if exported.is_new else ' (was there already)'}")
+    unit = "unit length" if exported.is_normalised else "not normalised"
+    say(f"  encoder     {one_line(exported.name, 80)}: {exported.pooling} pooling, {unit}")
+    prefix = f"prefix {exported.input.prefix!r}" if exported.input.prefix else "no prefix"
+    say(f"  texts       {prefix}, {exported.input.max_tokens} tokens")
     say(f"  sha256      {exported.sha256}")
     say(f"  size        {exported.size / 2**20:.0f} MiB")
     return 0

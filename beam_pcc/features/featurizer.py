@@ -20,7 +20,7 @@ from beam_pcc.config.settings import Backend
 from beam_pcc.errors import RunError
 from beam_pcc.errors.bisecting import EveryRowFailsError, failing_rows
 from beam_pcc.errors.machine import blames_no_row
-from beam_pcc.features import cleaning, windows
+from beam_pcc.features import cleaning, languages, windows
 from beam_pcc.features.encoders.base import Embeddings
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
@@ -42,12 +42,14 @@ class Features:
         tfidf: The TF-IDF terms.
         cleaning: The version of the cleaning before both; 0 is none, of models that are older than it.
         windows: How long texts are split after the cleaning; None is not at all, of models that are older than it.
+        languages: Language to its share of the training messages; None if the model did not record it.
     """
 
     encoder_sha256: str
     tfidf: Tfidf
     cleaning: int = 0
     windows: WindowLimits | None = None
+    languages: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         cleaning.check(self.cleaning)
@@ -59,6 +61,7 @@ class Features:
             "tfidf": self.tfidf.to_json(),
             "cleaning": self.cleaning,
             "windows": self.windows.to_json() if self.windows else None,
+            **({} if self.languages is None else {"languages": dict(self.languages)}),
         }
 
     @classmethod
@@ -68,7 +71,7 @@ class Features:
         if not isinstance(digest, str) or len(digest) != 64:
             raise ValueError("encoder_sha256 is no digest")
         windows = WindowLimits.from_json(value["windows"]) if value.get("windows") is not None else None
-        return cls(digest, Tfidf.from_json(value["tfidf"]), value.get("cleaning", 0), windows)
+        return cls(digest, Tfidf.from_json(value["tfidf"]), value.get("cleaning", 0), windows, value.get("languages"))
 
     @property
     def discount(self) -> float:
@@ -225,11 +228,12 @@ def slices(texts: pa.RecordBatch, featurizer: Featurizer) -> Iterator[pa.RecordB
 def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """TEXTS to CASES, and STAGED_REJECTED (model_error) for the texts that cannot be encoded.
 
-    If a message has several windows, the cases have an additional column WINDOWS. If a shadow model needs other
-    vectors, they have an additional column SHADOW_VECTOR, and SHADOW_WINDOWS.
+    The cases have the additional column LANGUAGE; WINDOWS if a message has several; and SHADOW_VECTOR, SHADOW_WINDOWS
+    likewise if a shadow model needs other vectors.
     """
     messages = texts.column("text").to_pylist()
-    split = featurizer.split(featurizer.clean(messages))
+    cleaned = featurizer.clean(messages)
+    split = featurizer.split(cleaned)
     embeddings, of_windows = embed_bisecting(featurizer, split.texts)
     errors = split.of_texts(of_windows)
     kept = np.ones(texts.num_rows, dtype=bool)
@@ -244,6 +248,8 @@ def featurize(texts: pa.RecordBatch, featurizer: Featurizer) -> tuple[pa.RecordB
         good.column("content_digest"),
     ]
     cases = pa.RecordBatch.from_arrays(columns, schema=schemas.CASES)
+    spoken = languages.detect(list(compress(cleaned, kept)))
+    cases = cases.append_column(schemas.LANGUAGE, pa.array(spoken, pa.string()))
     cases = _with_windows(cases, schemas.WINDOWS, vectors, split)
     if featurizer.shadow is not None:
         if featurizer.shares_embeddings():

@@ -41,6 +41,7 @@ _HELP = {
     "pcc_run_volume_alerts": "Limits of volume that the run passed: missing rows, or a source that still fills.",
     "pcc_run_source_rows": "Rows that the source had at launch; absent if it did not say.",
     "pcc_run_exact_copies": "Rows dropped as exact copies of another one.",
+    "pcc_run_untrained_language_cases": "Messages in a language that the model was not trained on; absent of vectors.",
     "pcc_run_partition_timestamp_seconds": "When the partition's day begins (UTC), in seconds since 1970.",
     "pcc_run_ended_timestamp_seconds": "When the launcher knew the exit code, in seconds since 1970; absent before.",
 }
@@ -54,6 +55,7 @@ _COLUMNS = {
     "pcc_run_drift_psi_limit": "drift_psi_limit",
     "pcc_run_source_rows": "source_rows",
     "pcc_run_exact_copies": "exact_copies",
+    "pcc_run_untrained_language_cases": "untrained_language_cases",
 }
 
 

@@ -235,6 +235,11 @@ _REVIEW = record(
     {"bands": many(record({"band": number(0.0, 0.5), "cases": _SHARE, "errors": _SHARE}), 0, 100)},
     {"recommended": optional(number(0.0, 0.5))},
 )
+_FEATURES = {
+    "cleaning": integer(0, 1_000),
+    "windows": optional(_WINDOWS),
+    "languages": optional(mapping(_SHARE)),
+}
 METADATA = record(
     {},
     {
@@ -254,12 +259,7 @@ METADATA = record(
         "golden": optional(record({"vectors": _BASE64, "probabilities": many(many(_SHARE, 2, 1_000), 1, 10_000)})),
         "baseline": optional(_BASELINE),
         "review": optional(_REVIEW),
-        "features": optional(
-            record(
-                {"encoder_sha256": _DIGEST, "tfidf": _TFIDF},
-                {"cleaning": integer(0, 1_000), "windows": optional(_WINDOWS)},
-            )
-        ),
+        "features": optional(record({"encoder_sha256": _DIGEST, "tfidf": _TFIDF}, _FEATURES)),
     },
     plain,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ def postprocess(
     threshold: float,
     review_band: float,
     now: dt.datetime,
+    untrained: Sequence[str | None] | None = None,
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Label each scored case; each case is in exactly one of the results.
 
@@ -40,6 +42,7 @@ def postprocess(
         threshold: Of P(PC), between 0 and 1.
         review_band: Cases whose P(PC) is closer to the threshold than this get a note that begins with "review".
         now: The time of scoring (UTC).
+        untrained: For each case, the language of its message if the model was not trained on it; it gets a note, too.
 
     Returns:
         STAGED_PREDICTIONS of the scored cases, STAGED_REJECTED (model_error) of the others.
@@ -56,6 +59,7 @@ def postprocess(
         probabilities = probabilities[scored]
         blocks = None if blocks is None else blocks[scored]
         discounts = None if discounts is None else discounts[scored]
+        untrained = None if untrained is None else list(compress(untrained, scored))
     n = len(probabilities)
 
     probability = privacy_probability(probabilities, classes)
@@ -64,13 +68,14 @@ def postprocess(
     names = [classes[c] for c in privacy]
     subtypes = np.array([None if n == schemas.PC else n.removeprefix(schemas.SUBTYPE_PREFIX) for n in names], object)
     most_likely = probabilities[:, privacy].argmax(axis=1)
+    reviews = _reviews(probability, positive, scores.base, blocks, discounts, threshold, review_band)
     columns = [
         case_id,
         pa.array(np.where(positive, schemas.PC, schemas.NOT_PC), pa.string()),
         pa.array(np.where(positive, subtypes[most_likely], None), pa.string()),
         pa.array(np.where(positive, probability, 1.0 - probability)),
         pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
-        _notes(_reviews(probability, positive, scores.base, blocks, discounts, threshold, review_band), places),
+        _notes(_with_languages(reviews, untrained), places),
         timestamp,
         content,
     ]
@@ -89,6 +94,17 @@ def _notes(reviews: npt.NDArray[np.object_], places: npt.NDArray[np.object_]) ->
     for row in np.flatnonzero([place is not None for place in places]):
         reviews[row] = places[row] if reviews[row] is None else f"{reviews[row]}; {places[row]}"
     return pa.array(reviews, pa.string())
+
+
+def _with_languages(
+    reviews: npt.NDArray[np.object_], untrained: Sequence[str | None] | None
+) -> npt.NDArray[np.object_]:
+    """The reviews, and that of a language, such as "review: language pl not in training"."""
+    for row, language in enumerate(untrained or ()):
+        if language is not None:
+            before = f"{REVIEW}:" if reviews[row] is None else f"{reviews[row]};"
+            reviews[row] = f"{before} language {language} not in training"
+    return reviews
 
 
 def _reviews(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -18,6 +18,7 @@ from apache_beam.pvalue import TaggedOutput
 from beam_pcc.cases import drift, faults, schemas
 from beam_pcc.cases.text_validation import validate_texts
 from beam_pcc.cases.validation import validate
+from beam_pcc.features import languages
 from beam_pcc.features.featurizer import Featurizer, featurize, slices
 from beam_pcc.models.handler import PccModelHandler
 from beam_pcc.models.postprocess import REVIEW, postprocess
@@ -104,7 +105,8 @@ class Score(beam.PTransform):
         scores = cases | RunInference(PccModelHandler(self._model, self._review_band)).with_output_types(
             PredictionResult
         )
-        label = _Label(classes, threshold, self._review_band)
+        features = self._model.metadata.features
+        label = _Label(classes, threshold, self._review_band, features.languages if features else None)
         found = scores | "Postprocess" >> beam.ParDo(label).with_output_types(pa.RecordBatch).with_outputs(
             "rejected", "stats", main="predictions"
         )
@@ -222,10 +224,17 @@ class _Featurize(beam.DoFn):
 class _Label(beam.DoFn):
     """PredictionResult -> STAGED_PREDICTIONS; tags `rejected` (rows the model cannot score) and `stats`."""
 
-    def __init__(self, classes: Sequence[str], threshold: float, review_band: float) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        threshold: float,
+        review_band: float,
+        trained_languages: Mapping[str, float] | None = None,
+    ) -> None:
         self._classes = tuple(classes)
         self._threshold = threshold
         self._review_band = review_band
+        self._trained_languages = trained_languages
 
     def setup(self) -> None:
         """Start the clock of the progress lines."""
@@ -234,14 +243,21 @@ class _Label(beam.DoFn):
 
     def process(self, result: PredictionResult) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Label one batch."""
+        cases = result.example
+        is_text = schemas.LANGUAGE in cases.schema.names
+        of_messages = cases.column(schemas.LANGUAGE).to_pylist() if is_text else []
+        untrained = languages.untrained(of_messages, self._trained_languages) if is_text else None
         predictions, rejected = postprocess(
-            result.example,
+            cases,
             result.inference,
             classes=self._classes,
             threshold=self._threshold,
             review_band=self._review_band,
             now=dt.datetime.now(dt.timezone.utc),
+            untrained=untrained,
         )
+        in_untrained = sum(language is not None for language in untrained or ())
+        count("untrained_language", in_untrained)
         positive = pc.sum(pc.equal(predictions.column("predicted_label"), schemas.PC)).as_py() or 0
         count("rows_scored", predictions.num_rows)
         count("label_pc", positive)
@@ -252,7 +268,9 @@ class _Label(beam.DoFn):
             "stats",
             RunStats(
                 rejected=_rejects(rejected),
-                vectors=drift.sums(schemas.vectors_of(result.example), leave_out=list(result.inference.errors)),
+                vectors=drift.sums(schemas.vectors_of(cases), leave_out=list(result.inference.errors)),
+                languages=Counter(of_messages),
+                untrained_language=in_untrained,
             ),
         )
         if rejected.num_rows:

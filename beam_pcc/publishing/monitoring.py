@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from beam_pcc.cases.monitoring_row import MonitoringRow
+from beam_pcc.features import languages
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.publishing.drift_alarms import Drift
 from beam_pcc.publishing.statistics import RunStats, psi
@@ -75,6 +76,8 @@ def audited_row(
         source_rows=volume.source.rows if volume.source.exact else stats.rows_read,
         source_files=volume.source.files,
         source_modified=volume.source.modified,
+        language_shares=languages.shares(stats.languages) if stats.languages else None,
+        untrained_language_cases=stats.untrained_language if stats.languages else None,
     )
 
 

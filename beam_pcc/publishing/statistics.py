@@ -43,13 +43,16 @@ class ShadowStats:
 class RunStats:
     """Sums over any part of a run; `+` joins the parts in any order.
 
-    `vectors` sums the vectors that were scored.
+    `vectors` sums the vectors that were scored; `languages` counts messages by language, and `untrained_language` those
+    in a language that the model was not trained on.
     """
 
     rows_read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     vectors: VectorSums = field(default_factory=VectorSums)
     shadow: ShadowStats = field(default_factory=ShadowStats)
+    languages: Counter[str] = field(default_factory=Counter)
+    untrained_language: int = 0
 
     def __add__(self, other: RunStats) -> RunStats:
         return RunStats(
@@ -57,6 +60,8 @@ class RunStats:
             self.rejected + other.rejected,
             self.vectors + other.vectors,
             self.shadow + other.shadow,
+            self.languages + other.languages,
+            self.untrained_language + other.untrained_language,
         )
 
 

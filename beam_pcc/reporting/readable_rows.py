@@ -83,6 +83,12 @@ def _reasons(value: object) -> Any:
     return reasons if isinstance(reasons, dict) and all(map(is_count, reasons.values())) else UNREADABLE
 
 
+def _shares(value: object) -> Any:
+    shares = _from_json(value)
+    fits = isinstance(shares, dict) and all(is_number(one) and 0 <= one <= 1 for one in shares.values())
+    return shares if fits else UNREADABLE
+
+
 def _alerts(value: object) -> Any:
     alerts = _from_json(value)
     fits = isinstance(alerts, list) and all(isinstance(alert, dict) and _is_alert(alert) for alert in alerts)
@@ -100,6 +106,7 @@ _JSON: dict[str, Callable[[object], Any]] = {
     "score_histogram": _histogram,
     "baseline_histogram": _histogram,
     "alerts": _alerts,
+    "language_shares": _shares,
 }
 
 

@@ -52,6 +52,7 @@ _WORDS: dict[State, str] = {
     "missing": "No run",
     "other": "Other status",
 }
+_LANGUAGES = 10  # that the report lists
 _MOST_EXPLAINED = 60  # spans of days in the list of reasons, and alarms in theirs
 _NUMBERED_CELLS = 62  # days; more are drawn smaller, without their numbers
 
@@ -130,6 +131,7 @@ def _page(
         scores=_scores(row),
         rejected=_rejected(row),
         source=_source(row),
+        languages=_languages(row),
         drift=_drift(row),
         model=_model(row),
         day_columns=_day_columns(has_source),
@@ -550,7 +552,18 @@ def _labels(row: Row) -> list[tuple[str, ...]]:
         ("marked for review", review, scored),
         ("rejected (of the rows read)", row["dropped_cases"], row["total_cases"]),
     ]
+    if row["untrained_language_cases"] is not None:
+        rows.insert(3, ("in a language not in training", row["untrained_language_cases"], scored))
     return [(name, shown.count(n), shown.percent(n, of)) for name, n, of in rows]
+
+
+def _languages(row: Row) -> list[tuple[str, str]]:
+    """The languages of the messages; nothing of a run that scored vectors."""
+    shares = row["language_shares"]
+    if shares is None or isinstance(shares, Unreadable):
+        return [] if shares is None else [("languages", str(shares))]
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return [(language, f"{share:.1%}") for language, share in ordered[:_LANGUAGES]]
 
 
 class _Scores(NamedTuple):

@@ -9,6 +9,8 @@ from beam_pcc.errors import LostSightError, PccError
 from beam_pcc.publishing.publish import Outcome
 from beam_pcc.terminal import printable
 
+_LANGUAGES = 6  # that are listed
+
 
 def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
     """The summary of one run, several lines; `command` is how the person calls beam-pcc."""
@@ -22,6 +24,7 @@ def summary(outcome: Outcome, warehouse: str, command: str = "beam-pcc") -> str:
         f"  PC          {positive:>9,}{_share(positive, scored)}",
         f"  NOT_PC      {scored - positive:>9,}{_share(scored - positive, scored)}",
         f"  review      {row.review_cases:>9,}{_share(row.review_cases, scored)}{_band(row)}",
+        *_languages(row),
         f"  rejected    {row.dropped_cases:>9,}{_share(row.dropped_cases, row.total_cases)}",
         *(f"    {reason:<18} {n:>7,}" for reason, n in reasons.items()),
         *([f"  copies      {row.exact_copies:>9,}  of other rows, dropped"] if row.exact_copies else []),
@@ -54,6 +57,19 @@ def _source(row: MonitoringRow) -> str:
 def _band(row: MonitoringRow) -> str:
     """Which cases are to be reviewed; nothing of a run that does not say so."""
     return "" if row.review_band is None else f"  P(PC) nearer than {row.review_band:g} to the threshold"
+
+
+def _languages(row: MonitoringRow) -> list[str]:
+    """The languages of the messages; nothing of a run that scored vectors."""
+    if not row.language_shares:
+        return []
+    largest = sorted(row.language_shares.items(), key=lambda item: -item[1])[:_LANGUAGES]
+    spoken = ", ".join(f"{language} {share:.1%}" for language, share in largest)
+    untrained = row.untrained_language_cases or 0
+    return [
+        f"  languages   {spoken}",
+        *([f"    not in training    {untrained:>7,}"] if untrained else []),
+    ]
 
 
 def _drift(row: MonitoringRow) -> str:

@@ -21,7 +21,7 @@ from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation import review_bands
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
-from beam_pcc.features import cleaning, tfidf
+from beam_pcc.features import cleaning, languages, tfidf
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.serving import open_encoder
@@ -158,6 +158,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
             training_mean=training.x[training.decides].mean(axis=0, dtype=np.float64).astype(np.float32),
         ),
         features=features,
+        embedding_model=_embedding_model(models, recipe),
         review=review_bands.review(truth, probability, threshold),
     )
 
@@ -242,6 +243,7 @@ def _featurize_function(
     address = package.absolute(recipe.encoder or package.only_one(models))
     encoder = EncoderRef(address, package.read(address).sha256)
     sources = learnt.sources if recipe.augment else None
+    spoken = languages.shares(languages.detect(texts))
     limits = WindowLimits()
     split = split_texts(texts, limits)
     opened = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
@@ -256,9 +258,17 @@ def _featurize_function(
         except ValueError as error:
             raise ConfigurationError(f"--data {data} cannot train on text: {error}; label more messages") from None
         messages = Messages(join(encoded, terms, split.texts), split.counts, rows.labels, sources)
-        return Features(encoder.sha256, terms, cleaning.VERSION, limits), messages
+        return Features(encoder.sha256, terms, cleaning.VERSION, limits, spoken), messages
 
     return featurize
+
+
+def _embedding_model(models: str, recipe: Recipe) -> str:
+    """What makes the vectors: the encoder by its name, and the terms."""
+    if recipe.text_column is None:
+        return schemas.EMBEDDING_MODEL
+    encoder = package.name_of(recipe.encoder or package.only_one(models))
+    return f"{encoder}+tfidf{schemas.TFIDF_DIM}" if encoder else schemas.EMBEDDING_MODEL
 
 
 def _threshold(

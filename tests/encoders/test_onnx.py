@@ -29,7 +29,7 @@ def by_hand(text: str) -> np.ndarray:
     """The same BERT in NumPy, one text at a time and without padding."""
     w, size, heads = toy.weights(), toy.SIZE, toy.CONFIG["num_attention_heads"]
     tokenizer = toy.tokenizer()
-    tokenizer.enable_truncation(serving.MAX_TOKENS)
+    tokenizer.enable_truncation(package.Input().max_tokens)
     ids = tokenizer.encode(text).ids
 
     def normalised(x: np.ndarray, name: str) -> np.ndarray:

@@ -55,6 +55,22 @@ def test_the_full_circle(text: Workspace) -> None:
     assert [e["action"] for e in Registry(str(text.models)).history()] == ["promote", "promote", "shadow", "rollback"]
 
 
+def test_languages_not_in_training_are_marked(text: Workspace) -> None:
+    train(text, "labelled.jsonl", 1)
+    polish = ["Proszę o usunięcie konta i wszystkich moich danych.", "Moja paczka jeszcze nie dotarła, gdzie ona jest?"]
+    english = ["Please delete my account and all of my data.", "My parcel has not arrived yet, where is it?"]
+    source = partition(text.folder / "day.parquet", [*english, *polish])
+
+    ended = text.run(source, "--text_column", "text", "--review_band", "0")
+    assert ended.code == 0, ended.err
+    row = text.monitoring()[-1]
+    assert json.loads(row["language_shares"]) == {"en": 0.5, "pl": 0.5}
+    assert (row["untrained_language_cases"], row["review_cases"]) == (2, 2)
+    notes = {note for (note,) in text.query("SELECT prediction_notes FROM pcc_inference_output")}
+    assert notes == {None, "review: language pl not in training"}
+    assert "not in training" in ended.out
+
+
 def test_hostile_texts_are_not_leaked(text: Workspace) -> None:
     train(text, "labelled.jsonl", 1)
     texts = [*labelled_messages(150)[0], *HOSTILE, *NOT_VISIBLE]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +9,7 @@ from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.config.extras import extra
 from beam_pcc.errors import ConfigurationError, one_line
-from beam_pcc.features.encoders import graph, package
-
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+from beam_pcc.features.encoders import graph, package, published
 
 
 class Exported(NamedTuple):
@@ -23,46 +19,70 @@ class Exported(NamedTuple):
     sha256: str
     size: int
     is_new: bool
+    name: str
+    pooling: str
+    is_normalised: bool
+    input: package.Input
 
 
-def export(weights: str, to: str) -> Exported:
+def export(weights: str, to: str, *, prefix: str | None = None, name: str | None = None) -> Exported:
     """Export the encoder of the weights in a folder, and add it to a folder of encoders.
 
     Args:
-        weights: Folder with config.json, model.safetensors and tokenizer.json in the layout of Hugging Face.
+        weights: Folder of a BERT-family sentence encoder in the layout of Hugging Face, see `published`.
         to: A path or gs://BUCKET/FOLDER; the encoder gets its own folder below it.
+        prefix: Of each text, instead of the one in its files.
+        name: Of the encoder, instead of the folder's.
 
     Raises:
         ConfigurationError: The folder does not hold such an encoder.
         ModelError: It cannot be written.
     """
-    folder = Path(weights)
     with extra("export", "beam-pcc encoder export"):
         import onnx
         from safetensors import SafetensorError
-        from safetensors.numpy import load
     try:
-        config = json.loads((folder / _CONFIG).read_bytes())
-        raw = (folder / _WEIGHTS).read_bytes()
-        tokenizer = (folder / package.TOKENIZER).read_bytes()
-        if config["hidden_size"] != schemas.EMBEDDING_DIM:
-            raise graph.GraphError(f"its vectors have {config['hidden_size']} values, not {schemas.EMBEDDING_DIM}")
+        encoder = published.read(Path(weights), prefix=prefix, name=name)
         with progress.task("building the graph"):
-            model = graph.build(config, load(raw))
+            model = graph.build(
+                encoder.config,
+                encoder.weights,
+                name=_graph_name(encoder),
+                pooling=encoder.pooling,
+                is_normalised=encoder.is_normalised,
+                first_position=encoder.first_position,
+            )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(
-            f"--from {weights} cannot be made an encoder ({one_line(why, 160)}); it must hold all-MiniLM-L6-v2 as "
-            f"published: {_CONFIG}, {_WEIGHTS}, {package.TOKENIZER}"
+            f"--from {weights} cannot be made an encoder ({one_line(why, 160)}); it must hold a sentence encoder of "
+            f"the BERT family with {schemas.EMBEDDING_DIM} values as published: {published.CONFIG}, "
+            f"{published.WEIGHTS}, {package.TOKENIZER}"
         ) from None
-    files = package.EncoderFiles(model, tokenizer)
+    files = package.EncoderFiles(model, encoder.tokenizer, encoder.input.to_json())
     metadata: dict[str, Any] = {
-        "name": "all-MiniLM-L6-v2",
+        "name": encoder.name,
         "dimensions": schemas.EMBEDDING_DIM,
-        "weights_sha256": hashlib.sha256(raw).hexdigest(),
+        "weights_sha256": encoder.weights_sha256,
         "opset": graph.OPSET,
         "made_with": {"onnx": onnx.__version__},
     }
     with progress.task("writing the encoder"):
         address, is_new = package.add(to, files, metadata)
-    return Exported(address, files.sha256, len(model) + len(tokenizer), is_new)
+    return Exported(
+        address=address,
+        sha256=files.sha256,
+        size=len(model) + len(encoder.tokenizer),
+        is_new=is_new,
+        name=encoder.name,
+        pooling=encoder.pooling,
+        is_normalised=encoder.is_normalised,
+        input=encoder.input,
+    )
+
+
+def _graph_name(encoder: published.Published) -> str:
+    """Of the weights alone, so that the same weights give the same bytes in any folder."""
+    if encoder.name == published.DEFAULT_NAME:
+        return encoder.name
+    return f"{encoder.config['model_type']}-{encoder.weights_sha256[:8]}"

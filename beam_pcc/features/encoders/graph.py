@@ -1,14 +1,15 @@
-"""The ONNX graph of all-MiniLM-L6-v2, built straight from its published weights; no torch is needed for that.
+"""The ONNX graph of an encoder, built straight from its published weights; no torch is needed for that.
 
-The whole encoder is in it: BERT, mean pooling over the tokens that are no padding, L2 normalisation. The arithmetic is
-that of Hugging Face's BertModel and of sentence-transformers' Pooling and Normalize; a test compares the two.
+The whole encoder is in it: BERT, pooling, and L2 normalisation if the encoder has it. The arithmetic is that of Hugging
+Face's BertModel and of sentence-transformers' Pooling and Normalize; a test compares the two. XLM-RoBERTa is the same
+BERT with other position numbers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,39 +20,54 @@ IDS, MASK, EMBEDDING = "input_ids", "attention_mask", "embedding"
 _EPSILON = 1e-12  # the smallest norm to divide by (torch.nn.functional.normalize)
 _PADDING_BIAS = -1e9  # added to the attention scores of padding: softmax makes them exactly zero
 
-Weights = Mapping[str, npt.NDArray[np.float32]]
+Weights = Mapping[str, npt.NDArray[Any]]
+_SEGMENTS = "embeddings.token_type_embeddings.weight"
 
 
 class GraphError(ValueError):
     """The weights are not those of an encoder of this architecture."""
 
 
-def build(config: Mapping[str, Any], weights: Weights) -> bytes:
-    """The serialised ONNX model: (n, t) int64 ids and attention mask in, (n, 384) float32 unit vectors out.
+def build(
+    config: Mapping[str, Any],
+    weights: Weights,
+    *,
+    name: str = "all-MiniLM-L6-v2",
+    pooling: Literal["mean", "cls"] = "mean",
+    is_normalised: bool = True,
+    first_position: int = 0,
+) -> bytes:
+    """The serialised ONNX model: (n, t) int64 ids and attention mask in, (n, 384) float32 vectors out.
+
+    A table of words in float16 stays so, which halves the file; all arithmetic is in float32.
 
     Args:
         config: Hugging Face's config.json of a BERT.
         weights: Its state by name, as in model.safetensors.
+        name: Of the graph.
+        pooling: `mean` over the tokens that are no padding, or `cls`, the first token.
+        is_normalised: Whether the vectors get unit length.
+        first_position: The row of the position table that the first token gets.
 
     Raises:
         GraphError: Another architecture, or weights are missing.
     """
     import onnx
 
-    if config.get("model_type") != "bert" or config.get("hidden_act") != "gelu":
-        raise GraphError("config.json is not of a BERT with gelu")
+    if config.get("hidden_act") != "gelu":
+        raise GraphError(f"config.json has the activation {config.get('hidden_act')}, not gelu")
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise GraphError("config.json has other than absolute positions")
     graph = _Graph(weights)
-    hidden = graph.embeddings(float(config["layer_norm_eps"]))
+    hidden = graph.embeddings(float(config["layer_norm_eps"]), first_position)
     bias = graph.padding_bias()
     for layer in range(int(config["num_hidden_layers"])):
         hidden = graph.layer(hidden, bias, f"encoder.layer.{layer}", config)
-    graph.pool(hidden)
+    graph.pool(hidden, pooling, is_normalised)
     size = int(config["hidden_size"])
     onnx_graph = onnx.helper.make_graph(
         graph.nodes,
-        "all-MiniLM-L6-v2",
+        name,
         inputs=[
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "tokens"])
             for name in (IDS, MASK)
@@ -79,19 +95,25 @@ class _Graph:
         self.initializers: list[Any] = []
         self._constants: dict[str, str] = {}
 
-    def embeddings(self, epsilon: float) -> str:
-        words = self._op("Gather", self._weight("embeddings.word_embeddings.weight"), IDS)
+    def embeddings(self, epsilon: float, first_position: int) -> str:
+        words = self._words()
         length = self._op("Slice", self._op("Shape", IDS), *(self._ints(n, [n]) for n in (1, 2)))
-        positions = self._op(
-            "Slice",
-            self._weight("embeddings.position_embeddings.weight"),
-            self._ints(0, [0]),
-            length,
-            self._ints(0, [0]),
-        )
-        token_type = self._constant("token_type", self._array("embeddings.token_type_embeddings.weight")[0])
-        summed = self._op("Add", self._op("Add", words, positions), token_type)
+        name = "embeddings.position_embeddings.weight"
+        table = self._constant(name, self._array(name)[first_position:])
+        positions = self._op("Slice", table, self._ints(0, [0]), length, self._ints(0, [0]))
+        summed = self._op("Add", words, positions)
+        if len(self._weights.get(_SEGMENTS, ())):
+            summed = self._op("Add", summed, self._constant("token_type", self._array(_SEGMENTS)[0]))
         return self._normalised(summed, "embeddings.LayerNorm", epsilon)
+
+    def _words(self) -> str:
+        import onnx
+
+        name = "embeddings.word_embeddings.weight"
+        table = self._weights.get(name)
+        if table is None or table.dtype != np.float16:
+            return self._op("Gather", self._weight(name), IDS)
+        return self._op("Cast", self._op("Gather", self._constant(name, table), IDS), to=onnx.TensorProto.FLOAT)
 
     def padding_bias(self) -> str:
         """(n, 1, 1, t): 0 for a token, very low for padding."""
@@ -122,17 +144,25 @@ class _Graph:
             self._op("Add", self._linear(inner, f"{name}.output.dense"), x), f"{name}.output.LayerNorm", epsilon
         )
 
-    def pool(self, hidden: str) -> None:
-        """Mean of the tokens without padding, normalised to unit length."""
+    def pool(self, hidden: str, pooling: Literal["mean", "cls"], is_normalised: bool) -> None:
+        """One vector of those of the tokens."""
+        vector = self._mean(hidden) if pooling == "mean" else self._op("Gather", hidden, self._first(), axis=1)
+        if is_normalised:
+            norm = self._op("ReduceL2", vector, axes=[1], keepdims=1)
+            vector = self._op("Div", vector, self._op("Max", norm, self._floats("epsilon", _EPSILON)))
+        self.nodes.append(_node("Identity", [vector], [EMBEDDING]))
+
+    def _mean(self, hidden: str) -> str:
+        """Of the tokens without padding."""
         import onnx
 
         mask = self._op("Unsqueeze", self._op("Cast", MASK, to=onnx.TensorProto.FLOAT), self._ints("last", [2]))
         summed = self._op("ReduceSum", self._op("Mul", hidden, mask), self._ints("tokens", [1]), keepdims=0)
         count = self._op("ReduceSum", mask, self._ints("tokens", [1]), keepdims=0)
-        mean = self._op("Div", summed, self._op("Max", count, self._floats("least", 1e-9)))
-        norm = self._op("ReduceL2", mean, axes=[1], keepdims=1)
-        unit = self._op("Div", mean, self._op("Max", norm, self._floats("epsilon", _EPSILON)))
-        self.nodes.append(_node("Identity", [unit], [EMBEDDING]))
+        return self._op("Div", summed, self._op("Max", count, self._floats("least", 1e-9)))
+
+    def _first(self) -> str:
+        return self._constant("i_first", np.array(0, dtype=np.int64))
 
     def _linear(self, x: str, name: str) -> str:
         weight = self._constant(f"{name}.weight", np.ascontiguousarray(self._array(f"{name}.weight").T))

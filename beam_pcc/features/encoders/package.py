@@ -1,4 +1,6 @@
-"""An encoder's folder: `model.onnx`, `tokenizer.json`, `metadata.json`. The first two determine its digest and name.
+"""An encoder's folder: `model.onnx`, `tokenizer.json`, `metadata.json`; all but the last determine its digest and name.
+
+`input.json` is there too, and in the digest, if texts get a prefix or if another number of tokens than 256 counts.
 
 A caller trusts only a digest from another source: the metadata.json of a model version names the digest of its encoder.
 The files are read once, and the bytes with that digest are used.
@@ -18,9 +20,10 @@ from beam_pcc.errors import ModelError, one_line
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
 
-MODEL, TOKENIZER, METADATA = "model.onnx", "tokenizer.json", "metadata.json"
+MODEL, TOKENIZER, METADATA, INPUT = "model.onnx", "tokenizer.json", "metadata.json", "input.json"
 FOLDER = "encoders"  # of a model registry
 MAX_BYTES = 1024 * 2**20  # of one file
+_MAX_METADATA_BYTES = 2**20
 _NAME_DIGITS = 16  # of the digest, in the folder's name
 _FOLDER_NAME = re.compile(r"[0-9a-f]{16}")
 
@@ -44,17 +47,46 @@ class EncoderRef:
 
 
 @dataclass(frozen=True)
+class Input:
+    """How an encoder gets a text: what is written before it, and how many tokens count, special ones included."""
+
+    prefix: str = ""
+    max_tokens: int = 256
+
+    def to_json(self) -> bytes | None:
+        """The bytes of input.json; None for the defaults, which have no file."""
+        if self == Input():
+            return None
+        return (json.dumps({"prefix": self.prefix, "max_tokens": self.max_tokens}, indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes | None) -> Input:
+        """Inverse of `to_json`. Raises ValueError."""
+        if data is None:
+            return cls()
+        value = json.loads(data)
+        if not isinstance(value, dict):
+            raise ValueError(f"{INPUT} is not a JSON object")
+        prefix, max_tokens = value.get("prefix"), value.get("max_tokens")
+        if not isinstance(prefix, str) or type(max_tokens) is not int or max_tokens < 3:
+            raise ValueError(f"{INPUT} has no prefix and max_tokens")
+        return cls(prefix, max_tokens)
+
+
+@dataclass(frozen=True)
 class EncoderFiles:
-    """The bytes of an encoder."""
+    """The bytes of an encoder; `input` is None if it has no input.json."""
 
     model: bytes
     tokenizer: bytes
+    input: bytes | None = None
 
     @property
     def sha256(self) -> str:
-        """One digest of both files."""
-        both = "".join(hashlib.sha256(data).hexdigest() for data in (self.model, self.tokenizer))
-        return hashlib.sha256(both.encode()).hexdigest()
+        """One digest of these files."""
+        files = [self.model, self.tokenizer, *([] if self.input is None else [self.input])]
+        digests = "".join(hashlib.sha256(data).hexdigest() for data in files)
+        return hashlib.sha256(digests.encode()).hexdigest()
 
 
 def absolute(address: str) -> str:
@@ -66,10 +98,22 @@ def read(address: str) -> EncoderFiles:
     """The encoder in the folder at `address`, a path or gs://. Raises ModelError if there is none."""
     root, _, name = absolute(address).rpartition("/")
     store = open_store(root or "/", flag="--encoder")
-    model, tokenizer = (store.read(f"{name}/{file}", MAX_BYTES) for file in (MODEL, TOKENIZER))
+    model, tokenizer, inputs = (store.read(f"{name}/{file}", MAX_BYTES) for file in (MODEL, TOKENIZER, INPUT))
     if model is None or tokenizer is None:
         raise ModelError(f"--encoder {address} holds no {MODEL} and {TOKENIZER}; make one with beam-pcc encoder export")
-    return EncoderFiles(model.data, tokenizer.data)
+    return EncoderFiles(model.data, tokenizer.data, None if inputs is None else inputs.data)
+
+
+def name_of(address: str) -> str | None:
+    """What the encoder at `address` is called; None if its metadata.json does not say. Raises ModelError."""
+    root, _, folder = absolute(address).rpartition("/")
+    stored = open_store(root or "/", flag="--encoder").read(f"{folder}/{METADATA}", _MAX_METADATA_BYTES)
+    try:
+        value = json.loads(stored.data) if stored else None
+    except (ValueError, RecursionError):
+        return None
+    name = value.get("name") if isinstance(value, dict) else None
+    return one_line(name, 80) if isinstance(name, str) and name.strip() else None
 
 
 def add(root: str, files: EncoderFiles, metadata: Mapping[str, Any]) -> tuple[str, bool]:
@@ -83,7 +127,8 @@ def add(root: str, files: EncoderFiles, metadata: Mapping[str, Any]) -> tuple[st
     store.remove_incomplete("", _FOLDER_NAME, (MODEL,))
     name = files.sha256[:_NAME_DIGITS]
     text = json.dumps({"format": 1, "sha256": files.sha256, **metadata}, indent=2) + "\n"
-    is_new = store.add_folder(name, {METADATA: text.encode(), TOKENIZER: files.tokenizer, MODEL: files.model})
+    inputs = {} if files.input is None else {INPUT: files.input}
+    is_new = store.add_folder(name, {METADATA: text.encode(), **inputs, TOKENIZER: files.tokenizer, MODEL: files.model})
     return store.path(name), is_new
 
 

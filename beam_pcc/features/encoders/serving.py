@@ -17,28 +17,30 @@ from beam_pcc.config.extras import extra
 from beam_pcc.config.settings import BACKENDS, Backend
 from beam_pcc.errors import ModelError, one_line
 from beam_pcc.features.encoders.base import Compute, Embeddings
-from beam_pcc.features.encoders.package import EncoderFiles, EncoderRef
+from beam_pcc.features.encoders.package import EncoderFiles, EncoderRef, Input
 
-MAX_TOKENS = 256
-"""Of a text; the rest is cut off, as by sentence-transformers with this model."""
+DEFAULT_INPUT = Input()
 _BATCH_TOKENS = 512  # of a padded batch: its activations stay in the CPU caches (4,096 take half as long again)
 _PAD_TO = 8  # lengths are rounded up, so that the runtime sees few shapes
 
 
 class Encoder:
-    """Texts to (n, 384) float32 unit vectors. Safe to use from several threads.
+    """Texts to (n, 384) float32 vectors. Safe to use from several threads.
 
     Args:
         tokenizer: The bytes of tokenizer.json.
         compute: (n, t) ids and attention mask -> (n, 384).
+        inputs: The prefix of each text, and how many tokens count; the rest is cut off, as by sentence-transformers.
     """
 
-    def __init__(self, tokenizer: bytes, compute: Compute) -> None:
+    def __init__(self, tokenizer: bytes, compute: Compute, inputs: Input = DEFAULT_INPUT) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_str(tokenizer.decode("utf-8"))
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_truncation(inputs.max_tokens)
         self._tokenizer.no_padding()
+        self._prefix = inputs.prefix
+        self._max_tokens = inputs.max_tokens
         self._compute = compute
 
     def encode(self, texts: Sequence[str], advance: Callable[[int], None] | None = None) -> Embeddings:
@@ -48,10 +50,12 @@ class Encoder:
             texts: What to encode.
             advance: Called after each batch with the number of its texts.
         """
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(self._prefixed(texts))]
         embeddings = np.empty((len(texts), schemas.EMBEDDING_DIM), dtype=np.float32)
         for rows in _batches([len(ids) for ids in tokens]):
-            width = -(-len(tokens[rows[0]]) // _PAD_TO) * _PAD_TO
+            width = min(
+                -(-len(tokens[rows[0]]) // _PAD_TO) * _PAD_TO, self._max_tokens
+            )  # there may be no more positions
             ids = np.zeros((len(rows), width), dtype=np.int64)
             mask = np.zeros_like(ids)
             for place, row in enumerate(rows):
@@ -62,6 +66,9 @@ class Encoder:
             if advance is not None:
                 advance(len(rows))
         return embeddings
+
+    def _prefixed(self, texts: Sequence[str]) -> list[str]:
+        return [self._prefix + text for text in texts] if self._prefix else list(texts)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -105,7 +112,7 @@ def _load(files: EncoderFiles, address: str, backend: Backend, threads: int) -> 
 
         load: Callable[[bytes, int], Compute] = importlib.import_module(f"{__package__}.{backend}").compute
     try:
-        return Encoder(files.tokenizer, load(files.model, threads))
+        return Encoder(files.tokenizer, load(files.model, threads), Input.from_json(files.input))
     except Exception as error:  # each runtime has its own exceptions
         raise ModelError(
             f"{address} cannot be loaded as an encoder: {type(error).__name__}: {one_line(error, 120)}; "
