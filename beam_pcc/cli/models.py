@@ -187,7 +187,17 @@ def _verify(flags: argparse.Namespace) -> int:
         rows = None if golden is None else len(golden.vectors)
         file = checked.file
         reporter.report(
-            VerifyResult(checked.name, file.path, file.sha256, checked.classes, rows, signed, round(seconds, 3))
+            VerifyResult(
+                checked.name,
+                file.path,
+                file.sha256,
+                checked.classes,
+                rows,
+                file.scorer,
+                checked.scorer_reason,
+                signed,
+                round(seconds, 3),
+            )
         )
         return 0
     say(f"{checked.name}: sound ({seconds:.1f} s)")
@@ -196,6 +206,8 @@ def _verify(flags: argparse.Namespace) -> int:
     say(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
     say(f"  golden rows {rescored}")
+    scorer = "one matrix product" if checked.file.scorer == "folded" else "the estimator"
+    say(f"  scored by   {scorer} ({checked.scorer_reason})")
     if signed:
         say("  signature   good")
     return 0

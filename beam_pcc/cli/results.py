@@ -119,6 +119,8 @@ class VerifyResult:
     sha256: str
     classes: tuple[str, ...]
     golden_rows: int | None
+    scorer: str
+    scorer_reason: str
     signature_verified: bool
     seconds: float
 
