@@ -206,7 +206,7 @@ def _verify(flags: argparse.Namespace) -> int:
     say(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
     say(f"  golden rows {rescored}")
-    scorer = "one matrix product" if checked.file.scorer == "folded" else "the estimator"
+    scorer = {"folded": "one matrix product", "estimator": "the estimator", "onnx": "the graph"}[checked.file.scorer]
     say(f"  scored by   {scorer} ({checked.scorer_reason})")
     if signed:
         say("  signature   good")

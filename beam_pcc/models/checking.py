@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from beam_pcc.cases import schemas
 from beam_pcc.config import settings
-from beam_pcc.errors import ModelError, one_line
+from beam_pcc.errors import ConfigurationError, ModelError, one_line
 from beam_pcc.models import folding
 
 MEMORY_BYTES = 2 * 2**30
@@ -76,7 +76,7 @@ def check(
 
     Args:
         data: The file.
-        file_format: joblib or skops.
+        file_format: joblib, skops or onnx.
         where: Names the file in errors.
         sha256: Its digest.
         classes: The required classes.
@@ -200,7 +200,7 @@ def answer_parent() -> None:
         answer = _load_and_score(request, *(source.read(size) for size in request["sizes"]))
     except MemoryError:
         answer = {"refused": f"{request['where']} takes more than {memory:,} bytes of memory; train a smaller model"}
-    except ModelError as error:
+    except (ModelError, ConfigurationError) as error:
         answer = {"refused": str(error)}
     with os.fdopen(target, "wb") as out:
         out.write(json.dumps(answer).encode())
@@ -211,7 +211,7 @@ def _load_and_score(request: dict[str, Any], data: bytes, scored: bytes) -> dict
     from beam_pcc.models import artifact, scoring
 
     where = request["where"]
-    model = artifact.load(data, file_format=request["file_format"], where=where)
+    model = artifact.load(data, file_format=request["file_format"], where=where, classes=request["classes"])
     classes = artifact.check_classifier(model, where=where, classes=request["classes"])
     vectors = np.frombuffer(scored, "<f4").reshape(-1, schemas.VECTOR_DIM)
     decision = folding.decide(model, vectors, request["threshold"])

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from beam_pcc.cases import schemas
 from beam_pcc.models import scoring
+from beam_pcc.models.onnx_model import OnnxClassifier
 from beam_pcc.models.scoring import EXTREME, Floats
 
-Scorer: TypeAlias = Literal["estimator", "folded"]
+Scorer: TypeAlias = Literal["estimator", "folded", "onnx"]
 TOLERANCE = 1e-6
 """The largest difference of a probability between a folded model and its estimator."""
 
@@ -181,6 +182,8 @@ def decide(model: Any, golden: schemas.Vectors, threshold: float) -> Decision:
         golden: (n, 584), may be none.
         threshold: Of P(PC).
     """
+    if isinstance(model, OnnxClassifier):
+        return Decision("onnx", model.description)
     try:
         folded = fold(model)
     except NotLinearError as error:

@@ -22,7 +22,7 @@ from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 METADATA = "metadata.json"
-FileFormat = Literal["joblib", "skops"]
+FileFormat = Literal["joblib", "skops", "onnx"]
 Files: TypeAlias = Store | Snapshot
 """Where a version is read from: the registry, or a snapshot with a verified signature."""
 
@@ -38,6 +38,7 @@ class ModelFile:
     file_format: FileFormat
     sha256: str
     scorer: folding.Scorer = "estimator"
+    classes: tuple[str, ...] | None = None
 
     def load(self) -> Any:
         """Read the bytes, check their digest and load them through the allow-list. Raises ModelError."""
@@ -46,7 +47,13 @@ class ModelFile:
 
     def build(self, data: bytes, named_by: str) -> Any:
         """What scores vectors, of the bytes of the file; `named_by` says in errors where their digest is from."""
-        model = artifact.load(data, file_format=self.file_format, where=self.path, pins={named_by: self.sha256})
+        model = artifact.load(
+            data,
+            file_format=self.file_format,
+            where=self.path,
+            pins={named_by: self.sha256},
+            classes=self.classes,
+        )
         return folding.apply(self.scorer, model)
 
 
@@ -117,7 +124,7 @@ def check(files: Files, version: str, sha256: str | None = None) -> CheckedBytes
         vectors=metadata.golden.vectors if metadata.golden else None,
         threshold=metadata.threshold,
     )
-    file = ModelFile(path, file_format, digest, checked.decision.scorer)
+    file = ModelFile(path, file_format, digest, checked.decision.scorer, checked.classes)
     model = ModelVersion(file, metadata, checked.classes, checked.decision.reason)
     return CheckedBytes(model, checked.probabilities, data)
 
@@ -141,7 +148,7 @@ def _model_file(files: Files, version: str) -> tuple[str, FileFormat]:
     names = files.files(version)
     present = [name for name in MODEL_FILES if name in names]
     if len(present) != 1:
-        state = "both model.joblib and model.skops" if present else "neither model.joblib nor model.skops"
+        state = f"both {' and '.join(present)}" if present else f"neither {' nor '.join(MODEL_FILES)}"
         raise ModelError(f"{files.path(version)} holds {state}; a version has exactly one of them")
     return f"{version}/{present[0]}", cast(FileFormat, present[0].partition(".")[2])
 
