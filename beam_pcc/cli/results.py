@@ -126,6 +126,19 @@ class VerifyResult:
 
 
 @dataclass(frozen=True)
+class ImportResult:
+    """A version that was made of a model file."""
+
+    version: str
+    format: str
+    classes: tuple[str, ...]
+    rows: int
+    difference: float | None
+    metrics: dict[str, Any]
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ChangeResult:
     """A change of current.json."""
 
@@ -279,7 +292,16 @@ class ExplainResult:
 
 
 RESULTS = (
-    *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult),
+    *(
+        RunResult,
+        BackfillResult,
+        VersionsResult,
+        VersionResult,
+        VerifyResult,
+        ImportResult,
+        HistoryResult,
+        ChangeResult,
+    ),
     *(EvaluateResult, GroupResult, ShareResult),
     *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
     *(ExplainResult, TermResult, PublishedResult),

@@ -45,11 +45,14 @@ class FoldedClassifier:
     Attributes:
         classes_: The classes in the order of the probabilities.
         n_features_in_: Width of the vectors.
+        link: The estimator of decisions, (n, k), that gives the probabilities.
+        weights: (n_features_in_, k) of the vectors.
+        intercept: (k,).
     """
 
     def __init__(self, estimator: Any, link: Any, weights: Floats, intercept: Floats) -> None:
-        self._estimator, self._link = estimator, link
-        self._weights, self._intercept = weights, intercept
+        self._estimator, self.link = estimator, link
+        self.weights, self.intercept = weights, intercept
         self.classes_ = estimator.classes_
         self.n_features_in_ = estimator.n_features_in_
 
@@ -60,22 +63,22 @@ class FoldedClassifier:
         decisions = self._decisions(vectors)
         # NaN fails each comparison, and so is not within.
         if vectors.min() >= -EXTREME and vectors.max() <= EXTREME and np.isfinite(decisions).all():
-            return np.asarray(self._link.predict_proba(decisions), dtype=np.float64)
+            return np.asarray(self.link.predict_proba(decisions), dtype=np.float64)
         within = (np.abs(vectors).max(axis=1) <= EXTREME) & np.isfinite(decisions).all(axis=1)
         probabilities = np.empty((len(vectors), len(self.classes_)))
         probabilities[~within] = self._of_estimator(vectors[~within])
         if within.any():
-            probabilities[within] = self._link.predict_proba(decisions[within])
+            probabilities[within] = self.link.predict_proba(decisions[within])
         return probabilities
 
     def _decisions(self, vectors: schemas.Vectors) -> Floats:
-        decisions = np.empty((len(vectors), self._weights.shape[1]))
+        decisions = np.empty((len(vectors), self.weights.shape[1]))
         block = np.empty((min(_BLOCK, len(vectors)), vectors.shape[1]))
         for start in range(0, len(vectors), _BLOCK):
             rows = vectors[start : start + _BLOCK]
             block[: len(rows)] = rows
-            np.matmul(block[: len(rows)], self._weights, out=decisions[start : start + len(rows)])
-        decisions += self._intercept
+            np.matmul(block[: len(rows)], self.weights, out=decisions[start : start + len(rows)])
+        decisions += self.intercept
         return decisions
 
     def _of_estimator(self, vectors: schemas.Vectors) -> Floats:

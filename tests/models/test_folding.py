@@ -87,7 +87,7 @@ def test_folding_changes_nothing_of_the_estimator() -> None:
 def test_different_probabilities_keep_the_estimator(monkeypatch: pytest.MonkeyPatch) -> None:
     def folded(model: Any) -> folding.FoldedClassifier:
         one = fold(model)
-        one._intercept[:] += 2e-5
+        one.intercept[:] += 2e-5
         return one
 
     fold = folding.fold
@@ -100,7 +100,7 @@ def test_different_probabilities_keep_the_estimator(monkeypatch: pytest.MonkeyPa
 def test_different_labels_keep_the_estimator(monkeypatch: pytest.MonkeyPatch) -> None:
     model = MODELS["scaled", 2]
     folded = folding.fold(model)
-    folded._intercept[:] -= 1e-8
+    folded.intercept[:] -= 1e-8
     between = folded.predict_proba(VECTORS[:1])[0, 1] + 1e-10
     monkeypatch.setattr(folding, "fold", lambda _: folded)
     assert folding.decide(model, VECTORS[:1], between) == ("estimator", "folded, its labels differ")
@@ -169,7 +169,7 @@ def test_no_rows_give_what_the_estimator_gives() -> None:
 
 def test_every_row_failing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     folded = folding.fold(fit(scaled()))
-    folded._intercept[:] = np.nan
+    folded.intercept[:] = np.nan
     folded._estimator.steps[1][1].coef_ = np.full((1, 584), np.nan)
     with pytest.raises(EveryRowFailsError):
         scoring.score(folded, VECTORS[:3])

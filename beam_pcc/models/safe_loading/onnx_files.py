@@ -54,7 +54,7 @@ _TENSORS = frozenset(
         onnx_format.DOUBLE,
     }
 )
-_CONVERT = "export it with probabilities only, or bring it in with beam-pcc models import"
+_CONVERT = "bring it in with beam-pcc models import, or export it with one output: a probability for each class"
 
 
 class Checked(NamedTuple):
