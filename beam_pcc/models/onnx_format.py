@@ -96,7 +96,8 @@ class Dimensions(NamedTuple):
 
 def dimensions(value: Any) -> Dimensions | None:
     """Of an input or output; None if it is no tensor, but a sequence or a map."""
-    if not value.type.HasField("tensor_type"):
+    others = value.type.HasField("sequence_type") or value.type.HasField("map_type")  # only one is valid
+    if others or not value.type.HasField("tensor_type"):
         return None
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
@@ -107,9 +108,9 @@ def dimensions(value: Any) -> Dimensions | None:
 
 def set_dimensions(value: Any, elem_type: int, *shape: int | None) -> None:
     """Make an input or output a tensor; a dimension of None is the number of rows."""
+    value.type.Clear()
     tensor = value.type.tensor_type
     tensor.elem_type = elem_type
-    tensor.ClearField("shape")
     tensor.shape.SetInParent()
     for length in shape:
         one = tensor.shape.dim.add()

@@ -109,8 +109,8 @@ def _converting(path: str, tool: str) -> Iterator[None]:
 
 
 def _onnx(data: bytes) -> Converted:
-    _check_with_onnx(data)
     ready = onnx_graphs.of_file(data)
+    _check_with_onnx(ready.data)
     return Converted(ready.data, ready.classes, None, {})
 
 

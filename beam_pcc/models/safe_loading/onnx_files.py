@@ -7,6 +7,7 @@ are checked here.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -18,6 +19,7 @@ MAX_BYTES = 64 * 2**20
 MAX_NODES = 2_000
 MAX_NAME = 500
 MAX_TREE_NODES = 2_000_000
+MAX_OUTPUTS = 1_000
 IR_VERSIONS = range(3, 11)
 OPSETS = {"": range(9, 22), "ai.onnx.ml": range(1, 5)}
 """The versions of operators that the oldest supported ONNX Runtime (1.20) knows."""
@@ -120,6 +122,8 @@ def _check_versions(model: Any) -> None:
                 f"has the opset {one.version} of {domain or 'ai.onnx'}, not one of {allowed[0]} to {allowed[-1]}",
                 "export it for one of these",
             )
+    if not {_domain(node.domain) for node in model.graph.node} <= versions.keys():
+        raise RefusedError("is damaged: it does not say which opset it needs", "copy it again")
 
 
 def _domain(name: str) -> str:
@@ -207,47 +211,67 @@ def _ints(attributes: dict[str, Any], name: str) -> list[int]:
 
 
 def _check_trees(operator: str, attributes: dict[str, Any], features: int) -> None:
+    def require(holds: bool, reason: str) -> None:
+        if not holds:
+            raise RefusedError(f"has a {operator} {reason}", "export it again")
+
     of = "class" if operator == "TreeEnsembleClassifier" else "target"
-    ids, trees = _ints(attributes, "nodes_nodeids"), _ints(attributes, "nodes_treeids")
-    columns = [_ints(attributes, f"nodes_{name}") for name in ("featureids", "truenodeids", "falsenodeids")]
+    trees, ids, columns, *children = (
+        _ints(attributes, f"nodes_{name}")
+        for name in ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")
+    )
     modes = list(attributes["nodes_modes"].strings) if "nodes_modes" in attributes else []
-    leaves = [_ints(attributes, f"{of}_{name}") for name in ("treeids", "nodeids", "ids")]
     count = len(ids)
-    if not 0 < count <= MAX_TREE_NODES or any(len(one) != count for one in (trees, modes, *columns)):
-        raise RefusedError(f"has a {operator} whose nodes do not fit each other", "export it again")
-    weights = attributes[f"{of}_weights"].floats if f"{of}_weights" in attributes else ()
-    tensor = f"{of}_weights_as_tensor" in attributes
-    if len({len(one) for one in leaves}) != 1 or not (tensor or len(weights) == len(leaves[0])):
-        raise RefusedError(f"has a {operator} whose leaves do not fit each other", "export it again")
-    if not all(0 <= feature < features for feature in columns[0]):
-        raise RefusedError(f"has a {operator} with features beyond the {features} of a vector", "train it on vectors")
-    known = set(zip(trees, ids, strict=True))
-    if len(known) != count or not set(zip(leaves[0], leaves[1], strict=True)) <= known:
-        raise RefusedError(f"has a {operator} whose leaves are not among its nodes", "export it again")
-    parents: set[tuple[int, int]] = set()
-    for tree, mode, *children in zip(trees, modes, *columns[1:], strict=True):
-        if mode != b"LEAF":
-            for child in children:
-                if (tree, child) not in known or (tree, child) in parents:
-                    raise RefusedError(f"has a {operator} whose nodes are no tree", "export it again")
-                parents.add((tree, child))
+    lengths = {len(one) for one in (trees, columns, modes, *children)} | {_numbers(attributes, "nodes_values")}
+    require(0 < count <= MAX_TREE_NODES and lengths == {count}, "whose nodes do not fit each other")
+    require(all(0 <= column < features for column in columns), f"with features beyond the {features} of a vector")
+    leaf_trees, leaf_ids, targets = (_ints(attributes, f"{of}_{name}") for name in ("treeids", "nodeids", "ids"))
+    weights = _numbers(attributes, f"{of}_weights")
+    require(len(leaf_trees) == len(leaf_ids) == len(targets) == weights, "whose leaves do not fit each other")
+    nodes = list(zip(trees, ids, strict=True))
+    places = {node: place for place, node in enumerate(nodes)}
+    require(
+        len(places) == count and places.keys() >= set(zip(leaf_trees, leaf_ids, strict=True)),
+        "whose leaves are not among its nodes",
+    )
+    outputs = _labels(attributes) if of == "class" else attributes["n_targets"].i if "n_targets" in attributes else 1
+    require(
+        0 < outputs <= MAX_OUTPUTS and all(0 <= one < outputs for one in targets), "whose leaves are of other classes"
+    )
+    # Each node but the roots is the child of one, and each is reached from the root of its tree: no path is endless.
+    below = [
+        [] if mode == b"LEAF" else [places.get((tree, child), -1) for child in both]
+        for tree, mode, *both in zip(trees, modes, *children, strict=True)
+    ]
+    reached = {child for both in below for child in both}
+    roots = [place for place in range(count) if place not in reached]
+    require(-1 not in reached and len({trees[root] for root in roots}) == len(roots), "whose nodes are no tree")
+    waiting, visited = roots, 0
+    while waiting and visited <= count:
+        waiting, visited = [child for place in waiting for child in below[place]], visited + len(waiting)
+    require(visited == count, "whose nodes are no tree")
+
+
+def _numbers(attributes: dict[str, Any], name: str) -> int:
+    """How many numbers a list has, which may be a tensor of doubles."""
+    if name in attributes:
+        return len(attributes[name].floats)
+    tensor = f"{name}_as_tensor"
+    return math.prod(attributes[tensor].t.dims) if tensor in attributes else 0
+
+
+def _labels(attributes: dict[str, Any]) -> int:
+    return sum(len(one.strings) + len(one.ints) for name, one in attributes.items() if name.startswith("classlabels"))
 
 
 def _check_linear(operator: str, attributes: dict[str, Any], features: int) -> None:
-    coefficients = len(attributes["coefficients"].floats) if "coefficients" in attributes else 0
-    name = "intercepts"
-    rows = len(attributes[name].floats) if name in attributes else 0
+    coefficients, rows = _numbers(attributes, "coefficients"), _numbers(attributes, "intercepts")
     if not rows or coefficients != rows * features:
-        raise RefusedError(
-            f"has a {operator} with {coefficients:,} coefficients for {rows:,} intercepts", "train it anew"
-        )
+        reason = f"has a {operator} with {coefficients:,} coefficients for {rows:,} intercepts"
+        raise RefusedError(reason, "train it anew")
     if operator == "LinearRegressor":
-        targets = attributes["targets"].i if "targets" in attributes else 1
-        fits = targets == rows
+        fits = rows == (attributes["targets"].i if "targets" in attributes else 1)
     else:
-        labels = [
-            len(attributes[n].strings) + len(attributes[n].ints) for n in attributes if n.startswith("classlabels")
-        ]
-        fits = len(labels) == 1 and (labels[0] == rows or (labels[0] == 2 and rows == 1))
+        fits = _labels(attributes) == rows or (_labels(attributes) == 2 and rows == 1)
     if not fits:
         raise RefusedError(f"has a {operator} whose classes are not those of its coefficients", "train it anew")
