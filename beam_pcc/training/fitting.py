@@ -1,9 +1,9 @@
-"""The classifier: a calibrated logistic regression whose hyperparameters are chosen by cross-validation."""
+"""The classifiers that are trained, each calibrated, with hyperparameters that are chosen by cross-validation."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -25,14 +25,28 @@ _FOLDS = 5
 # C of the logistic regression: 584 standardised features need strong regularisation, unscaled text features little.
 _C_SCALED = (0.001, 0.01, 0.1)
 _C_UNSCALED = (0.5, 1.0, 2.0, 4.0, 8.0)
+# The L2 penalty of the leaves of boosted trees, and of the weights of a perceptron.
+_PENALTIES = {"hist_gradient_boosting": (1.0, 30.0), "mlp": (0.01, 1.0, 10.0)}
+_TREES, _LEAVES, _LEARNING_RATE = 80, 15, 0.1
+_HIDDEN = 64
+Classifier: TypeAlias = Literal["logistic", "hist_gradient_boosting", "mlp"]
+CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
 
 
 class Hyperparameters(NamedTuple):
-    """Whether features are standardised, C of the regression, and the calibration method."""
+    """How to fit.
+
+    Attributes:
+        scaled: Whether features are standardised.
+        c: Of the logistic regression; of the others the L2 penalty.
+        calibration: The method.
+        classifier: Which one.
+    """
 
     scaled: bool
     c: float
     calibration: str
+    classifier: Classifier = "logistic"
 
 
 def _class_weights(y: Labels) -> dict[str | int, float]:
@@ -57,12 +71,39 @@ def linear(hyperparameters: Hyperparameters, y: Labels) -> Any:
     return make_pipeline(StandardScaler(), regression) if hyperparameters.scaled else make_pipeline(regression)
 
 
+def estimator(hyperparameters: Hyperparameters, y: Labels) -> Any:
+    """The classifier without calibration, not fitted; a pipeline, which takes no weights of rows."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if hyperparameters.classifier == "hist_gradient_boosting":
+        return make_pipeline(
+            HistGradientBoostingClassifier(
+                max_iter=_TREES,
+                max_leaf_nodes=_LEAVES,
+                learning_rate=_LEARNING_RATE,
+                l2_regularization=hyperparameters.c,
+                class_weight=_class_weights(y),
+                early_stopping=False,
+                random_state=0,
+            )
+        )
+    if hyperparameters.classifier == "mlp":  # has no weights of classes: the calibration corrects the share of PC
+        return make_pipeline(
+            StandardScaler(),
+            MLPClassifier((_HIDDEN,), alpha=hyperparameters.c, early_stopping=True, max_iter=100, random_state=0),
+        )
+    return linear(hyperparameters, y)
+
+
 def calibrated(hyperparameters: Hyperparameters, y: Labels) -> Any:
     """The estimator with these hyperparameters, not fitted. `y` are the labels that it will be fitted to."""
     from sklearn.calibration import CalibratedClassifierCV
 
     return CalibratedClassifierCV(
-        linear(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
+        estimator(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
     )
 
 
@@ -80,14 +121,16 @@ def fit(hyperparameters: Hyperparameters, rows: TrainingRows) -> Any:
 
 
 def deciding_rows(messages: Messages, *, scaled: bool) -> TrainingRows:
-    """The windows to learn from, found by a classifier of medium regularisation."""
+    """The windows to learn from, found by a logistic regression of medium regularisation, whatever learns from them."""
     choices = _C_SCALED if scaled else _C_UNSCALED
     return training_rows(
         messages, linear(Hyperparameters(scaled, choices[len(choices) // 2], "sigmoid"), messages.labels)
     )
 
 
-def choose_hyperparameters(rows: TrainingRows, seed: int, *, scaled: bool) -> Hyperparameters:
+def choose_hyperparameters(
+    rows: TrainingRows, seed: int, *, scaled: bool, classifier: Classifier = "logistic"
+) -> Hyperparameters:
     """Choose the regularisation, then the calibration, by the lowest Brier score of P(PC) in cross-validation.
 
     Of a message with several windows the deciding one counts. One temperature for all classes keeps their order; a
@@ -105,9 +148,10 @@ def choose_hyperparameters(rows: TrainingRows, seed: int, *, scaled: bool) -> Hy
         probability = scoring.privacy_probability(probabilities, classes)
         return float(brier_score_loss(truth[rows.decides], probability[rows.decides]))
 
-    candidates = [Hyperparameters(scaled, c, "sigmoid") for c in (_C_SCALED if scaled else _C_UNSCALED)]
+    choices = _PENALTIES.get(classifier, _C_SCALED if scaled else _C_UNSCALED)
+    candidates = [Hyperparameters(scaled, c, "sigmoid", classifier) for c in choices]
     with progress.task("choosing the regularisation", total=len(candidates), unit="candidates") as step:
-        best = min(candidates, key=lambda hyperparameters: brier(linear(hyperparameters, y), _FOLDS))
+        best = min(candidates, key=lambda hyperparameters: brier(estimator(hyperparameters, y), _FOLDS))
     methods = _calibration_methods()
     if len(methods) == 1:
         return best

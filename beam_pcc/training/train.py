@@ -1,4 +1,4 @@
-"""Train a calibrated logistic regression on vectors or on text, and add it to a registry as a new version."""
+"""Train a calibrated classifier on vectors or on text, and add it to a registry as a new version."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from beam_pcc.terminal import logger
 from beam_pcc.training import versions
 from beam_pcc.training.augmentation import MAX_SHARE, augment
 from beam_pcc.training.fitting import (
+    Classifier,
     Hyperparameters,
     choose_discount_held_out,
     choose_hyperparameters,
@@ -63,6 +64,7 @@ class Recipe:
         text_column: Train on the messages of this column, not on vectors.
         encoder: The folder of the encoder; by default the only one in the registry.
         runtime: How the encoder is computed.
+        classifier: What is fitted and calibrated.
         augment: How many augmented copies of each message to learn from as well, on average; at most MAX_SHARE.
     """
 
@@ -73,6 +75,7 @@ class Recipe:
     encoder: str | None = None
     runtime: Runtime = DEFAULT_RUNTIME
     augment: float = 0.0
+    classifier: Classifier = "logistic"
 
 
 def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) -> ModelMetadata:
@@ -109,7 +112,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     scaled = features is None
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
         training = deciding_rows(known, scaled=scaled)
-        hyperparameters = choose_hyperparameters(training, recipe.seed, scaled=scaled)
+        hyperparameters = choose_hyperparameters(training, recipe.seed, scaled=scaled, classifier=recipe.classifier)
         with progress.task("fitting on the training rows"):
             measured = fit(hyperparameters, training)
         discount = 0.0 if scaled else choose_discount_held_out(hyperparameters, known, recipe.seed)
