@@ -22,12 +22,13 @@ from beam_pcc.training.windowed import (
 )
 
 _FOLDS = 5
+_SLOW_FOLDS = 3  # of the choice between classifiers that take long to fit
 # C of the logistic regression: 584 standardised features need strong regularisation, unscaled text features little.
 _C_SCALED = (0.001, 0.01, 0.1)
 _C_UNSCALED = (0.5, 1.0, 2.0, 4.0, 8.0)
 # The L2 penalty of the leaves of boosted trees, and of the weights of a perceptron.
-_PENALTIES = {"hist_gradient_boosting": (1.0, 30.0), "mlp": (0.01, 1.0, 10.0)}
-_TREES, _LEAVES, _LEARNING_RATE = 80, 15, 0.1
+_PENALTIES = {"hist_gradient_boosting": (1.0, 20.0), "mlp": (0.01, 1.0, 10.0)}
+_TREES, _LEAVES, _LEARNING_RATE = 60, 15, 0.1
 _HIDDEN = 64
 Classifier: TypeAlias = Literal["logistic", "hist_gradient_boosting", "mlp"]
 CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
@@ -134,7 +135,8 @@ def choose_hyperparameters(
     """Choose the regularisation, then the calibration, by the lowest Brier score of P(PC) in cross-validation.
 
     Of a message with several windows the deciding one counts. One temperature for all classes keeps their order; a
-    sigmoid for each class also corrects the share of PC, which matters where PC is rare.
+    sigmoid for each class also corrects the share of PC, which matters where PC is rare. Classifiers that take long to
+    fit are calibrated by sigmoids.
     """
     from sklearn.metrics import brier_score_loss
     from sklearn.model_selection import cross_val_predict
@@ -151,8 +153,9 @@ def choose_hyperparameters(
     choices = _PENALTIES.get(classifier, _C_SCALED if scaled else _C_UNSCALED)
     candidates = [Hyperparameters(scaled, c, "sigmoid", classifier) for c in choices]
     with progress.task("choosing the regularisation", total=len(candidates), unit="candidates") as step:
-        best = min(candidates, key=lambda hyperparameters: brier(estimator(hyperparameters, y), _FOLDS))
-    methods = _calibration_methods()
+        folds_of_choice = _FOLDS if classifier == "logistic" else _SLOW_FOLDS
+        best = min(candidates, key=lambda hyperparameters: brier(estimator(hyperparameters, y), folds_of_choice))
+    methods = _calibration_methods() if classifier == "logistic" else ["sigmoid"]
     if len(methods) == 1:
         return best
     candidates = [best._replace(calibration=method) for method in methods]
