@@ -24,6 +24,9 @@ done
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra export --extra openvino --extra signing \
     --extra dev --constraints requirements/image.txt --output-file requirements/dev.txt
 lock pyproject.toml requirements/build.in --extra openvino --constraints requirements/dev.txt --output-file requirements/openvino.txt
+lock pyproject.toml requirements/build.in --extra onnx --constraints requirements/image.txt --output-file requirements/onnx.txt
+# Large, and for the machine that imports models: not in `dev`.
+lock pyproject.toml requirements/build.in --extra import --constraints requirements/dev.txt --output-file requirements/import.txt
 rm requirements/build.in
 # pip itself: the pip of an older Python reports a locked package with an extra as not locked.
 echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
