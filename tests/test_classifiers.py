@@ -39,7 +39,7 @@ def test_trained_version_is_verified_explained_and_reviewed(
     version = Registry(str(tmp_path)).verify(made.version)
     _, model = Registry(str(tmp_path)).load(made.version)
     assert version.file.scorer == "estimator"
-    assert made.metrics["roc_auc"] > 0.7
+    assert made.metrics["roc_auc"] > 0.55  # with three trees
     assert made.trained_on["settings"]["classifier"] == classifier
     assert made.review is not None
     assert made.mean_vector is not None
@@ -52,7 +52,7 @@ def test_trained_version_is_verified_explained_and_reviewed(
 
 @pytest.mark.parametrize("classifier", OTHERS)
 def test_classifier_of_windows_gets_a_discount(classifier: fitting.Classifier, labelled: Path) -> None:
-    rows = read_labelled(str(labelled))
+    rows = read_labelled(str(labelled)).take(np.arange(200))
     counts = np.where(np.arange(len(rows.labels)) % 2 == 0, 1, 2)
     messages = Messages(np.repeat(rows.vectors, counts, axis=0), counts, rows.labels)
     model = fit(Hyperparameters(False, 1.0, "sigmoid", classifier), deciding_rows(messages, scaled=False))
@@ -61,7 +61,7 @@ def test_classifier_of_windows_gets_a_discount(classifier: fitting.Classifier, l
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_same_seed_gives_the_same_scores(classifier: fitting.Classifier, labelled: Path) -> None:
-    rows = read_labelled(str(labelled))
+    rows = read_labelled(str(labelled)).take(np.arange(200))
     hyperparameters = Hyperparameters(True, 0.1, "sigmoid", classifier)
     first, second = (calibrated(hyperparameters, rows.labels).fit(rows.vectors, rows.labels) for _ in range(2))
     np.testing.assert_array_equal(first.predict_proba(rows.vectors), second.predict_proba(rows.vectors))
