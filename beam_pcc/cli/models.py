@@ -15,7 +15,7 @@ from beam_pcc.cli.results import (
     EvaluateResult,
     GroupResult,
     HistoryResult,
-    ImportResult,
+    ImportedModelResult,
     MeasuredResult,
     Reporter,
     ShareResult,
@@ -407,7 +407,7 @@ def _import(flags: argparse.Namespace) -> int:
     reporter = Reporter(flags)
     if reporter.json:
         reporter.report(
-            ImportResult(
+            ImportedModelResult(
                 metadata.version,
                 made.kind,
                 metadata.classes or (),

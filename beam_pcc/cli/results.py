@@ -126,7 +126,7 @@ class VerifyResult:
 
 
 @dataclass(frozen=True)
-class ImportResult:
+class ImportedModelResult:
     """A version that was made of a model file."""
 
     version: str
@@ -292,16 +292,8 @@ class ExplainResult:
 
 
 RESULTS = (
-    *(
-        RunResult,
-        BackfillResult,
-        VersionsResult,
-        VersionResult,
-        VerifyResult,
-        ImportResult,
-        HistoryResult,
-        ChangeResult,
-    ),
+    *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult),
+    ImportedModelResult,
     *(EvaluateResult, GroupResult, ShareResult),
     *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
     *(ExplainResult, TermResult, PublishedResult),

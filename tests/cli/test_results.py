@@ -45,7 +45,7 @@ HEADINGS = {
     results.VersionsResult: "models list",
     results.VersionResult: "A version",
     results.VerifyResult: "models verify",
-    results.ImportResult: "models import",
+    results.ImportedModelResult: "models import",
     results.HistoryResult: "models history",
     results.ChangeResult: "A change",
     results.CompareResult: "models compare",
