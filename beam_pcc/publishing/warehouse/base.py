@@ -89,6 +89,53 @@ class TablePlan:
         )
 
 
+class FeedbackCounts(NamedTuple):
+    """What became of imported labels: each is new, or was there before."""
+
+    new: int
+    present: int
+    unknown: int
+    """Labels, new or not, for which no prediction is published."""
+    several_days: int
+    """Labels that name no day, of a case that is published on several: each is of one of these days."""
+
+
+Stratum = tuple[int, bool]
+"""Of published cases: the bin of P(PC), of SCORE_BINS, and whether they are marked for review."""
+SAME_LABEL = """
+    f.case_id = r.case_id AND f.label = r.label AND f.source = r.source AND f.label_time = r.label_time
+    AND COALESCE(f.sample, '') = COALESCE(r.sample, '')
+    AND (
+        (f.partition_date = r.partition_date AND f.model_version = r.model_version)
+        OR (r.model_version IS NULL AND (r.partition_date IS NULL OR f.partition_date = r.partition_date))
+        OR (r.is_after_label AND f.model_version IS NOT NULL)
+    )
+"""
+"""In SQL, whether the row `f` of pcc_feedback says what the resolved label `r` would: so that nothing is added twice.
+
+A prediction that has expired since makes no new row, nor does a later day that a label without a day would then fit.
+"""
+
+
+def no_feedback_table(address: str, table: object = "pcc_feedback") -> ConfigurationError:
+    """The error of a warehouse that was made before there was feedback."""
+    return ConfigurationError(
+        f"--warehouse {address} has no table {table}: an earlier version made it; run beam-pcc tables create "
+        f"--warehouse {address}"
+    )
+
+
+def drawing_condition(cutoffs: Mapping[Stratum, str], bin_: str, review: str, key: str) -> str:
+    """In SQL, whether the key of a case is below the cut-off of its stratum; strata without one are left out."""
+    parts = [
+        f"({bin_} = {int(score_bin)} AND {review} = {str(bool(marked)).upper()} AND {key} < '{int(cutoff, 16):016x}')"
+        if cutoff
+        else f"({bin_} = {int(score_bin)} AND {review} = {str(bool(marked)).upper()})"
+        for (score_bin, marked), cutoff in sorted(cutoffs.items())
+    ]
+    return " OR ".join(parts) or "FALSE"
+
+
 def prepare_tables(
     warehouse: Warehouse, *, dry_run: bool = False, add_columns: bool = False, set_expiry: bool = False
 ) -> TablePlan:
@@ -238,6 +285,36 @@ class Warehouse(Protocol):
 
     def published(self, partition: dt.date, case_id: str) -> StoredRow | None:
         """The row of pcc_inference_output that is published for a case, as it is stored."""
+        ...
+
+    def add_feedback(self, labels: pa.Table, now: dt.datetime) -> FeedbackCounts:
+        """Add LABELS to pcc_feedback, each beside the prediction that is published now; those that are there stay.
+
+        A label that names no day is of the latest day on or before its time on which the case is published, else of the
+        first day after it. A label that was added before is added again only for another day or model version.
+
+        Raises:
+            ConfigurationError: There is no such table.
+        """
+        ...
+
+    def feedback(self, first: dt.date, last: dt.date) -> pa.Table | None:
+        """The FEEDBACK rows of these partitions, both included, and of no known one; None if there is no such table.
+
+        With them come the other rows of the samples that these are in.
+        """
+        ...
+
+    def strata(self, first: dt.date, last: dt.date) -> dict[Stratum, int]:
+        """How many published cases of these partitions are in each stratum."""
+        ...
+
+    def draw(self, first: dt.date, last: dt.date, seed: int, cutoffs: Mapping[Stratum, str]) -> pa.Table:
+        """The DRAWN rows of published cases whose key is below the cut-off of their stratum.
+
+        The key is the beginning of a digest of the seed, the day and the case_id: 16 hexadecimal digits, the same in
+        each warehouse. A cut-off is such digits, or empty for all cases.
+        """
         ...
 
     def query(self, sql: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
