@@ -29,7 +29,8 @@ from beam_pcc.terminal import say, table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from beam_pcc.feedback.estimates import Estimate, Measured
+    from beam_pcc.feedback.estimates import Measured
+    from beam_pcc.feedback.intervals import Estimate
     from beam_pcc.feedback.labels import Labels
     from beam_pcc.publishing.warehouse.base import Warehouse
 

@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
 
 
 def _report(flags: argparse.Namespace) -> int:
+    from beam_pcc.feedback.estimates import feedback_of
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.reporting.days import period_of
     from beam_pcc.reporting.report import report
@@ -58,9 +59,13 @@ def _report(flags: argparse.Namespace) -> int:
             f"{flags.warehouse} has no run of {period.first:%Y%m%d} to {period.last:%Y%m%d}; "
             f"its latest day is {latest:%Y%m%d}"
         )
+    with progress.task("reading the feedback"):
+        labels = warehouse.feedback(period.first, period.last)
     output = Path(flags.output)
     with progress.task("drawing the report"):
-        page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
+        feedback = None if labels is None else feedback_of(labels, period.first, period.last)
+        due = yesterday if latest <= period.last else None
+        page = report(rows, flags.warehouse, period, due=due, now=now, feedback=feedback)
     with explained_writing(f"--output {output}"), written_whole(output) as file:
         file.write_text(page, encoding="utf-8")
     say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")

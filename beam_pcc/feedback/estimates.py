@@ -9,9 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,27 +18,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from beam_pcc.cases import schemas
-from beam_pcc.evaluation.metrics import CONFIDENCE
+from beam_pcc.feedback import intervals
+from beam_pcc.feedback.intervals import Cells, Estimate
 from beam_pcc.feedback.sampling import period_of_sample
 
 Basis = Literal["sample", "labels"]
 """What an estimate holds for: all published cases, by a sample of them; or the cases that somebody labelled."""
 By = Literal["all", "day", "version", "review", "score"]
-_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-_GRID = np.linspace(0.0, 1.0, 2001)
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-
-class Estimate(NamedTuple):
-    """A share with its interval; `value` is None if there is nothing to count."""
-
-    value: float | None
-    low: float
-    high: float
-
-
-UNKNOWN = Estimate(None, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -221,30 +208,22 @@ def _response(cases: Mapping[_Key, _Case]) -> tuple[int | None, int]:
 class _Units(NamedTuple):
     """n labelled predictions, a case once for each sample that it is in.
 
-    `weight` is of the sample alone, `share` what of it counts where a day has several samples.
+    `stratum` is the number of its stratum, and `answered` that one's labelled cases. `weight` is of the sample alone,
+    `share` what of it counts where a day has several samples.
     """
 
-    cell: npt.NDArray[np.int64]
+    stratum: npt.NDArray[np.int64]
+    answered: Floats
     weight: Floats
     share: Floats
     positive: Flags
     truth: Flags
     probability: Floats
 
-    def take(self, mask: Flags) -> _Units:
-        return _Units(
-            self.cell[mask],
-            self.weight[mask],
-            self.share[mask],
-            self.positive[mask],
-            self.truth[mask],
-            self.probability[mask],
-        )
-
 
 def _measure(cases: Mapping[_Key, _Case], every: Mapping[_Key, _Case]) -> Iterator[Measured]:
     """Each group of the cases; `every` has the rest of their samples too."""
-    adjusted = _adjustments(every)
+    answered = _answered(every)
     samples = {sample for case in every.values() for sample in case.draws}
     periods = {sample: period_of_sample(sample) for sample in samples}
     days_of_sample: dict[str, set[dt.date]] = defaultdict(set)
@@ -268,8 +247,8 @@ def _measure(cases: Mapping[_Key, _Case], every: Mapping[_Key, _Case]) -> Iterat
     groups += _grouped("score", latest, lambda _, row: _bin(row))
     for by, value, members in groups:
         for basis in ("sample", "labels"):
-            units = _units(members, basis, adjusted, covering)
-            if len(units.cell):
+            units = _units(members, basis, answered, covering)
+            if len(units.weight):
                 labels = sum(bool(case.draws) == (basis == "sample") for _, case, _ in members)
                 yield _measured(by, value, basis, labels, units)
 
@@ -292,39 +271,42 @@ def _bin(row: Mapping[str, Any]) -> str:
     return f"{number / schemas.SCORE_BINS:.1f} to {(number + 1) / schemas.SCORE_BINS:.1f}"
 
 
-def _adjustments(cases: Mapping[_Key, _Case]) -> dict[tuple[str, str], float]:
-    """By how much more a labelled case of each stratum counts, so that it also stands for the drawn without a label."""
+def _answered(cases: Mapping[_Key, _Case]) -> Mapping[tuple[str, str], int]:
+    """The labelled cases of each stratum of each sample."""
     answered: dict[tuple[str, str], int] = defaultdict(int)
-    drawn: dict[tuple[str, str], int] = {}
     for case in cases.values():
         for draw in case.draws.values():
-            key = (draw.sample, draw.stratum)
-            answered[key] += 1
-            drawn[key] = max(drawn.get(key, 0), draw.drawn or 0)
-    return {key: max(drawn[key] / answered[key], 1.0) for key in answered}
+            answered[draw.sample, draw.stratum] += 1
+    return answered
 
 
 def _units(
     members: Sequence[tuple[_Key, _Case, Mapping[str, Any]]],
     basis: Basis,
-    adjusted: Mapping[tuple[str, str], float],
-    covering: Any,
+    answered: Mapping[tuple[str, str], int],
+    covering: Callable[[dt.date], int],
 ) -> _Units:
-    cells: dict[Any, int] = {}
-    columns: list[tuple[int, float, float, bool, bool, float]] = []
+    """The predictions of one basis. Labelled ones also stand for those that were drawn from their stratum and are not."""
+    strata = {stratum: number for number, stratum in enumerate(answered)}
+    columns: list[tuple[int, int, float, float, bool, bool, float]] = []
     for (_, day), case, row in members:
         positive, probability = row["predicted_label"] == schemas.PC, _probability(row)
         if basis == "labels":
             if not case.draws:
-                columns.append((0, 1.0, 1.0, positive, case.truth, probability))
+                columns.append((0, 0, 1.0, 1.0, positive, case.truth, probability))
             continue
         for draw in case.draws.values():
-            cell = cells.setdefault((draw.sample, draw.stratum, positive), len(cells))
-            weight = draw.weight * adjusted[draw.sample, draw.stratum]
-            columns.append((cell, weight, 1.0 / max(covering(day), 1), positive, case.truth, probability))
-    numbers, weights, shares, positives, truths, probabilities = zip(*columns, strict=True) if columns else ((),) * 6
+            stratum = (draw.sample, draw.stratum)
+            labelled = answered[stratum]
+            weight = draw.weight * max((draw.drawn or 0) / labelled, 1.0)
+            share = 1.0 / max(covering(day), 1)
+            columns.append((strata[stratum], labelled, weight, share, positive, case.truth, probability))
+    numbers, labelled_, weights, shares, positives, truths, probabilities = (
+        zip(*columns, strict=True) if columns else ((),) * 7
+    )
     return _Units(
         np.array(numbers, np.int64),
+        np.array(labelled_, np.float64),
         np.array(weights, np.float64),
         np.array(shares, np.float64),
         np.array(positives, np.bool_),
@@ -333,20 +315,35 @@ def _units(
     )
 
 
+def _cells(units: _Units) -> Cells:
+    _, cell = np.unique(2 * units.stratum + units.positive, return_inverse=True)
+    rows = np.bincount(cell).astype(np.float64)
+    counts = units.weight * units.share
+    size, first = np.bincount(cell, counts), np.unique(cell, return_index=True)[1]
+    return Cells(
+        rows,
+        size / rows,
+        np.bincount(cell, counts * units.truth) / size,
+        units.positive[first].astype(np.float64),
+        np.maximum(1.0 - rows / np.bincount(cell, units.weight), 0.0),
+        units.stratum[first],
+        units.answered[first],
+    )
+
+
 def _measured(by: By, value: str | None, basis: Basis, labels: int, units: _Units) -> Measured:
     weight = units.weight * units.share
     total = float(weight.sum())
     if basis == "labels":
         hits = int((units.positive & units.truth).sum())
-        precision = counted(hits, int(units.positive.sum()))
-        recall = counted(hits, int(units.truth.sum()))
-        actual = counted(int(units.truth.sum()), len(units.truth))
+        precision = intervals.counted(hits, int(units.positive.sum()))
+        recall = intervals.counted(hits, int(units.truth.sum()))
+        actual = intervals.counted(int(units.truth.sum()), len(units.truth))
     else:
-        published, others = _total(units.take(units.positive)), _total(units.take(~units.positive))
-        precision, recall = _share(published), _recall(published, others)
-        actual = _share(_total(units))
+        cells = _cells(units)
+        precision, recall, actual = (of(cells) for of in (intervals.precision, intervals.recall, intervals.prevalence))
     if by == "score":  # of which all are published alike
-        precision = recall = UNKNOWN
+        precision = recall = intervals.UNKNOWN
     return Measured(
         by,
         value,
@@ -359,77 +356,3 @@ def _measured(by: By, value: str | None, basis: Basis, labels: int, units: _Unit
         actual,
         round(float((weight * (units.probability - units.truth) ** 2).sum()) / total, 6),
     )
-
-
-def wilson(share: Any, rows: Any) -> tuple[Any, Any]:
-    """Wilson's score interval (1927) of a share of rows; also of arrays, and of a number of rows that is not whole."""
-    middle = (share + _Z**2 / (2 * rows)) / (1 + _Z**2 / rows)
-    half = _Z / (1 + _Z**2 / rows) * np.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2))
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
-
-
-def counted(hits: int, rows: int) -> Estimate:
-    """A share of rows that are all labelled alike."""
-    if not rows:
-        return UNKNOWN
-    low, high = wilson(hits / rows, rows)
-    return _rounded(hits / rows, float(low), float(high))
-
-
-def _rounded(value: float, low: float, high: float) -> Estimate:
-    value = min(max(value, 0.0), 1.0)
-    return Estimate(round(value, 6), round(max(min(low, value), 0.0), 6), round(min(max(high, value), 1.0), 6))
-
-
-class _Total(NamedTuple):
-    """The estimated number of PC among `cases`, and how far it may be below and above."""
-
-    cases: float
-    value: float
-    below: float
-    above: float
-
-
-def _total(units: _Units) -> _Total:
-    """The PC of all cells, each with Wilson's interval of its own share, joined by their squares (MOVER).
-
-    So a stratum in which no PC was found says how many may yet be in it, which resampling would take for none. (Zou and
-    Donner, 2008, of sums; Yan and Su, 2010, of stratified shares.) Where much of a stratum is labelled, less is open:
-    the finite population correction.
-    """
-    cases = value = below = above = 0.0
-    for cell in np.unique(units.cell):
-        rows = units.take(units.cell == cell)
-        counts = rows.weight * rows.share
-        size, m = float(counts.sum()), len(counts)
-        share = float((counts * rows.truth).sum()) / size
-        low, high = wilson(share, m)
-        open_ = max(1.0 - m / float(rows.weight.sum()), 0.0)
-        cases += size
-        value += size * share
-        below += open_ * (size * (share - low)) ** 2
-        above += open_ * (size * (high - share)) ** 2
-    return _Total(cases, value, math.sqrt(below), math.sqrt(above))
-
-
-def _share(total: _Total) -> Estimate:
-    if not total.cases:
-        return UNKNOWN
-    return _rounded(
-        total.value / total.cases,
-        (total.value - total.below) / total.cases,
-        (total.value + total.above) / total.cases,
-    )
-
-
-def _recall(published: _Total, others: _Total) -> Estimate:
-    """Found / (found + missed): the shares R for which (1 - R) found - R missed may be 0 (Fieller, with MOVER)."""
-    found, missed = published.value, others.value
-    if not found + missed:
-        return UNKNOWN
-    middle = (1 - _GRID) * found - _GRID * missed
-    low = middle - np.hypot((1 - _GRID) * published.below, _GRID * others.above)
-    high = middle + np.hypot((1 - _GRID) * published.above, _GRID * others.below)
-    possible = _GRID[(low <= 0) & (high >= 0)]
-    value = found / (found + missed)
-    return _rounded(value, float(possible.min(initial=value)), float(possible.max(initial=value)))
