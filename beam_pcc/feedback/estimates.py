@@ -286,7 +286,7 @@ def _units(
     answered: Mapping[tuple[str, str], int],
     covering: Callable[[dt.date], int],
 ) -> _Units:
-    """The predictions of one basis. Labelled ones also stand for those that were drawn from their stratum and are not."""
+    """The predictions of one basis. Those of a stratum also stand for the cases drawn from it that have no label."""
     strata = {stratum: number for number, stratum in enumerate(answered)}
     columns: list[tuple[int, int, float, float, bool, bool, float]] = []
     for (_, day), case, row in members:

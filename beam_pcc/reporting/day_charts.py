@@ -110,9 +110,9 @@ class DayChart:
         """A thin line from the low to the high end of each day's interval."""
         for place, (low, high) in enumerate(zip(lows, highs, strict=True)):
             if low is not None and high is not None:
-                x = self._x(place)
+                x, bottom, top = self._x(place), self._at(low), self._at(high)
                 self._parts.append(
-                    f'<line class="interval" x1="{x:.1f}" y1="{self._at(low):.1f}" x2="{x:.1f}" y2="{self._at(high):.1f}"/>'
+                    f'<line class="interval" x1="{x:.1f}" y1="{bottom:.1f}" x2="{x:.1f}" y2="{top:.1f}"/>'
                 )
 
     def limit(self, values: Values) -> None:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from beam_pcc.cases import schemas
-from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.feedback.estimates import Feedback
+from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.reporting import charts
 from beam_pcc.reporting import readable_rows as shown
 from beam_pcc.reporting.day_charts import SYMBOLS, DayChart, Values, short, y_axis

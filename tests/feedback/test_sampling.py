@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -74,7 +73,7 @@ def test_weighted_sums_are_unbiased(warehouse: Warehouse) -> None:
     found, missed = truth & (SCORES >= 0.37), truth & (SCORES < 0.37)
     totals = np.array([found.sum(), missed.sum(), ((SCORES >= 0.37) & ~truth).sum(), len(SCORES)])
     estimates = []
-    for seed in range(150):
+    for seed in range(100):
         sample = draw(warehouse, DATE, DATE, 60, seed=seed)
         case = np.array([int(name[1:]) for name in ids(sample)])
         weight = sample.rows.column("weight").to_numpy()
@@ -104,7 +103,7 @@ def test_days_without_predictions_are_an_error(warehouse: Warehouse) -> None:
 
 
 def test_too_few_for_the_strata_are_an_error(warehouse: Warehouse) -> None:
-    with pytest.raises(ConfigurationError, match="--n 3 is too few: .* name at least"):
+    with pytest.raises(ConfigurationError, match=r"--n 3 is too few: .* name at least"):
         draw(warehouse, DATE, DATE, 3)
 
 

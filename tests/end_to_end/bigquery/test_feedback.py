@@ -113,7 +113,7 @@ def test_both_warehouses_draw_the_same_cases(published: Cloud, tmp_path: Path) -
     with cloud.read_tables(["pcc_inference_output"]) as tables:
         rows = tables["pcc_inference_output"].read_all()
     with duckdb.connect(str(tmp_path / "pcc.duckdb")) as connection:
-        connection.execute(f"INSERT INTO pcc_inference_output SELECT {', '.join(schemas.OUTPUT.names)} FROM rows")
+        connection.from_arrow(rows.select(schemas.OUTPUT.names)).insert_into("pcc_inference_output")
 
     ours, theirs = (sampling.draw(warehouse, DATE, DATE, 50, seed=7) for warehouse in (local, cloud))
     assert (ours.name, ours.rows.to_pylist()) == (theirs.name, theirs.rows.to_pylist())
