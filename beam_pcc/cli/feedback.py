@@ -20,7 +20,7 @@ from beam_pcc.cli.results import (
 )
 from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
 from beam_pcc.config.partitions import parse_partition
-from beam_pcc.config.settings import Limits, Publish
+from beam_pcc.config.settings import Limits, add_table_arguments, publish_of
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.private_files import private_files
 from beam_pcc.storage.whole_files import explained_writing, written_whole
@@ -58,6 +58,7 @@ def add(commands: Commands) -> None:
         notes=_IMPORT_NOTES,
     )
     add_warehouse_arguments(import_)
+    add_table_arguments(import_)
     import_.add_argument("--data", required=True, help="the labels: a .parquet, .jsonl or .csv file")
     import_.add_argument("--label_source", metavar="NAME", help="who labelled the rows that have no source")
     import_.add_argument(
@@ -72,6 +73,7 @@ def add(commands: Commands) -> None:
         example="--warehouse pcc.duckdb --n 200 --partition yesterday --file sample.csv",
     )
     add_warehouse_arguments(sample)
+    add_table_arguments(sample)
     _add_days(sample)
     sample.add_argument("--n", type=int, default=200, help="how many cases (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=0, help="another one draws other cases (default: %(default)s)")
@@ -90,6 +92,7 @@ def add(commands: Commands) -> None:
         example="--warehouse pcc.duckdb --last 30",
     )
     add_warehouse_arguments(report)
+    add_table_arguments(report)
     _add_days(report)
     report.add_argument("--label_source", metavar="NAME", help="only labels of this source")
     add_output_argument(report)
@@ -105,7 +108,7 @@ def _add_days(parser: argparse.ArgumentParser) -> None:
 def _warehouse(flags: argparse.Namespace) -> Warehouse:
     from beam_pcc.publishing.warehouse import open_warehouse
 
-    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
+    warehouse = open_warehouse(publish_of(flags), Limits(lock_timeout=flags.lock_timeout))
     warehouse.check()
     return warehouse
 
@@ -235,7 +238,7 @@ def _write_rows(rows: pa.Table, path: Path) -> None:
 def _report(flags: argparse.Namespace) -> int:
     from beam_pcc import progress
     from beam_pcc.feedback.estimates import feedback_of
-    from beam_pcc.publishing.warehouse.base import no_feedback_table
+    from beam_pcc.publishing.warehouse.base import FEEDBACK, no_feedback_table
 
     reporter = Reporter(flags)
     warehouse = _warehouse(flags)
@@ -243,7 +246,7 @@ def _report(flags: argparse.Namespace) -> int:
     with progress.task("reading the feedback"):
         rows = warehouse.feedback(first, last)
     if rows is None:
-        raise no_feedback_table(flags.warehouse)
+        raise no_feedback_table(flags.warehouse, flags.feedback_table or FEEDBACK)
     feedback = feedback_of(rows, first, last, flags.label_source)
     if reporter.json:
         reporter.report(

@@ -460,6 +460,19 @@ def add_expiry_argument(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser, Publish, but={one.flag for one in options_of(Publish)} - kept)
 
 
+def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which tables are elsewhere, for commands of feedback."""
+    elsewhere = {"output_table", "feedback_table", "temp_dataset"}
+    add_arguments(parser, Publish, but={one.flag for one in options_of(Publish)} - elsewhere)
+
+
+def publish_of(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Publish:
+    """The warehouse of a command, with what `add_table_arguments` declared."""
+    given = {name: getattr(flags, name) for name in ("warehouse", "output_table", "feedback_table", "temp_dataset")}
+    named = {name: environment[name] for name in ("BQ_OUTPUT_TABLE",) if name in environment}
+    return resolve(Publish, given, environment=named)
+
+
 def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what text needs, for commands that read labelled rows."""
     add_arguments(parser, Encoder)

@@ -100,6 +100,7 @@ class FeedbackCounts(NamedTuple):
     """Labels that name no day, of a case that is published on several: each is of one of these days."""
 
 
+FEEDBACK = "pcc_feedback"
 Stratum = tuple[int, bool]
 """Of published cases: the bin of P(PC), of SCORE_BINS, and whether they are marked for review."""
 SAME_LABEL = """
@@ -117,10 +118,10 @@ A prediction that has expired since makes no new row, nor does a later day that 
 """
 
 
-def no_feedback_table(address: str, table: object = "pcc_feedback") -> ConfigurationError:
+def no_feedback_table(address: str, table: object = FEEDBACK) -> ConfigurationError:
     """The error of a warehouse that was made before there was feedback."""
     return ConfigurationError(
-        f"--warehouse {address} has no table {table}: an earlier version made it; run beam-pcc tables create "
+        f"--warehouse {address} has no table {table}, as one of an earlier version; run beam-pcc tables create "
         f"--warehouse {address}"
     )
 
@@ -141,12 +142,15 @@ def prepare_tables(
 ) -> TablePlan:
     """Make the tables that are missing; return what was done (or would be).
 
-    With `add_columns` also the missing columns, with `set_expiry` a longer expiry: a run changes neither.
+    With `add_columns` also the missing columns, with `set_expiry` a longer expiry: a run changes neither. Nor does a
+    run need the table of feedback, which it does not write: it makes that only in a new warehouse.
 
     Raises:
         ConfigurationError: A table has other columns than this version writes; nothing was changed.
     """
     plan = warehouse.plan_tables()
+    if not (add_columns or set_expiry):
+        plan = _of_run(plan)
     lacks = [] if add_columns else [f"{table} lacks {', '.join(columns)}" for table, columns in plan.add.items()]
     if plan.conflicts or lacks:
         mend = "rename the table" if plan.conflicts else "add them with beam-pcc tables create --add_columns"
@@ -159,6 +163,14 @@ def prepare_tables(
     if not dry_run:
         warehouse.apply_tables(plan)
     return plan
+
+
+def _of_run(plan: TablePlan) -> TablePlan:
+    """Without the table of feedback where the others are there: a run may not have the right to make it."""
+    create = [name for name in plan.create if name != FEEDBACK or "pcc_inference_output" in plan.create]
+    add = {name: columns for name, columns in plan.add.items() if name != FEEDBACK}
+    conflicts = [conflict for conflict in plan.conflicts if not conflict.startswith(f"{FEEDBACK}.")]
+    return replace(plan, create=create, add=add, conflicts=conflicts)
 
 
 def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
