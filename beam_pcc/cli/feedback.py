@@ -137,12 +137,14 @@ def _period(flags: argparse.Namespace, warehouse: Warehouse) -> tuple[dt.date, d
 def _import(flags: argparse.Namespace) -> int:
     from beam_pcc import progress
     from beam_pcc.feedback.labels import read_labels
+    from beam_pcc.publishing.warehouse.base import check_feedback_table
 
     now = dt.datetime.now(dt.timezone.utc)
     reporter = Reporter(flags)
     if flags.label_source is not None and not 0 < len(flags.label_source.strip()) <= _longest_source():
         raise ConfigurationError(f"--label_source must have 1 to {_longest_source()} characters")
     warehouse = _warehouse(flags)
+    check_feedback_table(warehouse)
     labels = read_labels(flags.data, now, flags.label_source and flags.label_source.strip())
     if flags.rejected:
         _write_rejected(labels, Path(flags.rejected))
@@ -238,15 +240,16 @@ def _write_rows(rows: pa.Table, path: Path) -> None:
 def _report(flags: argparse.Namespace) -> int:
     from beam_pcc import progress
     from beam_pcc.feedback.estimates import feedback_of
-    from beam_pcc.publishing.warehouse.base import FEEDBACK, no_feedback_table
+    from beam_pcc.publishing.warehouse.base import check_feedback_table, no_feedback_table
 
     reporter = Reporter(flags)
     warehouse = _warehouse(flags)
+    check_feedback_table(warehouse)
     first, last = _period(flags, warehouse)
     with progress.task("reading the feedback"):
         rows = warehouse.feedback(first, last)
     if rows is None:
-        raise no_feedback_table(flags.warehouse, flags.feedback_table or FEEDBACK)
+        raise no_feedback_table(warehouse.address)
     feedback = feedback_of(rows, first, last, flags.label_source)
     if reporter.json:
         reporter.report(

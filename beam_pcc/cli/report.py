@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beam_pcc import progress
 from beam_pcc.cli.parser import Commands, command
@@ -13,8 +14,15 @@ from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.storage.whole_files import explained_writing, written_whole
-from beam_pcc.terminal import say
+from beam_pcc.terminal import logger, say
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from beam_pcc.publishing.warehouse.base import Warehouse
+    from beam_pcc.reporting.days import Period
+
+_log = logger(__name__)
 _DAYS = 30
 
 
@@ -60,7 +68,7 @@ def _report(flags: argparse.Namespace) -> int:
             f"its latest day is {latest:%Y%m%d}"
         )
     with progress.task("reading the feedback"):
-        labels = warehouse.feedback(period.first, period.last)
+        labels = _feedback(warehouse, period)
     output = Path(flags.output)
     with progress.task("drawing the report"):
         feedback = None if labels is None else feedback_of(labels, period.first, period.last)
@@ -70,6 +78,18 @@ def _report(flags: argparse.Namespace) -> int:
         file.write_text(page, encoding="utf-8")
     say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")
     return 0
+
+
+def _feedback(warehouse: Warehouse, period: Period) -> pa.Table | None:
+    """The labels of these days; None in a warehouse whose table of feedback is missing, or is not ours."""
+    from beam_pcc.publishing.warehouse.base import check_feedback_table
+
+    try:
+        check_feedback_table(warehouse)
+    except ConfigurationError as error:
+        _log.info("the report has no feedback: %s", error)
+        return None
+    return warehouse.feedback(period.first, period.last)
 
 
 def _named_days(flags: argparse.Namespace) -> tuple[dt.date | None, dt.date | None]:

@@ -14,6 +14,9 @@ import pytest
 
 from beam_pcc.cases import schemas
 from beam_pcc.cli import main as cli
+from beam_pcc.config.settings import Publish
+from beam_pcc.publishing.warehouse import open_warehouse
+from beam_pcc.publishing.warehouse.base import prepare_tables
 from tests.feedback.published import DATE, PUBLISHED, publish, warehouse_of
 from tests.monitoring_rows import monitoring_row, store
 
@@ -281,3 +284,23 @@ def test_html_report_of_an_older_warehouse_has_none(desk: Desk) -> None:
     words = ["report", "--warehouse", str(desk.warehouse), "--partition", "20261120", "--output", str(page)]
     assert cli.main(words) == 0
     assert 'id="feedback"' not in page.read_text()
+
+
+def test_run_neither_needs_nor_makes_the_table(desk: Desk) -> None:
+    desk.query("DROP TABLE pcc_feedback")
+    assert prepare_tables(open_warehouse(Publish(str(desk.warehouse)))).create == []
+    desk.query("CREATE TABLE pcc_feedback (case_id BIGINT)")
+    assert prepare_tables(open_warehouse(Publish(str(desk.warehouse)))).create == []
+
+
+def test_table_of_other_columns_is_an_error(desk: Desk) -> None:
+    desk.query("ALTER TABLE pcc_feedback DROP COLUMN drawn")
+    code, _, err = desk.call("import", "--data", desk.labels(label()))
+    assert (code, "pcc_feedback lacks drawn; run beam-pcc tables create" in err, "--add_columns" in err) == (
+        2,
+        True,
+        True,
+    )
+    desk.query("ALTER TABLE pcc_feedback ADD COLUMN drawn VARCHAR")
+    code, _, err = desk.call("report", "--partition", "20261120")
+    assert (code, "pcc_feedback.drawn is VARCHAR, not BIGINT; rename the table" in err) == (2, True)

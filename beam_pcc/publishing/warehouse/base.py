@@ -118,10 +118,22 @@ A prediction that has expired since makes no new row, nor does a later day that 
 """
 
 
-def no_feedback_table(address: str, table: object = FEEDBACK) -> ConfigurationError:
+def check_feedback_table(warehouse: Warehouse) -> None:
+    """Raise ConfigurationError if the table of feedback is not there, or not as this version needs it."""
+    plan, fix = warehouse.plan_tables(), f"beam-pcc tables create --warehouse {warehouse.address}"
+    if FEEDBACK in plan.create:
+        raise no_feedback_table(warehouse.address)
+    if conflicts := [conflict for conflict in plan.conflicts if conflict.startswith(f"{FEEDBACK}.")]:
+        raise ConfigurationError(f"{warehouse.address}: {'; '.join(conflicts)}; rename the table, then run {fix}")
+    if FEEDBACK in plan.add:
+        columns = ", ".join(plan.add[FEEDBACK])
+        raise ConfigurationError(f"{warehouse.address}: {FEEDBACK} lacks {columns}; run {fix} --add_columns")
+
+
+def no_feedback_table(address: str) -> ConfigurationError:
     """The error of a warehouse that was made before there was feedback."""
     return ConfigurationError(
-        f"--warehouse {address} has no table {table}, as one of an earlier version; run beam-pcc tables create "
+        f"--warehouse {address} has no table {FEEDBACK}, as one of an earlier version; run beam-pcc tables create "
         f"--warehouse {address}"
     )
 

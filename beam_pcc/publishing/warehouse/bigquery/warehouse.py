@@ -306,7 +306,7 @@ class BigQueryWarehouse:
         """Add labels beside the predictions that are published now: one statement, so all of them or none."""
         feedback = self.tables[sql.FEEDBACK]
         if self._table(feedback) is None:
-            raise no_feedback_table(self.address, feedback)
+            raise no_feedback_table(self.address)
         if self._table(self.tables[sql.OUTPUT]) is None:
             self._make(sql.OUTPUT)
         name = f"pcc_feedback_{uuid4().hex}"
