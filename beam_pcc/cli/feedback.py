@@ -137,7 +137,7 @@ def _period(flags: argparse.Namespace, warehouse: Warehouse) -> tuple[dt.date, d
 def _import(flags: argparse.Namespace) -> int:
     from beam_pcc import progress
     from beam_pcc.feedback.labels import read_labels
-    from beam_pcc.publishing.warehouse.base import check_feedback_table
+    from beam_pcc.publishing.warehouse.base import FeedbackCounts, check_feedback_table
 
     now = dt.datetime.now(dt.timezone.utc)
     reporter = Reporter(flags)
@@ -150,8 +150,10 @@ def _import(flags: argparse.Namespace) -> int:
         _write_rejected(labels, Path(flags.rejected))
     if labels.rejected and not len(labels.table):
         raise SourceError(f"--data {flags.data} has no row that can be imported: {_first_reasons(labels)}; correct it")
-    with progress.task("adding the labels"), private_files():
-        counts = warehouse.add_feedback(labels.table, now)
+    counts = FeedbackCounts()
+    if len(labels.table):
+        with progress.task("adding the labels"), private_files():
+            counts = warehouse.add_feedback(labels.table, now)
     if reporter.json:
         reporter.report(
             ImportResult(

@@ -92,10 +92,20 @@ def test_a_label_is_stored_beside_its_prediction(desk: Desk) -> None:
 def test_a_file_imported_twice_changes_nothing(desk: Desk) -> None:
     rows = [label(), label("c1", label="NOT_PC"), label("nobody"), label(time="2026-11-01")]
     first = desk.imported(*rows)
-    before = desk.stored()
+    before, file = desk.stored(), desk.warehouse.stat()
     again = desk.imported(*rows)
     assert (first["new"], again["new"], again["present"]) == (4, 0, 4)
+    after = desk.warehouse.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (file.st_ino, file.st_mtime_ns)
+    assert sorted(path.name for path in desk.folder.iterdir()) == ["labels.jsonl", "pcc.duckdb"]
     assert desk.stored() == before
+
+
+def test_file_without_rows_changes_nothing(desk: Desk) -> None:
+    path = desk.folder / "labels.csv"
+    path.write_text("case_id,label,source,time\n")
+    assert desk.result("import", "--data", path)["rows"] == 0
+    assert desk.stored() == []
 
 
 def test_labels_of_unknown_cases_are_kept_and_joined_later(desk: Desk) -> None:

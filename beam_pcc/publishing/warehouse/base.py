@@ -92,11 +92,11 @@ class TablePlan:
 class FeedbackCounts(NamedTuple):
     """What became of imported labels: each is new, or was there before."""
 
-    new: int
-    present: int
-    unknown: int
+    new: int = 0
+    present: int = 0
+    unknown: int = 0
     """Labels, new or not, for which no prediction is published."""
-    several_days: int
+    several_days: int = 0
     """Labels that name no day, of a case that is published on several: each is of one of these days."""
 
 

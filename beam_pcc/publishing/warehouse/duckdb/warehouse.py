@@ -36,6 +36,10 @@ from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile
 
 
+class _NothingNewError(Exception):
+    """Leaves the file as it is."""
+
+
 class DuckDBWarehouse:
     """The tables in one DuckDB file, made with its folder when first needed.
 
@@ -168,11 +172,13 @@ class DuckDBWarehouse:
             connection.execute(f"INSERT INTO staged_labels SELECT {', '.join(schemas.LABELS.names)} FROM labels")  # noqa: S608 - own names
             if self._lacks("pcc_feedback"):
                 raise no_feedback_table(self.address)
-            with self._file.change(connection):
+            with contextlib.suppress(_NothingNewError), self._file.change(connection):
                 tables.make_missing(connection)
                 connection.execute(sql.RESOLVE_LABELS)
                 unknown, several = connection.execute(sql.LABEL_COUNTS).fetchone() or (0, 0)
                 (new,) = connection.execute(sql.ADD_FEEDBACK, {"now": now}).fetchone() or (0,)
+                if not new:
+                    raise _NothingNewError
             return FeedbackCounts(new, len(labels) - new, unknown, several)
 
     def _lacks(self, table: str) -> bool:
