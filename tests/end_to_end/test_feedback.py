@@ -42,7 +42,8 @@ def test_a_run_is_sampled_labelled_and_reported(workspace: Workspace, tmp_path: 
     published = {row[0]: row[1] for row in workspace.published()}
     sample = tmp_path / "sample.csv"
     feedback(workspace, "sample", "--partition", DAY, "--n", 80, "--file", sample)
-    drawn = [row["case_id"] for row in csv.DictReader(sample.open())]
+    with sample.open() as file:
+        drawn = [row["case_id"] for row in csv.DictReader(file)]
     wrong = {next(case for case in drawn if published[case] == "PC")}
     labels = labelled(sample, wrong, published)
 
