@@ -320,6 +320,7 @@ def _cells(units: _Units) -> Cells:
     rows = np.bincount(cell).astype(np.float64)
     counts = units.weight * units.share
     size, first = np.bincount(cell, counts), np.unique(cell, return_index=True)[1]
+    mean_score = np.bincount(cell, units.probability) / rows
     return Cells(
         rows,
         size / rows,
@@ -328,6 +329,7 @@ def _cells(units: _Units) -> Cells:
         np.maximum(1.0 - rows / np.bincount(cell, units.weight), 0.0),
         units.stratum[first],
         units.answered[first],
+        2 * np.floor(mean_score * schemas.SCORE_BINS).astype(np.int64) + units.positive[first],
     )
 
 

@@ -39,6 +39,7 @@ class Cells(NamedTuple):
         open: (k,) what part of their stratum is not labelled.
         stratum: (k,) its number.
         answered: (k,) all labelled cases of the stratum, of which other groups have some.
+        pool: (k,) the number of the pool: cells that are published alike, of like scores, are judged together.
     """
 
     rows: Floats
@@ -48,6 +49,7 @@ class Cells(NamedTuple):
     open: Floats
     stratum: npt.NDArray[np.int64]
     answered: Floats
+    pool: npt.NDArray[np.int64]
 
 
 def wilson(share: Any, rows: Any) -> tuple[Any, Any]:
@@ -94,22 +96,36 @@ def _solved(cells: Cells, value: float, slope: Floats, offset: Floats) -> Estima
     """The shares R of _GRID for which the sum of slope(R) * PC + offset(R) * cases, over the cells, may be 0.
 
     The estimate is the R for which it is 0 (Fieller's way to the interval of a ratio). How far off the sum may be
-    follows from Wilson's interval of each cell's own share, joined by their squares (MOVER: Zou and Donner, 2008; of
+    follows from Wilson's interval of the share of each pool, joined by their squares (MOVER: Zou and Donner, 2008; of
     strata: Yan and Su, 2010). So a stratum in which no PC was found says how many may yet be in it, which resampling
     takes for none. Of a stratum that has cases of several cells, or outside them, it is also by chance how many each
     has. What is labelled is not open: the finite population correction.
     """
-    low, high = wilson(cells.share, cells.rows)
-    size = (cells.rows * cells.weight)[:, None]
-    below, above = (cells.share - low)[:, None], (high - cells.share)[:, None]
+    size = cells.rows * cells.weight
     each = slope * cells.share[:, None] + offset
-    total = (size * each).sum(axis=0)
-    open_ = cells.open[:, None]
-    down = (open_ * (size * slope * np.where(slope > 0, below, above)) ** 2).sum(axis=0)
-    up = (open_ * (size * slope * np.where(slope > 0, above, below)) ** 2).sum(axis=0)
+    total = (size[:, None] * each).sum(axis=0)
+    down, up = (np.zeros(len(_GRID)) for _ in range(2))
+    for pool in np.unique(cells.pool):
+        own = cells.pool == pool
+        below, above = _deviations(size[own], cells.rows[own], cells.share[own], cells.open[own])
+        slope_of_pool = slope[own][0]
+        down += (slope_of_pool * np.where(slope_of_pool > 0, below, above)) ** 2
+        up += (slope_of_pool * np.where(slope_of_pool > 0, above, below)) ** 2
     chance = _Z**2 * _chance_of_sizes(cells, each)
     possible = _GRID[(total - np.sqrt(down + chance) <= 0) & (total + np.sqrt(up + chance) >= 0)]
     return _rounded(value, float(possible.min(initial=value)), float(possible.max(initial=value)))
+
+
+def _deviations(size: Floats, rows: Floats, share: Floats, open_: Floats) -> tuple[float, float]:
+    """How far the number of PC in a pool may be below and above: of as many rows as count as much (Kish, 1965).
+
+    Cell by cell, the many lopsided intervals of small cells would add up to one that is too lopsided.
+    """
+    cases, spread = float(size.sum()), size**2 / rows
+    pooled = min(max(float((size * share).sum()) / cases, 0.0), 1.0)
+    low, high = wilson(pooled, cases**2 / float(spread.sum()))
+    factor = cases * float(np.sqrt((spread * open_).sum() / spread.sum()))
+    return factor * (pooled - float(low)), factor * (float(high) - pooled)
 
 
 def _chance_of_sizes(cells: Cells, each: Floats) -> Floats:

@@ -15,6 +15,7 @@ def cells(
     published: list[bool],
     stratum: list[int] | None = None,
     answered: list[int] | None = None,
+    pool: list[int] | None = None,
 ) -> Cells:
     numbers = np.array(rows, np.float64)
     return Cells(
@@ -25,6 +26,7 @@ def cells(
         1 - 1 / np.array(weight, np.float64),
         np.arange(len(rows)) if stratum is None else np.array(stratum),
         numbers if answered is None else np.array(answered, np.float64),
+        np.arange(len(rows)) if pool is None else np.array(pool),
     )
 
 
@@ -106,3 +108,20 @@ def test_intervals_contain_the_truth_as_often_as_they_say() -> None:
             interval = estimate(made)
             hits[estimate] += bool(interval.low <= value <= interval.high)
     assert all(270 <= count <= 300 for count in hits.values()), hits
+
+
+def test_intervals_of_many_samples_miss_on_neither_side() -> None:
+    """A small sample of each of 20 days, in which the PC that were missed are rare."""
+    rng = np.random.default_rng(6)
+    days, found, missed = 20, rng.binomial(100, 0.9, 20), rng.binomial(1_400, 0.02, 20)
+    truth = found.sum() / (found.sum() + missed.sum())
+    numbers = [0] * days + [1] * days
+    below = above = 0
+    for _ in range(200):
+        shares = [rng.hypergeometric(found, 100 - found, 25) / 25, rng.hypergeometric(missed, 1_400 - missed, 35) / 35]
+        published = [number == 0 for number in numbers]
+        rows, weights = [25] * days + [35] * days, [4.0] * days + [40.0] * days
+        interval = recall(cells(rows, weights, np.concatenate(shares).tolist(), published, pool=numbers))
+        below, above = below + (truth < interval.low), above + (truth > interval.high)
+    assert below <= 12
+    assert above <= 12
