@@ -35,21 +35,21 @@ def test_precision_is_drawn_over_the_days_with_its_interval() -> None:
     precision = said.partition("Precision by the labels")[2].partition("</svg>")[0]
     assert precision.count('class="interval"') == 2
     assert precision.count('class="dot"') == 2
-    assert "75.0% (30.1% to 95.4%) of the cases published as PC are PC, by the labels of 2026-11-04." in said
+    assert "75.0% (30% to 95%) of the cases published as PC are PC, by the labels of 2026-11-04." in said
 
 
 def test_each_version_and_day_is_in_the_table() -> None:
     said = section(page(*labelled(3, "PC"), *labelled(4, "NOT_PC", model_version="v2")))
     rows = [row.partition("</tr>")[0] for row in said.split("<tr role=")[2:]]
-    names = [row.partition('data-label="which"')[2].partition(">")[2].partition("<")[0] for row in rows]
-    assert names == ["cases", "v1", "v2", "no review", "2026-11-04", "2026-11-03"]
+    names = [row.partition('scope="row">')[2].partition("<")[0] for row in rows]
+    assert names == ["all", "version v1", "version v2", "no review", "2026-11-04", "2026-11-03"]
 
 
 def test_a_day_with_a_sample_is_drawn_by_it() -> None:
     sample = labelled(3, "NOT_PC", weight=5.0, sample="20261103-20261103-1-0a1b2c3d", stratum="s01", drawn=1)
     others = labelled(3, "x", "PC", "PC")[1:]
     said = section(page(*sample, *others))
-    assert "0.0% (0.0% to 79.3%) of the cases published as PC are PC" not in said
+    assert "0.0% (0% to 79%) of the cases published as PC are PC" not in said
     assert "of the cases published as PC are PC, by the labels of 2026-11-03." in said
     assert "By a sample: figures of all published cases. By labels: figures of the labelled cases alone" in said
 

@@ -10,7 +10,8 @@ from beam_pcc.feedback.intervals import Estimate
 from beam_pcc.reporting.day_charts import DayChart, y_axis
 from beam_pcc.reporting.days import Day
 
-_COLUMNS = ("by", "which", "basis", "labels", "cases", "precision", "recall", "mean P(PC)", "actual PC", "Brier")
+_COLUMNS = ("cases", "basis", "labels", "precision", "recall", "mean P(PC)", "actual PC")
+_NAMES = {"all": "all", "day": "{}", "version": "version {}", "review": "{}"}
 _NOT_LISTED = "score"
 _MOST_ROWS = 60
 
@@ -84,20 +85,17 @@ def _chart(
 
 def _row(one: Measured) -> Sequence[str]:
     return (
-        one.by,
-        one.value or "cases",
+        _NAMES[one.by].format(one.value),
         one.basis,
         f"{one.labels:,}",
-        f"{one.cases:,.0f}",
         _shown(one.precision),
         _shown(one.recall),
         f"{one.probability:.1%}",
         _shown(one.actual),
-        f"{one.brier:.4f}",
     )
 
 
 def _shown(estimate: Estimate) -> str:
     if estimate.value is None:
         return "-"
-    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+    return f"{estimate.value:.1%} ({estimate.low:.0%} to {estimate.high:.0%})"

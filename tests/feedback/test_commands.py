@@ -285,7 +285,7 @@ def test_html_report_has_the_feedback(desk: Desk) -> None:
     page = desk.folder / "report.html"
     words = ["report", "--warehouse", str(desk.warehouse), "--partition", "20261120", "--output", str(page)]
     assert cli.main(words) == 0
-    assert "50.0% (9.5% to 90.5%) of the cases published as PC are PC" in page.read_text()
+    assert "50.0% (9% to 91%) of the cases published as PC are PC" in page.read_text()
 
 
 def test_html_report_of_an_older_warehouse_has_none(desk: Desk) -> None:
