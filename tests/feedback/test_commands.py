@@ -121,10 +121,11 @@ def test_labels_of_unknown_cases_are_kept_and_joined_later(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("time", "day"),
     [("2026-11-01", DATE), ("2026-11-20T23:59:00Z", DATE), ("2026-11-21T00:00:00Z", DATE + DAY), (TIME, DATE + DAY)],
-    ids=["before all", "first day", "second day", "after all"],
+    ids=["before all", "first day", "second day", "near a later day"],
 )
 def test_label_is_of_the_last_day_before_it(desk: Desk, time: str, day: dt.date) -> None:
     publish(desk.warehouse, SCORES, day=DATE + DAY)
+    publish(desk.warehouse, SCORES, day=DATE + 4 * DAY)
     assert desk.imported(label(time=time))["several_days"] == 1
     assert desk.query("SELECT partition_date FROM pcc_feedback") == [(day,)]
 
