@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beam_pcc import progress
 from beam_pcc.cli.parser import Commands, command
@@ -13,8 +14,15 @@ from beam_pcc.config.partitions import parse_partition
 from beam_pcc.config.settings import Limits, Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.storage.whole_files import explained_writing, written_whole
-from beam_pcc.terminal import say
+from beam_pcc.terminal import logger, say
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from beam_pcc.publishing.warehouse.base import Warehouse
+    from beam_pcc.reporting.days import Period
+
+_log = logger(__name__)
 _DAYS = 30
 
 
@@ -38,6 +46,7 @@ def add(commands: Commands) -> None:
 
 
 def _report(flags: argparse.Namespace) -> int:
+    from beam_pcc.feedback.estimates import feedback_of
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.reporting.days import period_of
     from beam_pcc.reporting.report import report
@@ -58,13 +67,29 @@ def _report(flags: argparse.Namespace) -> int:
             f"{flags.warehouse} has no run of {period.first:%Y%m%d} to {period.last:%Y%m%d}; "
             f"its latest day is {latest:%Y%m%d}"
         )
+    with progress.task("reading the feedback"):
+        labels = _feedback(warehouse, period)
     output = Path(flags.output)
     with progress.task("drawing the report"):
-        page = report(rows, flags.warehouse, period, due=yesterday if latest <= period.last else None, now=now)
+        feedback = None if labels is None else feedback_of(labels, period.first, period.last)
+        due = yesterday if latest <= period.last else None
+        page = report(rows, flags.warehouse, period, due=due, now=now, feedback=feedback)
     with explained_writing(f"--output {output}"), written_whole(output) as file:
         file.write_text(page, encoding="utf-8")
     say(f"{output}: {period.length} {'day' if period.length == 1 else 'days'}, {period.first} to {period.last}")
     return 0
+
+
+def _feedback(warehouse: Warehouse, period: Period) -> pa.Table | None:
+    """The labels of these days; None in a warehouse whose table of feedback is missing, or is not ours."""
+    from beam_pcc.publishing.warehouse.base import check_feedback_table
+
+    try:
+        check_feedback_table(warehouse)
+    except ConfigurationError as error:
+        _log.info("the report has no feedback: %s", error)
+        return None
+    return warehouse.feedback(period.first, period.last)
 
 
 def _named_days(flags: argparse.Namespace) -> tuple[dt.date | None, dt.date | None]:

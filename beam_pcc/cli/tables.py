@@ -64,7 +64,7 @@ def _tables_create(flags: argparse.Namespace) -> int:
     from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
-    given = {name: getattr(flags, name) for name in ("warehouse", "monitoring_expiry_days")}
+    given = {name: getattr(flags, name) for name in ("warehouse", "monitoring_expiry_days", "feedback_expiry_days")}
     warehouse = open_warehouse(resolve(Publish, given), Limits(lock_timeout=flags.lock_timeout))
     warehouse.check()
     with private_files():

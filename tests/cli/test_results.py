@@ -56,6 +56,11 @@ HEADINGS = {
     results.SubmittedRunResult: "A submitted run",
     results.DoctorResult: "doctor",
     results.CheckResult: "A check",
+    results.ImportResult: "feedback import",
+    results.SampleResult: "feedback sample",
+    results.FeedbackResult: "feedback report",
+    results.FeedbackGroupResult: "A group of published cases",
+    results.EstimateResult: "An estimate",
 }
 
 
