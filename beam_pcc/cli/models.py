@@ -6,10 +6,12 @@ import argparse
 import shlex
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_pcc.cli.parser import Commands, called_as, command, group
 from beam_pcc.cli.results import (
+    ChainResult,
     ChangeResult,
     CompareResult,
     EvaluateResult,
@@ -29,6 +31,7 @@ from beam_pcc.terminal import say, table
 
 if TYPE_CHECKING:
     from beam_pcc.evaluation.groups import Group
+    from beam_pcc.models.history import Chain
     from beam_pcc.models.registry import Registry
 
 _REGISTRY = "the registry: a folder, or gs://BUCKET/FOLDER"
@@ -52,8 +55,13 @@ def add(commands: Commands) -> None:
         "v20261120_020000 --data labelled.parquet",
     )
     promote.add_argument("version", metavar="VERSION", help=_VERSION)
-    promote.add_argument("--data", help="labelled rows on which it must not be worse than the current version")
-    promote.add_argument("--force", action="store_true", help="promote it even if it is worse on --data")
+    promote.add_argument(
+        "--data",
+        help="labelled rows on which it must find PC, and not be worse than the current version; a glob of files",
+    )
+    promote.add_argument(
+        "--force", action="store_true", help="promote it without --data, or although it is worse; the log says why"
+    )
     add_encoder_arguments(promote)
     add_signer_arguments(promote)
     _command(models, "rollback", "make the version current that was so before", _rollback)
@@ -65,7 +73,12 @@ def add(commands: Commands) -> None:
         "v20261120_020000",
     )
     shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
-    add_output_argument(_command(models, "history", "every change of the current version, oldest first", _history))
+    history = _command(models, "history", "every change of the current version, oldest first", _history)
+    history.add_argument(
+        "--verify", action="store_true", help="check that no line of the log was changed, added or removed"
+    )
+    history.add_argument("--earlier", metavar="FILE", help="of --verify: a log that was moved away, before this one")
+    add_output_argument(history)
     compare = _command(
         models,
         "compare",
@@ -238,19 +251,47 @@ def _shadow(flags: argparse.Namespace) -> int:
 
 
 def _history(flags: argparse.Namespace) -> int:
-    entries = _registry(flags).history()
+    if flags.earlier and not flags.verify:
+        raise ConfigurationError("--earlier is the log before the one that --verify checks; add --verify")
+    registry = _registry(flags)
+    chain = registry.verify_history(_earlier(flags.earlier)) if flags.verify else None
+    entries = registry.history(complete=not flags.verify)
     reporter = Reporter(flags)
     if reporter.json:
-        reporter.report(HistoryResult(tuple(_change_result(entry) for entry in entries)))
+        changes = tuple(_change_result(entry) for entry in entries)
+        reporter.report(HistoryResult(changes, None if chain is None else ChainResult(**chain._asdict())))
+        return 0
+    if chain is not None:
+        _say_chain(chain)
         return 0
     rows = [["at", "by", "action", "version", "before", ""]]
     for entry in entries:
-        forced = "forced" if entry.get("forced") else ""
+        reasons = "; ".join(f"{name}: {message}" for name, message in (entry.get("overridden") or {}).items())
+        forced = ": ".join(filter(None, ["forced", reasons])) if entry.get("forced") else ""
         version = entry.get("shadow") or "none" if entry["action"] == "shadow" else entry["version"]
         before = entry.get("before") or "none"
         rows.append([str(entry.get("at"))[:19], str(entry.get("by")), entry["action"], version, before, forced])
     say(*table(rows))
     return 0
+
+
+def _earlier(path: str | None) -> bytes:
+    try:
+        return Path(path).read_bytes() if path else b""
+    except OSError as error:
+        raise ConfigurationError(f"--earlier {path} cannot be read: {error.strerror or error}; name a file") from None
+
+
+def _say_chain(chain: Chain) -> None:
+    say(f"{chain.lines:,} lines, {chain.lines - chain.unchained:,} of them in a whole chain")
+    if chain.unchained:
+        say(f"  {chain.unchained:,} are of an earlier release and have no chain: a change of them may not show")
+    if chain.pending:
+        say("  the last change is in current.json only; the next promote, rollback or history adds its line")
+    if chain.by_hand:
+        say(f"  no line made {chain.by_hand} current: a person wrote it into current.json")
+    if chain.sha256:
+        say(f"  sha256 of the last line  {chain.sha256}")
 
 
 def _change_result(entry: Mapping[str, Any]) -> ChangeResult:
@@ -262,6 +303,7 @@ def _change_result(entry: Mapping[str, Any]) -> ChangeResult:
         version,
         entry.get("before"),
         forced=bool(entry.get("forced")),
+        overridden=dict(entry.get("overridden") or {}),
     )
 
 
