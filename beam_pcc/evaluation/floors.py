@@ -16,7 +16,7 @@ from beam_pcc.models.scoring import Floats
 
 MAX_CALIBRATION_ERROR = 0.15
 _SAMPLES = 1_000
-_CELLS = 1_000_000
+_MOST_CELLS = 20_000_000  # rows times samples: of many rows fewer samples tell as much
 _RANKING_CHANCE = 0.05
 _CALIBRATION_CHANCE = 0.01
 
@@ -36,7 +36,9 @@ def ranking(truth: Truth, scored: Scored, *, seed: int = 0) -> Floor:
     share = float(truth.mean())
     value = float(values(truth, scored, np.ones((1, len(truth))))[0, 1])
     rng = np.random.default_rng(seed)
-    by_chance = np.array([_average_precision(rng.permutation(truth), scored.probability) for _ in range(_SAMPLES)])
+    by_chance = np.array(
+        [_average_precision(rng.permutation(truth), scored.probability) for _ in range(_samples(truth))]
+    )
     limit = max(share, float(np.quantile(by_chance, 1 - _RANKING_CHANCE)))
     failed = not value > limit
     message = f"pr_auc {value:.3f}, {'not ' if failed else ''}above the {limit:.3f} of chance (share of PC {share:.3f})"
@@ -46,6 +48,10 @@ def ranking(truth: Truth, scored: Scored, *, seed: int = 0) -> Floor:
 def _average_precision(truth: Truth, probability: Floats) -> float:
     """One sample with each row once."""
     return float(values(truth, Scored(probability, 0.5), np.ones((1, len(truth))))[0, 1])
+
+
+def _samples(truth: Truth) -> int:
+    return max(100, min(_SAMPLES, _MOST_CELLS // len(truth)))
 
 
 def finding(truth: Truth, scored: Scored) -> Floor:
@@ -64,7 +70,8 @@ def calibration(truth: Truth, scored: Scored, *, seed: int = 0) -> Floor:
     value = calibration_error(truth, scored.probability)
     rng = np.random.default_rng(seed)
     by_chance = [
-        calibration_error(rng.random(len(truth)) < scored.probability, scored.probability) for _ in range(_SAMPLES)
+        calibration_error(rng.random(len(truth)) < scored.probability, scored.probability)
+        for _ in range(_samples(truth))
     ]
     limit = max(MAX_CALIBRATION_ERROR, float(np.quantile(by_chance, 1 - _CALIBRATION_CHANCE)))
     failed = value > limit
