@@ -27,13 +27,15 @@ from beam_pcc.cli.results import (
 )
 from beam_pcc.config.settings import Action, add_encoder_arguments, add_signer_arguments, encoder_of, signer_of
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.terminal import say, table
+from beam_pcc.terminal import logger, say, table
 
 if TYPE_CHECKING:
     from beam_pcc.evaluation.groups import Group
+    from beam_pcc.evaluation.labelled import Labelled
     from beam_pcc.models.history import Chain
     from beam_pcc.models.registry import Registry
 
+_log = logger(__name__)
 _REGISTRY = "the registry: a folder, or gs://BUCKET/FOLDER"
 _VERSION = "such as v20261120_020000"
 
@@ -307,6 +309,27 @@ def _change_result(entry: Mapping[str, Any]) -> ChangeResult:
     )
 
 
+def _unseen(registry: Registry, versions: list[str], rows: Labelled) -> Labelled:
+    """The rows that none of the versions was trained on; says how many others were left out."""
+    from beam_pcc.evaluation import trained_rows
+
+    unseen = trained_rows.without(registry, versions, rows)
+    if unseen.left_out:
+        _log.warning(
+            "left out %s of %s rows, which %s was trained on",
+            f"{unseen.left_out:,}",
+            f"{len(rows.labels):,}",
+            " or ".join(versions),
+        )
+    if unseen.left_out and not len(unseen.rows.labels):
+        raise ConfigurationError(
+            f"--data holds no row that {' or '.join(versions)} was not trained on; name other rows"
+        )
+    for note in unseen.notes:
+        _log.info("%s", note)
+    return unseen.rows
+
+
 def _compare(flags: argparse.Namespace) -> int:
     text = encoder_of(flags)
     from beam_pcc.evaluation import comparison
@@ -315,10 +338,14 @@ def _compare(flags: argparse.Namespace) -> int:
 
     registry = _registry(flags)
     versions = [registry.find(version, "beam-pcc models compare") for version in flags.versions]
-    rows = read_labelled(flags.data, text.text_column)
+    rows = _unseen(registry, versions, read_labelled(flags.data, text.text_column))
     runtime = Runtime(text.backend, text.threads)
     first, second = (
-        comparison.measure(registry, version, rows, encoder=text.address, runtime=runtime) for version in versions
+        comparison.measure(registry, version, rows, encoder=encoder, runtime=runtime)
+        for version, encoder in (
+            (versions[0], text.address),
+            (versions[1], comparison.shared_encoder(registry, versions[0], versions[1], text.address)),
+        )
     )
     differ = comparison.differences(first, second, rows)
     reporter = Reporter(flags)
@@ -359,7 +386,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
     registry = _registry(flags)
     version = registry.resolve(flags.model_version)
     columns = list(dict.fromkeys([*flags.by, *([flags.writer_column] if flags.writer_column else [])]))
-    rows = read_labelled(flags.data, text.text_column, columns)
+    rows = _unseen(registry, [version], read_labelled(flags.data, text.text_column, columns))
     probability, threshold = comparison.score(
         registry, version, rows, encoder=text.address, runtime=Runtime(text.backend, text.threads)
     )

@@ -90,7 +90,7 @@ def _judge(registry: Registry, version: str, current: str | None, on: Evaluation
     if before is not None:
         usable &= np.isfinite(before.probability)
     if min((truth & usable).sum(), (~truth & usable).sum()) < MIN_ROWS_OF_CLASS:
-        return [*results, Gate("labelled rows", _too_few(truth[usable]), failed=True)]
+        return [Gate("labelled rows", _too_few(truth[usable]), failed=True), results[1]]
     truth, candidate = truth[usable], _take(candidate, usable)
     results += [_floor_gate(floors.ranking(truth, candidate)), _floor_gate(floors.finding(truth, candidate))]
     if before is not None:

@@ -114,31 +114,33 @@ def verify(store: Store, change: Entry | None, earlier: bytes = b"") -> Chain:
     """
     content = store.read(HISTORY, documents.MAX_BYTES)
     where = store.path(HISTORY)
-    lines, offset = _lines(earlier) + _lines(content.data if content else b""), len(_lines(earlier))
-    before, chained, unchained, places = None, False, 0, {}
-    for number, line in enumerate(lines):
-        place = f"line {number + 1 - offset}" if number >= offset else f"line {number + 1} of the earlier log"
-        entry = _checked(line, where, place)
-        if CHAINED not in entry:
-            if chained:
-                raise _broken(
-                    where, place, "it has no SHA-256 of the line before: an earlier release wrote it, or a person"
-                )
+    old, own = _lines(earlier), _lines(content.data if content else b"")
+    places = [f"line {number + 1} of the earlier log" for number in range(len(old))]
+    places += [f"line {number + 1}" for number in range(len(own) + 1)]
+    digest, unchained = None, 0
+    ends: dict[str | None, tuple[str, bytes]] = {}
+    for number, line in enumerate([*old, *own]):
+        entry = _checked(line, where, places[number])
+        if CHAINED not in entry and unchained == number:
             unchained += 1
-        elif entry[CHAINED] != before:
-            raise _broken(where, place, _misfit(number, entry[CHAINED]))
-        chained = chained or CHAINED in entry
-        before = _digest(line)
-        places[entry.get("id")] = (place, line, number)
-    pending = False
-    if change is not None and CHAINED in change:
-        place, line, number = places.get(change.get("id"), ("", b"", -1))
-        if number >= 0 and line != _line(change):
+        elif CHAINED not in entry:
+            raise _broken(where, places[number], "it has no SHA-256 of the line before, as an earlier release wrote it")
+        elif entry[CHAINED] != digest:
+            raise _broken(where, places[number], _misfit(places[:number], entry[CHAINED]))
+        digest = _digest(line)
+        ends[entry.get("id")] = (places[number], line)
+    if change is None or CHAINED not in change:
+        return Chain(len(places) - 1, unchained, digest)
+    if change["id"] in ends:
+        place, line = ends[change["id"]]
+        if line != _line(change):
             raise _broken(where, place, "it differs from the entry in current.json: one of them was changed")
-        pending = number < 0
-        if pending and change[CHAINED] != before:
-            raise _broken(where, f"line {len(lines) - offset + 1}", "lines from here on are missing or were changed")
-    return Chain(len(lines), unchained, before, pending)
+        return Chain(len(places) - 1, unchained, digest)
+    if change[CHAINED] != digest:
+        raise _broken(
+            where, places[-1], "it is missing, or the line before it was changed; current.json has a later one"
+        )
+    return Chain(len(places) - 1, unchained, digest, pending=True)
 
 
 def _checked(line: bytes, where: str, place: str) -> Entry:
@@ -150,9 +152,12 @@ def _checked(line: bytes, where: str, place: str) -> Entry:
     return entry
 
 
-def _misfit(number: int, previous: str | None) -> str:
-    if number:
-        return "the line before it was changed or removed, or it was added itself"
+def _misfit(places_before: Sequence[str], previous: str | None) -> str:
+    """Why a line does not follow the one before."""
+    if places_before:
+        return (
+            f"it does not follow {places_before[-1]}: that one was changed, one between them removed, or this one added"
+        )
     return f"it continues a log whose last line has the SHA-256 {previous}: name that file with --earlier"
 
 

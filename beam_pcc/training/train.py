@@ -137,7 +137,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     published = privacy_probability(model, messages.take(holdout_rows), discount)[0]
     golden = published[:GOLDEN_ROWS]
     truth = holdout.labels != schemas.NOT_PC
-    _require_findings(truth, probability, threshold, data)
+    require_findings(truth, probability, threshold, data)
     return _write(
         model,
         store,
@@ -293,7 +293,7 @@ def _threshold(
     return threshold
 
 
-def _require_findings(truth: evaluation.Truth, probability: scoring.Floats, threshold: float, data: str) -> None:
+def require_findings(truth: evaluation.Truth, probability: scoring.Floats, threshold: float, data: str) -> None:
     """Raise ConfigurationError if no PC row of the hold-out reaches the threshold; warn if the hold-out is small."""
     found, positive, rows = int((probability[truth] >= threshold).sum()), probability >= threshold, int(truth.sum())
     if not found:
