@@ -285,9 +285,9 @@ def _earlier(path: str | None) -> bytes:
 
 
 def _say_chain(chain: Chain) -> None:
-    say(f"{chain.lines:,} lines, {chain.lines - chain.unchained:,} of them in a whole chain")
+    say(f"log: whole; {chain.lines - chain.unchained:,} of {chain.lines:,} lines are chained")
     if chain.unchained:
-        say(f"  {chain.unchained:,} are of an earlier release and have no chain: a change of them may not show")
+        say(f"  {chain.unchained:,} of an earlier release are not: a change of them may not show")
     if chain.pending:
         say("  the last change is in current.json only; the next promote, rollback or history adds its line")
     if chain.by_hand:

@@ -199,7 +199,7 @@ def test_verify_prints_the_chain(models: Path, capsys: pytest.CaptureFixture[str
     code, output = run(capsys, "--models", models, "--verify")
     assert code == 0
     assert output.splitlines() == [
-        "5 lines, 5 of them in a whole chain",
+        "log: whole; 5 of 5 lines are chained",
         f"  sha256 of the last line  {sha256(lines(models)[-1]).hexdigest()}",
     ]
 
@@ -217,8 +217,8 @@ def test_verify_reports_what_has_no_chain(models: Path, capsys: pytest.CaptureFi
     write(models, [without_chain(line) for line in lines(models)])
     code, output = run(capsys, "--models", models, "--verify")
     assert code == 0
-    assert "5 lines, 0 of them in a whole chain" in output
-    assert "5 are of an earlier release and have no chain" in output
+    assert "log: whole; 0 of 5 lines are chained" in output
+    assert "5 of an earlier release are not: " in output
     assert f"no line made {VERSIONS[0]} current" in output
 
 

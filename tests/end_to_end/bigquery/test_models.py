@@ -384,7 +384,7 @@ def test_changed_log_in_a_bucket_is_named(versions: Folder, workspace: Workspace
     for version in (OLD, NEW, THIRD):
         Registry(versions.url).promote(version)
     verify = ("models", "history", "--models", versions.url, "--verify")
-    assert workspace.call(*verify).out.startswith("3 lines, 3 of them in a whole chain\n")
+    assert workspace.call(*verify).out.startswith("log: whole; 3 of 3 lines are chained\n")
 
     versions.put(
         "promotions.jsonl", versions.text("promotions.jsonl").replace(f'"version": "{OLD}"', f'"version": "{NEW}"')
