@@ -229,10 +229,10 @@ def _promote(flags: argparse.Namespace) -> int:
         return 0
     runtime = Runtime(text.backend, text.threads)
     on = promotion.Evaluation(flags.data, text.text_column, text.address, runtime) if flags.data else None
-    results = promotion.gates(registry, version, on)
-    before = promotion.promote(registry, version, results, force=flags.force)
+    judgement = promotion.judge(registry, version, on)
+    before = promotion.promote(registry, version, judgement, force=flags.force)
     say(f"current: {version} (was {before or 'none'})")
-    for gate in results:
+    for gate in judgement.gates:
         say(f"  {gate.name}: {gate.message}{' (forced)' if gate.failed else ''}")
     again = f"{called_as()} models rollback --models {shlex.quote(flags.models)}"
     say(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")

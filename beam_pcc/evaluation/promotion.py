@@ -28,6 +28,13 @@ class Gate(NamedTuple):
     failed: bool = False
 
 
+class Judgement(NamedTuple):
+    """The results of all gates, and the version that was current then."""
+
+    gates: list[Gate]
+    current: str | None
+
+
 class Evaluation(NamedTuple):
     """The labelled rows that judge a candidate."""
 
@@ -37,7 +44,7 @@ class Evaluation(NamedTuple):
     runtime: Runtime = DEFAULT_RUNTIME
 
 
-def gates(registry: Registry, version: str, on: Evaluation | None = None) -> list[Gate]:
+def judge(registry: Registry, version: str, on: Evaluation | None = None) -> Judgement:
     """Check a version at every gate.
 
     Raises:
@@ -55,14 +62,14 @@ def gates(registry: Registry, version: str, on: Evaluation | None = None) -> lis
     ]
     current = registry.current()
     if current == version:
-        return passed
+        return Judgement(passed, current)
     if on is None:
         message = f"no --data to {'compare it with ' + current if current else 'measure it'} on"
-        return [*passed, Gate("labelled rows", message, failed=True)]
-    return [*passed, *_judge(registry, version, current, on)]
+        return Judgement([*passed, Gate("labelled rows", message, failed=True)], current)
+    return Judgement([*passed, *_judge_on_rows(registry, version, current, on)], current)
 
 
-def _judge(registry: Registry, version: str, current: str | None, on: Evaluation) -> list[Gate]:
+def _judge_on_rows(registry: Registry, version: str, current: str | None, on: Evaluation) -> list[Gate]:
     """The gates on labelled rows."""
     everything = read_labelled(on.data, on.text_column)
     others: list[str] = []
@@ -152,17 +159,18 @@ def _difference(change: Change) -> str:
     return f"{change.name} {change.candidate:.3f} against {change.current:.3f} ({low:+.3f} to {high:+.3f})"
 
 
-def promote(registry: Registry, version: str, results: list[Gate], *, force: bool = False) -> str | None:
+def promote(registry: Registry, version: str, judgement: Judgement, *, force: bool = False) -> str | None:
     """Promote a version that passed its gates; returns the version that was current before.
 
     Raises:
-        ModelError: A gate failed without `force`, or somebody else promoted meanwhile.
+        ModelError: A gate failed without `force`, or somebody else promoted since the judgement.
     """
-    failed = _messages(gate for gate in results if gate.failed)
+    failed = _messages(gate for gate in judgement.gates if gate.failed)
     if failed and not force:
         reasons = "; ".join(f"{name}: {message}" for name, message in failed.items())
         raise ModelError(f"{version} is not promoted: {reasons}; promote it nevertheless with --force")
-    return registry.promote(version, checks=_messages(results), overridden=failed)
+    checks = _messages(judgement.gates)
+    return registry.promote(version, checks=checks, overridden=failed, replaces=judgement.current)
 
 
 def _messages(results: Iterable[Gate]) -> dict[str, str]:

@@ -60,6 +60,14 @@ def verify_log(store: Store, earlier: bytes = b"") -> history.Chain:
     return chain if entry is None or entry["version"] == before.version else chain._replace(by_hand=before.version)
 
 
+def changed(store: Store, now: Pointer) -> ModelError:
+    """The error of a change that another one forestalled."""
+    return ModelError(
+        f"{store.path(ALIAS)} was changed by somebody else meanwhile (now {now.version or 'removed'}): look, and "
+        "promote again"
+    )
+
+
 def replace(store: Store, pointer: Pointer, version: str, shadow: str | None, action: str, **details: Any) -> None:
     """Replace current.json, and add the change to the log.
 
@@ -81,8 +89,5 @@ def replace(store: Store, pointer: Pointer, version: str, shadow: str | None, ac
     entry = history.new_entry(action, version, pointer.version, at, previous=previous, shadow=shadow, **details)
     document = {"version": version, "promoted_at": at, **({"shadow": shadow} if shadow else {}), "change": entry}
     if not store.replace(ALIAS, (json.dumps(document) + "\n").encode(), pointer.generation):
-        now = read(store).version or "removed"
-        raise ModelError(
-            f"{store.path(ALIAS)} was changed by somebody else meanwhile (now {now}): look, and promote again"
-        )
+        raise changed(store, read(store))
     history.append(store, entry)

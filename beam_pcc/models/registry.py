@@ -23,6 +23,8 @@ from beam_pcc.models.versions import new_version
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
 
+ANY = "any"
+
 __all__ = ["ALIAS", "METADATA", "ModelFile", "ModelVersion", "Registry", "new_version"]
 
 
@@ -94,6 +96,7 @@ class Registry:
         action: str = "promote",
         checks: Mapping[str, str] | None = None,
         overridden: Mapping[str, str] | None = None,
+        replaces: str | None = ANY,
     ) -> str | None:
         """Verify `version` and make it current; does nothing if it is current.
 
@@ -102,6 +105,7 @@ class Registry:
             action: The action in the log: promote or rollback.
             checks: Results of other checks by name, for the log.
             overridden: Those of them that failed and were overridden, for the log.
+            replaces: The version that must be current, None for none; by default any.
 
         Returns:
             The previous current version, or None.
@@ -113,6 +117,8 @@ class Registry:
         version = self.find(version, "beam-pcc models promote")
         if version == before.version:
             return before.version
+        if replaces not in (ANY, before.version):
+            raise pointer.changed(self._store, before)
         self.verify(version)
         shadow = None if before.shadow == version else before.shadow
         forced = dict(overridden or {}) or None

@@ -11,17 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pcc.cli import main as cli
+from beam_pcc.errors import ModelError
 from beam_pcc.evaluation import comparison, promotion
 from beam_pcc.evaluation.labelled import Labelled, read_labelled
 from beam_pcc.evaluation.paired import Scored
-from beam_pcc.evaluation.promotion import Evaluation, Gate
+from beam_pcc.evaluation.promotion import Evaluation, Gate, Judgement
 from beam_pcc.models.registry import Registry
 from beam_pcc.sources import synthetic
 from tests.inputs import DAY
 
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
 
-FIRST, SECOND = "v20261120_020000", "v20261121_020000"
+FIRST, SECOND, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
 Scores = dict[str, np.ndarray]
 
 
@@ -58,8 +59,12 @@ def scores(monkeypatch: pytest.MonkeyPatch, evaluation: Path) -> Scores:
     return by_version
 
 
+def judge(models: Path, data: Path) -> Judgement:
+    return promotion.judge(Registry(str(models)), SECOND, Evaluation(str(data)))
+
+
 def gates(models: Path, data: Path) -> dict[str, Gate]:
-    return {gate.name: gate for gate in promotion.gates(Registry(str(models)), SECOND, Evaluation(str(data)))}
+    return {gate.name: gate for gate in judge(models, data).gates}
 
 
 def failed(results: dict[str, Gate]) -> list[str]:
@@ -277,3 +282,22 @@ def test_malformed_training_rows_are_an_error(
     (models / SECOND / "training_rows.bin").write_bytes(b"{}\n")
     code, output = call(capsys, models, "--data", evaluation, "--force")
     assert (code, "is not the file of training rows that train writes" in output) == (2, True)
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, FIRST), (FIRST, THIRD), (FIRST, None)])
+def test_version_judged_against_another_is_refused(
+    models: Path, evaluation: Path, before: str | None, now: str | None
+) -> None:
+    shutil.copytree(models / FIRST, models / THIRD)
+    registry = Registry(str(models))
+    if before:
+        registry.promote(before)
+    judgement = judge(models, evaluation)
+    if now:
+        registry.promote(now)
+    else:
+        (models / "current.json").unlink()
+
+    with pytest.raises(ModelError, match=rf"was changed by somebody else meanwhile \(now {now or 'removed'}\)"):
+        promotion.promote(registry, SECOND, judgement, force=True)
+    assert registry.current() == now

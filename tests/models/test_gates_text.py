@@ -59,7 +59,7 @@ def test_version_with_another_encoder_is_compared(
     registry = Registry(str(models))
     registry.promote(first)
     on = Evaluation(str(evaluation), "text", encoder if named else None)
-    gates = {gate.name: gate for gate in promotion.gates(registry, second, on)}
+    gates = {gate.name: gate for gate in promotion.judge(registry, second, on).gates}
 
     assert not [gate for gate in gates.values() if gate.failed]
     assert f"left out 100 that {second} or {first} was trained on" in gates["labelled rows"].message
@@ -73,7 +73,7 @@ def test_version_with_other_windows_is_compared(models: Path, trained: Trained, 
     (models / second / "metadata.json").write_text(json.dumps(metadata))
     registry = Registry(str(models))
     registry.promote(first)
-    gates = promotion.gates(registry, second, Evaluation(str(evaluation), "text"))
+    gates = promotion.judge(registry, second, Evaluation(str(evaluation), "text")).gates
     assert gates[-1].name == "not worse than current"
     assert not gates[-1].failed
 
@@ -86,19 +86,20 @@ def test_messages_cannot_be_compared_with_vectors(
     shutil.copytree(registry / Registry(str(registry)).versions()[0], models / VECTORS)
     both = Registry(str(models))
     both.promote(VECTORS)
-    gates = promotion.gates(both, first, Evaluation(str(evaluation), "text"))
+    judgement = promotion.judge(both, first, Evaluation(str(evaluation), "text"))
+    gates = judgement.gates
 
     assert [gate.name for gate in gates if gate.failed] == ["not worse than current"]
     assert f"{VECTORS} cannot be measured: {VECTORS} was trained on vectors" in gates[-1].message
     with pytest.raises(ModelError, match="is not promoted: not worse than current"):
-        promotion.promote(both, first, gates)
-    assert promotion.promote(both, first, gates, force=True) == VECTORS
+        promotion.promote(both, first, judgement)
+    assert promotion.promote(both, first, judgement, force=True) == VECTORS
 
 
 def test_version_of_vectors_cannot_read_messages(models: Path, evaluation: Path, registry: Path) -> None:
     shutil.copytree(registry / Registry(str(registry)).versions()[0], models / VECTORS)
     with pytest.raises(ModelError, match=f"{VECTORS} was trained on vectors and does not say how to make them"):
-        promotion.gates(Registry(str(models)), VECTORS, Evaluation(str(evaluation), "text"))
+        promotion.judge(Registry(str(models)), VECTORS, Evaluation(str(evaluation), "text"))
 
 
 def test_no_message_is_in_the_log_of_promotions(models: Path, trained: Trained, evaluation: Path) -> None:
@@ -107,7 +108,7 @@ def test_no_message_is_in_the_log_of_promotions(models: Path, trained: Trained, 
         file.write(json.dumps({"text": SECRET, "intent": "NOT_PC"}) + "\n")
     registry = Registry(str(models))
     promotion.promote(
-        registry, first, promotion.gates(registry, first, Evaluation(str(evaluation), "text")), force=True
+        registry, first, promotion.judge(registry, first, Evaluation(str(evaluation), "text")), force=True
     )
     assert SECRET not in (models / "promotions.jsonl").read_text()
     assert SECRET.encode() not in (models / first / "training_rows.bin").read_bytes()
