@@ -140,3 +140,9 @@ def test_resamples_in_parts_are_as_many(monkeypatch: pytest.MonkeyPatch) -> None
     for part in parts:
         assert (part.sum(axis=1) == len(truth)).all()
         assert (part[:, truth].sum(axis=1) == truth.sum()).all()
+
+
+def test_very_many_rows_have_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "_MOST_CELLS", 100_000)
+    truth, *_ = sample()
+    assert sum(len(part) for part in paired._resamples(truth, np.random.default_rng(0))) == 250

@@ -19,6 +19,8 @@ NAMES = ("roc_auc", "pr_auc", "f1", "brier")
 TOLERANCE = 0.01
 """A metric is not worse for a loss up to this, even if it is certain: it would not be noticed."""
 RESAMPLES = 1_000
+_FEWEST_RESAMPLES = 200
+_MOST_CELLS = 40_000_000  # rows times resamples in all: of very many rows fewer resamples tell as much
 _CONSTANT = 1e-9  # a standard error below it is of rounding
 _CELLS = 1_000_000  # rows times resamples in memory at once
 
@@ -96,12 +98,13 @@ def _higher_is_better(metrics: Floats) -> Floats:
 
 
 def _resamples(truth: Truth, rng: np.random.Generator) -> Iterator[Floats]:
-    """How often each row is drawn, (k, n), RESAMPLES in all."""
-    size = max(1, min(RESAMPLES, _CELLS // len(truth)))
+    """How often each row is drawn, (k, n), RESAMPLES in all, or fewer of more than 40,000 rows."""
+    resamples = min(RESAMPLES, max(_FEWEST_RESAMPLES, _MOST_CELLS // len(truth)))
+    size = max(1, min(resamples, _CELLS // len(truth)))
     groups = [np.flatnonzero(truth), np.flatnonzero(~truth)]
-    with progress.task("comparing the versions", total=RESAMPLES, unit="resamples") as step:
-        for start in range(0, RESAMPLES, size):
-            number = min(size, RESAMPLES - start)
+    with progress.task("comparing the versions", total=resamples, unit="resamples") as step:
+        for start in range(0, resamples, size):
+            number = min(size, resamples - start)
             counts = np.zeros((number, len(truth)))
             for rows in groups:
                 counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=number)
