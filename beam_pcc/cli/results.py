@@ -133,13 +133,26 @@ class ChangeResult:
     version: str | None
     before: str | None
     forced: bool
+    overridden: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ChainResult:
+    """The chain of the log, which is whole."""
+
+    lines: int
+    unchained: int
+    sha256: str | None
+    pending: bool
+    by_hand: str | None
 
 
 @dataclass(frozen=True)
 class HistoryResult:
-    """Every change of current.json, oldest first."""
+    """Every change of current.json, oldest first; and the chain of the log if it was checked."""
 
     changes: tuple[ChangeResult, ...]
+    chain: ChainResult | None
 
 
 @dataclass(frozen=True)
@@ -341,7 +354,7 @@ class FeedbackResult:
 
 
 RESULTS = (
-    *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult),
+    *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult, ChainResult),
     *(EvaluateResult, GroupResult, ShareResult),
     *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
     *(ExplainResult, TermResult, PublishedResult),

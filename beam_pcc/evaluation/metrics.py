@@ -79,11 +79,11 @@ def intervals(truth: Truth, probability: Floats, threshold: float, *, seed: int 
     ).confidence_interval
     positive = probability >= threshold
     hits = int((truth & positive).sum())
-    bounds = [*zip(low, high, strict=True), _wilson(hits, int(positive.sum())), _wilson(hits, int(truth.sum()))]
+    bounds = [*zip(low, high, strict=True), wilson(hits, int(positive.sum())), wilson(hits, int(truth.sum()))]
     return {name: (round(float(a), 6), round(float(b), 6)) for name, (a, b) in zip(METRICS, bounds, strict=True)}
 
 
-def _wilson(hits: int, rows: int) -> tuple[float, float]:
+def wilson(hits: int, rows: int) -> tuple[float, float]:
     """The interval of a share of rows; (0, 1) for no rows."""
     from scipy import stats
 
@@ -91,6 +91,16 @@ def _wilson(hits: int, rows: int) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = stats.binomtest(hits, rows).proportion_ci(CONFIDENCE, method="wilson")
     return low, high
+
+
+def rows_for(share: float, width: float) -> int:
+    """How many rows make Wilson's interval of this share at most this wide."""
+    low, high = 1, 100_000
+    while low < high:
+        middle = (low + high) // 2
+        bounds = wilson(round(share * middle), middle)
+        low, high = (low, middle) if bounds[1] - bounds[0] <= width else (middle + 1, high)
+    return low
 
 
 def threshold_for(truth: Truth, probability: Floats, precision: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from beam_pcc import progress
 from beam_pcc.cases import drift, schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
-from beam_pcc.evaluation import review_bands
+from beam_pcc.evaluation import review_bands, trained_rows
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.features import cleaning, languages, tfidf
 from beam_pcc.features.encoders import package
@@ -30,6 +31,8 @@ from beam_pcc.features.windows import WindowLimits
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
+from beam_pcc.models.training_rows import FILE as TRAINING_ROWS
+from beam_pcc.models.training_rows import TrainingRows
 from beam_pcc.models.versions import remove_incomplete
 from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
@@ -49,6 +52,8 @@ from beam_pcc.training.windowed import Messages, privacy_probability
 _log = logger(__name__)
 HOLDOUT = 0.2
 GOLDEN_ROWS = 8
+MAX_INTERVAL = 0.2
+"""A wider interval of precision or recall (Wilson, 95 %) is worth a warning: it hardly tells 0.8 from 0.9."""
 _ANALYZER: tfidf.Analyzer = "char_wb"
 _NGRAMS = (3, 5)
 
@@ -132,9 +137,11 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     published = privacy_probability(model, messages.take(holdout_rows), discount)[0]
     golden = published[:GOLDEN_ROWS]
     truth = holdout.labels != schemas.NOT_PC
+    require_findings(truth, probability, threshold, data)
     return _write(
         model,
         store,
+        training_rows=trained_rows.of(learnt.rows),
         plots=model_card.plots(truth, probability, threshold),
         threshold=threshold,
         classes=classes,
@@ -286,6 +293,26 @@ def _threshold(
     return threshold
 
 
+def require_findings(truth: evaluation.Truth, probability: scoring.Floats, threshold: float, data: str) -> None:
+    """Raise ConfigurationError if no PC row of the hold-out reaches the threshold; warn if the hold-out is small."""
+    found, positive, rows = int((probability[truth] >= threshold).sum()), probability >= threshold, int(truth.sum())
+    if not found:
+        raise ConfigurationError(
+            f"--data {data}: at the threshold {threshold:g} the model finds none of the {rows:,} PC rows of the "
+            f"hold-out (highest P(PC) {probability[truth].max():.3f}), so no version is written; label more rows of "
+            "PC, or lower --threshold"
+        )
+    for name, whole in (("recall", rows), ("precision", int(positive.sum()))):
+        low, high = evaluation.wilson(found, whole)
+        if high - low > MAX_INTERVAL:
+            _log.warning(
+                "the hold-out is too small to tell how good the version is: its %s of %.2f may be %.2f to %.2f (%d of "
+                "%d rows); label about %d times as many rows",
+                *(name, found / whole, low, high, found, whole),
+                math.ceil(evaluation.rows_for(found / whole, MAX_INTERVAL) / whole),
+            )
+
+
 def _baseline(x: schemas.Vectors, y: Labels, probability: scoring.Floats, classes: tuple[str, ...]) -> Baseline:
     """Of the hold-out: its vectors as the published version makes them, its scores by the model that did not see it."""
     histogram = np.histogram(probability, bins=SCORE_BINS, range=(0.0, 1.0))[0]
@@ -304,7 +331,9 @@ def _counts(labels: Labels) -> dict[str, int]:
 
 
 @progress.task("writing the version")
-def _write(model: Any, store: Store, *, plots: Mapping[str, str], **fields: Any) -> ModelMetadata:
+def _write(
+    model: Any, store: Store, *, plots: Mapping[str, str], training_rows: TrainingRows, **fields: Any
+) -> ModelMetadata:
     """Add the version to the registry, named by the current second or the next free one."""
     import joblib
     import sklearn
@@ -329,7 +358,7 @@ def _write(model: Any, store: Store, *, plots: Mapping[str, str], **fields: Any)
         # Write the model last. In a bucket a reader may see part of the files: a version without a model is ignored,
         # but one without metadata.json would be read with the defaults.
         card = {"model_card.md": model_card.card(metadata), **plots}
-        files = {name: text.encode() for name, text in card.items()}
+        files = {name: text.encode() for name, text in card.items()} | {TRAINING_ROWS: training_rows.to_bytes()}
         if store.add_folder(metadata.version, {**files, METADATA: metadata.to_json().encode(), "model.joblib": data}):
             return metadata
         time.sleep(1.0)  # a version of this second exists

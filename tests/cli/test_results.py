@@ -46,6 +46,7 @@ HEADINGS = {
     results.VersionResult: "A version",
     results.VerifyResult: "models verify",
     results.HistoryResult: "models history",
+    results.ChainResult: "A chain",
     results.ChangeResult: "A change",
     results.CompareResult: "models compare",
     results.MeasuredResult: "A measured version",

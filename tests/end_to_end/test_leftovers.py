@@ -47,7 +47,7 @@ class Commands:
         return ["train", "--data", self.labelled, "--models", self.models]
 
     def promote(self) -> list[object]:
-        return ["models", "promote", Registry(str(self.models)).versions()[0], "--models", self.models]
+        return ["models", "promote", Registry(str(self.models)).versions()[0], "--models", self.models, "--force"]
 
     def sample(self) -> list[object]:
         return ["sample", "--rows", 20_000, "--output", self.folder / "made" / "cases.parquet"]
