@@ -16,8 +16,9 @@ from beam_pcc.cases import schemas
 from beam_pcc.config.extras import extra
 from beam_pcc.config.settings import BACKENDS, Backend
 from beam_pcc.errors import ModelError, one_line
-from beam_pcc.features.encoders.base import Compute, Embeddings
-from beam_pcc.features.encoders.package import EncoderFiles, EncoderRef, Input
+from beam_pcc.features.encoders import package, published_folder
+from beam_pcc.features.encoders.base import Compute, Embeddings, TextEncoder
+from beam_pcc.features.encoders.package import EncoderRef, Input
 
 DEFAULT_INPUT = Input()
 _BATCH_TOKENS = 512  # of a padded batch: its activations stay in the CPU caches (4,096 take half as long again)
@@ -81,31 +82,47 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         start += rows
 
 
-_loaded: dict[tuple[EncoderRef, Backend, int], Encoder] = {}
+_loaded: dict[tuple[EncoderRef, Backend, int], TextEncoder] = {}
 _loading = threading.Lock()
+AS_PUBLISHED: Backend = "sentence-transformers"
+"""The backend that computes a folder of published weights; the others compute exported encoders."""
 
 
-def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> Encoder:
+def find_encoder(address: str, backend: Backend) -> EncoderRef:
+    """The encoder at `address` that this backend can compute, with its digest. Raises ModelError."""
+    address = package.absolute(address)
+    files = published_folder.read(address) if backend == AS_PUBLISHED else package.read(address)
+    return EncoderRef(address, files.sha256)
+
+
+def name_of(address: str, backend: Backend) -> str | None:
+    """What the encoder at `address` is called; None if it does not say. Raises ModelError."""
+    return published_folder.name_of(address) if backend == AS_PUBLISHED else package.name_of(address)
+
+
+def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> TextEncoder:
     """The encoder, loaded at the first call in this process.
 
     Args:
         ref: Its address and digest.
         backend: Its runtime.
-        threads: How many threads the runtime may use for one batch.
+        threads: How many threads the runtime may use in this process.
 
     Raises:
         ConfigurationError: The runtime is not installed.
-        ModelError: The files are missing, have another digest, or cannot be loaded.
+        ModelError: The files are missing, have another digest, do not fit the backend, or cannot be loaded.
     """
     with _loading:
         key = (ref, backend, threads)
         if key not in _loaded:
             with progress.task("loading the encoder"):
-                _loaded[key] = _load(ref.read(), ref.address, backend, threads)
+                load = _load_published if backend == AS_PUBLISHED else _load
+                _loaded[key] = load(ref, backend, threads)
         return _loaded[key]
 
 
-def _load(files: EncoderFiles, address: str, backend: Backend, threads: int) -> Encoder:
+def _load(ref: EncoderRef, backend: Backend, threads: int) -> TextEncoder:
+    files = ref.read()
     name = "text" if backend == BACKENDS[0] else backend  # the extra text contains the first backend
     with extra(name, "scoring from text"):
         import tokenizers  # noqa: F401
@@ -115,6 +132,21 @@ def _load(files: EncoderFiles, address: str, backend: Backend, threads: int) -> 
         return Encoder(files.tokenizer, load(files.model, threads), Input.from_json(files.input))
     except Exception as error:  # each runtime has its own exceptions
         raise ModelError(
-            f"{address} cannot be loaded as an encoder: {type(error).__name__}: {one_line(error, 120)}; "
+            f"{ref.address} cannot be loaded as an encoder: {type(error).__name__}: {one_line(error, 120)}; "
             "make it again with beam-pcc encoder export"
         ) from None
+
+
+def _load_published(ref: EncoderRef, backend: Backend, threads: int) -> TextEncoder:
+    files = published_folder.read(ref.address)
+    ref.require(files.sha256)
+    with extra(backend, f"--encoder_backend {backend}"):
+        import sentence_transformers  # noqa: F401
+        import torch  # noqa: F401
+    from beam_pcc.features.encoders.sentence_transformers import SentenceTransformerEncoder
+
+    try:
+        return SentenceTransformerEncoder(files, threads)
+    except Exception as error:  # the library raises anything
+        why = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {one_line(error, 160)}"
+        raise ModelError(f"--encoder {ref.address} cannot be used: {why}") from None
