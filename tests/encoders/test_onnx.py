@@ -91,13 +91,18 @@ def test_no_texts_give_no_vectors(encoder: serving.Encoder) -> None:
     assert encoder.encode([]).shape == (0, toy.SIZE)
 
 
-def test_batches_have_similar_lengths_and_limited_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_one_length_and_limited_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "_BATCH_TOKENS", 100)
-    lengths = [5, 60, 7, 50, 6, 200]
-    batches = list(serving._batches(lengths))
+    lengths = [5, 50, 7, 49, 6, 200, 8]
+    batches = list(serving._batches(lengths, 198))
 
-    assert sorted(row for batch in batches for row in batch) == list(range(6))
-    assert [[lengths[row] for row in batch] for batch in batches] == [[200], [60], [50, 7], [6, 5]]
+    assert sorted(row for rows, _ in batches for row in rows) == list(range(7))
+    assert [([lengths[row] for row in rows], width) for rows, width in batches] == [
+        ([200], 198),
+        ([50], 52),
+        ([49], 52),
+        ([5, 7, 6, 8], 8),
+    ]
 
 
 def test_both_runtimes_give_the_same_vectors(exported: EncoderRef, encoder: serving.Encoder) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.int64]
 Embeddings = npt.NDArray[np.float32]
 Compute = Callable[[Ids, Ids], Embeddings]
-"""(n, t) ids and attention mask -> (n, 384) vectors."""
+"""(n, t) ids and attention mask -> (n, 384) vectors, on the thread that calls it."""
 
 
 class TextEncoder(Protocol):
