@@ -1,13 +1,16 @@
 """The serving encoder, on the real code with small random weights: the graph's arithmetic, its batches, its files."""
 
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from beam_pcc.config.settings import Backend
 from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.features.encoders import graph, package, serving
+from beam_pcc.features.encoders.base import Embeddings, Ids
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.encoders.package import EncoderRef
 from tests.encoders import toy
@@ -67,10 +70,42 @@ def test_graph_computes_bert(encoder: serving.Encoder) -> None:
     np.testing.assert_allclose(vectors, [by_hand(text) for text in TEXTS], atol=2e-5)
 
 
-def test_vector_does_not_depend_on_other_texts(encoder: serving.Encoder) -> None:
-    together = encoder.encode(TEXTS)
-    separate = np.vstack([encoder.encode([text]) for text in TEXTS])
-    np.testing.assert_allclose(together, separate, atol=2e-6)
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_vector_does_not_depend_on_other_texts(exported: EncoderRef, backend: Backend) -> None:
+    """In bfloat16 too, where a text that is padded to a neighbour's length gets another vector."""
+    encoder = serving.open_encoder(exported, backend, 2)
+    texts = [f"{text} {'data ' * n}" for n in range(20) for text in TEXTS]
+    separate = np.vstack([encoder.encode([text]) for text in texts])
+    np.testing.assert_allclose(encoder.encode(texts), separate, atol=2e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_more_threads_compute_than_allowed(threads: int) -> None:
+    """Whatever the number of callers."""
+    seen: set[int] = set()
+
+    def compute(ids: Ids, mask: Ids) -> Embeddings:
+        seen.add(threading.get_ident())
+        return np.zeros((len(ids), toy.SIZE), np.float32)
+
+    encoder = serving.Encoder(toy.tokenizer().to_str().encode(), compute, threads=threads)
+    texts = ["data " * n for n in range(120)]
+    callers = [threading.Thread(target=encoder.encode, args=(texts,)) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+
+    assert 1 <= len(seen) <= threads
+    assert not seen & {caller.ident for caller in callers}
+
+
+def test_error_of_a_batch_reaches_the_caller() -> None:
+    def compute(ids: Ids, mask: Ids) -> Embeddings:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        serving.Encoder(toy.tokenizer().to_str().encode(), compute, threads=2).encode(TEXTS)
 
 
 def test_vectors_have_the_order_of_the_texts(encoder: serving.Encoder) -> None:
