@@ -16,6 +16,7 @@ from beam_pcc.features.encoders import published_folder, serving
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.encoders.published_folder import PublishedFiles
+from beam_pcc.storage.folder import LocalStore
 from tests.encoders import toy
 
 BACKEND = "sentence-transformers"
@@ -105,6 +106,17 @@ def test_folder_that_is_refused_is_one_line(folder: Path, case: str) -> None:
     with pytest.raises(ModelError, match=why) as refused:
         serving.find_encoder(str(folder), BACKEND)
     assert str(refused.value).startswith(f"--encoder {folder}")
+
+
+def test_folder_in_a_bucket_is_read_as_one_on_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(root: str, flag: str) -> LocalStore:
+        assert (root, flag) == ("gs://bucket/encoders", "--encoder")
+        return LocalStore(str(folder.parent))
+
+    on_disk = published_folder.read(str(folder))
+    monkeypatch.setattr(published_folder, "open_store", opened)
+
+    assert published_folder.read("gs://bucket/encoders/toy/") == on_disk
 
 
 def test_linked_file_is_refused(folder: Path, tmp_path: Path) -> None:
