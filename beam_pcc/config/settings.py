@@ -22,7 +22,7 @@ from beam_pcc.gcp.names import RETRY_TIMEOUT
 
 Action: TypeAlias = Callable[[argparse.Namespace], int]
 ReadMethod = Literal["direct", "export", "arrow"]
-Backend = Literal["onnx", "openvino"]
+Backend = Literal["onnx", "openvino", "sentence-transformers"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
 DEFAULT_REVIEW_BAND = 0.10

@@ -23,9 +23,7 @@ from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation import review_bands, trained_rows
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.features import cleaning, languages, tfidf
-from beam_pcc.features.encoders import package
-from beam_pcc.features.encoders.package import EncoderRef
-from beam_pcc.features.encoders.serving import open_encoder
+from beam_pcc.features.encoders import package, serving
 from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, join, split_texts
 from beam_pcc.features.windows import WindowLimits
 from beam_pcc.models import artifact, scoring
@@ -247,13 +245,12 @@ def _featurize_function(
         whole = Messages.whole(rows.vectors, rows.labels)
         return lambda _: (None, whole)
     texts = cleaning.clean(rows.texts)
-    address = package.absolute(recipe.encoder or package.only_one(models))
-    encoder = EncoderRef(address, package.read(address).sha256)
+    encoder = serving.find_encoder(recipe.encoder or package.only_one(models), recipe.runtime.backend)
     sources = learnt.sources if recipe.augment else None
     spoken = languages.shares(languages.detect(texts))
     limits = WindowLimits()
     split = split_texts(texts, limits)
-    opened = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
+    opened = serving.open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
     with progress.task("encoding", total=len(split.windows), unit="windows") as step:
         encoded = opened.encode(split.texts, step.advance)
 
@@ -274,7 +271,7 @@ def _embedding_model(models: str, recipe: Recipe) -> str:
     """What makes the vectors: the encoder by its name, and the terms."""
     if recipe.text_column is None:
         return schemas.EMBEDDING_MODEL
-    encoder = package.name_of(recipe.encoder or package.only_one(models))
+    encoder = serving.name_of(recipe.encoder or package.only_one(models), recipe.runtime.backend)
     return f"{encoder}+tfidf{schemas.TFIDF_DIM}" if encoder else schemas.EMBEDDING_MODEL
 
 
