@@ -70,7 +70,7 @@ def _plain(text: str) -> str:
     """The text without its transport: encodings, markup, targets of links; with one form for what was redacted."""
     text = encodings.decode(text)
     is_html = markup.is_html(text)
-    text = placeholders.neutral(markup.without_styles(text) if is_html else text)
+    text = placeholders.neutral_tags(markup.without_styles(text)) if is_html else placeholders.neutral(text)
     if is_html:
         text = placeholders.neutral(encodings.entities(markup.to_text(text)))
     elif "&" in text:
