@@ -90,7 +90,7 @@ def _finished(lines: list[str]) -> str:
     first = next((index for index, line in enumerate(lines) if line.strip()), None)
     if first is not None and ("[" in lines[first] or ":" in lines[first]):
         lines = [*lines[:first], forms.without_prefix(lines[first]), *lines[first + 1 :]]
-    return _tidy(furniture.without_furniture("\n".join(lines)))
+    return _tidy(placeholders.without_introductions(furniture.without_furniture("\n".join(lines))))
 
 
 def _says_something(lines: list[str]) -> bool:

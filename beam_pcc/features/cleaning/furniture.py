@@ -9,6 +9,7 @@ import functools
 import re
 from typing import NamedTuple
 
+from beam_pcc.features.cleaning import notices
 from beam_pcc.features.cleaning.words import MAX_SENTENCE, is_request, may_ask, prefixes, speaks_of_self
 
 
@@ -180,13 +181,16 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
 
 def without_furniture(text: str) -> str:
     """The text without sentences of legal notes, banners, newsletters and consent boxes."""
-    if _STEMS.isdisjoint(prefixes(text.lower())):
+    starts = prefixes(text.lower())
+    may_have_notice = notices.may_have_notice(starts)
+    is_plain = _STEMS.isdisjoint(starts)
+    if is_plain and not may_have_notice:
         return text
-    paragraphs = _unwrapped(text.split("\n"))
-    kept: list[str] = []
-    for paragraph in paragraphs:
-        kept.extend(_lines_kept(paragraph))
-    return "\n".join(kept)
+    lines = _unwrapped(text.split("\n"))
+    if not is_plain:
+        lines = [kept for line in lines for kept in _lines_kept(line)]
+    text = "\n".join(lines)
+    return notices.without_notices(text) if may_have_notice else text
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
@@ -248,7 +252,7 @@ def is_furniture(sentence: str) -> bool:
         return not may_ask(_ASKED_BY_LAWYERS.sub(" ", bare))
     if any(rule.matches(bare) for rule in _NEWSLETTER):
         return not is_request(bare)
-    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY):
+    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY) or notices.is_of_a_request(bare):
         return False
     told = _COLON.search(bare)  # what stands behind a colon is a sentence of its own
     return told is None or is_furniture(bare[told.end() :])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from beam_pcc.features.cleaning.words import PLACEHOLDER, may_ask
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, may_ask
 
-NEUTRAL = "[NAME]"
+NEUTRAL = "xx"
 """The one form that is left in a cleaned text."""
 
 _WHAT = frozenset(
     "name names firstname lastname surname forename person persons people per email mail phone tel telephone mobile cell fax address street city town "
     "location loc gpe place zip postcode country date dob birth birthday time iban bic card credit bank account number no nr id ids ssn passport licence license url ip org organisation "
-    "organization company employer customer client user username login password order ticket contact details pii pi phi personal data info information sender recipient agent "
+    "organization company employer customer client user username login password order contact details pii pi phi personal data info information sender recipient agent "
     "vorname nachname familienname telefon telefonnummer handynummer rufnummer anschrift adresse straße ort stadt plz land datum geburtsdatum firma unternehmen kunde kundennummer kundennr "
     "bestellnummer konto kontonummer steuernummer ausweis benutzer personenbezogen daten "
     "nom noms prénom prenom personne courriel adresse téléphone ville pays société entreprise client numéro numero commande compte naissance identifiant donnée données "
@@ -24,8 +24,12 @@ _GONE = frozenset(
     "masqué masquée supprimé supprimée anonymisé anonymisée pseudonymisé caviardé caviardée biffé biffée occulté occultée effacé effacée censuré retiré "
     "eliminado eliminada suprimido suprimida oculto oculta ocultado anonimizado anonimizada tachado tachada censurado censurada borrado borrada seudonimizado rimosso oscurato verwijderd".split()
 )
-_FILL = frozenset("of the a your my full first last e the for by was and or de del la le du des d l el der die das und et y s".split())
-_NAMED = re.compile(r"(?:\[{1,2}|<{1,2}|(?<!/)\$?\{{1,3}|\()[ \t]?([^\W\d_][^\[\]<>(){}\n]{0,40}?)[ \t]?/?(?:\]{1,2}|>{1,2}|\}{1,3}|\))")
+_FILL = frozenset(
+    "of the a your my full first last e the for by was and or de del la le du des d l el der die das und et y s".split()
+)
+_NAMED = re.compile(
+    r"(?:\[{1,2}|<{1,2}|(?<!/)\$?\{{1,3}|\()[ \t]?([^\W\d_][^\[\]<>(){}\n]{0,40}?)[ \t]?/?(?:\]{1,2}|>{1,2}|\}{1,3}|\))"
+)
 _UPPER = re.compile(r"[A-Z][A-Z0-9ÄÖÜÉÈÇÑ_ -]{0,38}(?:[:#-]\d+)?")
 _TAG = re.compile(r"<([A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]+){0,4})>")
 _MARKED = re.compile(r"([#%$@_~|]{1,2})([^\W\d_][\w. -]{1,30}?)\1(?!\w)")
@@ -131,7 +135,19 @@ def _has_bare_word(text: str) -> bool:
     return False
 
 
-_BARE_STEMS = ("WITHHELD", "GESCHW", "UNKENNT", "CAVIARD", "MASQU", "CENSURAD", "TACHAD", "PERSON", "NAME", "EMAIL", "PHONE")
+_BARE_STEMS = (
+    "WITHHELD",
+    "GESCHW",
+    "UNKENNT",
+    "CAVIARD",
+    "MASQU",
+    "CENSURAD",
+    "TACHAD",
+    "PERSON",
+    "NAME",
+    "EMAIL",
+    "PHONE",
+)
 
 
 def has_mask(text: str) -> bool:
@@ -156,7 +172,7 @@ def _name(match: re.Match[str]) -> str:
         return PLACEHOLDER
     kind = _kind(name)
     if opening == "(":
-        return PLACEHOLDER if kind == "gone" and shut == ")" or name.lower() in _IN_PARENTHESES else whole
+        return PLACEHOLDER if (kind == "gone" and shut == ")") or name.lower() in _IN_PARENTHESES else whole
     if opening == "{" and whole.startswith("{{") and whole.endswith("}}"):
         return PLACEHOLDER
     if kind and (shut == _SHUT[opening]):
@@ -169,12 +185,13 @@ def _name(match: re.Match[str]) -> str:
 _SHUT = {"[": "]", "<": ">", "{": "}"}
 _IN_PARENTHESES = ("name", "email", "phone", "address")
 _WORDS = re.compile(r"[^\W\d_]+")
+_LONG_NUMBER = re.compile(r"\d{3}")  # that of a ticket
 
 
 def _kind(name: str) -> str | None:
-    """ "gone" for words that say that something was redacted, "what" for words that say what it was."""
+    """Whether words say that something was redacted ("gone"), or what it was ("what")."""
     words = _WORDS.findall(name.lower())
-    if not words or len(words) > 5:
+    if not words or len(words) > 5 or _LONG_NUMBER.search(name):
         return None
     says_gone = says_what = False
     for word in words:
@@ -200,6 +217,42 @@ def _bare(match: re.Match[str]) -> str:
 
 def _marked(match: re.Match[str]) -> str:
     return PLACEHOLDER if _kind(match[2]) else match.group()
+
+
+_INTRODUCTION = (
+    _WHAT
+    | _FILL
+    | frozenset(
+        "hi hello hey dear team sir madam sirs good morning afternoon evening support i am im this it is are at under on from with to me mine we our and & reach you can by best or also here below regards "
+        "kind warm thanks thank sincerely yours faithfully truly cheers born living live lives resident based registered called "
+        "hallo liebes liebe lieber sehr geehrte damen herren guten tag team ich bin heiße heisse mein meine meiner unter mit aus von lautet geboren am im erreichen sie mich gruß grüße gruss grüsse "
+        "freundlichen viele beste mfg lg vg danke vielen dank hier ist wohne wohnhaft in nr "
+        "bonjour bonsoir madame monsieur je suis m appelle mon ma mes est sont à au par avec joindre vous pouvez me né née habite cordialement merci salutations bien sincères "
+        "hola buenos buenas días tardes estimados estimado señores soy llamo mi mis es son con en al puede pueden localizarme contactarme nacido nacida vivo saludos cordiales atentamente gracias un no".split()
+    )
+)
+_SENTENCE = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
+
+
+def without_introductions(text: str) -> str:
+    """The text without sentences that only say who writes, all of it redacted: they ask for nothing."""
+    if PLACEHOLDER not in text:
+        return text
+    kept: list[str] = []
+    for line in text.split("\n"):
+        if PLACEHOLDER in line:
+            sentences = [one for one in _SENTENCE.split(line) if one and not _is_introduction(one)]
+            if sentences:
+                kept.append(" ".join(sentences))
+        else:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _is_introduction(sentence: str) -> bool:
+    if PLACEHOLDER not in sentence or len(sentence) > MAX_SENTENCE or "?" in sentence:
+        return False
+    return all(word in _INTRODUCTION for word in _WORDS.findall(sentence.lower().replace("’", "'")))
 
 
 def final(text: str) -> str:
