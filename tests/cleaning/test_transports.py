@@ -124,7 +124,7 @@ def test_any_pieces_are_read(text: str) -> None:
     assert bool(cleaned.strip()) == bool(text.strip())
 
 
-@given(st.text(max_size=200))
+@given(st.text(st.characters(exclude_characters="\r"), max_size=200))
 def test_quoted_printable_is_undone(text: str) -> None:
     encoded = quopri.encodestring(text.encode("utf-8", "replace")).decode("ascii")
     assert transports.of_quoted_printable(encoded, sure=True) == text.encode("utf-8", "replace").decode()

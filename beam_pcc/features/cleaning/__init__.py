@@ -10,7 +10,17 @@ import re
 from collections.abc import Sequence
 
 from beam_pcc.config.extras import extra
-from beam_pcc.features.cleaning import encodings, forms, furniture, markup, placeholders, signatures, threads, words
+from beam_pcc.features.cleaning import (
+    encodings,
+    fields,
+    forms,
+    furniture,
+    markup,
+    placeholders,
+    signatures,
+    threads,
+    words,
+)
 
 VERSION = 1
 """Of new models. 0 leaves texts as they are: models that are older than the cleaning."""
@@ -85,8 +95,8 @@ def _finished(lines: list[str]) -> str:
     lower = "\n".join(lines).lower()
     if signatures.has_trigger(lower):
         lines = signatures.without_signature(lines)
-    if len(lines) > 1 and ":" in lower:
-        lines = forms.without_fields(lines)
+    if len(lines) > 1 and fields.may_have_fields(lower):
+        lines = fields.without_fields(lines)
     first = next((index for index, line in enumerate(lines) if line.strip()), None)
     if first is not None and ("[" in lines[first] or ":" in lines[first]):
         lines = [*lines[:first], forms.without_prefix(lines[first]), *lines[first + 1 :]]

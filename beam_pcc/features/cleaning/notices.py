@@ -20,9 +20,12 @@ _DONE = r"(?:kept|stored|processed|collected|held|retained|used|handled|treated|
 _ISSUER = re.compile(
     # what the reader may ask for
     r"\b(?:you|data subjects?|individuals?|customers?|clients?|users?|subscribers?|recipients?|residents?|any(?:one| person)|members?|visitors?|people)\b(?: \w+){0,3}? "
-    r"(?:may|can|have (?:the |a |certain |additional )*rights?|(?:are|is) (?:also )?entitled)\b(?! not| never|not).{0,140}"
-    r"\b(?:ask|request|require|demand|withdraw|revoke|object|opt|unsubscribe|exercise|lodge|complain|contact|write|obtain|rights?|restrict\w*|erasure|deletion|copy|have (?:\w+ ){0,4}(?:removed|deleted|put right|corrected|erased)|know|e-?mail|tell us)\b|"
+    r"(?:may|can|have (?:the |a |certain |additional )*rights?|(?:are|is) (?:also )?(?:entitled|free|welcome))\b(?! not| never|not).{0,140}"
+    r"\b(?:ask|request|require|demand|withdraw|revoke|object|opt|unsubscribe|exercise|lodge|complain|contact|write|obtain|rights?|restrict\w*|erasure|deletion|copy|have (?:\w+ ){0,4}(?:removed|deleted|put right|corrected|erased)|know|access|amend|inspect|see|e-?mail|tell us)\b|"
     # what the writer does with data
+    rf"\b(?:personal|your|customer|client|member|such|these|the) (?:\w+ )?{_DATA}\b.{{0,80}}\b(?:is|are|will be|may be)(?: \w+){{0,3}} {_DONE}\b.{{0,60}}\b(?:us|we|years|months|days|law|unless|only|by)\b|"
+    rf"\b{_DATA}\b(?: that| which)? (?:we|our \w+) {_DUTIES}\b|\bour (?:data protection|privacy) (?:team|officer|office|department|manager|lead)\b|\b(?:unser\w*|unsere[rnm]?) datenschutz\w+|\bnotre (?:dpo|délégué\w*)\b|\bnuestr[oa] (?:dpo|delegad\w+)\b|"
+    r"\bdata protection (?:rights|officer|contact|team)\W*[:-]|\b(?:unsubscribing|unsubscribe|opting out|abmeldung|désinscription|désabonnement|baja)\b.{0,40}\b(?:click|link|per|par|en répondant|one|hier|mausklick|mail|ici|aquí)\b|"
     rf"\b(?:we|(?:our|the|this) (?:firm|company|office|team|practice|trust|school|charity|association|club|group|bank|clinic|university))\b(?: \w+){{0,3}}? {_DUTIES}\b.{{0,80}}\b{_DATA}\b|"
     rf"\b(?:your|customers?'?|clients?'?|visitors'?|members'?) (?:\w+ )?{_DATA}\b.{{0,80}}\b(?:is|are|will be|may be)(?: \w+){{0,3}} {_DONE}\b|"
     rf"\b(?:information|details|data)(?: that| which)? we {_DUTIES}\b|\b{_DATA} (?:you (?:give|send|provide|share with) us|(?:sent|given|provided) to us)\b|\bwe .{{0,20}}what you (?:send|tell|give) us\b|"
@@ -31,33 +34,34 @@ _ISSUER = re.compile(
     r"\b(?:if|should) you(?:'d| would| do| no| wish| want| prefer| like|r)\b.{0,120}\b(?:tell|write|reply|contact|e-?mail|click|ask|call|let) (?:us|our|to|here|the|back|with)\b|"
     r"\b(?:to|don't want|no longer want|not interested)\b.{0,60}\b(?:stop hearing|these (?:e-?)?mails|withdraw|be forgotten|unsubscribe|opt out)\b.{0,60}\b(?:reply|click|link|here|write|use|hit)\b|"
     r"\b(?:write|reply|contact|e-?mail|call)\b.{0,60}\bif you\b|\b(?:opt out|unsubscribe) here\b|\b(?:reply|respond|answer|text)\b.{0,25}\b(?:stop|remove|unsubscribe)\b|\b(?:manage|change|update) .{0,40}\b(?:settings|preferences|notifications)\b|"
-    r"^\W*(?:do not|don't) sell (?:or share )?my (?:personal )?info(?:rmation)?\W*$|^\W*your (?:privacy|california|cookie) (?:choices|rights)\W*$|^\W*unsubscribe from .{0,30}$|"
+    r"^\W*for .{0,60}\b(?:requests?|questions|more|details|rights)\b.{0,30}\b(?:see|visit|contact|write|go to)\b|\byou (?:are receiving|receive|got|get|received) (?:this|these)\b.{0,40}\bbecause\b|"
+    r"^\W*(?:do not|don't) sell (?:or share )?my (?:personal )?info(?:rmation)?\W*$|^\W*your (?:privacy|california|cookie) (?:choices|rights)\W*$|^\W*unsubscribe from .{0,30}$|\b(?:click|tap)\b.{0,20}\bto (?:leave|unsubscribe|opt out)\b|"
     r"\bwe take .{0,20}privacy\b|\byour choices\b|\bread more about your\b|"
     # German
     r"\b(?:sie (?:können|dürfen|haben)|(?:können|dürfen|haben) sie|betroffene\w*|jede\w* (?:person|kund\w+)|kund(?:en|innen) (?:können|haben))\b.{0,160}\b(?:widersprech\w+|widerruf\w*|verlangen|rechte?|auskunft|beschwer\w+|anfordern|abmelden|beantragen|wenden)\b|"
     r"\b(?:wir (?:\w+ ){0,3}?(?:speichern|verarbeiten|erheben|nutzen|verwenden|behandeln|nehmen|schützen|bewahren|löschen|entfernen)|(?:speichern|verarbeiten|löschen|entfernen|nutzen|bewahren|verwenden) wir)\b|"
     r"\b(?:ihre|die) (?:\w+ )?(?:daten|angaben|kontaktdaten|informationen)\b.{0,40}\b(?:werden|wird|bleiben)\b.{0,100}\b(?:gespeichert|verarbeitet|behandelt|gelöscht|genutzt|weitergegeben|verwendet|erhoben|bei uns)\b|"
-    r"^\W*(?:verantwortliche[rn]?\b|hinweis\w* (?:nach|gemäß|zum|zur)|datenschutz\w*(?: nach| gemäß|:)|informationspflicht\w*|informationen? (?:nach|gemäß|zur)|beschwerderecht|widerruf der einwilligung und\b)|\bihre rechte\b|"
+    r"^\W*(?:verantwortliche[rn]?\b|hinweis\w* (?:nach|gemäß|zum|zur)|datenschutz\w*(?: nach| gemäß|:)|informationspflicht\w*|informationen? (?:nach|gemäß|zur)|beschwerderecht|widerruf der einwilligung und\b)|\bihre rechte\b|\b(?:wie|warum) wir\b|\b(?:lesen|finden|erfahren) sie\b.{0,40}\b(?:unter|auf|in|hier)\b|\bkönnen (?:auch |dort |jederzeit )*(?:löschungen|auskünfte|anträge)\b|\bdaten (?:verarbeitet|gespeichert|erhoben)\b.{0,40}\bdurch\b|"
     r"\b(?:auf wunsch|auf anfrage|möchten sie|wünschen sie|wenn sie|falls sie|sollten sie|(?:wollen|möchten) sie|sie (?:möchten|wollen|wünschen)|keine werbung)\b.{0,140}\b(?:genügt|antwort\w*|mitteilung|schreiben sie|melden sie|klick\w*|wenden sie|abmelden|entfernen wir|löschen wir|wir sie)\b|"
     r"\b(?:antwort\w*|mail)\b.{0,30}\b(?:stopp?|nein|abmelden)\b|\b(?:abmeldung|abmelden|widerruf)\b.{0,40}\b(?:einfach|genügt|hier|antworten)\b|\bdatenschutzerklärung finden sie\b|"
     # French
     r"\b(?:vous|toute personne|les (?:personnes|clients|intéressés)(?: concernées)?|chacun)\b.{0,40}\b(?:pouvez|peut|peuvent|disposez|dispose|avez|ont|bénéficiez)\b.{0,160}\b(?:retirer|demander|droits?|opposer|accéder|réclamation|exiger|exercer|désinscrire|obtenir)\b|"
     r"\bnous (?:conservons|traitons|collectons|utilisons|gardons|protégeons|respectons|recueillons|enregistrons)\b|\bdroits?\b.{0,120}\bs'exercent?\b|\bréclamation\b.{0,60}\b(?:cnil|autorité)\b|"
-    r"\b(?:vos|les) (?:\w+ )?(?:données|coordonnées|informations)\b.{0,60}\b(?:(?:sont|seront) (?:\w+ ){0,2}(?:conserv|trait|utilis|collect|recueilli|destin|effac|enregistr)\w*|servent|restent chez nous)|"
-    r"^\W*(?:le )?responsable d[eu] traitement\b|\bdispose d'un traitement\b|^\W*(?:vos droits|mentions? légales?)\b|"
-    r"\b(?:pour (?:ne plus|exercer|toute)|si vous (?:ne )?(?:souhaitez|voulez|désirez|préférez)|sur simple demande|vous ne (?:voulez|souhaitez) plus|(?:se|vous) désabonner|désinscrire)\b.{0,120}\b(?:écri\w+|répond\w+|contact\w+|cli\w+|adress\w+|stop|suffit|ici)\b|"
+    r"\b(?:vos|les) (?:\w+ )?(?:données|coordonnées|informations)\b.{0,60}\b(?:(?:sont|seront) (?:\w+ ){0,2}(?:conserv|trait|utilis|collect|recueilli|destin|effac|enregistr)\w*|servent|restent chez nous|ne sont (?:jamais|pas) \w+)|"
+    r"^\W*(?:le )?responsable d[eu] traitement\b|\bdispose d'un traitement\b|^\W*(?:vos droits|mentions? légales?|droits? d'accès)\b|\bnos fichiers\b|\btout(?:e)? (?:client|personne|usager|membre)\w*\b.{0,30}\b(?:a|dispose|peut)\b.{0,60}\b(?:droit|consulter|demander|exiger|obtenir)\b|^\W*données (?:trait|recueill|collect)\w+ par\b|"
+    r"\b(?:pour (?:ne plus|exercer|toute)|si vous (?:ne )?(?:souhaitez|voulez|désirez|préférez)|sur simple demande|vous ne (?:voulez|souhaitez) plus|(?:se|vous) désabonner|désinscrire|pour (?:les|la|le) (?:faire )?(?:effacer|supprimer|rectifier|consulter))\b.{0,120}\b(?:écri\w+|répond\w+|contact\w+|cli\w+|adress\w+|stop|suffit|ici)\b|"
     # Spanish
     r"\b(?:usted|ustedes|puede|podrá|puedes|podrás|tiene|tienes|cualquier (?:persona|interesado|usuario|cliente)|(?:los|el) interesados?)\b.{0,140}\b(?:retirar|solicitar|pedir\w*|ejerc\w+|derechos?|oponer\w*|reclama\w+|consultar\w*|exigir|cancelar|revocar|darse)\b|"
     r"\b(?:conservamos|tratamos|guardamos|guardemos|recogemos|utilizamos|usamos|protegemos|almacenamos|respetamos)\b|"
     r"\b(?:sus|tus|los) (?:\w+ )?datos\b.{0,60}\b(?:se (?:tratan|conservan|usan|utilizan|incorporan)|(?:son|serán) (?:\w+ )?(?:tratad|conservad|utilizad|incorporad)\w+|forman parte)\b|"
-    r"^\W*(?:el )?responsable del? (?:tratamiento|fichero)\b|^\W*información básica\b|"
-    r"\b(?:si (?:usted )?(?:no )?(?:desea|quiere|quieres|deseas|prefiere)|para (?:dejar de|ejercer|no recibir)|no (?:quiere|desea|quieres) (?:más|recibir)|baja del?)\b.{0,120}\b(?:escrib\w+|respond\w+|contest\w+|pulse|clic|aquí|díga\w+|dilo|avis\w+|baja)\b"
+    r"^\W*(?:el )?responsable del? (?:tratamiento|fichero)\b|^\W*información básica\b|\b(?:le|les) informamos\b|^\W*ejerza sus derechos\b|\bnuestros (?:archivos|ficheros)\b|"
+    r"\b(?:si (?:usted )?(?:no )?(?:desea|quiere|quieres|deseas|prefiere)|para (?:dejar de|ejercer|no recibir|anular|cancelar)|no (?:quiere|desea|quieres) (?:más|recibir)|baja del?)\b.{0,120}\b(?:escrib\w+|respond\w+|contest\w+|pulse|clic|aquí|díga\w+|dilo|avis\w+|baja)\b"
 )  # fmt: skip
 _REGISTER = re.compile(
     r"\b(?:vat (?:reg\w* )?(?:no|number|id)|company (?:no|number|reg\w*)|registered (?:at|in|office|charity|company|number)|a registered charity|authori[sz]ed and regulated|limited by guarantee|calls (?:may|are)\b.{0,20}\brecorded|"
     r"e-?mails (?:are|may be)\b.{0,20}\b(?:archived|monitored|recorded|intercepted)|freedom of information act|list of (?:partners|directors|members)\b.{0,40}\b(?:open|available)|"
     r"ust\W?-?id\w*|umsatzsteuer\w*|steuernummer|registergericht|handelsregister|hrb|geschäftsführung:|vorstand:|aufsichtsrat|"
-    r"siret|siren|rcs [a-zé]+|tva (?:intra\w* )?[a-z]{2}|au capital de|association (?:de la )?loi 1901|membre d'une association agréée|"
+    r"siret|siren|rcs [a-zé]+|tva (?:intra\w* )?[a-z]{2}|au capital de|association (?:de la )?loi 1901|membre d'une association agréée|prudential regulation authority|firm reference|mitglied der \w+kammer|berufshaftpflicht|accepts? no (?:liability|responsibility)|"
     r"registro mercantil|cif [a-z]\d|nif \d|colegiad[oa] n|domicilio social|inscrita en)\b|^\W*p save paper\W*$"
 )
 _LETTER = (
@@ -66,20 +70,20 @@ _LETTER = (
 _OF_READERS = re.compile(
     rf"\b(?:this|the|these|our|contents? of)\b.{{0,30}}\b{_LETTER}\b.{{0,80}}\b(?:only|named|private|confidential|privileged|addressee|recipient|passed on)\b|"
     rf"\b(?:if|should|in case)\b.{{0,30}}\b(?:this|it|{_LETTER}|you)\b.{{0,60}}\b(?:astray|wrong (?:inbox|hands?|person|address)|not (?:be )?(?:meant|the person|the (?:right|intended|named))|by mistake|in error|intended reader)\b|"
-    r"\b(?:any(?:one)?|no)(?: other)? (?:reader|person|than|else)\b.{0,80}\b(?:destroy|delete|erase|opens?|reads?|may|copies|recipient|addressee)\b|\bintended reader\b|\bnothing in it\b|"
+    r"\b(?:any(?:one)?|no)(?: other)? (?:reader|person|than|else)\b.{0,80}\b(?:destroy|delete|erase|opens?|reads?|may|copies|recipient|addressee)\b|\bintended reader\b|\bnothing in it\b|\b(?:this|it) was not (?:for|meant for|intended for) you\b|\bunbefugte\w*\b|\brichtet sich (?:nur|ausschließlich)\b|\bne vous concerne pas\b|\bno era para usted\b|\bdifusión de este mensaje\b|\breached you\b.{0,20}\b(?:wrong|mistake|error)|\bfehlzustellung\b|\bgeschäftsgeheimnisse\b|\binformations protégées\b|\bsi vous n'(?:êtes|étiez) pas (?:concerné|la personne|le)|\b(?:si ce|ce) \w+ ne vous (?:concerne|est)|\bcontenido es reservado\b|\bquien no sea (?:su |el )?destinatario\b|"
     r"\b(?:diese?[rn]?|der inhalt|die) (?:mail|e-?mail|nachricht|zeilen|dieser \w+|schreiben)?\b.{0,80}\b(?:nur für|gedacht|vertraulich)\b|\bfalsche[nr]? (?:hände|adressat\w*|empfänger\w*|postfach)\b|\bnicht gemeint\b|\bweitergabe\b.{0,60}\b(?:nicht|untersagt|verboten)\b|"
     r"\b(?:ce|cet|cette|ces|présent)\b.{0,10}\b(?:message|courriel|mail|e-?mail|envoi|contenu)\b.{0,80}\b(?:confidentiel\w*|réservé|secret|mégarde|erreur|destinataires?)\b|^\W*(?:contenu réservé|message confidentiel)\b|\bsecret professionnel\b|\bpar (?:mégarde|erreur)\b|\bpas le destinataire\b|"
     r"\b(?:este|presente|de este)\b.{0,10}\b(?:mensaje|correo|e-?mail)\b.{0,80}\b(?:privado|confidencial|secreto|dirigido|destinatari\w+|sin ser)\b|\bquien lo reciba\b|\bsecreto profesional\b|\bsin ser (?:la persona|su|el)\b"
 )  # fmt: skip
 _ASKED_OF_READERS = re.compile(
     r"\b(?:delete|destroy|erase|bin|remove|shred|discard)(?: and (?:delete|destroy|bin|erase))? (?:it|this|them|all copies|any copies|the (?:message|e-?mail|mail|note|copy|original))\b|\bdo not share its content\b|\b(?:let|tell|ring|notify|inform|call) (?:us|the sender)(?: know)?\b|\bcop(?:y|ies)\b|\bplease\b|\bkindly\b|\bprivate\b|"
-    r"\b(?:vernichten|löschen) sie (?:diese|die|sie)\b|\bvernichtung\b|\bbitten wir\b|\bbitte\b|\bgeben sie uns bescheid\b|\bkopien?\b|"
-    r"\b(?:détruisez|supprimez|effacez)-l[ea]\b|\bl[ea] (?:supprimer|détruire|effacer)\b|\bmerci de\b|\bprévenez-nous\b|\bcopies?\b|"
+    r"\b(?:vernichten|löschen) sie (?:diese|die|sie)\b|\bvernichtung\b|\bbitte löschen\W*$|\bbitten wir\b|\bbitte\b|\bgeben sie uns bescheid\b|\bkopien?\b|"
+    r"\b(?:détruisez|supprimez|effacez|jetez|oubliez)-l[ea]\b|\bl[ea] (?:supprimer|détruire|effacer)\b|\bmerci de\b|\bprévenez-nous\b|\bcopies?\b|"
     r"\b(?:destrúy|bórr|elimín)\w+l[oa]\b|\bborrarlo\b|\bdestruirlo\b|\bavísenos\b|\bcopias?\b"
 )  # fmt: skip
 _OF_A_REQUEST = re.compile(
     r"\bplease (?!see|read|refer|note|visit|find|consult|click|check|review|contact)|\b(?:her|his|she|he|undersigned|hereby|herewith)\b|\bby this letter\b|\b(?:such|this is) a\b|\bon behalf\b|\bthis (?:letter|mail|e-?mail) does\b|"
-    r"\bwe (?:\w+ ){0,2}?(?:ask|request|demand|object|withdraw|revoke|want|would|insist|require|exercise|expect|need|urge|wish|refuse|decline|never|did|didn't|instruct|seek|no longer|do not|don't|cannot|were|was|have not)\b|"
+    r"\bwe (?:\w+ ){0,2}?(?:ask|request|demand|object|withdraw|revoke|want|would|insist|require|exercise|expect|need|urge|wish|refuse|decline|never|did|didn't|instruct|seek|do not|don't|cannot|were|was|have not)\b|"
     r"\b(?:must|has to|have to|needs? to|should|shall|ought to|(?:is|are) to) (?:\w+ ){0,2}be (?:\w+ )?(?:delet|eras|remov|destroy|taken|correct|stopp|wip|forgot|purg|rectif)|"
     r"^(?:\W*(?:and|so|then|kindly|just|now|also)\b)*\W*(?:delete|erase|remove|wipe|stop|send|confirm|correct|forget|cancel|take|tell|give|provide|destroy|purge|close|cease|withdraw|get rid|put|make|no longer|consent withdrawn|request for|objection|erasure of|(?:data )?subject access)\b|"
     r"(?:[;:,.] |\band |\bso |\bbut |\bthen )(?:kindly )?(?:delete|erase|remove|wipe|stop|send|confirm|cease|purge|destroy|forget|give|hand over) (?:the|all|any|it|this|that|every\w*|whatever|us|them)\b|[;:.] have (?:it|them|this|that|the)\b|"
@@ -98,8 +102,11 @@ _OF_A_REQUEST = re.compile(
     r"\b(?:says?|said|states?|claims?|promise[sd]?|steht|sagt|dit|dice)\b|"
     r"\b(?:usun\w+|chc\w+|verwijder\w*|alstublieft|mijn|moj\w+|moich|cancellare|radera|apag\w+)\b"
 )  # fmt: skip
+_CALL = re.compile(
+    r"\b(?:click|clic|klick\w*|mausklick|pulse|tap|answer|reply|respond\w*|antwort\w*|melden sie sich|abmeld\w+|répond\w+|contest\w+|suffit|genügt)\b"
+)
 _OPENER = re.compile(
-    r"\W*(?:don't want|do not want|no longer (?:want|interested)|not interested|want to stop|tired of|keine werbung|sie (?:wollen|möchten) keine|vous ne (?:voulez|souhaitez) plus|¿?no (?:quiere|desea|quieres)|¿?ya no)\b.{0,60}\?$"
+    r"\W*(?:don't want|do not want|no longer (?:want|interested)|not interested|want to stop|tired of|opened by accident|(?:newsletter|werbung) nicht mehr|keine werbung|sie (?:wollen|möchten) keine|vous ne (?:voulez|souhaitez) plus|¿?no (?:quiere|desea|quieres)|¿?ya no)\b.{0,60}\?$"
 )
 _TOPIC = re.compile(
     r"daten|angaben|adress|coordonn|informat|informaci|enquir|inquir|record|details|droits|recht|rights|derech|tratamiento|traitement|fichero|fichier|réclam|reclam|unsubscri|abmeld|werbung|désabonn|désinscri|\bbaja\b|\bstopp?\b|choices|mails?\b|preferences|newsletter|boletín|notice"
@@ -134,13 +141,15 @@ def without_notices(text: str) -> str:
     for place in range(len(sentences) - 1, -1, -1):
         sentence = sentences[place][1]
         kind = _kind(sentence)
+        if kind == "opener" and pending[-1:] == [place + 1] and _kind(sentences[place + 1][1]) == "part":
+            gone.add(pending.pop())
         if kind == "notice" or (kind == "opener" and place + 1 in gone):
             gone.add(place)
             gone.update(one for one in pending if _kind(sentences[one][1]) != "short")
             pending = []
         elif kind in ("own", "opener") or len(pending) >= 4:
             break
-        elif kind == "short" or gone:
+        elif kind == "short" or gone or (kind == "part" and not pending):
             pending.append(place)
         else:
             break
@@ -178,12 +187,7 @@ def _kind(sentence: str) -> str:
     of_readers = _OF_READERS.search(lower)
     if of_readers and not speaks_of_self(lower) and not may_ask(_ASKED_OF_READERS.sub(" ", lower)):
         return "notice"
-    if (
-        _REGISTER.search(lower)
-        and not (may_ask(lower) and _OF_A_REQUEST.search(lower))
-        and "?" not in lower
-        and not speaks_of_self(lower)
-    ):
+    if _REGISTER.search(lower) and not _OF_A_REQUEST.search(lower) and "?" not in lower and not speaks_of_self(lower):
         return "notice"
     has_topic = may_ask(lower) or _TOPIC.search(lower) is not None
     is_issuer = has_topic and _ISSUER.search(lower) is not None
@@ -195,4 +199,4 @@ def _kind(sentence: str) -> str:
         return "notice"
     if count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS):
         return "short"
-    return "part" if has_topic else "own"
+    return "part" if has_topic or _CALL.search(lower) else "own"

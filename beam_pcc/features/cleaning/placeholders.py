@@ -12,7 +12,7 @@ NEUTRAL = "xx"
 _WHAT = frozenset(
     "name names firstname lastname surname forename person persons people per email mail phone tel telephone mobile cell fax address street city town "
     "location loc gpe place zip postcode country date dob birth birthday time iban bic card credit bank account number no nr id ids ssn passport licence license url ip org organisation "
-    "organization company employer customer client user username login password order contact details pii pi phi personal data info information sender recipient agent "
+    "organization company employer customer client user username login password order details pii pi phi personal data info information sender recipient agent "
     "vorname nachname familienname telefon telefonnummer handynummer rufnummer anschrift adresse straße ort stadt plz land datum geburtsdatum firma unternehmen kunde kundennummer kundennr "
     "bestellnummer konto kontonummer steuernummer ausweis benutzer personenbezogen daten "
     "nom noms prénom prenom personne courriel adresse téléphone ville pays société entreprise client numéro numero commande compte naissance identifiant donnée données "
@@ -25,7 +25,7 @@ _GONE = frozenset(
     "eliminado eliminada suprimido suprimida oculto oculta ocultado anonimizado anonimizada tachado tachada censurado censurada borrado borrada seudonimizado rimosso oscurato verwijderd".split()
 )
 _FILL = frozenset(
-    "of the a your my full first last e the for by was and or de del la le du des d l el der die das und et y s".split()
+    "contact of the a your my full first last e the for by was and or de del la le du des d l el der die das und et y s".split()
 )
 _NAMED = re.compile(
     r"(?:\[{1,2}|<{1,2}|(?<!/)\$?\{{1,3}|\()[ \t]?([^\W\d_][^\[\]<>(){}\n]{0,40}?)[ \t]?/?(?:\]{1,2}|>{1,2}|\}{1,3}|\))"
