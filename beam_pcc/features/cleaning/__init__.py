@@ -95,7 +95,7 @@ def _finished(lines: list[str]) -> str:
     lower = "\n".join(lines).lower()
     if signatures.has_trigger(lower):
         lines = signatures.without_signature(lines)
-    if len(lines) > 1 and fields.may_have_fields(lower):
+    if (len(lines) > 1 or "=" in lower) and fields.may_have_fields(lower):
         lines = fields.without_fields(lines)
     first = next((index for index, line in enumerate(lines) if line.strip()), None)
     if first is not None and ("[" in lines[first] or ":" in lines[first]):

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import Any
 
-from beam_pcc.features.cleaning import transports
+from beam_pcc.features.cleaning import fields, transports
 
 _LINE_ENDS = re.compile(r"\r\n?|[\u2028\u2029\x0b\x0c\x85]")
 _INVISIBLE = re.compile(
@@ -146,7 +146,11 @@ def _collect(value: Any, texts: list[str], depth: int) -> None:
             one = value[name]
             if not isinstance(one, str):
                 _collect(one, texts, depth + 1)
-            elif (name in first or " " in one.strip()) and one.strip() and one not in texts:
+            elif (
+                (name in first or (" " in one.strip() and not fields.is_contact(name, one)))
+                and one.strip()
+                and one not in texts
+            ):
                 texts.append(one)
     elif isinstance(value, list):
         for one in value:

@@ -26,22 +26,22 @@ _WORDS = re.compile(r"[^\W\d_]+")
 _ABOUT = frozenset(
     "name names firstname lastname surname forename fullname salutation title company organisation organization email mail phone telephone tel mobile cell address street city town state postcode zip country customer client "
     "account order reference ref ticket id ip agent browser page url uri link referrer submitted date time timestamp language lang locale form source status priority channel rating stars score type version device platform os newsletter "
-    "attachments attachment files callback sent from utm campaign number no nr "
+    "attachments attachment files callback sent from powered remote credit utm campaign number no nr "
     "vorname nachname familienname anrede firma unternehmen telefon telefonnummer handy adresse anschrift straße hausnummer ort stadt plz postleitzahl land kundennummer kundennr bestellnummer bestellung vertragsnummer datum uhrzeit zeit sprache formular seite quelle status priorität kanal bewertung anhang anhänge rückruf "
     "nom prénom civilité société courriel téléphone ville pays numéro client commande langue formulaire note canal pièces jointes rappel envoi code postal complet "
     "nombre apellidos apellido empresa correo electrónico teléfono móvil dirección ciudad país código cliente pedido fecha hora idioma formulario valoración adjuntos número".split()
 )
 _FILL = frozenset(
-    "your my the of a an or and e on at in de del d la le les l du des der die das ihr ihre ihren meine mein su sus tu votre vos mon ma mi mis preferred contact best full first last postal data web user per by für zur zum n y et".split()
+    "vor und optional required pflichtfeld obligatoire your my the of a an or and e on at in de del d la le les l du des der die das ihr ihre ihren meine mein su sus tu votre vos mon ma mi mis preferred contact best full first last postal data web user per by für zur zum n y et".split()
 )
 _MESSAGE = re.compile(
-    r"\b(?:message|comments?|questions?|enquiry|inquiry|description|details|body|text|content|how can we help|what happened|tell us|your request|additional information|remarks|subject|"
+    r"\b(?:message|comments?|questions?|enquiry|inquiry|description|details|body|text|content|how (?:can|may) we help|what can we do|what happened|tell us|your request|additional information|remarks|subject|"
     r"nachricht|freitext|anliegen|anfrage|mitteilung|kommentar|beschreibung|frage|bemerkung\w*|wie können wir|was ist passiert|betreff|"
     r"commentaires?|demande|texte|votre message|précisions|comment pouvons-nous|objet|sujet|"
-    r"mensaje|texto|comentarios?|consulta|descripción|pregunta|asunto|detalles?|cómo podemos|nachrichtentext|msg)\b"
+    r"mensaje|texto|comentarios?|consulta|descripción|pregunta|asunto|detalles?|cómo podemos|en qué podemos|was können wir|que pouvons-nous|nachrichtentext|msg)\b"
 )
 _MENU = re.compile(
-    r"\b(?:category|topic|department|area|reason|purpose|theme|queue|team|bereich|kategorie|thema|abteilung|rubrik|themenbereich|motif|catégorie|service|rubrique|thème|motivo|categoría|departamento|área|tema|"
+    r"\b(?:category|topic|department|area|reason|purpose|theme|queue|team|regarding|concerning|(?:request|enquiry|inquiry|case|ticket) type|(?:type|kind|nature) of (?:\w+ )?(?:request|enquiry|inquiry|question)|worum geht es|art (?:der|ihrer) anfrage|anfrageart|type de (?:demande|question)|nature de la demande|tipo de (?:solicitud|consulta)|bereich|kategorie|thema|abteilung|rubrik|themenbereich|motif|catégorie|service|rubrique|thème|motivo|categoría|departamento|área|tema|"
     r"\w+ (?:chosen|selected)|gewählt\w*|ausgewählt\w*|choisie?|sélectionnée?|elegid[oa]|seleccionad[oa])\b"
 )
 _CHOICE = re.compile(
@@ -64,7 +64,7 @@ _KEEPS = re.compile(
     r"\b(?:keep|store|share|sell|behalten|speicher\w*|aufbewahr\w*|weitergeb\w*|weitergabe|conserv\w*|garder|partag\w*|guard\w*|compart\w*|ceder|vend\w*)\b"
 )
 _MAY_BE_REVOKED = re.compile(
-    r"\b(?:(?:i|you|we) (?:can|may) (?:withdraw|revoke)|(?:withdrawal|revocation) (?:is )?(?:possible )?|can be (?:withdrawn|revoked)|(?:kann|können) .{0,40}widerrufen|widerruf\w* (?:ist )?jederzeit|jederzeit widerruf\w*|"
+    r"\b(?:(?:i|you|we) (?:can|may) (?:withdraw|revoke) (?:this|it|my|the|your)|(?:withdrawal|revocation) (?:is )?(?:possible )?|can be (?:withdrawn|revoked)|(?:kann|können) .{0,40}widerrufen|widerruf\w* (?:ist )?jederzeit|jederzeit widerruf\w*|"
     r"(?:je|vous) p(?:eux|ouvez) .{0,20}retirer|peut être retirée?|puedo (?:retirar|revocar)\w*|puede (?:retirar|revocar)\w*)\b[^.;]*"
 )
 _TAKEN_BACK = re.compile(
@@ -73,7 +73,8 @@ _TAKEN_BACK = re.compile(
 )
 _HEADING = re.compile(
     r"\W*(?:(?:new|neue[rs]?|nouvelle?|nuev[oa]) (?:entry|submission|message|request|enquiry|anfrage|nachricht|eintrag|demande|message|solicitud|mensaje|consulta)\b.{0,60}|"
-    r"(?:support |service |customer )?(?:request|ticket|case|enquiry|anfrage|vorgang|demande|solicitud|consulta)\W{0,3}(?:(?:no|nr|n)[°º.]?\W?)?#?\d{2,}.{0,30}|<?-+ ?(?:end|ende|fin) (?:of|des|du|del|de)\b.{0,20})"
+    r"(?:support |service |customer )?(?:request|ticket|case|enquiry|anfrage|vorgang|demande|solicitud|consulta)\W{0,3}(?:(?:no|nr|n)[°º.]?\W?)?#?\d{2,}.{0,30}|<?-+ ?(?:end|ende|fin) (?:of|des|du|del|de)\b.{0,20}|field \| (?:answer|value)|"
+    r"(?:.{0,40}\W)?(?:contact (?:us|form)|(?:new|form) submission|contact(?:form)?ulier|kontakt(?:formular|anfrage)|neue kontaktanfrage|formulaire (?:de contact|web)|formulario (?:de contacto|web))(?:\W.{0,40})?)"
 )
 
 
@@ -98,9 +99,10 @@ def without_fields(lines: list[str]) -> list[str]:
     ) or any(not found and count(line, 5) >= 5 for line, found in zip(lines, fields, strict=True))
     kept: list[str] = []
     for line, found in zip(lines, fields, strict=True):
+        if len(found) <= 1 and len(line) <= 100 and _HEADING.fullmatch(line.lower()) and not _ASKS.search(line.lower()):
+            continue
         if not found:
-            if not (len(line) <= 100 and _HEADING.fullmatch(line.lower()) and not _ASKS.search(line.lower())):
-                kept.append(line)
+            kept.append(line)
             continue
         left = [
             one for field in found if (one := _left(field, line if len(found) == 1 else None, has_message=has_message))
@@ -132,7 +134,7 @@ def _fields(line: str) -> list[_Field]:
         return []
     label, sign, value = match.groups()
     is_key = " " not in label and (sign == "=" or bare[match.end(2) : match.end(2) + 1] not in ("", " ", "*"))
-    return [_Field(_label(label), value.strip(), is_key)]
+    return [_Field(_label(label), value.strip(" |"), is_key)]
 
 
 def _label(label: str) -> str:
@@ -196,6 +198,17 @@ def _left(field: _Field, line: str | None, *, has_message: bool) -> str:
     if field.is_key and count(value, 3) <= 2 and not may_ask(value):
         return ""
     return whole
+
+
+def without_right_to_revoke(lower: str) -> str:
+    """A lower-case text without what says that a consent can be taken back, as boxes do."""
+    return _MAY_BE_REVOKED.sub(" ", lower)
+
+
+def is_contact(name: str, value: str) -> bool:
+    """Whether a field is about the sender, and holds no request."""
+    lower = value.lower()
+    return _is_contact(_label(name)) and count(lower, 9) <= 8 and not may_ask(lower) and not speaks_of_self(lower)
 
 
 def _without_own_data(value: str) -> str:

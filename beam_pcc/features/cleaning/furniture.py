@@ -9,8 +9,8 @@ import functools
 import re
 from typing import NamedTuple
 
-from beam_pcc.features.cleaning import notices
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, is_request, may_ask, prefixes, speaks_of_self
+from beam_pcc.features.cleaning import fields, notices
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, SENTENCE_END, is_request, may_ask, prefixes, speaks_of_self
 
 
 class _Rule(NamedTuple):
@@ -156,7 +156,9 @@ _CONSENT = re.compile(
     r"(?:hiermit )?(?:ich|mit dem absenden)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|daten|einwilligung)\b.*\b(?:gelesen|zur kenntnis|einverstanden|zu|ein|zugestimmt|akzeptiert)\W*$|ich (?:akzeptiere|stimme|willige|erkläre mich)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|einverstanden)|"
     r"(?:j'ai (?:lu|pris connaissance)(?: et \w+)?|j'accepte|je consens|j'autorise|en soumettant|en cochant)(?: de| à| que)? (?:la|les|le|vos|votre|mes|ce|cette|l)\b.*\b(?:politique|conditions|traitement|données|confidentialité)|"
     r"(?:he leído(?: y acepto)?|acepto|autorizo|consiento|doy mi consentimiento)(?: al?| para| que)? (?:la|las|el|los|su|sus|mis|que)\b.*\b(?:política|condiciones|tratamiento|privacidad|términos|mis datos)|"
-    r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b)"
+    r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b|"
+    r"(?:(?:i|you) (?:can|may) (?:withdraw|revoke) this(?: consent| agreement)? at any time|(?:diese|die) (?:einwilligung|zustimmung) (?:kann|können) (?:ich|sie) jederzeit (?:\w+ ){0,4}widerrufen|"
+    r"(?:je peux|vous pouvez) retirer ce consentement à tout moment|(?:puedo|puede) retirar este consentimiento en cualquier momento)\W*$)"
 )
 _CONSENT_TAKEN_BACK = re.compile(
     r"\?|\b(?:says?|why|how|where|which|steht|sagt|warum|wie|wo|dit|pourquoi|comment|dice|cómo|not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|want|without|please|"
@@ -176,7 +178,7 @@ _STEMS = frozenset(
     "☑ ✔ ✓".split()
 )
 _COLON = re.compile(r":\s+(?=[^\W\d]+ )")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
+_SENTENCE_END = re.compile(SENTENCE_END)
 
 
 def without_furniture(text: str) -> str:
@@ -238,7 +240,7 @@ def is_furniture(sentence: str) -> bool:
     if _STEMS.isdisjoint(prefixes(lower)):
         return False
     if len(lower) <= 250 and _CONSENT.match(lower):
-        return _CONSENT_TAKEN_BACK.search(lower) is None
+        return _CONSENT_TAKEN_BACK.search(fields.without_right_to_revoke(lower)) is None
     if len(lower) <= 200 and _POLITE.match(lower):
         return not may_ask(lower) and "?" not in lower and not _BUT.search(lower)
     if speaks_of_self(lower):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, count, may_ask, speaks_of_self
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, SENTENCE_END, count, may_ask, speaks_of_self
 
 _DUTIES = r"(?:keep|store|process|collect|gather|hold|retain|use|handle|treat|protect|share|record|archive|respect|delete|erase|remove)s?"
 _DATA = r"(?:data|details|information|particulars|records?|privacy|enquir(?:y|ies)|correspondence|personal)"
@@ -35,10 +35,10 @@ _ISSUER = re.compile(
     r"\b(?:to|don't want|no longer want|not interested)\b.{0,60}\b(?:stop hearing|these (?:e-?)?mails|withdraw|be forgotten|unsubscribe|opt out)\b.{0,60}\b(?:reply|click|link|here|write|use|hit)\b|"
     r"\b(?:write|reply|contact|e-?mail|call)\b.{0,60}\bif you\b|\b(?:opt out|unsubscribe) here\b|\b(?:reply|respond|answer|text)\b.{0,25}\b(?:stop|remove|unsubscribe)\b|\b(?:manage|change|update) .{0,40}\b(?:settings|preferences|notifications)\b|"
     r"^\W*for .{0,60}\b(?:requests?|questions|more|details|rights)\b.{0,30}\b(?:see|visit|contact|write|go to)\b|\byou (?:are receiving|receive|got|get|received) (?:this|these)\b.{0,40}\bbecause\b|"
-    r"^\W*(?:do not|don't) sell (?:or share )?my (?:personal )?info(?:rmation)?\W*$|^\W*your (?:privacy|california|cookie) (?:choices|rights)\W*$|^\W*unsubscribe from .{0,30}$|\b(?:click|tap)\b.{0,20}\bto (?:leave|unsubscribe|opt out)\b|"
+    r"^\W*your (?:privacy|california|cookie) (?:choices|rights)\W*$|\b(?:click|tap)\b.{0,20}\bto (?:leave|unsubscribe|opt out)\b|"
     r"\bwe take .{0,20}privacy\b|\byour choices\b|\bread more about your\b|"
     # German
-    r"\b(?:sie (?:können|dürfen|haben)|(?:können|dürfen|haben) sie|betroffene\w*|jede\w* (?:person|kund\w+)|kund(?:en|innen) (?:können|haben))\b.{0,160}\b(?:widersprech\w+|widerruf\w*|verlangen|rechte?|auskunft|beschwer\w+|anfordern|abmelden|beantragen|wenden)\b|"
+    r"\b(?:sie (?:können|dürfen|haben)|(?:können|dürfen|haben) sie|betroffene\w*|jede\w* (?:person|kund\w+)|kund(?:en|innen) (?:können|haben))\b.{0,160}\b(?:widersprech\w+|widerruf\w*|verlangen|rechte?|anspruch|auskunft|beschwer\w+|anfordern|abmelden|beantragen|wenden)\b|"
     r"\b(?:wir (?:\w+ ){0,3}?(?:speichern|verarbeiten|erheben|nutzen|verwenden|behandeln|nehmen|schützen|bewahren|löschen|entfernen)|(?:speichern|verarbeiten|löschen|entfernen|nutzen|bewahren|verwenden) wir)\b|"
     r"\b(?:ihre|die) (?:\w+ )?(?:daten|angaben|kontaktdaten|informationen)\b.{0,40}\b(?:werden|wird|bleiben)\b.{0,100}\b(?:gespeichert|verarbeitet|behandelt|gelöscht|genutzt|weitergegeben|verwendet|erhoben|bei uns)\b|"
     r"^\W*(?:verantwortliche[rn]?\b|hinweis\w* (?:nach|gemäß|zum|zur)|datenschutz\w*(?: nach| gemäß|:)|informationspflicht\w*|informationen? (?:nach|gemäß|zur)|beschwerderecht|widerruf der einwilligung und\b)|\bihre rechte\b|\b(?:wie|warum) wir\b|\b(?:lesen|finden|erfahren) sie\b.{0,40}\b(?:unter|auf|in|hier)\b|\bkönnen (?:auch |dort |jederzeit )*(?:löschungen|auskünfte|anträge)\b|\bdaten (?:verarbeitet|gespeichert|erhoben)\b.{0,40}\bdurch\b|"
@@ -85,7 +85,7 @@ _OF_A_REQUEST = re.compile(
     r"\bplease (?!see|read|refer|note|visit|find|consult|click|check|review|contact)|\b(?:her|his|she|he|undersigned|hereby|herewith)\b|\bby this letter\b|\b(?:such|this is) a\b|\bon behalf\b|\bthis (?:letter|mail|e-?mail) does\b|"
     r"\bwe (?:\w+ ){0,2}?(?:ask|request|demand|object|withdraw|revoke|want|would|insist|require|exercise|expect|need|urge|wish|refuse|decline|never|did|didn't|instruct|seek|do not|don't|cannot|were|was|have not)\b|"
     r"\b(?:must|has to|have to|needs? to|should|shall|ought to|(?:is|are) to) (?:\w+ ){0,2}be (?:\w+ )?(?:delet|eras|remov|destroy|taken|correct|stopp|wip|forgot|purg|rectif)|"
-    r"^(?:\W*(?:and|so|then|kindly|just|now|also)\b)*\W*(?:delete|erase|remove|wipe|stop|send|confirm|correct|forget|cancel|take|tell|give|provide|destroy|purge|close|cease|withdraw|get rid|put|make|no longer|consent withdrawn|request for|objection|erasure of|(?:data )?subject access)\b|"
+    r"^\W*(?:may|can|shall|do) we\b|:\W*(?:no|yes|nein|ja|non|oui|sí)\W*$|^(?:\W*(?:and|so|then|kindly|just|now|also)\b)*\W*(?:delete|erase|remove|wipe|stop|send|confirm|correct|forget|cancel|take|tell|give|provide|destroy|purge|close|cease|withdraw|get rid|put|make|no longer|consent withdrawn|request for|objection|erasure of|(?:data )?subject access)\b|"
     r"(?:[;:,.] |\band |\bso |\bbut |\bthen )(?:kindly )?(?:delete|erase|remove|wipe|stop|send|confirm|cease|purge|destroy|forget|give|hand over) (?:the|all|any|it|this|that|every\w*|whatever|us|them)\b|[;:.] have (?:it|them|this|that|the)\b|"
     r"\byou (?:\w+ )??(?:still |also |currently |have |had |may not |must not |should not |no longer )*(?:hold|keep|store|process|collect|retain|sell|sold|shared|stored|kept|held|collected|processed|lost|leaked)\b|\byou may not\b|"
     r"\byour (?:website|site|company|firm|staff|database|systems?|servers?|records|files?|end|organisation|organization|side|list|privacy (?:policy|notice|statement|officer|team))\b|\babout (?:us|our|them)\b|\bof ours\b|"
@@ -95,13 +95,16 @@ _OF_A_REQUEST = re.compile(
     r"\b(?:müssen|muss|sollen|soll|sollten)\b.{0,60}\b(?:gelöscht|entfernt|verschwinden|vernichtet|berichtigt)\b|^\W*antrag\b|^\W*widerspruch (?:gegen|nach)\b|\bhiermit\b|\bmandant\w*|\bunsere[rnms]? (?!webseite|website|datenschutz|homepage|internetseite|seite|büro|beauftragt|adresse|verein|praxis|kanzlei)\w+|\bgeltend\b|\bim namen\b|\bfür (?:die )?familie\b|\bverstorben\w*|\bkein\w* recht\b|"
     r"\bsie (?:speichern|verarbeiten|führen|besitzen|halten|haben\b.{0,100}\bgespeichert|geben\b.{0,80}\bweiter)\b|"
     r"\bveuillez (?!consulter|lire|noter|trouver|vous référer|cliquer)|\bnous (?:vous )?(?:demandons|prions|exigeons|souhaitons|voulons|retirons|refusons|nous opposons|sollicitons|révoquons|exerçons|saurions|n)\b|\bil faut\b|\bdoi(?:t|vent|vez)\b|\bsoi(?:en)?t (?:effac|supprim|détruit)\w*|"
-    r"^\W*(?:demande|opposition|retrait|suppression|droit|requête) (?:d|de|au|à|du)\b|^\W*demande d|\b(?:supprimez|effacez|retirez|cessez|envoyez|corrigez|arrêtez|rectifiez)\b(?!-l)|\bnotre (?:client\w*|fils|fille|mère|père|adhérent\w*|salari\w*|compte|famille)\b|\bnos (?:données|droits)\b|\bla famille\b|"
+    r"^\W*(?:demande|opposition|retrait|suppression|requête) (?:d|de|au|à|du)\b|^\W*demande d|\b(?:supprimez|effacez|retirez|cessez|envoyez|corrigez|arrêtez|rectifiez)\b(?!-l)|\bnotre (?:client\w*|fils|fille|mère|père|adhérent\w*|salari\w*|compte|famille)\b|\bnos (?:données|droits)\b|\bla famille\b|"
     r"\bvous (?:conservez|détenez|traitez|gardez|avez (?:encore|toujours|vendu|transmis|donné|partagé))\b|\bpar la présente\b|\bau nom d|\bpour le compte\b|"
     r"\b(?:por favor(?!,? (?:lea|consulte|visite))|rogamos|solicitamos|pedimos|exigimos|retiramos|queremos|deseamos|revocamos|nos oponemos|ejercemos|instamos)\b|\bdeben\b|\bdebe (?:ser|eliminar|borrar|suprimir)\b|\btienen que\b|\bhay que\b|^\W*(?:solicitud|petición|oposición|retirada|revocación) (?:de|del|al)\b|"
     r"(?<!que se )\b(?:eliminen|borren|supriman|quiten|retiren|envíen|dejen)\b|\bnuestr[oa]s? (?:client|padre|madre|hij|trabajador|datos|derechos|cuenta|consentimiento|familia)\w*|\b(?:conservan|guardan|tratan|venden) (?:ustedes|los|sus|todav)|\ben nombre de\b|\b(?:de la señora|del señor|de la familia)\b|\bfallecid\w+|\bno (?:puede|pueden) \w+ (?:los|sus|nuestr)\w*|"
     r"\b(?:says?|said|states?|claims?|promise[sd]?|steht|sagt|dit|dice)\b|"
     r"\b(?:usun\w+|chc\w+|verwijder\w*|alstublieft|mijn|moj\w+|moich|cancellare|radera|apag\w+)\b"
 )  # fmt: skip
+_LINK = re.compile(
+    r"\W*(?:(?:do not|don't) sell(?: or share)? my (?:personal )?info(?:rmation)?|unsubscribe from [\w ]{1,30})\W*"
+)
 _CALL = re.compile(
     r"\b(?:click|clic|klick\w*|mausklick|pulse|tap|answer|reply|respond\w*|antwort\w*|melden sie sich|abmeld\w+|répond\w+|contest\w+|suffit|genügt)\b"
 )
@@ -112,12 +115,12 @@ _TOPIC = re.compile(
     r"daten|angaben|adress|coordonn|informat|informaci|enquir|inquir|record|details|droits|recht|rights|derech|tratamiento|traitement|fichero|fichier|réclam|reclam|unsubscri|abmeld|werbung|désabonn|désinscri|\bbaja\b|\bstopp?\b|choices|mails?\b|preferences|newsletter|boletín|notice"
 )
 _STEMS = frozenset(
-    "data detail inform partic record privac person gdpr ccpa consen right rights erasur deleti delete remove erase wiped unsubs opt stop confid privil addres recipi intend astray wrong reader destro regist vat compan regula author calls archiv dpo contro choice freedo charit "
+    "withdr permis click anspru suscri recibe mitgli berufs receiv updates access data detail inform partic record privac person gdpr ccpa consen right rights erasur deleti delete remove erase wiped unsubs opt stop confid privil addres recipi intend astray wrong reader destro regist vat compan regula author calls archiv dpo contro choice freedo charit "
     "daten angabe kontak dsgvo auskun lösche löschu widers widerr einwil datens verant vertra hände weiter gemein vernic ust-id steuer hrb vorsta geschä abmeld werbun antwor wunsch rechte recht betrof "
     "donnée coordo inform rgpd droits droit consen effac efface supprim suppri retire désabo désins récla réclam respon siret rcs tva capita secret mégard destin erreur réserv stop "
     "datos inform rgpd lopd lopdgd derech supres consen respon recla baja privad secret destin regist cif nif colegi domici borrar elimin protec loi".split()
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?<![Aa]rt\.)(?<![Nn][or]\.)(?<!\b[A-Za-z]\.)[ \t]+(?=\S)|[ \t]+\|[ \t]+")
+_SENTENCE_END = re.compile(rf"{SENTENCE_END}|[ \t]+\|[ \t]+")
 _MAX_SENTENCES = 40
 _MAX_PASSED_WORDS = 8
 
@@ -141,6 +144,9 @@ def without_notices(text: str) -> str:
     for place in range(len(sentences) - 1, -1, -1):
         sentence = sentences[place][1]
         kind = _kind(sentence)
+        if kind == "link":  # the words of a request too: only beside another part of a notice
+            beside = place > 0 and sentences[place - 1][0] == sentences[place][0] and _kind(sentences[place - 1][1])
+            kind = "notice" if beside == "notice" or place + 1 in gone else "own"
         if kind == "opener" and pending[-1:] == [place + 1] and _kind(sentences[place + 1][1]) == "part":
             gone.add(pending.pop())
         if kind == "notice" or (kind == "opener" and place + 1 in gone):
@@ -176,7 +182,7 @@ def _kind(sentence: str) -> str:
     """What a sentence is.
 
     Returns:
-        "notice"; "opener" for a question that one begins with; "part" for what may be of one, if it stands between two;
+        "notice"; "link" for one of a row of links; "opener" for a question that one begins with; "part" for what may be of one, if it stands between two;
         "short" for a line of a signature; "own" for the customer's words.
     """
     lower = sentence.lower().replace("’", "'").strip(" \t*_#>|")
@@ -191,8 +197,8 @@ def _kind(sentence: str) -> str:
         return "notice"
     has_topic = may_ask(lower) or _TOPIC.search(lower) is not None
     is_issuer = has_topic and _ISSUER.search(lower) is not None
-    if is_issuer and "sell" in lower[:12] and len(lower) < 60:
-        return "notice"
+    if _LINK.fullmatch(lower):
+        return "link"
     if "?" in lower or speaks_of_self(lower) or _OF_A_REQUEST.search(lower):
         return "own" if count(lower, _MAX_PASSED_WORDS) >= _MAX_PASSED_WORDS or "?" in lower or has_topic else "short"
     if is_issuer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, may_ask
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, SENTENCE_END, may_ask
 
 NEUTRAL = "xx"
 """The one form that is left in a cleaned text."""
@@ -231,7 +231,8 @@ _INTRODUCTION = (
         "hola buenos buenas días tardes estimados estimado señores soy llamo mi mis es son con en al puede pueden localizarme contactarme nacido nacida vivo saludos cordiales atentamente gracias un no".split()
     )
 )
-_SENTENCE = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
+
+_SENTENCE_END = re.compile(SENTENCE_END)
 
 
 def without_introductions(text: str) -> str:
@@ -241,7 +242,7 @@ def without_introductions(text: str) -> str:
     kept: list[str] = []
     for line in text.split("\n"):
         if PLACEHOLDER in line:
-            sentences = [one for one in _SENTENCE.split(line) if one and not _is_introduction(one)]
+            sentences = [one for one in _SENTENCE_END.split(line) if one and not _is_introduction(one)]
             if sentences:
                 kept.append(" ".join(sentences))
         else:
