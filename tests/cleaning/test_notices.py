@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.features import cleaning
+from beam_pcc.features.cleaning import furniture, notices, words
 
 MESSAGE = "The parcel has not arrived yet, where is it now?"
 NOTICES = [
@@ -160,3 +161,9 @@ def test_request_that_looks_like_a_notice_stays(request_: str) -> None:
 def test_request_among_notices_stays(before: list[str], after: list[str], request_: str, between: str) -> None:
     [cleaned] = cleaning.clean([between.join([MESSAGE, *before, request_, *after])])
     assert request_.rstrip(".") in cleaned.replace("\n", " ")
+
+
+def test_stems_are_no_longer_than_prefixes() -> None:
+    """A longer stem would never be found."""
+    stems = notices._STEMS | notices._READER_STEMS | furniture._STEMS | words._POINTERS
+    assert max(len(stem) for stem in stems) <= words._PREFIX

@@ -78,6 +78,8 @@ def _clean(raw: str) -> str:
 
 def _plain(text: str) -> str:
     """The text without its transport: encodings, markup, targets of links; with one form for what was redacted."""
+    if "<style" in text or "<!--" in text:  # before all else: they may be most of it
+        text = markup.without_styles(text)
     text = encodings.decode(text)
     is_html = markup.is_html(text)
     text = placeholders.neutral_tags(markup.without_styles(text)) if is_html else placeholders.neutral(text)
@@ -104,7 +106,7 @@ def _finished(lines: list[str]) -> str:
 
 
 def _says_something(lines: list[str]) -> bool:
-    return words.says_something(furniture.without_furniture("\n".join(lines[:200])).split("\n"))
+    return words.says_something(furniture.without_furniture("\n".join(lines[:200]), notices_too=False).split("\n"))
 
 
 def _tidy(text: str) -> str:

@@ -27,6 +27,9 @@ _ODD = frozenset(
     for code in range(first, last + 1)
 )  # fmt: skip
 """What the three above match."""
+_RUN_OF_SPACES = re.compile(" {3,}")
+_JOINERS = frozenset("\u200c\u200d")
+_NOT_ASCII = re.compile("[^\\x00-\\x7f]+")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 # A letter that begins a UTF-8 sequence, read in a one-byte encoding, before what cannot follow a letter.
 _MOJIBAKE = re.compile(
@@ -64,8 +67,9 @@ def decode(text: str) -> str:
         text = transports.of_unicode_escapes(text)
     if "\\n" in text and ("\n" not in text or "\\n\\n" in text) and ":\\" not in text:
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", " ")
-    if not (text.isascii() and text.replace("\n", "").isprintable()) and not _ODD.isdisjoint(text):
-        text = _SPACES.sub(" ", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
+    rare = "" if text.isascii() else "".join(_NOT_ASCII.findall(text))
+    if not text.replace("\n", "").isprintable() or not _ODD.isdisjoint(rare):
+        text = _without_odd(text)
     if "-" in text and ":" in text and ("ontent-" in text or "CONTENT-" in text or "MIME-" in text):
         text = transports.of_mime(text)
     if "=" in text:
@@ -75,15 +79,28 @@ def decode(text: str) -> str:
     if " " not in text:
         text = transports.of_base64(text)
     if not text.isascii():
-        if not _MOJIBAKE_SECOND.isdisjoint(text) and _MOJIBAKE.search(text):
+        rare = "".join(_NOT_ASCII.findall(text))
+        if not _MOJIBAKE_SECOND.isdisjoint(rare) and _MOJIBAKE.search(text):
             import ftfy
 
             text = ftfy.fix_encoding(text)
         if not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
-        if not _CYRILLIC.isdisjoint(text) and _MIXED.search(text):
+        if not _CYRILLIC.isdisjoint(rare) and _MIXED.search(text):
             text = _MIXED_WORD.sub(_of_one_script, text)
-    return _of_spaced(text) if text[1:2] == text[3:4] == " " != text[:1] else text
+    if text[1:2] == text[3:4] == " " != text[:1]:
+        text = _of_spaced(text)
+    return _RUN_OF_SPACES.sub(" ", text) if "   " in text else text
+
+
+def _without_odd(text: str) -> str:
+    """The text with line feeds and spaces of one kind, and without invisible characters; one pass for each kind."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    for odd in _ODD.intersection(text):
+        if odd not in _JOINERS:
+            text = text.replace(odd, "\n" if _LINE_ENDS.match(odd) else " " if _SPACES.match(odd) else "")
+    return text if _JOINERS.isdisjoint(text) else _INVISIBLE.sub("", text)
 
 
 def _of_spaced(text: str) -> str:
@@ -109,7 +126,7 @@ def entities(text: str) -> str:
         text = html.unescape(text)
         if not _ENTITY.search(text):
             break
-    return _SPACES.sub(" ", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
+    return _without_odd(text)
 
 
 def _of_json(text: str) -> str:

@@ -23,8 +23,9 @@ _EMPTY_SUBJECT = re.compile(
 )
 
 _STAMP = re.compile(
-    r"\s*[\[(<]?\s*(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?[\sT]+(?:at |um |à |a las )?)?\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\.?)?(?:\s?(?:UTC|GMT|CET|CEST))?\s*[\])>]?\s*[-–|:]?\s*"
+    r"[\[(<]?\s*(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?[\sT]+(?:at |um |à |a las )?)?\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp]\.?[Mm]\.?)?(?:\s?(?:UTC|GMT|CET|CEST))?\s*[\])>]?\s*[-–|:]?\s*"
 )
+_OF_STAMPS = frozenset("0123456789[(<")
 _SPEAKER = re.compile(r"\s*([^\W_][^:\n|]{0,29}?)\s*(?:\(\d{1,2}:\d{2}[^)]{0,10}\))?\s*[:|]\s+(.*)$")
 _AGENTS = re.compile(
     r"(?:chat ?bot|bot|agent|support|system|assistant|operator|virtual assistant|advisor|automated|auto-?reply|customer (?:care|service|support)|"
@@ -58,7 +59,8 @@ def is_empty_subject(subject: str) -> bool:
 
 def without_chat(lines: list[str]) -> list[str]:
     """The lines of a chat without time stamps, events, labels of speakers, and what bots and agents said."""
-    stamps = [_STAMP.match(line) if line[:1] in "0123456789[(< " else None for line in lines]
+    lines = [line.lstrip() for line in lines]
+    stamps = [_STAMP.match(line) if line[:1] in _OF_STAMPS else None for line in lines]
     if sum(stamp is not None for stamp in stamps) < 2:
         return lines
     kept: list[str] = []

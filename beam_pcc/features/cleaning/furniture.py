@@ -170,21 +170,21 @@ _CONSENT_TAKEN_BACK = re.compile(
 # The first six characters of words. A sentence without any of them is no furniture.
 _STEMS = frozenset(
     "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © copyri reserv virus virus- virenf viren print printi "
-    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope coopera submit tickin ticket reques "
+    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope cooper submit tickin ticket reques "
     "vertra empfän adress irrtüm verseh datens dsgvo abmeld abbest außerh ausser umwelt drucke druck ausdru person erhalt geschä amtsge hrb einge eingeg klicke unters gestat verbot absend vorbeh zulä unzulä "
-    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe untersu geprüf unterl "
+    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe unters geprüf unterl "
     "destin erreur désabo désins donnée extéri enviro imprim receve recevo dispos bénéfi clique ouvrez interd prohib réserv rgpd expédi exerce vie accept lu autori polit politi avance espère remerc espéro "
-    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exterio exteri mensaj correo aviso solici regis "
+    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exteri exteri mensaj correo aviso solici regis "
     "☑ ✔ ✓".split()
 )
 _COLON = re.compile(r":\s+(?=[^\W\d]+ )")
 _SENTENCE_END = re.compile(SENTENCE_END)
 
 
-def without_furniture(text: str) -> str:
-    """The text without sentences of legal notes, banners, newsletters and consent boxes."""
+def without_furniture(text: str, *, notices_too: bool = True) -> str:
+    """The text without sentences of legal notes, banners, newsletters and consent boxes; and without notices at its end."""
     starts = prefixes(text.lower())
-    may_have_notice = notices.may_have_notice(starts)
+    may_have_notice = notices_too and notices.may_have_notice(starts)
     is_plain = _STEMS.isdisjoint(starts)
     if is_plain and not may_have_notice:
         return text

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, SENTENCE_END, count, may_ask, speaks_of_self
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, SENTENCE_END, count, may_ask, prefixes, speaks_of_self
 
 _DUTIES = r"(?:keep|store|process|collect|gather|hold|retain|use|handle|treat|protect|share|record|archive|respect|delete|erase|remove)s?"
 _DATA = r"(?:data|details|information|particulars|records?|privacy|enquir(?:y|ies)|correspondence|personal)"
@@ -85,7 +87,7 @@ _OF_A_REQUEST = re.compile(
     r"\bplease (?!see|read|refer|note|visit|find|consult|click|check|review|contact)|\b(?:her|his|she|he|undersigned|hereby|herewith)\b|\bby this letter\b|\b(?:such|this is) a\b|\bon behalf\b|\bthis (?:letter|mail|e-?mail) does\b|"
     r"\bwe (?:\w+ ){0,2}?(?:ask|request|demand|object|withdraw|revoke|want|would|insist|require|exercise|expect|need|urge|wish|refuse|decline|never|did|didn't|instruct|seek|do not|don't|cannot|were|was|have not)\b|"
     r"\b(?:must|has to|have to|needs? to|should|shall|ought to|(?:is|are) to) (?:\w+ ){0,2}be (?:\w+ )?(?:delet|eras|remov|destroy|taken|correct|stopp|wip|forgot|purg|rectif)|"
-    r"^\W*(?:may|can|shall|do) we\b|:\W*(?:no|yes|nein|ja|non|oui|sí)\W*$|^(?:\W*(?:and|so|then|kindly|just|now|also)\b)*\W*(?:delete|erase|remove|wipe|stop|send|confirm|correct|forget|cancel|take|tell|give|provide|destroy|purge|close|cease|withdraw|get rid|put|make|no longer|consent withdrawn|request for|objection|erasure of|(?:data )?subject access)\b|"
+    r"^\W*(?:may|can|shall|do) we\b|:\W*(?:no|yes|nein|ja|non|oui|sí)\W*$|^(?:\W*(?:and|so|then|kindly|just|now|also)\b)*\W*(?:delete|erase|remove|wipe|stop|send|confirm|correct|forget|cancel|take|tell|give|provide|destroy|purge|close|cease|withdraw|get rid|put|make|no longer|consent withdrawn|request for|objection|erasure of|(?:data )?subject access)\b|(?<!\ba )(?<!\ba data )\b(?:data )?subject access request\b|"
     r"(?:[;:,.] |\band |\bso |\bbut |\bthen )(?:kindly )?(?:delete|erase|remove|wipe|stop|send|confirm|cease|purge|destroy|forget|give|hand over) (?:the|all|any|it|this|that|every\w*|whatever|us|them)\b|[;:.] have (?:it|them|this|that|the)\b|"
     r"\byou (?:\w+ )??(?:still |also |currently |have |had |may not |must not |should not |no longer )*(?:hold|keep|store|process|collect|retain|sell|sold|shared|stored|kept|held|collected|processed|lost|leaked)\b|\byou may not\b|"
     r"\byour (?:website|site|company|firm|staff|database|systems?|servers?|records|files?|end|organisation|organization|side|list|privacy (?:policy|notice|statement|officer|team))\b|\babout (?:us|our|them)\b|\bof ours\b|"
@@ -115,13 +117,21 @@ _TOPIC = re.compile(
     r"daten|angaben|adress|coordonn|informat|informaci|enquir|inquir|record|details|droits|recht|rights|derech|tratamiento|traitement|fichero|fichier|réclam|reclam|unsubscri|abmeld|werbung|désabonn|désinscri|\bbaja\b|\bstopp?\b|choices|mails?\b|preferences|newsletter|boletín|notice"
 )
 _STEMS = frozenset(
-    "withdr permis click anspru suscri recibe mitgli berufs receiv updates access data detail inform partic record privac person gdpr ccpa consen right rights erasur deleti delete remove erase wiped unsubs opt stop confid privil addres recipi intend astray wrong reader destro regist vat compan regula author calls archiv dpo contro choice freedo charit "
+    "becaus manage beschw object lawful sale enviro reply respon antwor mausk answer melden répond contes suffit genügt pulse withdr permis click anspru suscri recibe mitgli berufs receiv update access data detail inform partic record privac person gdpr ccpa consen right rights erasur deleti delete remove erase wiped unsubs opt stop confid privil addres recipi intend astray wrong reader destro regist vat compan regula author calls archiv dpo contro choice freedo charit "
     "daten angabe kontak dsgvo auskun lösche löschu widers widerr einwil datens verant vertra hände weiter gemein vernic ust-id steuer hrb vorsta geschä abmeld werbun antwor wunsch rechte recht betrof "
-    "donnée coordo inform rgpd droits droit consen effac efface supprim suppri retire désabo désins récla réclam respon siret rcs tva capita secret mégard destin erreur réserv stop "
+    "donnée coordo inform rgpd droits droit consen effac efface suppri suppri retire désabo désins récla réclam respon siret rcs tva capita secret mégard destin erreur réserv stop "
     "datos inform rgpd lopd lopdgd derech supres consen respon recla baja privad secret destin regist cif nif colegi domici borrar elimin protec loi".split()
 )
 _SENTENCE_END = re.compile(rf"{SENTENCE_END}|[ \t]+\|[ \t]+")
+_READER_STEMS = frozenset(
+    "confid reache wrongl privil privat letter corres inhalt schrei brief unbefu addres recipi intend intent astray wrong mistak error reader passed meant person messag email e-mail mail mails nothin "
+    "vertra hände adress empfän postfa gemein weiter gedach zeilen unbefu richte fehlzu geschä nachri schrei "
+    "réserv secret mégard erreur destin concer messag courri conten protég "
+    "privad secret dirigi destin quien ser usted difusi conten mensaj correo".split()
+)
 _MAX_SENTENCES = 40
+_MAX_PENDING = 4
+_MAX_LINK = 70
 _MAX_PASSED_WORDS = 8
 
 
@@ -130,30 +140,33 @@ def may_have_notice(prefixes: set[str]) -> bool:
     return not _STEMS.isdisjoint(prefixes)
 
 
+class _Part(NamedTuple):
+    """A sentence, and the number of its line."""
+
+    line: int
+    text: str
+
+
 def without_notices(text: str) -> str:
     """The text without the notices at its end; the text itself if fewer than three words were left."""
     lines = text.split("\n")
-    sentences: list[tuple[int, str]] = []  # of the last lines, with the line's number
-    for number in range(len(lines) - 1, -1, -1):
-        if lines[number].strip():
-            sentences[:0] = [(number, one) for one in _SENTENCE_END.split(lines[number])]
-            if len(sentences) >= _MAX_SENTENCES:
-                break
+    seen: list[_Part] = []  # from the last one on
     gone: set[int] = set()
     pending: list[int] = []
-    for place in range(len(sentences) - 1, -1, -1):
-        sentence = sentences[place][1]
-        kind = _kind(sentence)
+    parts = _from_the_end(lines)
+    for part in parts:
+        place = len(seen)
+        seen.append(part)
+        kind = _kind(part.text)
         if kind == "link":  # the words of a request too: only beside another part of a notice
-            beside = place > 0 and sentences[place - 1][0] == sentences[place][0] and _kind(sentences[place - 1][1])
-            kind = "notice" if beside == "notice" or place + 1 in gone else "own"
-        if kind == "opener" and pending[-1:] == [place + 1] and _kind(sentences[place + 1][1]) == "part":
+            kind = "notice" if place - 1 in gone or _is_after_notice(lines, part) else "own"
+        if kind == "opener" and pending[-1:] == [place - 1] and _kind(seen[place - 1].text) == "part":
             gone.add(pending.pop())
-        if kind == "notice" or (kind == "opener" and place + 1 in gone):
+        if kind == "notice" or (kind == "opener" and place - 1 in gone):
             gone.add(place)
-            gone.update(one for one in pending if _kind(sentences[one][1]) != "short")
+            gone.update(one for one in pending if _kind(seen[one].text) != "short")
             pending = []
-        elif kind in ("own", "opener") or len(pending) >= 4:
+        elif kind in ("own", "opener") or len(pending) >= _MAX_PENDING:
             break
         elif kind == "short" or gone or (kind == "part" and not pending):
             pending.append(place)
@@ -161,15 +174,32 @@ def without_notices(text: str) -> str:
             break
     if not gone:
         return text
-    touched = {sentences[place][0] for place in gone}
+    seen.extend(one for one in parts if one.line >= seen[-1].line)  # the rest of a line
+    touched = {seen[place].line for place in gone}
     kept = lines[: min(touched)]
     for number in range(min(touched), len(lines)):
         if number not in touched:
             kept.append(lines[number])
-        elif left := [one for place, (line, one) in enumerate(sentences) if line == number and place not in gone]:
-            kept.append(" ".join(left))
+        elif left := [one.text for place, one in enumerate(seen) if one.line == number and place not in gone]:
+            kept.append(" ".join(reversed(left)))
     rest = "\n".join(kept)
     return rest if count(rest, 3) >= 3 else text
+
+
+def _from_the_end(lines: list[str]) -> Iterator[_Part]:
+    left = _MAX_SENTENCES
+    for number in range(len(lines) - 1, -1, -1):
+        if lines[number].strip():
+            for sentence in reversed(_SENTENCE_END.split(lines[number])):
+                yield _Part(number, sentence)
+                left -= 1
+        if left <= 0:
+            return
+
+
+def _is_after_notice(lines: list[str], part: _Part) -> bool:
+    before = lines[part.line][: lines[part.line].rfind(part.text)].rstrip(" |\t")
+    return bool(before) and _kind(_SENTENCE_END.split(before)[-1]) == "notice"
 
 
 def is_of_a_request(lower: str) -> bool:
@@ -188,21 +218,29 @@ def _kind(sentence: str) -> str:
     lower = sentence.lower().replace("’", "'").strip(" \t*_#>|")
     if len(lower) > MAX_SENTENCE:
         return "own"
-    if _OPENER.match(lower):
-        return "opener"
-    of_readers = _OF_READERS.search(lower)
-    if of_readers and not speaks_of_self(lower) and not may_ask(_ASKED_OF_READERS.sub(" ", lower)):
-        return "notice"
-    if _REGISTER.search(lower) and not _OF_A_REQUEST.search(lower) and "?" not in lower and not speaks_of_self(lower):
-        return "notice"
-    has_topic = may_ask(lower) or _TOPIC.search(lower) is not None
-    is_issuer = has_topic and _ISSUER.search(lower) is not None
-    if _LINK.fullmatch(lower):
+    if "?" in lower:
+        return "opener" if _OPENER.match(lower) else "own"
+    if len(lower) <= _MAX_LINK and _LINK.fullmatch(lower):
         return "link"
-    if "?" in lower or speaks_of_self(lower) or _OF_A_REQUEST.search(lower):
-        return "own" if count(lower, _MAX_PASSED_WORDS) >= _MAX_PASSED_WORDS or "?" in lower or has_topic else "short"
-    if is_issuer:
+    is_short = count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS)
+    if speaks_of_self(lower):
+        return "short" if is_short and not _has_topic(lower) else "own"
+    starts = prefixes(lower)
+    if _STEMS.isdisjoint(starts) and _READER_STEMS.isdisjoint(starts):
+        return "short" if is_short else "own"
+    if (
+        not _READER_STEMS.isdisjoint(starts)
+        and _OF_READERS.search(lower)
+        and not may_ask(_ASKED_OF_READERS.sub(" ", lower))
+    ):
         return "notice"
-    if count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS):
-        return "short"
-    return "part" if has_topic or _CALL.search(lower) else "own"
+    has_topic = _has_topic(lower)
+    if _OF_A_REQUEST.search(lower):
+        return "short" if is_short and not has_topic else "own"
+    if _REGISTER.search(lower) or (has_topic and _ISSUER.search(lower)):
+        return "notice"
+    return "short" if is_short else "part" if has_topic or _CALL.search(lower) else "own"
+
+
+def _has_topic(lower: str) -> bool:
+    return may_ask(lower) or _TOPIC.search(lower) is not None

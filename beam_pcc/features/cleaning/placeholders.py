@@ -27,8 +27,9 @@ _GONE = frozenset(
 _FILL = frozenset(
     "contact of the a your my full first last e the for by was and or de del la le du des d l el der die das und et y s".split()
 )
+# Begins with a set of characters, so that a search skips what is none of them.
 _NAMED = re.compile(
-    r"(?:\[{1,2}|<{1,2}|(?<!/)\$?\{{1,3}|\()[ \t]?([^\W\d_][^\[\]<>(){}\n]{0,40}?)[ \t]?/?(?:\]{1,2}|>{1,2}|\}{1,3}|\))"
+    r"[\[<({](?:(?<=\[)\[?|(?<=<)<?|(?<=\{)\{{0,2}|(?<=\())[ \t]?([^\W\d_][^\[\]<>(){}\n]{0,40}?)[ \t]?/?(?:\]{1,2}|>{1,2}|\}{1,3}|\))"
 )
 _UPPER = re.compile(r"[A-Z][A-Z0-9ÄÖÜÉÈÇÑ_ -]{0,38}(?:[:#-]\d+)?")
 _TAG = re.compile(r"<([A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]+){0,4})>")
@@ -37,10 +38,48 @@ _BARE = re.compile(
     r"\b(?:REDACTED|ANONYMI[SZ]ED|WITHHELD|GESCHWÄRZT|GESCHWAERZT|ANONYMISIERT|UNKENNTLICH|CAVIARDÉE?|ANONYMISÉE?|MASQUÉE?|"
     r"ANONIMIZAD[OA]|CENSURAD[OA]|TACHAD[OA])(?:_[A-Z0-9]+){0,4}\b|\b([A-Z]{2,20}(?:_[A-Z0-9]{1,20}){1,4}|[A-Z]{3,12}\d{1,3})\b"
 )
-_MASK = re.compile(
-    r"#{4,}(?:[@.-]+#+)*|\*{2,}(?:[-./ ]\*{2,}){1,5}(?:[-./ ]?\d{2,4}\b)?|(?:(?<=[^\s*a-z])|(?<=[^\n*] ))\*{3,}(?=[\s.,;:!?)@]|$)|\*{4,}(?=[\s.,;:!?)@]|$)|\*{3,}[ -]?\d{2,4}\b|[█■▇▓░▒◼⬛▮]{2,}|[●•∙]{3,}|"
-    r"\b\w{0,3}\*{2,}[\w*]{0,20}@[\w*.-]{1,40}|\b[A-ZÄÖÜÉ]\*{2,}|"
-    r"\b[Xx]{4,}\b|\bX{2,}(?:[-./ ]X{2,}){1,5}\b|\bXXX\b|\bx{3,}(?:[-./]x{2,}){1,5}\b|\[(?:\.{3}|…|[*xX_-]{2,})\]|(?<=[^\n_] )_{3,}(?![_\w])"
+_END = r"(?=[\s.,;:!?)@]|$)"
+_MASKS = (
+    (("####",), re.compile(r"#{4,}(?:[@.-]+#+)*"), PLACEHOLDER),
+    (("**",), re.compile(r"\b\w{0,3}\*{2,}[\w*]{0,20}@[\w*.-]{1,40}|\b[A-ZÄÖÜÉ]\*{2,}"), PLACEHOLDER),
+    (
+        ("**",),
+        re.compile(
+            rf"\*{{2,}}(?:[-./ ]\*{{2,}}){{1,5}}(?:[-./ ]?\d{{2,4}}\b)?|\*{{3,}}(?:(?<=[^\s*a-z]\*\*\*)|(?<=[^\n*] \*\*\*)){_END}|\*{{4,}}{_END}|\*{{3,}}[ -]?\d{{2,4}}\b"
+        ),
+        PLACEHOLDER,
+    ),
+    (("XX",), re.compile(r"\bX{4,}\b|\bX{2,}(?:[-./ ]X{2,}){1,5}\b|\bXXX\b"), PLACEHOLDER),
+    (("xxx",), re.compile(r"\bx{4,}\b|\bx{3,}(?:[-./]x{2,}){1,5}\b"), PLACEHOLDER),
+    (("Xxx", "xXX"), re.compile(r"\b[Xx]{4,}\b"), PLACEHOLDER),
+    (("[..", "[…", "[X", "[x", "[-", "[_", "[*"), re.compile(r"\[(?:\.{3}|…|[*xX_-]{2,})\]"), PLACEHOLDER),
+    (("__",), re.compile(r" (?<=[^\n_] )_{3,}(?![_\w])"), f" {PLACEHOLDER}"),
+    (tuple(2 * block for block in "█■▇▓░▒◼⬛▮"), re.compile(r"[█■▇▓░▒◼⬛▮]{2,}"), PLACEHOLDER),
+    (("●●●", "•••", "∙∙∙"), re.compile(r"[●•∙]{3,}"), PLACEHOLDER),
+)
+"""Words of which a text with a mask has one, the mask, and what stands for it."""
+_MASK_SIGNS = (
+    "##",
+    "**",
+    "XX",
+    "xx",
+    "Xx",
+    "__",
+    "[.",
+    "[-",
+    "[…",
+    "██",
+    "■■",
+    "▇▇",
+    "▓▓",
+    "░░",
+    "▒▒",
+    "◼◼",
+    "⬛⬛",
+    "▮▮",
+    "●●",
+    "••",
+    "∙∙",
 )
 _HTML_NAMES = frozenset(
     [
@@ -111,11 +150,24 @@ def neutral(text: str) -> str:
     """The text with PLACEHOLDER for each name of what was redacted, and for each mask."""
     if "[" in text or "<" in text or "{" in text or "(" in text:
         text = _NAMED.sub(_name, text)
-    if has_upper(text):
+        if "$" in text:
+            text = text.replace(f"${PLACEHOLDER}", PLACEHOLDER)
+    if _has_bare_word(text) or ("_" in text and _UNDERSCORED.search(text)):
         text = _BARE.sub(_bare, text)
-    if "#" in text or "%" in text or "$" in text or "@@" in text or "_" in text or "~" in text or "|" in text:
+    if _has_any(text, _MARKS) and _MARK.search(text):
         text = _MARKED.sub(_marked, text)
-    return _MASK.sub(PLACEHOLDER, text) if has_mask(text) else text
+    if _has_any(text, _MASK_SIGNS):
+        for keys, pattern, form in _MASKS:
+            if _has_any(text, keys):
+                text = pattern.sub(form, text)
+    return text
+
+
+def _has_any(text: str, parts: tuple[str, ...]) -> bool:
+    for part in parts:  # noqa: SIM110  # any() of a generator takes twice the time
+        if part in text:
+            return True
+    return False
 
 
 def neutral_tags(text: str) -> str:
@@ -123,49 +175,22 @@ def neutral_tags(text: str) -> str:
     return _TAG.sub(_tag, text) if "<" in text else text
 
 
-def has_upper(text: str) -> bool:
-    """Whether a text may have a name of what was redacted without brackets: cheap to ask."""
-    return "REDACT" in text or "ANON" in text or "_" in text or _has_bare_word(text)
-
-
 def _has_bare_word(text: str) -> bool:
-    for word in _BARE_STEMS:  # noqa: SIM110  # any() of a generator takes twice the time
-        if word in text:
-            return True
-    return False
+    return _has_any(text, _BARE_STEMS)
 
 
 _BARE_STEMS = (
-    "WITHHELD",
-    "GESCHW",
-    "UNKENNT",
-    "CAVIARD",
-    "MASQU",
-    "CENSURAD",
-    "TACHAD",
-    "PERSON",
-    "NAME",
-    "EMAIL",
-    "PHONE",
-)
-
-
-def has_mask(text: str) -> bool:
-    """Whether a text may have a mask: cheap to ask."""
-    return (
-        "####" in text or "**" in text or "XXX" in text or "xxx" in text or "██" in text
-        or "XX-XX" in text or "XX XX" in text or "XX.XX" in text or "XX/XX" in text or "__" in text or "[.." in text or "[…" in text or "[X" in text or "[x" in text or "[-" in text
-        or not (text.isascii() or _BLOCKS.isdisjoint(text))
-    )  # fmt: skip
-
-
-_BLOCKS = frozenset("█■▇▓░▒◼⬛▮●•∙")
+    "REDACT", "ANON", "WITHHELD", "GESCHW", "UNKENNT", "CAVIARD", "MASQU", "CENSURAD", "TACHAD", "PERSON", "NAME", "EMAIL", "PHONE",
+)  # fmt: skip
+_UNDERSCORED = re.compile(r"_(?<=[A-Z]_)[A-Z0-9]")
+_MARKS = ("#", "%", "$", "@@", "_", "~", "|")
+_MARK = re.compile(r"[#%$@_~|][^\W\d_]")
 
 
 def _name(match: re.Match[str]) -> str:
     whole, name = match.group(), match[1]
-    opening, shut = whole.lstrip("$")[0], whole[-1]
-    if opening == "<" and name in _HTML_NAMES:
+    opening, shut = whole[0], whole[-1]
+    if (opening == "<" and name in _HTML_NAMES) or (opening == "{" and match.string[max(0, match.start() - 1)] == "/"):
         return whole
     upper = _UPPER.fullmatch(name)
     if upper and "_" in name and name.isupper():

@@ -24,8 +24,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\n]{16,}={0,2}\n*")
 _ESCAPES = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
 _SOFT = re.compile(r"=[ \t]*\n")
 _QUOTED_PRINTABLE = re.compile(
-    r"=\n|=[CDEFcdef][0-9A-Fa-f]=[89ABab][0-9A-Fa-f]|=(?:20|09|0D|0A)(?:\n|$|=0A)|=3D[\"'\w=]|=2E\n|"
-    r"(?<=[A-Za-z])=[C-F][0-9A-F](?=[a-z =.,!?\n]|$)"
+    r"=(?:\n|[CDEFcdef][0-9A-Fa-f]=[89ABab][0-9A-Fa-f]|(?:20|09|0D|0A)(?:\n|$|=0A)|3D[\"'\w=]|2E\n|(?<=[A-Za-z]=)[C-F][0-9A-F](?=[a-z =.,!?\n]|$))"
 )
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _PERCENT_UTF8 = re.compile(r"(?:%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f]){1,3})+")

@@ -14,7 +14,7 @@ PLACEHOLDER = "\ue0f0"
 MAX_SENTENCE = 700
 """Characters. A longer sentence is nobody's footer, and is not examined: the time stays linear."""
 
-SENTENCE_END = r"(?<=[.!?])(?<![Aa]rt\.)(?<!\b[Nn][or]\.)(?<!\b[A-Za-z]\.)[ \t]+(?=\S)"
+SENTENCE_END = r"[ \t](?<=[.!?][ \t])(?<![Aa]rt\.[ \t])(?<!\b[Nn][or]\.[ \t])(?<!\b[A-Za-z]\.[ \t])[ \t]*(?=\S)"
 """A pattern. Abbreviations that stand before numbers and names are no ends."""
 
 _WORD = re.compile(r"[^\W_]+")
