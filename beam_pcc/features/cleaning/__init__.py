@@ -17,6 +17,7 @@ from beam_pcc.features.cleaning import (
     fields,
     forms,
     furniture,
+    greetings,
     markup,
     placeholders,
     signatures,
@@ -83,11 +84,11 @@ def _clean(raw: str) -> str:
             if own != lines:
                 cleaned = _finished(own)
                 if words.count(cleaned, 3) >= 3 and (forwards or not words.points_to_thread(cleaned)):
-                    return cleaned
+                    return _visible(greetings.without_greetings(cleaned), raw)
                 lines = threads.unquoted(lines)
     cleaned = _finished(lines)
     if words.count(cleaned, 2) >= 2 or words.count(cleaned, 1) == words.count(text, 2):
-        return _visible(cleaned, raw)
+        return _visible(greetings.without_greetings(cleaned), raw)
     return _visible(_tidy("\n".join(lines)), raw)
 
 

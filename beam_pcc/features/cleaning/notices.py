@@ -85,7 +85,7 @@ _ASKED_OF_READERS = re.compile(
 )  # fmt: skip
 _OF_A_REQUEST = re.compile(
     r"\bplease (?!see|read|refer|note|visit|find|consult|click|check|review|contact)|\b(?:her|his|she|he|undersigned|hereby|herewith)\b|\bby this letter\b|\b(?:such|this is) a\b|\bon behalf\b|\bthis (?:letter|mail|e-?mail) does\b|"
-    r"\bwe (?:\w+ ){0,2}?(?:ask|request|demand|object|withdraw|revoke|want|would|insist|require|exercise|expect|need|urge|wish|refuse|decline|never|did|didn't|instruct|seek|do not|don't|cannot|were|was|have not)\b|"
+    r"\bask you to\b|\bwe (?:\w+ ){0,2}?(?:ask|request|demand|object|withdraw|revoke|want|would|insist|require|exercise|expect|need|urge|wish|refuse|decline|never|did|didn't|instruct|seek|do not|don't|cannot|were|was|have not)\b|"
     r"\b(?:must|has to|have to|needs? to|should|shall|ought to|(?:is|are) to) (?:\w+ ){0,2}be (?:\w+ )?(?:delet|eras|remov|destroy|taken|correct|stopp|wip|forgot|purg|rectif)|"
     r"^\W*(?:may|can|shall|do) we\b|:\W*(?:no|yes|nein|ja|non|oui|sí)\W*$|^(?:\W*(?:and|so|then|kindly|just|now|also)\b)*\W*(?:delete|erase|remove|wipe|stop|send|confirm|correct|forget|cancel|take|tell|give|provide|destroy|purge|close|cease|withdraw|get rid|put|make|no longer|consent withdrawn|request for|objection|erasure of|(?:data )?subject access)\b|(?<!\ba )(?<!\ba data )\b(?:data )?subject access request\b|"
     r"(?:[;:,.] |\band |\bso |\bbut |\bthen )(?:kindly )?(?:delete|erase|remove|wipe|stop|send|confirm|cease|purge|destroy|forget|give|hand over) (?:the|all|any|it|this|that|every\w*|whatever|us|them)\b|[;:.] have (?:it|them|this|that|the)\b|"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, SENTENCE_END, may_ask
-
-NEUTRAL = "xx"
-"""The one form that is left in a cleaned text."""
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, SENTENCE_END, may_ask
 
 _WHAT = frozenset(
     "name names firstname lastname surname forename person persons people per email mail phone tel telephone mobile cell fax address street city town "

@@ -11,6 +11,9 @@ from itertools import islice
 PLACEHOLDER = "\ue0f0"
 """Stands for what was redacted while a text is cleaned."""
 
+NEUTRAL = "xx"
+"""What is left of it in a cleaned text."""
+
 MAX_SENTENCE = 700
 """Characters. A longer sentence is nobody's footer, and is not examined: the time stays linear."""
 
