@@ -253,7 +253,7 @@ def is_furniture(sentence: str) -> bool:
     if any(rule.searches(bare) for rule in _LEGAL):
         return not may_ask(_ASKED_BY_LAWYERS.sub(" ", bare))
     if any(rule.matches(bare) for rule in _NEWSLETTER):
-        return not is_request(bare)
+        return not is_request(bare) and (len(bare) <= 80 or not notices.is_of_a_request(bare))
     if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY) or notices.is_of_a_request(bare):
         return False
     told = _COLON.search(bare)  # what stands behind a colon is a sentence of its own
