@@ -29,7 +29,7 @@ _ODD = frozenset(
 """What the three above match."""
 _RUN_OF_SPACES = re.compile(" {3,}")
 _JOINERS = frozenset("\u200c\u200d")
-_NOT_ASCII = re.compile("[^\\x00-\\x7f]+")
+_ASCII = bytes(range(0x80))
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 # A letter that begins a UTF-8 sequence, read in a one-byte encoding, before what cannot follow a letter.
 _MOJIBAKE = re.compile(
@@ -67,7 +67,7 @@ def decode(text: str) -> str:
         text = transports.of_unicode_escapes(text)
     if "\\n" in text and ("\n" not in text or "\\n\\n" in text) and ":\\" not in text:
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", " ")
-    rare = "" if text.isascii() else "".join(_NOT_ASCII.findall(text))
+    rare = "" if text.isascii() else _not_ascii(text)
     if not text.replace("\n", "").isprintable() or not _ODD.isdisjoint(rare):
         text = _without_odd(text)
     if "-" in text and ":" in text and ("ontent-" in text or "CONTENT-" in text or "MIME-" in text):
@@ -79,7 +79,7 @@ def decode(text: str) -> str:
     if " " not in text:
         text = transports.of_base64(text)
     if not text.isascii():
-        rare = "".join(_NOT_ASCII.findall(text))
+        rare = _not_ascii(text)
         if not _MOJIBAKE_SECOND.isdisjoint(rare) and _MOJIBAKE.search(text):
             import ftfy
 
@@ -91,6 +91,11 @@ def decode(text: str) -> str:
     if text[1:2] == text[3:4] == " " != text[:1]:
         text = _of_spaced(text)
     return _RUN_OF_SPACES.sub(" ", text) if "   " in text else text
+
+
+def _not_ascii(text: str) -> str:
+    """The characters that are not ASCII; ten times as fast as by a pattern."""
+    return text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
 
 
 def _without_odd(text: str) -> str:

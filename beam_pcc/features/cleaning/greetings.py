@@ -28,7 +28,15 @@ _MAX_CLOSING = 120
 _FIRST = frozenset(
     "hi hello hey dear good morning to hallo liebe lieber liebes sehr guten moin servus bonjour bonsoir madame monsieur chère cher chers chères chere cheres hola buenos buenas estimado estimada estimados estimadas".split()
 )
+_LAST = ("regards", "wishes", "thank", "sincerely", "yours", "cheers", "mfg", "lg", "vg", "grüß", "grüss", "gruß", "gruss", "dank", "cordialement", "bien ", "merci", "salutation", "saludo", "atentamente", "gracias")  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]+")
+
+
+def _has_any(text: str, words: tuple[str, ...]) -> bool:
+    for word in words:  # noqa: SIM110  # any() of a generator takes twice the time
+        if word in text:
+            return True
+    return False
 
 
 def without_greetings(text: str) -> str:
@@ -37,9 +45,11 @@ def without_greetings(text: str) -> str:
     word = _WORD.search(text, 0, 40)
     if word and word[0].lower() in _FIRST and not text[:80].isupper() and (opening := _OPENING.match(text)):
         start = 0 if may_ask(opening[0].lower()) else opening.end()
-    closing = _CLOSING.search(text, max(start, end - _MAX_CLOSING))
-    if closing and not may_ask(closing[0].lower()):
-        end = closing.start()
+    tail = text[-_MAX_CLOSING:].lower()
+    if _has_any(tail, _LAST):
+        closing = _CLOSING.search(text, max(start, end - _MAX_CLOSING))
+        if closing and not may_ask(closing[0].lower()):
+            end = closing.start()
     if start == 0 and end == len(text):
         return text
     left = text[start:end].strip()

@@ -132,6 +132,7 @@ _READER_STEMS = frozenset(
 _MAX_SENTENCES = 40
 _MAX_PENDING = 4
 _MAX_LINK = 70
+_LONG_LINE = 800
 _MAX_PASSED_WORDS = 8
 
 
@@ -191,11 +192,21 @@ def _from_the_end(lines: list[str]) -> Iterator[_Part]:
     left = _MAX_SENTENCES
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].strip():
-            for sentence in reversed(_SENTENCE_END.split(lines[number])):
+            for sentence in _sentences_from_the_end(lines[number]):
                 yield _Part(number, sentence)
                 left -= 1
         if left <= 0:
             return
+
+
+def _sentences_from_the_end(line: str) -> Iterator[str]:
+    """The sentences of a line; mostly only the last is asked for, so that a long line is not split as a whole."""
+    if len(line) > _LONG_LINE and (begin := line.find(" ", len(line) - _LONG_LINE // 2)) > 0:
+        first, *others = _SENTENCE_END.split(line[begin:])
+        if others:
+            yield from reversed(others)
+            line = line[:begin] + first
+    yield from reversed(_SENTENCE_END.split(line))
 
 
 def _is_after_notice(lines: list[str], part: _Part) -> bool:
