@@ -225,7 +225,7 @@ def _kind(sentence: str) -> str:
 
     Returns:
         "notice"; "link" for one of a row of links; "opener" for a question that one begins with; "part" for what may be of one, if it stands between two;
-        "short" for a line of a signature; "own" for the customer's words.
+        "short" for one that says nothing of data; "own" for the customer's words.
     """
     lower = sentence.lower().replace("’", "'").strip(" \t*_#>|")
     if len(lower) > MAX_SENTENCE:
@@ -239,7 +239,7 @@ def _kind(sentence: str) -> str:
         return "short" if is_short and not _has_topic(lower) else "own"
     starts = prefixes(lower)
     if _STEMS.isdisjoint(starts) and _READER_STEMS.isdisjoint(starts):
-        return "short" if is_short else "own"
+        return "short"
     if (
         not _READER_STEMS.isdisjoint(starts)
         and _OF_READERS.search(lower)
@@ -251,7 +251,7 @@ def _kind(sentence: str) -> str:
         return "short" if is_short and not has_topic else "own"
     if _REGISTER.search(lower) or (has_topic and _ISSUER.search(lower)):
         return "notice"
-    return "short" if is_short else "part" if has_topic or _CALL.search(lower) else "own"
+    return "part" if not is_short and (has_topic or _CALL.search(lower)) else "short"
 
 
 def _has_topic(lower: str) -> bool:

@@ -245,12 +245,12 @@ _INTRODUCTION = (
     _WHAT
     | _FILL
     | frozenset(
-        "hi hello hey dear team sir madam sirs good morning afternoon evening support i am im this it is are at under on from with to me mine we our and & reach you can by best or also here below regards "
+        "hi hello hey dear team sir madam sirs good morning afternoon evening support i am im this it is are at under on from with to me mine we our and & reach call ring text write contact you can any time anytime by best or also here below regards "
         "kind warm thanks thank sincerely yours faithfully truly cheers born living live lives resident based registered called "
-        "hallo liebes liebe lieber sehr geehrte damen herren guten tag team ich bin heiße heisse mein meine meiner unter mit aus von lautet geboren am im erreichen sie mich gruß grüße gruss grüsse "
+        "hallo liebes liebe lieber sehr geehrte damen herren guten tag team ich bin heiße heisse mein meine meiner unter mit aus von lautet geboren am im erreichen anrufen rufen schreiben sie mich gruß grüße gruss grüsse "
         "freundlichen viele beste mfg lg vg danke vielen dank hier ist wohne wohnhaft in nr "
-        "bonjour bonsoir madame monsieur je suis m appelle mon ma mes est sont à au par avec joindre vous pouvez me né née habite cordialement merci salutations bien sincères "
-        "hola buenos buenas días tardes estimados estimado señores soy llamo mi mis es son con en al puede pueden localizarme contactarme nacido nacida vivo saludos cordiales atentamente gracias un no".split()
+        "bonjour bonsoir madame monsieur je suis m appelle mon ma mes est sont à au par avec joindre appeler écrire vous pouvez me né née habite cordialement merci salutations bien sincères "
+        "hola buenos buenas días tardes estimados estimado señores soy llamo mi mis es son con en al puede pueden localizarme contactarme llamarme escribirme llamar nacido nacida vivo saludos cordiales atentamente gracias un no".split()
     )
 )
 
