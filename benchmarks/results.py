@@ -32,6 +32,7 @@ ORDER = (
     "flink",
     "encoders",
     "encoder-threads",
+    "cleaning",
 )
 HEAD = ["| figure | ours | peer | ratio: min, median, max | bar | met |", "|---|---|---|---|---|---|"]
 
