@@ -10,7 +10,17 @@ import re
 from collections.abc import Sequence
 
 from beam_pcc.config.extras import extra
-from beam_pcc.features.cleaning import encodings, forms, furniture, markup, placeholders, signatures, threads, words
+from beam_pcc.features.cleaning import (
+    encodings,
+    fields,
+    forms,
+    furniture,
+    markup,
+    placeholders,
+    signatures,
+    threads,
+    words,
+)
 
 VERSION = 1
 """Of new models. 0 leaves texts as they are: models that are older than the cleaning."""
@@ -68,9 +78,11 @@ def _clean(raw: str) -> str:
 
 def _plain(text: str) -> str:
     """The text without its transport: encodings, markup, targets of links; with one form for what was redacted."""
+    if "<style" in text or "<!--" in text:  # before all else: they may be most of it
+        text = markup.without_styles(text)
     text = encodings.decode(text)
     is_html = markup.is_html(text)
-    text = placeholders.neutral(markup.without_styles(text) if is_html else text)
+    text = placeholders.neutral_tags(markup.without_styles(text)) if is_html else placeholders.neutral(text)
     if is_html:
         text = placeholders.neutral(encodings.entities(markup.to_text(text)))
     elif "&" in text:
@@ -85,16 +97,16 @@ def _finished(lines: list[str]) -> str:
     lower = "\n".join(lines).lower()
     if signatures.has_trigger(lower):
         lines = signatures.without_signature(lines)
-    if len(lines) > 1 and ":" in lower:
-        lines = forms.without_fields(lines)
+    if (len(lines) > 1 or "=" in lower) and fields.may_have_fields(lower):
+        lines = fields.without_fields(lines)
     first = next((index for index, line in enumerate(lines) if line.strip()), None)
     if first is not None and ("[" in lines[first] or ":" in lines[first]):
         lines = [*lines[:first], forms.without_prefix(lines[first]), *lines[first + 1 :]]
-    return _tidy(furniture.without_furniture("\n".join(lines)))
+    return _tidy(placeholders.without_introductions(furniture.without_furniture("\n".join(lines))))
 
 
 def _says_something(lines: list[str]) -> bool:
-    return words.says_something(furniture.without_furniture("\n".join(lines[:200])).split("\n"))
+    return words.says_something(furniture.without_furniture("\n".join(lines[:200]), notices_too=False).split("\n"))
 
 
 def _tidy(text: str) -> str:

@@ -9,7 +9,8 @@ import functools
 import re
 from typing import NamedTuple
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, is_request, may_ask, prefixes, speaks_of_self
+from beam_pcc.features.cleaning import fields, notices
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, SENTENCE_END, is_request, may_ask, prefixes, speaks_of_self
 
 
 class _Rule(NamedTuple):
@@ -155,7 +156,9 @@ _CONSENT = re.compile(
     r"(?:hiermit )?(?:ich|mit dem absenden)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|daten|einwilligung)\b.*\b(?:gelesen|zur kenntnis|einverstanden|zu|ein|zugestimmt|akzeptiert)\W*$|ich (?:akzeptiere|stimme|willige|erkläre mich)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|einverstanden)|"
     r"(?:j'ai (?:lu|pris connaissance)(?: et \w+)?|j'accepte|je consens|j'autorise|en soumettant|en cochant)(?: de| à| que)? (?:la|les|le|vos|votre|mes|ce|cette|l)\b.*\b(?:politique|conditions|traitement|données|confidentialité)|"
     r"(?:he leído(?: y acepto)?|acepto|autorizo|consiento|doy mi consentimiento)(?: al?| para| que)? (?:la|las|el|los|su|sus|mis|que)\b.*\b(?:política|condiciones|tratamiento|privacidad|términos|mis datos)|"
-    r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b)"
+    r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b|"
+    r"(?:(?:i|you) (?:can|may) (?:withdraw|revoke) this(?: consent| agreement)? at any time|(?:diese|die) (?:einwilligung|zustimmung) (?:kann|können) (?:ich|sie) jederzeit (?:\w+ ){0,4}widerrufen|"
+    r"(?:je peux|vous pouvez) retirer ce consentement à tout moment|(?:puedo|puede) retirar este consentimiento en cualquier momento)\W*$)"
 )
 _CONSENT_TAKEN_BACK = re.compile(
     r"\?|\b(?:says?|why|how|where|which|steht|sagt|warum|wie|wo|dit|pourquoi|comment|dice|cómo|not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|want|without|please|"
@@ -167,26 +170,29 @@ _CONSENT_TAKEN_BACK = re.compile(
 # The first six characters of words. A sentence without any of them is no furniture.
 _STEMS = frozenset(
     "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © copyri reserv virus virus- virenf viren print printi "
-    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope coopera submit tickin ticket reques "
+    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope cooper submit tickin ticket reques "
     "vertra empfän adress irrtüm verseh datens dsgvo abmeld abbest außerh ausser umwelt drucke druck ausdru person erhalt geschä amtsge hrb einge eingeg klicke unters gestat verbot absend vorbeh zulä unzulä "
-    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe untersu geprüf unterl "
+    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe unters geprüf unterl "
     "destin erreur désabo désins donnée extéri enviro imprim receve recevo dispos bénéfi clique ouvrez interd prohib réserv rgpd expédi exerce vie accept lu autori polit politi avance espère remerc espéro "
-    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exterio exteri mensaj correo aviso solici regis "
+    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exteri exteri mensaj correo aviso solici regis "
     "☑ ✔ ✓".split()
 )
 _COLON = re.compile(r":\s+(?=[^\W\d]+ )")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
+_SENTENCE_END = re.compile(SENTENCE_END)
 
 
-def without_furniture(text: str) -> str:
-    """The text without sentences of legal notes, banners, newsletters and consent boxes."""
-    if _STEMS.isdisjoint(prefixes(text.lower())):
+def without_furniture(text: str, *, notices_too: bool = True) -> str:
+    """The text without sentences of legal notes, banners, newsletters and consent boxes; and without notices at its end."""
+    starts = prefixes(text.lower())
+    may_have_notice = notices_too and notices.may_have_notice(starts)
+    is_plain = _STEMS.isdisjoint(starts)
+    if is_plain and not may_have_notice:
         return text
-    paragraphs = _unwrapped(text.split("\n"))
-    kept: list[str] = []
-    for paragraph in paragraphs:
-        kept.extend(_lines_kept(paragraph))
-    return "\n".join(kept)
+    lines = _unwrapped(text.split("\n"))
+    if not is_plain:
+        lines = [kept for line in lines for kept in _lines_kept(line)]
+    text = "\n".join(lines)
+    return notices.without_notices(text) if may_have_notice else text
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
@@ -234,7 +240,7 @@ def is_furniture(sentence: str) -> bool:
     if _STEMS.isdisjoint(prefixes(lower)):
         return False
     if len(lower) <= 250 and _CONSENT.match(lower):
-        return _CONSENT_TAKEN_BACK.search(lower) is None
+        return _CONSENT_TAKEN_BACK.search(fields.without_right_to_revoke(lower)) is None
     if len(lower) <= 200 and _POLITE.match(lower):
         return not may_ask(lower) and "?" not in lower and not _BUT.search(lower)
     if speaks_of_self(lower):
@@ -248,7 +254,7 @@ def is_furniture(sentence: str) -> bool:
         return not may_ask(_ASKED_BY_LAWYERS.sub(" ", bare))
     if any(rule.matches(bare) for rule in _NEWSLETTER):
         return not is_request(bare)
-    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY):
+    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY) or notices.is_of_a_request(bare):
         return False
     told = _COLON.search(bare)  # what stands behind a colon is a sentence of its own
     return told is None or is_furniture(bare[told.end() :])

@@ -14,6 +14,9 @@ PLACEHOLDER = "\ue0f0"
 MAX_SENTENCE = 700
 """Characters. A longer sentence is nobody's footer, and is not examined: the time stays linear."""
 
+SENTENCE_END = r"[ \t](?<=[.!?][ \t])(?<![Aa]rt\.[ \t])(?<!\b[Nn][or]\.[ \t])(?<!\b[A-Za-z]\.[ \t])[ \t]*(?=\S)"
+"""A pattern. Abbreviations that stand before numbers and names are no ends."""
+
 _WORD = re.compile(r"[^\W_]+")
 _CJK = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
