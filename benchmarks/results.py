@@ -21,7 +21,18 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-ORDER = ("help", "growth", "end-to-end", "dicts", "dicts-of-floats", "readers", "small-files", "flink", "encoders")
+ORDER = (
+    "help",
+    "growth",
+    "end-to-end",
+    "dicts",
+    "dicts-of-floats",
+    "readers",
+    "small-files",
+    "flink",
+    "encoders",
+    "cleaning",
+)
 HEAD = ["| figure | ours | peer | ratio: min, median, max | bar | met |", "|---|---|---|---|---|---|"]
 
 

@@ -307,3 +307,20 @@ def test_languages_of_the_training_survive_metadata(featurizer: Featurizer) -> N
 def test_metadata_of_earlier_versions_has_no_languages(featurizer: Featurizer) -> None:
     assert "languages" not in featurizer.features.to_json()
     assert Features.from_json(featurizer.features.to_json()).languages is None
+
+
+def test_message_that_cleaning_fails_on_costs_its_batch_nothing(
+    featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cleaning.encodings.decode
+
+    def broken(text: str) -> str:
+        if SECRET in text:
+            raise RuntimeError(SECRET)
+        return real(text)
+
+    monkeypatch.setattr(cleaning.encodings, "decode", broken)
+    cases, rejected = featurize(batch(["Hello there", SECRET, "Where is it?"]), featurizer)
+
+    assert cases.column("case_id").to_pylist() == ["c0", "c1", "c2"]
+    assert rejected.num_rows == 0

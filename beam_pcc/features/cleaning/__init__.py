@@ -6,10 +6,12 @@ change of any rule is a new version, and the older one stays. In doubt a text is
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 
 from beam_pcc.config.extras import extra
+from beam_pcc.errors.machine import blames_no_row
 from beam_pcc.features.cleaning import (
     encodings,
     fields,
@@ -22,6 +24,8 @@ from beam_pcc.features.cleaning import (
     words,
 )
 
+_log = logging.getLogger(__name__)
+
 VERSION = 1
 """Of new models. 0 leaves texts as they are: models that are older than the cleaning."""
 
@@ -33,7 +37,7 @@ _RUNS = re.compile(r" {2,}")
 
 
 def clean(texts: Sequence[str], version: int = VERSION) -> list[str]:
-    """Clean each text; a text that is not blank never becomes blank.
+    """Clean each text; a text that is not blank never becomes blank. A text that a step fails on stays as it is.
 
     Args:
         texts: Messages as the source holds them.
@@ -49,13 +53,24 @@ def clean(texts: Sequence[str], version: int = VERSION) -> list[str]:
     with extra("text", "cleaning messages"):
         import ftfy  # noqa: F401  # at launch, not at the first message that needs it
         import selectolax.lexbor  # noqa: F401
-    return [_clean(text) for text in texts]
+    return [_cleaned(text) for text in texts]
 
 
 def check(version: int) -> None:
     """Raises ValueError for a version that is not known to this release."""
     if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version <= VERSION:
         raise ValueError(f"cleaning {version!r} is not known to this release, which knows 0 to {VERSION}")
+
+
+def _cleaned(text: str) -> str:
+    """The cleaned text; the text itself if a step raises, so that it costs no other message anything."""
+    try:
+        return _clean(text)
+    except Exception as error:  # a library may raise anything for a text
+        if blames_no_row(error):
+            raise
+        _log.warning("a message could not be cleaned (%s); it is scored as it is", type(error).__name__)
+        return text
 
 
 def _clean(raw: str) -> str:

@@ -141,6 +141,13 @@ def _label(label: str) -> str:
     return label.lower().replace("_", " ").replace("’", "'").strip(" *-.\t")
 
 
+def _is_label(label: str) -> bool:
+    """Whether what stands before a colon is the label of a message, and not its beginning."""
+    if may_ask(label) or count(label, 8) > 7:
+        return False
+    return "?" in label or (count(label, 6) <= 5 and not (speaks_of_self(label) and count(label, 3) > 2))
+
+
 def _is_contact(label: str) -> bool:
     words = _WORDS.findall(label)
     return (
@@ -193,7 +200,7 @@ def _left(field: _Field, line: str | None, *, has_message: bool) -> str:
         return whole if may_ask(value) or speaks_of_self(value) else ""
     if _MENU.search(label) and len(label) <= _MAX_FREE_LABEL and count(value, 7) <= 6:
         return "" if has_message and not _ASKS.search(value) and not speaks_of_self(_without_own_data(value)) else whole
-    if _MESSAGE.search(label) and len(label) <= 60:
+    if _MESSAGE.search(label) and _is_label(label):
         return field.value
     if field.is_key and count(value, 3) <= 2 and not may_ask(value):
         return ""

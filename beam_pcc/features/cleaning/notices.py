@@ -98,8 +98,8 @@ _OF_A_REQUEST = re.compile(
     r"\bsie (?:speichern|verarbeiten|führen|besitzen|halten|haben\b.{0,100}\bgespeichert|geben\b.{0,80}\bweiter)\b|"
     r"\bveuillez (?!consulter|lire|noter|trouver|vous référer|cliquer)|\bnous (?:vous )?(?:demandons|prions|exigeons|souhaitons|voulons|retirons|refusons|nous opposons|sollicitons|révoquons|exerçons|saurions|n)\b|\bil faut\b|\bdoi(?:t|vent|vez)\b|\bsoi(?:en)?t (?:effac|supprim|détruit)\w*|"
     r"^\W*(?:demande|opposition|retrait|suppression|requête) (?:d|de|au|à|du)\b|^\W*demande d|\b(?:supprimez|effacez|retirez|cessez|envoyez|corrigez|arrêtez|rectifiez)\b(?!-l)|\bnotre (?:client\w*|fils|fille|mère|père|adhérent\w*|salari\w*|compte|famille)\b|\bnos (?:données|droits)\b|\bla famille\b|"
-    r"\bvous (?:conservez|détenez|traitez|gardez|avez (?:encore|toujours|vendu|transmis|donné|partagé))\b|\bpar la présente\b|\bau nom d|\bpour le compte\b|"
-    r"\b(?:por favor(?!,? (?:lea|consulte|visite))|rogamos|solicitamos|pedimos|exigimos|retiramos|queremos|deseamos|revocamos|nos oponemos|ejercemos|instamos)\b|\bdeben\b|\bdebe (?:ser|eliminar|borrar|suprimir)\b|\btienen que\b|\bhay que\b|^\W*(?:solicitud|petición|oposición|retirada|revocación) (?:de|del|al)\b|"
+    r"\bvous (?:conservez|détenez|traitez|gardez|avez (?:encore|toujours|vendu|transmis|donné|partagé))\b|\bpar la présente\b|\bà (?:corriger|supprimer|effacer|rectifier|retirer)\b|\bchez vous\b|\bau nom d|\bpour le compte\b|"
+    r"\b(?:por favor(?!,? (?:lea|consulte|visite))|rogamos|solicitamos|pedimos|exigimos|retiramos|queremos|deseamos|revocamos|nos oponemos|retiro|revoco|ejerzo|ejercito|invoco|solicito|exijo|pido|quiero|formulo|reclamo|requiero|me opongo|deseo|necesito|quisiera|ruego|insto|ejercemos|instamos)\b|\bdeben\b|\bdebe (?:ser|eliminar|borrar|suprimir)\b|\btienen que\b|\bhay que\b|^\W*(?:solicitud|petición|oposición|retirada|revocación) (?:de|del|al)\b|"
     r"(?<!que se )\b(?:eliminen|borren|supriman|quiten|retiren|envíen|dejen)\b|\bnuestr[oa]s? (?:client|padre|madre|hij|trabajador|datos|derechos|cuenta|consentimiento|familia)\w*|\b(?:conservan|guardan|tratan|venden) (?:ustedes|los|sus|todav)|\ben nombre de\b|\b(?:de la señora|del señor|de la familia)\b|\bfallecid\w+|\bno (?:puede|pueden) \w+ (?:los|sus|nuestr)\w*|"
     r"\b(?:says?|said|states?|claims?|promise[sd]?|steht|sagt|dit|dice)\b|"
     r"\b(?:usun\w+|chc\w+|verwijder\w*|alstublieft|mijn|moj\w+|moich|cancellare|radera|apag\w+)\b"
@@ -159,12 +159,13 @@ def without_notices(text: str) -> str:
         seen.append(part)
         kind = _kind(part.text)
         if kind == "link":  # the words of a request too: only beside another part of a notice
-            kind = "notice" if place - 1 in gone or _is_after_notice(lines, part) else "own"
+            is_before = place - 1 in gone and seen[place - 1].line == part.line
+            kind = "notice" if is_before or _is_after_notice(lines, part) else "own"
         if kind == "opener" and pending[-1:] == [place - 1] and _kind(seen[place - 1].text) == "part":
             gone.add(pending.pop())
         if kind == "notice" or (kind == "opener" and place - 1 in gone):
             gone.add(place)
-            gone.update(one for one in pending if _kind(seen[one].text) != "short")
+            gone.update(one for one in pending if seen[one].line == part.line and _kind(seen[one].text) != "short")
             pending = []
         elif kind in ("own", "opener") or len(pending) >= _MAX_PENDING:
             break
