@@ -64,6 +64,9 @@ GOOD = TrainingRows.of(KEYS, "vectors").to_bytes()
         b" " * 2_000 + GOOD,
         b"\xff" + GOOD,
     ],
+    ids=[  # the salt is another in each process
+        *("nothing", "no fields", "cut", "more", "format", "negative", "kind", "salt", "spaces", "no UTF-8"),
+    ],
 )
 def test_malformed_file_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "v1").mkdir()
