@@ -6,8 +6,8 @@ change of any rule is a new version, and the older one stays. In doubt a text is
 
 from __future__ import annotations
 
-import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from beam_pcc.config.extras import extra
@@ -24,8 +24,9 @@ from beam_pcc.features.cleaning import (
     threads,
     words,
 )
+from beam_pcc.terminal import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 VERSION = 1
 """Of new models. 0 leaves texts as they are: models that are older than the cleaning."""
@@ -54,7 +55,12 @@ def clean(texts: Sequence[str], version: int = VERSION) -> list[str]:
     with extra("text", "cleaning messages"):
         import ftfy  # noqa: F401  # at launch, not at the first message that needs it
         import selectolax.lexbor  # noqa: F401
-    return [_cleaned(text) for text in texts]
+    failures: Counter[str] = Counter()
+    cleaned = [_cleaned(text, failures) for text in texts]
+    if failures:
+        kinds = ", ".join(sorted(failures))
+        _log.warning("%d messages could not be cleaned (%s); they are scored as they are", failures.total(), kinds)
+    return cleaned
 
 
 def check(version: int) -> None:
@@ -63,14 +69,14 @@ def check(version: int) -> None:
         raise ValueError(f"cleaning {version!r} is not known to this release, which knows 0 to {VERSION}")
 
 
-def _cleaned(text: str) -> str:
-    """The cleaned text; the text itself if a step raises, so that it costs no other message anything."""
+def _cleaned(text: str, failures: Counter[str]) -> str:
+    """The cleaned text; the text itself if a step raises, which is counted, so that it costs no other message."""
     try:
         return _clean(text)
     except Exception as error:  # a library may raise anything for a text
         if blames_no_row(error):
             raise
-        _log.warning("a message could not be cleaned (%s); it is scored as it is", type(error).__name__)
+        failures[type(error).__name__] += 1
         return text
 
 
