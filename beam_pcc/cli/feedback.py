@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beam_pcc.cli.day_flags import DAYS, add_day_arguments, named_days
 from beam_pcc.cli.parser import Commands, command, group
 from beam_pcc.cli.results import (
     EstimateResult,
@@ -19,8 +20,7 @@ from beam_pcc.cli.results import (
     add_output_argument,
 )
 from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
-from beam_pcc.config.partitions import parse_partition
-from beam_pcc.config.settings import Limits, add_table_arguments, publish_of
+from beam_pcc.config.settings import Action, Limits, add_table_arguments, publish_of
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.private_files import private_files
 from beam_pcc.storage.whole_files import explained_writing, written_whole
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from beam_pcc.feedback.labels import Labels
     from beam_pcc.publishing.warehouse.base import Warehouse
 
-_DAYS = 30
 _NAMED_ROWS = 3
 _IMPORT_NOTES = """columns of the file: case_id, label (PC or NOT_PC), source and time; partition, the day of the
 prediction, where a case is published on several days; and sample, stratum, weight and drawn as feedback sample wrote
@@ -49,60 +48,56 @@ def add(commands: Commands) -> None:
         "labels that came after the predictions",
         example="report --warehouse pcc.duckdb",
     )
-    import_ = command(
+    import_ = _command(
         feedback,
         "import",
         "add labels to pcc_feedback, each beside the prediction that is published",
         _import,
-        example="--warehouse pcc.duckdb --data labels.parquet",
-        notes=_IMPORT_NOTES,
+        "--data labels.parquet",
+        _IMPORT_NOTES,
     )
-    add_warehouse_arguments(import_)
-    add_table_arguments(import_)
     import_.add_argument("--data", required=True, help="the labels: a .parquet, .jsonl or .csv file")
     import_.add_argument("--label_source", metavar="NAME", help="who labelled the rows that have no source")
     import_.add_argument(
         "--rejected", metavar="FILE.jsonl", help="also write there each row that is not imported: its number and why"
     )
     add_output_argument(import_)
-    sample = command(
+    sample = _command(
         feedback,
         "sample",
         "draw published cases for labelling, by score and review band",
         _sample,
-        example="--warehouse pcc.duckdb --n 200 --partition yesterday --file sample.csv",
+        "--n 200 --partition yesterday --file sample.csv",
     )
-    add_warehouse_arguments(sample)
-    add_table_arguments(sample)
-    _add_days(sample)
-    sample.add_argument("--n", type=int, default=200, help="how many cases (default: %(default)s)")
-    sample.add_argument("--seed", type=int, default=0, help="another one draws other cases (default: %(default)s)")
+    add_day_arguments(sample)
     sample.add_argument(
         "--file", default="sample.csv", help="the .csv or .parquet file to write (default: %(default)s)"
     )
     sample.add_argument(
         "--with_predictions", action="store_true", help="also write what was published, which may sway who labels"
     )
+    sample.add_argument("--n", type=int, default=200, help="how many cases (default: %(default)s)")
+    sample.add_argument("--seed", type=int, default=0, help="another one draws other cases (default: %(default)s)")
     add_output_argument(sample)
-    report = command(
+    report = _command(
         feedback,
         "report",
         "precision, recall and calibration of what was published, by the labels",
         _report,
-        example="--warehouse pcc.duckdb --last 30",
+        "--last 30",
     )
-    add_warehouse_arguments(report)
-    add_table_arguments(report)
-    _add_days(report)
+    add_day_arguments(report)
     report.add_argument("--label_source", metavar="NAME", help="only labels of this source")
     add_output_argument(report)
 
 
-def _add_days(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--partition", help="this day only: YYYYMMDD, today or yesterday")
-    parser.add_argument("--from", dest="first", metavar="YYYYMMDD", help="the first day")
-    parser.add_argument("--to", dest="last", metavar="YYYYMMDD", help="the last day (default: the latest with a run)")
-    parser.add_argument("--last", dest="days", type=int, metavar="N", help=f"so many days (default: {_DAYS})")
+def _command(
+    feedback: Commands, name: str, text: str, action: Action, example: str, notes: str | None = None
+) -> argparse.ArgumentParser:
+    parser = command(feedback, name, text, action, example=f"--warehouse pcc.duckdb {example}", notes=notes)
+    add_warehouse_arguments(parser)
+    add_table_arguments(parser)
+    return parser
 
 
 def _warehouse(flags: argparse.Namespace) -> Warehouse:
@@ -115,29 +110,20 @@ def _warehouse(flags: argparse.Namespace) -> Warehouse:
 
 def _period(flags: argparse.Namespace, warehouse: Warehouse) -> tuple[dt.date, dt.date]:
     """The days that the flags name. Raises ConfigurationError if they contradict each other, or there is no run."""
-    from beam_pcc.reporting.days import MAX_DAYS, check_period, period_of
+    from beam_pcc.reporting.days import period_of
 
-    if flags.days is not None and not 1 <= flags.days <= MAX_DAYS:
-        raise ConfigurationError(f"--last must be between 1 and {MAX_DAYS} days")
-    if flags.days is not None and flags.first:
-        raise ConfigurationError("--last and --from exclude each other: give one")
-    if flags.partition and (flags.first or flags.last or flags.days is not None):
-        raise ConfigurationError("--partition is one day: leave out --from, --to and --last")
-    if flags.partition:
-        day = parse_partition(flags.partition)
-        return day, day
-    first, last = (parse_partition(text) if text else None for text in (flags.first, flags.last))
-    check_period(first, last)
+    first, last = named_days(flags)
     latest = last or warehouse.latest_day()
     if latest is None:
         raise ConfigurationError(f"--warehouse {flags.warehouse} has no run; run beam-pcc run first")
-    return period_of(first, last, flags.days or _DAYS, latest)
+    return period_of(first, last, flags.days or DAYS, latest)
 
 
 def _import(flags: argparse.Namespace) -> int:
     from beam_pcc import progress
     from beam_pcc.feedback.labels import read_labels
-    from beam_pcc.publishing.warehouse.base import FeedbackCounts, check_feedback_table
+    from beam_pcc.publishing.warehouse.base import check_feedback_table
+    from beam_pcc.publishing.warehouse.feedback_table import FeedbackCounts
 
     now = dt.datetime.now(dt.timezone.utc)
     reporter = Reporter(flags)
@@ -242,7 +228,8 @@ def _write_rows(rows: pa.Table, path: Path) -> None:
 def _report(flags: argparse.Namespace) -> int:
     from beam_pcc import progress
     from beam_pcc.feedback.estimates import feedback_of
-    from beam_pcc.publishing.warehouse.base import check_feedback_table, no_feedback_table
+    from beam_pcc.publishing.warehouse.base import check_feedback_table
+    from beam_pcc.publishing.warehouse.feedback_table import no_feedback_table
 
     reporter = Reporter(flags)
     warehouse = _warehouse(flags)

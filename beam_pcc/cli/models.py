@@ -76,10 +76,10 @@ def add(commands: Commands) -> None:
     )
     shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
     history = _command(models, "history", "every change of the current version, oldest first", _history)
+    history.add_argument("--earlier", metavar="FILE", help="of --verify: a log that was moved away, before this one")
     history.add_argument(
         "--verify", action="store_true", help="check that no line of the log was changed, added or removed"
     )
-    history.add_argument("--earlier", metavar="FILE", help="of --verify: a log that was moved away, before this one")
     add_output_argument(history)
     compare = _command(
         models,

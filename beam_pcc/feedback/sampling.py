@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, WarehouseError
-from beam_pcc.publishing.warehouse.base import Stratum
+from beam_pcc.publishing.warehouse.feedback_table import Stratum
 
 MIN_OF_STRATUM = 2
 """Fewer say nothing of how a stratum varies."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from beam_pcc.errors import ConfigurationError, WarehouseError
 from beam_pcc.feedback import sampling
 from beam_pcc.feedback.sampling import MIN_OF_STRATUM, allocate, draw, period_of_sample
-from beam_pcc.publishing.warehouse.base import Stratum, Warehouse
+from beam_pcc.publishing.warehouse.base import Warehouse
+from beam_pcc.publishing.warehouse.feedback_table import Stratum
 from tests.feedback.published import DATE, publish, warehouse_of
 
 SCORES = np.random.default_rng(1).beta(0.3, 3, 1_500)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from beam_pcc.features.cleaning.words import NEUTRAL, count, may_ask
+from beam_pcc.features.cleaning.words import NEUTRAL, count, has_any, may_ask
 
 _NAME = r"(?-i:[A-ZÄÖÜÉÈÁÍÓÚÑ][\w.'’-]*)"
 _OPENING = re.compile(
@@ -32,13 +32,6 @@ _LAST = ("regards", "wishes", "thank", "sincerely", "yours", "cheers", "mfg", "l
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def _has_any(text: str, words: tuple[str, ...]) -> bool:
-    for word in words:  # noqa: SIM110  # any() of a generator takes twice the time
-        if word in text:
-            return True
-    return False
-
-
 def without_greetings(text: str) -> str:
     """The text without its greetings; the text itself if fewer than three words were left."""
     start, end = 0, len(text)
@@ -46,7 +39,7 @@ def without_greetings(text: str) -> str:
     if word and word[0].lower() in _FIRST and not text[:80].isupper() and (opening := _OPENING.match(text)):
         start = 0 if may_ask(opening[0].lower()) else opening.end()
     tail = text[-_MAX_CLOSING:].lower()
-    if _has_any(tail, _LAST):
+    if has_any(tail, _LAST):
         closing = _CLOSING.search(text, max(start, end - _MAX_CLOSING))
         if closing and not may_ask(closing[0].lower()):
             end = closing.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, SENTENCE_END, may_ask
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, SENTENCE_END, has_any, may_ask
 
 _WHAT = frozenset(
     "name names firstname lastname surname forename person persons people per email mail phone tel telephone mobile cell fax address street city town "
@@ -151,20 +151,13 @@ def neutral(text: str) -> str:
             text = text.replace(f"${PLACEHOLDER}", PLACEHOLDER)
     if _has_bare_word(text) or ("_" in text and _UNDERSCORED.search(text)):
         text = _BARE.sub(_bare, text)
-    if _has_any(text, _MARKS) and _MARK.search(text):
+    if has_any(text, _MARKS) and _MARK.search(text):
         text = _MARKED.sub(_marked, text)
-    if _has_any(text, _MASK_SIGNS):
+    if has_any(text, _MASK_SIGNS):
         for keys, pattern, form in _MASKS:
-            if _has_any(text, keys):
+            if has_any(text, keys):
                 text = pattern.sub(form, text)
     return text
-
-
-def _has_any(text: str, parts: tuple[str, ...]) -> bool:
-    for part in parts:  # noqa: SIM110  # any() of a generator takes twice the time
-        if part in text:
-            return True
-    return False
 
 
 def neutral_tags(text: str) -> str:
@@ -173,7 +166,7 @@ def neutral_tags(text: str) -> str:
 
 
 def _has_bare_word(text: str) -> bool:
-    return _has_any(text, _BARE_STEMS)
+    return has_any(text, _BARE_STEMS)
 
 
 _BARE_STEMS = (

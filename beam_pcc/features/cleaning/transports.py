@@ -11,21 +11,21 @@ import email.message
 import re
 from urllib.parse import unquote, unquote_plus
 
+_MAX_PARTS = 50  # of a mail
 _MIME = re.compile(r"^(?:content-type|content-transfer-encoding|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BOUNDARY = re.compile(r"^--([^\s\"<>]{1,70})[ \t]*\n(?=content-[a-z-]{2,30}[ \t]*:)", re.IGNORECASE | re.MULTILINE)
 _HEADER_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,40}[ \t]*:")
 _PREAMBLE = re.compile(r"\s*this is a (?:multi-?part )?message in mime format\W*", re.IGNORECASE)
-_MAX_PARTS = 50
 _ENCODED_WORD = re.compile(
     r"=\?[\w.*-]{2,30}\?[bqBQ]\?[^?\s]{0,500}\?=(?:\s{1,4}=\?[\w.*-]{2,30}\?[bqBQ]\?[^?\s]{0,500}\?=)*"
 )
 _BETWEEN_WORDS = re.compile(r"\?=\s+=\?")
-_BASE64 = re.compile(r"[A-Za-z0-9+/\n]{16,}={0,2}\n*")
-_ESCAPES = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
-_SOFT = re.compile(r"=[ \t]*\n")
 _QUOTED_PRINTABLE = re.compile(
     r"=(?:\n|[CDEFcdef][0-9A-Fa-f]=[89ABab][0-9A-Fa-f]|(?:20|09|0D|0A)(?:\n|$|=0A)|3D[\"'\w=]|2E\n|(?<=[A-Za-z]=)[C-F][0-9A-F](?=[a-z =.,!?\n]|$))"
 )
+_BASE64 = re.compile(r"[A-Za-z0-9+/\n]{16,}={0,2}\n*")
+_ESCAPES = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
+_SOFT = re.compile(r"=[ \t]*\n")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _PERCENT_UTF8 = re.compile(r"(?:%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f]){1,3})+")
 _FORM = re.compile(r"[\w.\[\]-]{1,40}=[^=&\s]*(?:&[\w.\[\]-]{1,40}=[^=&\s]*)+")

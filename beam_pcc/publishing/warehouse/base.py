@@ -19,6 +19,7 @@ import pyarrow as pa
 from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
 from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.publishing.warehouse.feedback_table import FEEDBACK, FeedbackCounts, Stratum, no_feedback_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,35 +90,6 @@ class TablePlan:
         )
 
 
-class FeedbackCounts(NamedTuple):
-    """What became of imported labels: each is new, or was there before."""
-
-    new: int = 0
-    present: int = 0
-    unknown: int = 0
-    """Labels, new or not, for which no prediction is published."""
-    several_days: int = 0
-    """Labels that name no day, of a case that is published on several: each is of one of these days."""
-
-
-FEEDBACK = "pcc_feedback"
-Stratum = tuple[int, bool]
-"""Of published cases: the bin of P(PC), of SCORE_BINS, and whether they are marked for review."""
-SAME_LABEL = """
-    f.case_id = r.case_id AND f.label = r.label AND f.source = r.source AND f.label_time = r.label_time
-    AND COALESCE(f.sample, '') = COALESCE(r.sample, '')
-    AND (
-        (f.partition_date = r.partition_date AND f.model_version = r.model_version)
-        OR (r.model_version IS NULL AND (r.partition_date IS NULL OR f.partition_date = r.partition_date))
-        OR (r.is_after_label AND f.model_version IS NOT NULL)
-    )
-"""
-"""In SQL, whether the row `f` of pcc_feedback says what the resolved label `r` would: so that nothing is added twice.
-
-A prediction that has expired since makes no new row, nor does a later day that a label without a day would then fit.
-"""
-
-
 def check_feedback_table(warehouse: Warehouse) -> None:
     """Raise ConfigurationError if the table of feedback is not there, or not as this version needs it."""
     plan, fix = warehouse.plan_tables(), f"beam-pcc tables create --warehouse {warehouse.address}"
@@ -128,25 +100,6 @@ def check_feedback_table(warehouse: Warehouse) -> None:
     if FEEDBACK in plan.add:
         columns = ", ".join(plan.add[FEEDBACK])
         raise ConfigurationError(f"{warehouse.address}: {FEEDBACK} lacks {columns}; run {fix} --add_columns")
-
-
-def no_feedback_table(address: str) -> ConfigurationError:
-    """The error of a warehouse that was made before there was feedback."""
-    return ConfigurationError(
-        f"--warehouse {address} has no table {FEEDBACK}, as one of an earlier version; run beam-pcc tables create "
-        f"--warehouse {address}"
-    )
-
-
-def drawing_condition(cutoffs: Mapping[Stratum, str], bin_: str, review: str, key: str) -> str:
-    """In SQL, whether the key of a case is below the cut-off of its stratum; strata without one are left out."""
-    parts = [
-        f"({bin_} = {int(score_bin)} AND {review} = {str(bool(marked)).upper()} AND {key} < '{int(cutoff, 16):016x}')"
-        if cutoff
-        else f"({bin_} = {int(score_bin)} AND {review} = {str(bool(marked)).upper()})"
-        for (score_bin, marked), cutoff in sorted(cutoffs.items())
-    ]
-    return " OR ".join(parts) or "FALSE"
 
 
 def prepare_tables(

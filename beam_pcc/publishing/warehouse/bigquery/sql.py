@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from beam_pcc.cases import faults, schemas
-from beam_pcc.publishing.warehouse.base import RUNS_OF_A_DAY, SAME_LABEL, bin_conditions
+from beam_pcc.publishing.warehouse.base import RUNS_OF_A_DAY, bin_conditions
+from beam_pcc.publishing.warehouse.feedback_table import SAME_LABEL
 
 OUTPUT, MONITORING, QUARANTINE, FEEDBACK = schemas.TABLES
 # The tables require a filter on their partitions; a run's rows may be days old, so this one takes in all that are kept.

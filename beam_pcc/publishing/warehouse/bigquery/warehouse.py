@@ -30,21 +30,18 @@ from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId, parse_dataset
 from beam_pcc.publishing.warehouse.base import (
-    FeedbackCounts,
     Run,
     StagedFigures,
     StagedFile,
     StagedKind,
-    Stratum,
     TablePlan,
     as_reader,
     checked_row,
-    drawing_condition,
-    no_feedback_table,
     readable_rows,
 )
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
 from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
+from beam_pcc.publishing.warehouse.feedback_table import FeedbackCounts, Stratum, drawing_condition, no_feedback_table
 from beam_pcc.terminal import logger
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.schemas import SCORE_BINS
-from beam_pcc.publishing.warehouse.base import SAME_LABEL, bin_conditions
+from beam_pcc.publishing.warehouse.base import bin_conditions
+from beam_pcc.publishing.warehouse.feedback_table import SAME_LABEL
 
 REVIEW = "coalesce(starts_with(o.prediction_notes, 'review'), false)"
 _REPEATED = "case_id IN (SELECT case_id FROM staged_predictions GROUP BY case_id HAVING count(*) > 1)"

@@ -20,20 +20,17 @@ from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.publishing.warehouse.base import (
     RUNS_OF_A_DAY,
-    FeedbackCounts,
     Run,
     StagedFigures,
     StagedFile,
-    Stratum,
     TablePlan,
     as_reader,
     checked_row,
-    drawing_condition,
-    no_feedback_table,
     readable_rows,
 )
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile
+from beam_pcc.publishing.warehouse.feedback_table import FeedbackCounts, Stratum, drawing_condition, no_feedback_table
 
 
 class _NothingNewError(Exception):
