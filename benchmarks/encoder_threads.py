@@ -7,8 +7,6 @@ Needs `make encoders`. Same process, same windows of messages, in turns; seconds
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
@@ -18,12 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import encoding
 import numpy as np
 import results
+from encoding import LIBRARIES, ROOT
 from results import Figure
 
-ROOT = Path(__file__).parent.parent
-LIBRARIES = ("onnxruntime", "openvino", "tokenizers", "numpy")
 _BATCH_TOKENS, _PAD_TO, _MAX_TOKENS = 512, 8, 256  # as they were
 Encode = Callable[[Sequence[str]], np.ndarray]
 
@@ -34,9 +32,7 @@ def windows(number: int) -> list[str]:
     from beam_pcc.features.featurizer import split_texts
     from beam_pcc.features.windows import WindowLimits
 
-    texts = []
-    for path in sorted((ROOT / "data/messages").glob("*.jsonl")):
-        texts += [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    texts = encoding.messages()
     chosen = np.random.default_rng(0).permutation(len(texts))[:number]
     return split_texts(cleaning.clean([texts[row] for row in chosen]), WindowLimits()).texts[:number]
 
@@ -51,7 +47,7 @@ def before(model: bytes, tokenizer: bytes, backend: str, threads: int) -> Encode
     run = {"onnx": _onnx_on_all_threads, "openvino": _openvino_on_all_threads}[backend](model, threads)
 
     def encode(texts: Sequence[str]) -> np.ndarray:
-        tokens = [encoding.ids for encoding in own.encode_batch_fast(list(texts))]
+        tokens = [encoded.ids for encoded in own.encode_batch_fast(list(texts))]
         vectors = np.empty((len(texts), 384), dtype=np.float32)
         for rows in mixed([len(ids) for ids in tokens]):
             width = min(-(-len(tokens[rows[0]]) // _PAD_TO) * _PAD_TO, _MAX_TOKENS)
@@ -133,12 +129,7 @@ def in_turns(pairs: dict[str, tuple[Encode, Encode]], texts: Sequence[str], repe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=int, default=500)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="as in run.py")
-    flags = parser.parse_args()
+    flags = encoding.parser(__doc__).parse_args()
     sys.path.insert(0, str(ROOT))
     from beam_pcc.features.encoders import package, serving
     from beam_pcc.features.encoders.export import export

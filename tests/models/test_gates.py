@@ -17,30 +17,17 @@ from beam_pcc.evaluation.labelled import Labelled, read_labelled
 from beam_pcc.evaluation.paired import Scored
 from beam_pcc.evaluation.promotion import Evaluation, Gate, Judgement
 from beam_pcc.models.registry import Registry
-from beam_pcc.sources import synthetic
-from tests.inputs import DAY
+from tests.models.versions import FIRST, SECOND, THIRD, copies
 
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
 
-FIRST, SECOND, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
 Scores = dict[str, np.ndarray]
 
 
 @pytest.fixture
 def models(tmp_path: Path, registry: Path) -> Path:
     """A registry of two equal versions, neither of which is promoted."""
-    (trained,) = Registry(str(registry)).versions()
-    for version in (FIRST, SECOND):
-        shutil.copytree(registry / trained, tmp_path / "models" / version)
-    return tmp_path / "models"
-
-
-@pytest.fixture(scope="module")
-def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 labelled rows that no version of these tests was trained on."""
-    path = tmp_path_factory.mktemp("evaluation") / "evaluation.parquet"
-    synthetic.write(path, 400, DAY, seed=7, with_intent=True)
-    return path
+    return copies(registry, tmp_path / "models", FIRST, SECOND)
 
 
 @pytest.fixture

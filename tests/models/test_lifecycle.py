@@ -1,7 +1,6 @@
 """The lifecycle of a version: gates, promotion, rollback, shadow, and the log of each change."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,15 @@ from beam_pcc.models.registry import Registry
 from beam_pcc.sources import synthetic
 from beam_pcc.training.train import train
 from tests.inputs import DAY
+from tests.models.versions import FIRST, SECOND, THIRD, copies
 
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
-
-FIRST, SECOND, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
 
 
 @pytest.fixture
 def models(tmp_path: Path, registry: Path) -> Path:
     """A registry of three sound versions, none of which is promoted."""
-    (trained,) = Registry(str(registry)).versions()
-    for version in (FIRST, SECOND, THIRD):
-        shutil.copytree(registry / trained, tmp_path / "models" / version)
-    return tmp_path / "models"
-
-
-@pytest.fixture(scope="module")
-def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labelled rows that no model of these tests was trained on."""
-    path = tmp_path_factory.mktemp("evaluation") / "evaluation.parquet"
-    synthetic.write(path, 400, DAY, seed=7, with_intent=True)
-    return path
+    return copies(registry, tmp_path / "models", FIRST, SECOND, THIRD)
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
