@@ -113,7 +113,8 @@ def check_targets(commands: Commands) -> None:
     """Whatever has its name is whole."""
     made = commands.folder / "made"
     for file in made.glob("*.parquet"):
-        assert pq.read_table(file).num_rows
+        rows = pq.read_table(file).num_rows
+        assert rows or "feedback" in file.name  # nobody gave any
     for page in made.glob("*.html"):
         assert page.read_text().rstrip().endswith("</html>")
     for version in commands.models.glob("v*"):
