@@ -19,8 +19,8 @@ from beam_pcc.cli.results import (
     SampleResult,
     add_output_argument,
 )
-from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
-from beam_pcc.config.settings import Action, Limits, add_table_arguments, publish_of
+from beam_pcc.cli.warehouse_flags import add_warehouse_arguments, checked_warehouse
+from beam_pcc.config.settings import Action, add_table_arguments, publish_of
 from beam_pcc.errors import ConfigurationError, SourceError
 from beam_pcc.private_files import private_files
 from beam_pcc.storage.whole_files import explained_writing, written_whole
@@ -100,14 +100,6 @@ def _command(
     return parser
 
 
-def _warehouse(flags: argparse.Namespace) -> Warehouse:
-    from beam_pcc.publishing.warehouse import open_warehouse
-
-    warehouse = open_warehouse(publish_of(flags), Limits(lock_timeout=flags.lock_timeout))
-    warehouse.check()
-    return warehouse
-
-
 def _period(flags: argparse.Namespace, warehouse: Warehouse) -> tuple[dt.date, dt.date]:
     """The days that the flags name. Raises ConfigurationError if they contradict each other, or there is no run."""
     from beam_pcc.reporting.days import period_of
@@ -129,7 +121,7 @@ def _import(flags: argparse.Namespace) -> int:
     reporter = Reporter(flags)
     if flags.label_source is not None and not 0 < len(flags.label_source.strip()) <= _longest_source():
         raise ConfigurationError(f"--label_source must have 1 to {_longest_source()} characters")
-    warehouse = _warehouse(flags)
+    warehouse = checked_warehouse(publish_of(flags), flags)
     check_feedback_table(warehouse)
     labels = read_labels(flags.data, now, flags.label_source and flags.label_source.strip())
     if flags.rejected:
@@ -201,7 +193,7 @@ def _sample(flags: argparse.Namespace) -> int:
     if flags.n < 1:
         raise ConfigurationError(f"--n must be at least 1, not {flags.n}")
     reporter = Reporter(flags)
-    warehouse = _warehouse(flags)
+    warehouse = checked_warehouse(publish_of(flags), flags)
     first, last = _period(flags, warehouse)
     sample = sampling.draw(warehouse, first, last, flags.n, flags.seed)
     shown = sampling.with_predictions if flags.with_predictions else sampling.without_predictions
@@ -232,7 +224,7 @@ def _report(flags: argparse.Namespace) -> int:
     from beam_pcc.publishing.warehouse.feedback_table import no_feedback_table
 
     reporter = Reporter(flags)
-    warehouse = _warehouse(flags)
+    warehouse = checked_warehouse(publish_of(flags), flags)
     check_feedback_table(warehouse)
     first, last = _period(flags, warehouse)
     with progress.task("reading the feedback"):

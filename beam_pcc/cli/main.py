@@ -112,10 +112,8 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         raise ConfigurationError(
             f"this environment was made for deploy and lacks {error.name}: run requirements/venv.sh run"
         ) from None
-    in_order_of_help = (
-        *(run, flink, kubernetes, runs, doctor, deploy, report, feedback, explain, train, encoder, models, tables),
-    )
-    for group in in_order_of_help:
+    first = (run, flink, kubernetes, runs, doctor, deploy)  # in the order of the help
+    for group in (*first, report, feedback, explain, train, encoder, models, tables):
         group.add(commands)
     completion.add(commands, _parser)
     return parser

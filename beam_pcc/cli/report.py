@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from beam_pcc import progress
 from beam_pcc.cli.day_flags import DAYS, add_day_arguments, named_days
 from beam_pcc.cli.parser import Commands, command
-from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
-from beam_pcc.config.settings import Limits, Publish
+from beam_pcc.cli.warehouse_flags import add_warehouse_arguments, checked_warehouse
+from beam_pcc.config.settings import Publish
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.storage.whole_files import explained_writing, written_whole
 from beam_pcc.terminal import logger, say
@@ -41,13 +41,11 @@ def add(commands: Commands) -> None:
 
 def _report(flags: argparse.Namespace) -> int:
     from beam_pcc.feedback.estimates import feedback_of
-    from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.reporting.days import period_of
     from beam_pcc.reporting.report import report
 
     first, last = named_days(flags)
-    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
-    warehouse.check()
+    warehouse = checked_warehouse(Publish(flags.warehouse), flags)
     latest = warehouse.latest_day()
     if latest is None:
         raise ConfigurationError(f"{flags.warehouse} has no run to report on; run beam-pcc run first")

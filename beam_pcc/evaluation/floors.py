@@ -34,7 +34,7 @@ class Floor(NamedTuple):
 def ranking(truth: Truth, scored: Scored, *, seed: int = 0) -> Floor:
     """PR-AUC must be above the share of PC, by more than a random order of the rows reaches in 95 % of the cases."""
     share = float(truth.mean())
-    value = float(values(truth, scored, np.ones((1, len(truth))))[0, 1])
+    value = _average_precision(truth, scored.probability)
     rng = np.random.default_rng(seed)
     by_chance = np.array(
         [_average_precision(rng.permutation(truth), scored.probability) for _ in range(_samples(truth))]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from beam_pcc.evaluation.metrics import CONFIDENCE
+from beam_pcc.evaluation.metrics import Z, wilson_of_share
 
 Floats = npt.NDArray[np.float64]
-_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 # Shares that are tried: evenly, and ever closer to 0 and to 1.
 _LOGITS = np.linspace(-14.0, 14.0, 2001)
 _GRID: Floats = np.unique(np.concatenate([np.linspace(0.0, 1.0, 1001), 1 / (1 + np.exp(-_LOGITS))]))
@@ -52,18 +50,11 @@ class Cells(NamedTuple):
     pool: npt.NDArray[np.int64]
 
 
-def wilson(share: Any, rows: Any) -> tuple[Any, Any]:
-    """Wilson's score interval (1927) of a share of rows; also of arrays."""
-    middle = (share + _Z**2 / (2 * rows)) / (1 + _Z**2 / rows)
-    half = _Z / (1 + _Z**2 / rows) * np.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2))
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
-
-
 def counted(hits: int, rows: int) -> Estimate:
     """The share of rows that all count the same."""
     if not rows:
         return UNKNOWN
-    low, high = wilson(hits / rows, rows)
+    low, high = wilson_of_share(hits / rows, rows)
     return _rounded(hits / rows, float(low), float(high))
 
 
@@ -111,7 +102,7 @@ def _solved(cells: Cells, value: float, slope: Floats, offset: Floats) -> Estima
         slope_of_pool = slope[own][0]
         down += (slope_of_pool * np.where(slope_of_pool > 0, below, above)) ** 2
         up += (slope_of_pool * np.where(slope_of_pool > 0, above, below)) ** 2
-    chance = _Z**2 * _chance_of_sizes(cells, each)
+    chance = Z**2 * _chance_of_sizes(cells, each)
     possible = _GRID[(total - np.sqrt(down + chance) <= 0) & (total + np.sqrt(up + chance) >= 0)]
     return _rounded(value, float(possible.min(initial=value)), float(possible.max(initial=value)))
 
@@ -123,7 +114,7 @@ def _deviations(size: Floats, rows: Floats, share: Floats, open_: Floats) -> tup
     """
     cases, spread = float(size.sum()), size**2 / rows
     pooled = min(max(float((size * share).sum()) / cases, 0.0), 1.0)
-    low, high = wilson(pooled, cases**2 / float(spread.sum()))
+    low, high = wilson_of_share(pooled, cases**2 / float(spread.sum()))
     factor = cases * float(np.sqrt((spread * open_).sum() / spread.sum()))
     return factor * (pooled - float(low)), factor * (float(high) - pooled)
 

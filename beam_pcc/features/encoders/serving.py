@@ -25,6 +25,7 @@ from beam_pcc.features.encoders.package import EncoderRef, Input
 
 DEFAULT_INPUT = Input()
 _BATCH_TOKENS = 512  # of a padded batch: its activations stay in the CPU caches (4,096 take half as long again)
+_TOKENIZED = 64  # texts that a thread tokenizes at once
 _PAD_TO = 4  # lengths are rounded up, so that the runtime sees few shapes
 
 Batch = tuple[list[int], int]
@@ -72,9 +73,6 @@ class Encoder:
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         prefixed = [self._prefix + text for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(prefixed)]
-
-
-_TOKENIZED = 64  # texts that a thread tokenizes at once
 
 
 def _batches(lengths: Sequence[int], max_tokens: int) -> Iterator[Batch]:
