@@ -16,7 +16,7 @@ help: ## these targets
 test: lint types emulators linters encoders flink-install image ## everything: lint, types, all tests
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=5
 
-check: lint types unit ## format, lint, types and the quick tests (a minute and a half)
+check: lint types unit ## format, lint, types and the quick tests (two minutes)
 
 unit: $(STAMP)
 	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadgroup -m "not end_to_end"

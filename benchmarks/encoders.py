@@ -19,19 +19,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import encoding
 import results
+from encoding import LIBRARIES, ROOT
 from results import Figure
 
-ROOT = Path(__file__).parent.parent
 BARS = {"onnx": 2.5, "openvino": 3.5}
-LIBRARIES = ("onnxruntime", "openvino", "tokenizers", "numpy")
 
 
 def texts(number: int) -> list[str]:
     """Messages of the project, in their order, repeated if there are too few."""
-    found = []
-    for path in sorted((ROOT / "data/messages").glob("*.jsonl")):
-        found += [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    found = encoding.messages()
     step = max(1, len(found) // number)
     return (found[::step] * (number // len(found[::step]) + 1))[:number]
 
@@ -90,11 +88,7 @@ def once(process: subprocess.Popen[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=int, default=500)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="as in run.py")
+    parser = encoding.parser(__doc__)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--encoder", help=argparse.SUPPRESS)
     flags = parser.parse_args()

@@ -32,6 +32,8 @@ ORDER = (
     "flink",
     "scorers",
     "encoders",
+    "encoder-threads",
+    "cleaning",
 )
 HEAD = ["| figure | ours | peer | ratio: min, median, max | bar | met |", "|---|---|---|---|---|---|"]
 

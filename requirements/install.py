@@ -18,7 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LISTS = ("deploy", "run", "gcp", "text", "kubernetes", "signing", "openvino", "completion", "dev")
+LISTS = (
+    "deploy",
+    "run",
+    "gcp",
+    "text",
+    "kubernetes",
+    "signing",
+    "openvino",
+    "sentence-transformers",
+    "completion",
+    "dev",
+)
+# Lists that leave out what their packages ask for and this project does not use: the compilers for GPUs.
+INCOMPLETE = ("sentence-transformers",)
 # The files on which an editable installation depends: entry points and declared requirements.
 PROJECT = ("pyproject.toml", "setup.py")
 # The name, an extra, the version, and the marker of one locked package.
@@ -106,7 +119,8 @@ def install(lists: Iterable[str], record: Record) -> None:
             continue
         record.pins = without_other_versions(record.pins, wanted)
         record.write()  # before pip runs, since it may fail half way
-        pip_install("--require-hashes", "--requirement", f"requirements/{name}.txt")
+        dependencies = ["--no-deps"] if name in INCOMPLETE else []
+        pip_install(*dependencies, "--require-hashes", "--requirement", f"requirements/{name}.txt")
         record.pins |= wanted
         record.write()
     digest = project_digest()

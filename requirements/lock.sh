@@ -27,6 +27,10 @@ lock pyproject.toml requirements/build.in --extra openvino --constraints require
 lock pyproject.toml requirements/build.in --extra onnx --constraints requirements/image.txt --output-file requirements/onnx.txt
 # Large, and for the machine that imports models: not in `dev`.
 lock pyproject.toml requirements/build.in --extra import --constraints requirements/dev.txt --output-file requirements/import.txt
+# torch without the compilers for GPUs; install.py installs this list without dependencies.
+without_compilers=(--no-emit-package triton --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder)
+lock pyproject.toml requirements/build.in --extra sentence-transformers "${without_compilers[@]}" \
+    --constraints requirements/dev.txt --output-file requirements/sentence-transformers.txt
 rm requirements/build.in
 # pip itself: the pip of an older Python reports a locked package with an extra as not locked.
 echo pip | uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
@@ -45,5 +49,5 @@ uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-
     tests/manifests/requirements.in --output-file tests/manifests/requirements.txt
 # The reference encoder has a separate environment: torch without the compilers for GPUs, installed without dependencies.
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-    --no-emit-package triton --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder \
+    "${without_compilers[@]}" \
     tests/encoders/reference.in --output-file tests/encoders/reference.txt

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Creates or updates .venv from hash-locked lists: requirements/venv.sh LIST..., of deploy, run, gcp, text, kubernetes,
-# signing, openvino and dev. Takes a moment if nothing changed (see install.py).
+# signing, openvino, sentence-transformers and dev. Takes a moment if nothing changed (see install.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

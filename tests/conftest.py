@@ -51,6 +51,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def text_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with a small encoder and one version trained on messages. Shared: copy it before changing it."""
+    from beam_pcc.features.encoders.export import export
+    from beam_pcc.training.train import train
+    from tests.encoders import toy
+    from tests.messages import write_labelled
+
+    folder = tmp_path_factory.mktemp("text")
+    export(str(toy.publish(folder / "published")), str(folder / "models" / "encoders"))
+    train(str(write_labelled(folder / "labelled.jsonl")), str(folder / "models"), text_column="text")
+    return folder / "models"
+
+
 @pytest.fixture
 def read_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReadAll:
     """Runs a source in Beam's in-process runner; gives its batches, in no order.

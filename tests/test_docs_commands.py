@@ -97,7 +97,7 @@ def check_script(program: str, words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
-    """A module or a file of the checkout, with flags that its text declares."""
+    """A module or a file of the checkout, with flags that its text declares, or that of a file it imports beside it."""
     if words[:2] == ["-m", "venv"]:
         return
     if words[0] == "-m":
@@ -106,6 +106,8 @@ def check_python(words: list[str]) -> None:
     else:
         file = ROOT / words[0]
     text = file.read_text()
+    imported = re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)
+    text += "".join(beside.read_text() for beside in file.parent.glob("*.py") if beside.stem in imported)
     for flag in (word for word in words[1:] if word.startswith("--")):
         assert f'"{flag}"' in text, flag
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pcc.evaluation import comparison
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.comparison import Difference
 
@@ -92,6 +91,10 @@ def test_p_value_is_that_of_mcnemars_exact_test(first: int, second: int, p_value
     assert Difference(first + second, first, second).p_value == pytest.approx(p_value)
 
 
-@pytest.mark.parametrize(("precision", "recall", "f1"), [(0.5, 1.0, 2 / 3), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
-def test_f1_is_the_harmonic_mean(precision: float, recall: float, f1: float) -> None:
-    assert comparison.f1({"precision": precision, "recall": recall}) == pytest.approx(f1)
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.0])
+def test_so_many_rows_give_an_interval_of_that_width(share: float) -> None:
+    rows = evaluation.rows_for(share, 0.2)
+    low, high = evaluation.wilson(round(share * rows), rows)
+    assert high - low <= 0.2
+    low, high = evaluation.wilson(round(share * (rows // 2)), rows // 2)
+    assert high - low > 0.2

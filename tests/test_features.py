@@ -49,11 +49,11 @@ def batch(texts: list[str]) -> pa.RecordBatch:
 
 
 def test_vector_is_embedding_then_tfidf(featurizer: Featurizer) -> None:
-    vectors = featurizer.vectors(TEXTS)
+    vectors, cleaned = featurizer.vectors(TEXTS), featurizer.clean(TEXTS)
 
     assert (vectors.shape, vectors.dtype) == ((len(TEXTS), schemas.VECTOR_DIM), np.float32)
-    np.testing.assert_array_equal(vectors[:, schemas.BLOCKS["embedding"]], featurizer.embed(TEXTS))
-    expected = featurizer.features.tfidf.vectorizer().transform(TEXTS).toarray().astype(np.float32)
+    np.testing.assert_array_equal(vectors[:, schemas.BLOCKS["embedding"]], featurizer.embed(cleaned))
+    expected = featurizer.features.tfidf.vectorizer().transform(cleaned).toarray().astype(np.float32)
     np.testing.assert_array_equal(vectors[:, schemas.BLOCKS["tfidf"]], expected)
 
 
@@ -227,7 +227,7 @@ def test_long_messages_have_windows_and_short_ones_do_not(featurizer: Featurizer
 
 
 def test_batch_of_short_messages_has_no_column_of_windows(splitting: Featurizer) -> None:
-    assert featurize(batch(TEXTS), splitting)[0].schema.names == schemas.CASES.names
+    assert schemas.WINDOWS not in featurize(batch(TEXTS), splitting)[0].schema.names
 
 
 @pytest.mark.parametrize("own", ["windows", "whole"])
@@ -307,3 +307,20 @@ def test_languages_of_the_training_survive_metadata(featurizer: Featurizer) -> N
 def test_metadata_of_earlier_versions_has_no_languages(featurizer: Featurizer) -> None:
     assert "languages" not in featurizer.features.to_json()
     assert Features.from_json(featurizer.features.to_json()).languages is None
+
+
+def test_message_that_cleaning_fails_on_costs_its_batch_nothing(
+    featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cleaning.encodings.decode
+
+    def broken(text: str) -> str:
+        if SECRET in text:
+            raise RuntimeError(SECRET)
+        return real(text)
+
+    monkeypatch.setattr(cleaning.encodings, "decode", broken)
+    cases, rejected = featurize(batch(["Hello there", SECRET, "Where is it?"]), featurizer)
+
+    assert cases.column("case_id").to_pylist() == ["c0", "c1", "c2"]
+    assert rejected.num_rows == 0

@@ -1,11 +1,16 @@
 """The language of a message: told offline, else `unknown`, and marked where the model does not know it."""
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.features import languages
 
+DATA = Path(__file__).parents[1] / "data"
 MESSAGES = {
     "cs": "Prosím o smazání mého účtu a všech osobních údajů.",
     "da": "Slet venligst min konto og alle mine personoplysninger.",
@@ -75,3 +80,20 @@ def test_languages_not_in_training_are_marked() -> None:
 
 def test_model_without_languages_marks_nothing() -> None:
     assert languages.untrained(["en", "pl"], None) == [None, None]
+
+
+def _languages_of(folder: str) -> Counter[str]:
+    lines = [line for path in (DATA / folder).glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    return Counter(json.loads(line)["lang"] for line in lines)
+
+
+def test_starter_model_marks_languages_of_few_messages() -> None:
+    """A few messages in a language help, but not enough to trust its labels without a look."""
+    counts = _languages_of("messages")
+    few = sorted(counts.keys() - {"en", "de", "fr", "es"})
+    assert few == ["it", "ja", "nl", "pl", "pt", "sv"]
+    assert languages.untrained(few, languages.shares(counts)) == few
+
+
+def test_evaluation_has_languages_that_no_training_message_is_in() -> None:
+    assert _languages_of("evaluation").keys() - _languages_of("messages").keys() == {"cs", "da", "fi", "ro", "tr"}

@@ -22,6 +22,7 @@ ORDER = (
     ("publishing",),
     ("flink",),
     ("pipeline", "evaluation"),
+    ("feedback",),
     ("reporting",),
     ("training", "kubernetes", "deploy"),
     ("doctor",),

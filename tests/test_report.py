@@ -338,7 +338,7 @@ def test_what_a_row_says_is_text_and_no_markup() -> None:
 def test_only_charts_are_markup_in_the_template() -> None:
     """Whatever else the template shows is escaped: nothing but our own SVG is marked as safe."""
     template = (TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
-    assert re.findall(r"[\w.]+(?=\s*\|\s*safe)", template) == ["trend.svg", "scores.svg"]
+    assert re.findall(r"[\w.]+(?=\s*\|\s*safe)", template) == ["trend.svg", "chart.svg", "scores.svg"]
     assert "autoescape" not in template.partition("#}")[2]
 
 

@@ -16,16 +16,18 @@ import sklearn
 
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError
+from beam_pcc.evaluation import trained_rows
 from beam_pcc.models.artifact import digest
 from beam_pcc.models.metadata import SCORE_BINS, ModelMetadata
 from beam_pcc.models.registry import Registry
-from beam_pcc.training.train import metrics_line, read_labelled, train
+from beam_pcc.training.train import metrics_line, read_labelled, require_findings, train
 
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
 
 CLASSES = ("NOT_PC", "PC/access", "PC/deletion", "PC/opt_out")
 Write = Callable[..., str]
-FILES = {"model.joblib", "metadata.json", "model_card.md", "scores.svg", "calibration.svg", "precision_recall.svg"}
+PLOTS = {"scores.svg", "calibration.svg", "precision_recall.svg"}
+FILES = {"model.joblib", "metadata.json", "training_rows.bin", "model_card.md", *PLOTS}
 
 
 def only_version(models: Path) -> ModelMetadata:
@@ -144,10 +146,10 @@ def test_a_training_set_needs_no_timestamp(write: Write) -> None:
     assert len(read_labelled(write(timestamp=None)).labels) == 60
 
 
-def refused(data: str, models: Path) -> str:
+def refused(data: str, models: Path, **recipe: Any) -> str:
     """The message with which training is refused; nothing is left in the registry."""
     with pytest.raises(ConfigurationError) as refusal:
-        train(data, str(models))
+        train(data, str(models), **recipe)
     assert not models.exists() or not any(models.iterdir())
     assert "\n" not in str(refusal.value)
     assert data in str(refusal.value)
@@ -219,3 +221,30 @@ def test_training_leaves_only_versions_in_the_registry(tmp_path: Path, write: Wr
 
 def test_a_model_of_only_pc_and_not_pc_is_trained_too(tmp_path: Path, write: Write) -> None:
     assert train(write(intent=["NOT_PC", "PC"] * 30), str(tmp_path / "models")).classes == ("NOT_PC", "PC")
+
+
+def test_a_model_that_finds_nothing_is_not_written(tmp_path: Path, write: Write) -> None:
+    said = refused(write(), tmp_path / "models", threshold=0.999999)
+    assert "at the threshold 0.999999 the model finds none of the 8 PC rows of the hold-out" in said
+
+
+def test_a_small_hold_out_is_warned_of(tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    train(write(), str(tmp_path / "models"))
+    assert "the hold-out is too small to tell how good the version is: its recall of 1.00 may be" in caplog.text
+    assert "(8 of 8 rows); label about 2 times as many rows" in caplog.text
+
+
+def test_a_large_hold_out_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    truth = np.arange(2_000) < 300
+    require_findings(truth, np.where(truth, 0.9, 0.1), 0.5, "data.parquet")
+    assert not caplog.messages
+
+
+def test_training_rows_are_stored_as_digests(tmp_path: Path, write: Write) -> None:
+    data = write()
+    made = train(data, str(tmp_path / "models"))
+    digests = Registry(str(tmp_path / "models")).training_rows(made.version)
+
+    assert digests is not None
+    assert (digests.rows, len(digests.digests), digests.left_out) == ("vectors", 60, 0)
+    assert trained_rows.of(read_labelled(data)).salt != digests.salt

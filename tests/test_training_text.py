@@ -11,13 +11,13 @@ import pytest
 from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.evaluation.labelled import read_labelled
-from beam_pcc.features import tfidf
+from beam_pcc.features import cleaning, tfidf
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.featurizer import Features, join
 from beam_pcc.models.registry import Registry
 from beam_pcc.training.train import _split, train
 from tests.encoders import toy
-from tests.messages import SECRET, write_labelled
+from tests.messages import OTHER, PRIVATE, SECRET, write_labelled
 
 HOW = {"analyzer": "char_wb", "ngrams": (3, 5)}
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
@@ -81,12 +81,14 @@ def test_threshold_reaches_the_requested_precision(models: Path, tmp_path: Path)
 
 
 def test_a_precision_that_cannot_be_reached_is_refused(models: Path, tmp_path: Path) -> None:
-    data = write_labelled(tmp_path / "labelled.jsonl")
-    rows = [json.loads(line) for line in data.read_text().splitlines()]
-    labels = np.random.default_rng(0).permutation([row["intent"] for row in rows])
-    data.write_text(
-        "".join(json.dumps({**row, "intent": label}) + "\n" for row, label in zip(rows, labels, strict=True))
-    )
+    """Without its signature every message is the same one: a threshold takes all of them, or none."""
+    intents = ["NOT_PC", "PC/deletion", "NOT_PC", "PC/access"] * 20
+    text = " ".join(["Please", *PRIVATE["PC/deletion"], *PRIVATE["PC/access"], *OTHER])
+    texts = [f"{text}.\n\nKind regards\nJ. Doe{'e' * row}" for row in range(len(intents))]
+    assert len(set(cleaning.clean(texts))) == 1
+    rows = [{"text": text, "intent": intent} for text, intent in zip(texts, intents, strict=True)]
+    data = tmp_path / "labelled.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     with pytest.raises(ConfigurationError, match="no threshold reaches --min_precision 1"):
         train(str(data), str(models), text_column="text", min_precision=1.0)

@@ -64,9 +64,9 @@ def check_input(
         if name == text_column:
             fits, words = is_text(dtype), "STRING"
         elif name == "case_id":
-            fits, words = _is_id(dtype), "STRING, UUID or an integer"
+            fits, words = is_id(dtype), "STRING, UUID or an integer"
         elif name == "timestamp":
-            fits, words = _is_time(dtype), "TIMESTAMP, DATE or an ISO 8601 STRING"
+            fits, words = is_time(dtype), "TIMESTAMP, DATE or an ISO 8601 STRING"
         else:
             fits = _is_vector(dtype)
             words = f"a list of {schemas.VECTOR_DIM} floats, or these as {VECTOR_BYTES} BYTES or as text"
@@ -204,7 +204,8 @@ def _is_string(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype))
 
 
-def _is_id(dtype: pa.DataType) -> bool:
+def is_id(dtype: pa.DataType) -> bool:
+    """Whether a column of this type holds identifiers."""
     return is_text(dtype) or _is_uuid(dtype) or _is_exact_number(plain_type(dtype))
 
 
@@ -212,7 +213,8 @@ def _is_exact_number(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_integer(dtype) or pa.types.is_decimal(dtype))
 
 
-def _is_time(dtype: pa.DataType) -> bool:
+def is_time(dtype: pa.DataType) -> bool:
+    """Whether a column of this type holds times, perhaps as text."""
     plain_dtype = plain_type(dtype)
     return is_text(dtype) or bool(pa.types.is_timestamp(plain_dtype) or pa.types.is_date(plain_dtype))
 

@@ -134,10 +134,59 @@ OUTPUT = pa.schema(
 
 QUARANTINE = pa.schema([*STAGED_REJECTED, _PARTITION_DATE, _RUN_ID, _INGESTION_TIME])
 
+_LABEL = [
+    _column("case_id", pa.string(), "Identifier of the case"),
+    _column("label", pa.string(), "What the case is: PC or NOT_PC"),
+    _column("source", pa.string(), "Who says so, such as a team or a process"),
+    _column("label_time", _UTC, "When it was said; of one source the newest label counts"),
+]
+_DRAW = [
+    _column("sample", pa.string(), "The sample that the case was drawn for, if it was", nullable=True),
+    _column("stratum", pa.string(), "The stratum of that sample", nullable=True),
+    _column("weight", pa.float64(), "Published cases that the case stands for: 1 / its probability", nullable=True),
+    _column("drawn", pa.int64(), "Cases drawn from the stratum", nullable=True),
+]
+FEEDBACK = pa.schema(
+    [
+        *_LABEL,
+        _column("partition_date", pa.date32(), "The day of the prediction; null if none is known", nullable=True),
+        *_DRAW,
+        _column("predicted_label", pa.string(), "What was published at the import; null if nothing", nullable=True),
+        _column("confidence", pa.float64(), "Probability of the predicted label", nullable=True),
+        _column("review", pa.bool_(), "Whether the case was marked for review", nullable=True),
+        _column("model_version", pa.string(), "The version that predicted", nullable=True),
+        _column("run_id", pa.string(), "The run that published the prediction", nullable=True),
+        _column("published_at", _UTC, "When it was published", nullable=True),
+        _INGESTION_TIME,
+    ]
+)
+"""Labels that came after the prediction, each beside what was published then: the prediction itself goes sooner."""
+
+LABELS = pa.schema(
+    [
+        _column("number", pa.int64(), "Of the row in its file"),
+        *_LABEL,
+        _column("partition_date", pa.date32(), "The day of the prediction, if the file names it", nullable=True),
+        *_DRAW,
+    ]
+)
+"""Labels as a file of feedback has them, checked."""
+
+DRAWN = pa.schema(
+    [
+        *_staged(OUTPUT, "case_id", "partition_date", "predicted_label", "confidence"),
+        _column("bin", pa.int64(), "Of P(PC), of SCORE_BINS"),
+        _column("review", pa.bool_(), "Whether it is marked for review"),
+        _column("key", pa.string(), "By which cases are drawn"),
+    ]
+)
+"""Published cases that may be drawn for a sample."""
+
 TABLES = {
     "pcc_inference_output": OUTPUT,
     "pcc_monitoring_logs": MONITORING,
     "pcc_quarantine": QUARANTINE,
+    "pcc_feedback": FEEDBACK,
 }
 
 

@@ -10,7 +10,18 @@ from beam_pcc.config.extras import extra
 from beam_pcc.terminal import show
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
-_FILES = {"config", "data", "messages", "manifests", "private_key", "certificate", "model_public_key", "summary_file"}
+_FILES = {
+    "config",
+    "data",
+    "messages",
+    "manifests",
+    "private_key",
+    "certificate",
+    "model_public_key",
+    "summary_file",
+    "file",
+    "rejected",
+}
 _FOLDERS = {"models", "staging", "encoder", "weights"}
 _NOTES = """to use it in bash now, and in every new shell:
   source <(beam-pcc completion bash)

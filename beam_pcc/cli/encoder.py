@@ -25,6 +25,9 @@ def add(commands: Commands) -> None:
     export.add_argument("--prefix", help="what is written before each text (default: what its files say)")
     export.add_argument("--name", help="of the encoder (default: that of the folder)")
     export.add_argument(
+        "--int8", action="store_true", help="multiply integers of 8 bits: faster with onnx, and less exact"
+    )
+    export.add_argument(
         "--to", required=True, help="folder of encoders, such as MODELS/encoders, or gs://BUCKET/FOLDER"
     )
 
@@ -32,7 +35,7 @@ def add(commands: Commands) -> None:
 def _export(flags: argparse.Namespace) -> int:
     from beam_pcc.features.encoders.export import export
 
-    exported = export(flags.weights, flags.to, prefix=flags.prefix, name=flags.name)
+    exported = export(flags.weights, flags.to, prefix=flags.prefix, name=flags.name, is_int8=flags.int8)
     say(f"{exported.address}{'' if exported.is_new else ' (was there already)'}")
     unit = "unit length" if exported.is_normalised else "not normalised"
     say(f"  encoder     {one_line(exported.name, 80)}: {exported.pooling} pooling, {unit}")

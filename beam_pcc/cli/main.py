@@ -93,15 +93,27 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         deploy.add(commands)
         return parser
     try:
-        from beam_pcc.cli import completion, doctor, encoder, explain, models, report, run, runs, tables, train
+        from beam_pcc.cli import (
+            completion,
+            doctor,
+            encoder,
+            explain,
+            feedback,
+            models,
+            report,
+            run,
+            runs,
+            tables,
+            train,
+        )
         from beam_pcc.cli import jobjar as flink
         from beam_pcc.cli import submit as kubernetes
     except ImportError as error:
         raise ConfigurationError(
             f"this environment was made for deploy and lacks {error.name}: run requirements/venv.sh run"
         ) from None
-    in_order_of_help = (run, flink, kubernetes, runs, doctor, deploy, report, explain, train, encoder, models, tables)
-    for group in in_order_of_help:
+    first = (run, flink, kubernetes, runs, doctor, deploy)  # in the order of the help
+    for group in (*first, report, feedback, explain, train, encoder, models, tables):
         group.add(commands)
     completion.add(commands, _parser)
     return parser

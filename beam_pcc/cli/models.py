@@ -6,10 +6,12 @@ import argparse
 import shlex
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_pcc.cli.parser import Commands, called_as, command, group
 from beam_pcc.cli.results import (
+    ChainResult,
     ChangeResult,
     CompareResult,
     EvaluateResult,
@@ -26,12 +28,15 @@ from beam_pcc.cli.results import (
 )
 from beam_pcc.config.settings import Action, add_encoder_arguments, add_signer_arguments, encoder_of, signer_of
 from beam_pcc.errors import ConfigurationError
-from beam_pcc.terminal import say, table
+from beam_pcc.terminal import logger, say, table
 
 if TYPE_CHECKING:
     from beam_pcc.evaluation.groups import Group
+    from beam_pcc.evaluation.labelled import Labelled
+    from beam_pcc.models.history import Chain
     from beam_pcc.models.registry import Registry
 
+_log = logger(__name__)
 _REGISTRY = "the registry: a folder, or gs://BUCKET/FOLDER"
 _VERSION = "such as v20261120_020000"
 _FORMATS = ("onnx", "scikit-learn", "lightgbm", "xgboost")
@@ -54,8 +59,13 @@ def add(commands: Commands) -> None:
         "v20261120_020000 --data labelled.parquet",
     )
     promote.add_argument("version", metavar="VERSION", help=_VERSION)
-    promote.add_argument("--data", help="labelled rows on which it must not be worse than the current version")
-    promote.add_argument("--force", action="store_true", help="promote it even if it is worse on --data")
+    promote.add_argument(
+        "--data",
+        help="labelled rows on which it must find PC, and not be worse than the current version; a glob of files",
+    )
+    promote.add_argument(
+        "--force", action="store_true", help="promote it without --data, or although it is worse; the log says why"
+    )
     add_encoder_arguments(promote)
     add_signer_arguments(promote)
     _command(models, "rollback", "make the version current that was so before", _rollback)
@@ -67,7 +77,12 @@ def add(commands: Commands) -> None:
         "v20261120_020000",
     )
     shadow.add_argument("version", metavar="VERSION", help=f"{_VERSION}, or none")
-    add_output_argument(_command(models, "history", "every change of the current version, oldest first", _history))
+    history = _command(models, "history", "every change of the current version, oldest first", _history)
+    history.add_argument("--earlier", metavar="FILE", help="of --verify: a log that was moved away, before this one")
+    history.add_argument(
+        "--verify", action="store_true", help="check that no line of the log was changed, added or removed"
+    )
+    add_output_argument(history)
     compare = _command(
         models,
         "compare",
@@ -252,10 +267,10 @@ def _promote(flags: argparse.Namespace) -> int:
         return 0
     runtime = Runtime(text.backend, text.threads)
     on = promotion.Evaluation(flags.data, text.text_column, text.address, runtime) if flags.data else None
-    results = promotion.gates(registry, version, on)
-    before = promotion.promote(registry, version, results, force=flags.force)
+    judgement = promotion.judge(registry, version, on)
+    before = promotion.promote(registry, version, judgement, force=flags.force)
     say(f"current: {version} (was {before or 'none'})")
-    for gate in results:
+    for gate in judgement.gates:
         say(f"  {gate.name}: {gate.message}{' (forced)' if gate.failed else ''}")
     again = f"{called_as()} models rollback --models {shlex.quote(flags.models)}"
     say(f"  to go back: {again if before else f'remove {registry.root}/{ALIAS}'}")
@@ -276,19 +291,47 @@ def _shadow(flags: argparse.Namespace) -> int:
 
 
 def _history(flags: argparse.Namespace) -> int:
-    entries = _registry(flags).history()
+    if flags.earlier and not flags.verify:
+        raise ConfigurationError("--earlier is the log before the one that --verify checks; add --verify")
+    registry = _registry(flags)
+    chain = registry.verify_history(_earlier(flags.earlier)) if flags.verify else None
+    entries = registry.history(complete=not flags.verify)
     reporter = Reporter(flags)
     if reporter.json:
-        reporter.report(HistoryResult(tuple(_change_result(entry) for entry in entries)))
+        changes = tuple(_change_result(entry) for entry in entries)
+        reporter.report(HistoryResult(changes, None if chain is None else ChainResult(**chain._asdict())))
+        return 0
+    if chain is not None:
+        _say_chain(chain)
         return 0
     rows = [["at", "by", "action", "version", "before", ""]]
     for entry in entries:
-        forced = "forced" if entry.get("forced") else ""
+        reasons = "; ".join(f"{name}: {message}" for name, message in (entry.get("overridden") or {}).items())
+        forced = ": ".join(filter(None, ["forced", reasons])) if entry.get("forced") else ""
         version = entry.get("shadow") or "none" if entry["action"] == "shadow" else entry["version"]
         before = entry.get("before") or "none"
         rows.append([str(entry.get("at"))[:19], str(entry.get("by")), entry["action"], version, before, forced])
     say(*table(rows))
     return 0
+
+
+def _earlier(path: str | None) -> bytes:
+    try:
+        return Path(path).read_bytes() if path else b""
+    except OSError as error:
+        raise ConfigurationError(f"--earlier {path} cannot be read: {error.strerror or error}; name a file") from None
+
+
+def _say_chain(chain: Chain) -> None:
+    say(f"log: whole; {chain.lines - chain.unchained:,} of {chain.lines:,} lines are chained")
+    if chain.unchained:
+        say(f"  {chain.unchained:,} of an earlier release are not: a change of them may not show")
+    if chain.pending:
+        say("  the last change is in current.json only; the next promote, rollback or history adds its line")
+    if chain.by_hand:
+        say(f"  no line made {chain.by_hand} current: a person wrote it into current.json")
+    if chain.sha256:
+        say(f"  sha256 of the last line  {chain.sha256}")
 
 
 def _change_result(entry: Mapping[str, Any]) -> ChangeResult:
@@ -300,7 +343,29 @@ def _change_result(entry: Mapping[str, Any]) -> ChangeResult:
         version,
         entry.get("before"),
         forced=bool(entry.get("forced")),
+        overridden=dict(entry.get("overridden") or {}),
     )
+
+
+def _unseen(registry: Registry, versions: list[str], rows: Labelled) -> Labelled:
+    """The rows that none of the versions was trained on; says how many others were left out."""
+    from beam_pcc.evaluation import trained_rows
+
+    unseen = trained_rows.without(registry, versions, rows)
+    if unseen.left_out:
+        _log.warning(
+            "left out %s of %s rows, which %s was trained on",
+            f"{unseen.left_out:,}",
+            f"{len(rows.labels):,}",
+            " or ".join(versions),
+        )
+    if unseen.left_out and not len(unseen.rows.labels):
+        raise ConfigurationError(
+            f"--data holds no row that {' or '.join(versions)} was not trained on; name other rows"
+        )
+    for note in unseen.notes:
+        _log.info("%s", note)
+    return unseen.rows
 
 
 def _compare(flags: argparse.Namespace) -> int:
@@ -311,10 +376,14 @@ def _compare(flags: argparse.Namespace) -> int:
 
     registry = _registry(flags)
     versions = [registry.find(version, "beam-pcc models compare") for version in flags.versions]
-    rows = read_labelled(flags.data, text.text_column)
+    rows = _unseen(registry, versions, read_labelled(flags.data, text.text_column))
     runtime = Runtime(text.backend, text.threads)
     first, second = (
-        comparison.measure(registry, version, rows, encoder=text.address, runtime=runtime) for version in versions
+        comparison.measure(registry, version, rows, encoder=encoder, runtime=runtime)
+        for version, encoder in (
+            (versions[0], text.address),
+            (versions[1], comparison.shared_encoder(registry, versions[0], versions[1], text.address)),
+        )
     )
     differ = comparison.differences(first, second, rows)
     reporter = Reporter(flags)
@@ -355,7 +424,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
     registry = _registry(flags)
     version = registry.resolve(flags.model_version)
     columns = list(dict.fromkeys([*flags.by, *([flags.writer_column] if flags.writer_column else [])]))
-    rows = read_labelled(flags.data, text.text_column, columns)
+    rows = _unseen(registry, [version], read_labelled(flags.data, text.text_column, columns))
     probability, threshold = comparison.score(
         registry, version, rows, encoder=text.address, runtime=Runtime(text.backend, text.threads)
     )

@@ -148,13 +148,26 @@ class ChangeResult:
     version: str | None
     before: str | None
     forced: bool
+    overridden: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ChainResult:
+    """The chain of the log, which is whole."""
+
+    lines: int
+    unchained: int
+    sha256: str | None
+    pending: bool
+    by_hand: str | None
 
 
 @dataclass(frozen=True)
 class HistoryResult:
-    """Every change of current.json, oldest first."""
+    """Every change of current.json, oldest first; and the chain of the log if it was checked."""
 
     changes: tuple[ChangeResult, ...]
+    chain: ChainResult | None
 
 
 @dataclass(frozen=True)
@@ -291,12 +304,77 @@ class ExplainResult:
     published: PublishedResult | None
 
 
+@dataclass(frozen=True)
+class ImportResult:
+    """What became of the rows of a file of labels."""
+
+    rows: int
+    new: int
+    present: int
+    copies: int
+    rejected: dict[str, int]
+    unknown_cases: int
+    several_days: int
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """A sample of published cases that was drawn for labelling."""
+
+    sample: str
+    file: str
+    drawn: int
+    cases: int
+    strata: int
+
+
+@dataclass(frozen=True)
+class EstimateResult:
+    """A share with its 95 % interval."""
+
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class FeedbackGroupResult:
+    """What is known of some published cases."""
+
+    by: str
+    value: str | None
+    basis: str
+    labels: int
+    cases: float
+    precision: EstimateResult
+    recall: EstimateResult
+    probability: float
+    actual: EstimateResult
+    brier: float
+
+
+@dataclass(frozen=True)
+class FeedbackResult:
+    """What labels say of the published cases of some days."""
+
+    first: str
+    last: str
+    labelled_cases: int
+    unknown_cases: int
+    replaced_labels: int
+    disagreeing_cases: int
+    sampled_cases: int | None
+    sampled_cases_labelled: int
+    groups: tuple[FeedbackGroupResult, ...]
+
+
 RESULTS = (
-    *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult),
+    *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult, ChainResult),
     ImportedModelResult,
     *(EvaluateResult, GroupResult, ShareResult),
     *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
     *(ExplainResult, TermResult, PublishedResult),
+    *(ImportResult, SampleResult, FeedbackResult, FeedbackGroupResult, EstimateResult),
 )
 
 

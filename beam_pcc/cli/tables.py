@@ -8,9 +8,9 @@ from pathlib import Path
 from beam_pcc.cli.parser import Commands, command, group
 from beam_pcc.cli.results import TEXT, add_output_argument
 from beam_pcc.cli.tabular import FORMATS
-from beam_pcc.cli.warehouse_flags import add_warehouse_arguments
+from beam_pcc.cli.warehouse_flags import add_warehouse_arguments, checked_warehouse
 from beam_pcc.config.options import resolve
-from beam_pcc.config.settings import Limits, Publish, add_expiry_argument
+from beam_pcc.config.settings import Publish, add_expiry_argument
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.private_files import private_files
 from beam_pcc.terminal import say, show
@@ -61,12 +61,10 @@ def _tables_create(flags: argparse.Namespace) -> int:
         raise ConfigurationError(
             "tables create --dry_run is called --render now: --dry_run is of a run that publishes nothing"
         )
-    from beam_pcc.publishing.warehouse import open_warehouse
     from beam_pcc.publishing.warehouse.base import prepare_tables
 
-    given = {name: getattr(flags, name) for name in ("warehouse", "monitoring_expiry_days")}
-    warehouse = open_warehouse(resolve(Publish, given), Limits(lock_timeout=flags.lock_timeout))
-    warehouse.check()
+    given = {name: getattr(flags, name) for name in ("warehouse", "monitoring_expiry_days", "feedback_expiry_days")}
+    warehouse = checked_warehouse(resolve(Publish, given), flags)
     with private_files():
         plan = prepare_tables(warehouse, dry_run=flags.dry_run, add_columns=flags.add_columns, set_expiry=True)
     columns = [f"{table}.{column}" for table, names in plan.add.items() for column in names]
@@ -83,10 +81,8 @@ def _tables_create(flags: argparse.Namespace) -> int:
 
 
 def _tables_query(flags: argparse.Namespace) -> int:
-    from beam_pcc.publishing.warehouse import open_warehouse
 
-    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
-    warehouse.check()
+    warehouse = checked_warehouse(Publish(flags.warehouse), flags)
     text = warehouse.query(flags.sql, FORMATS[flags.output])
     say(*text.splitlines()) if flags.output == TEXT else show(text)
     return 0
@@ -95,10 +91,8 @@ def _tables_query(flags: argparse.Namespace) -> int:
 def _tables_export(flags: argparse.Namespace) -> int:
     from beam_pcc.cases import schemas
     from beam_pcc.publishing.export import export_tables
-    from beam_pcc.publishing.warehouse import open_warehouse
 
-    warehouse = open_warehouse(Publish(flags.warehouse), Limits(lock_timeout=flags.lock_timeout))
-    warehouse.check()
+    warehouse = checked_warehouse(Publish(flags.warehouse), flags)
     names = flags.tables or list(schemas.TABLES)
     with private_files():
         rows = export_tables(warehouse, list(dict.fromkeys(names)), Path(flags.output))

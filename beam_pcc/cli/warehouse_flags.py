@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from beam_pcc.config.settings import WAREHOUSE_ADDRESSES
+from beam_pcc.config.settings import WAREHOUSE_ADDRESSES, Limits, Publish
+
+if TYPE_CHECKING:
+    from beam_pcc.publishing.warehouse.base import Warehouse
 
 
 def add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,3 +21,12 @@ def add_warehouse_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long to wait for a warehouse file that another process holds (default: %(default)g)",
     )
+
+
+def checked_warehouse(publish: Publish, flags: argparse.Namespace) -> Warehouse:
+    """Open the warehouse of a command. Raises ConfigurationError if its address cannot be one."""
+    from beam_pcc.publishing.warehouse import open_warehouse
+
+    warehouse = open_warehouse(publish, Limits(lock_timeout=flags.lock_timeout))
+    warehouse.check()
+    return warehouse

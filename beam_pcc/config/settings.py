@@ -22,7 +22,7 @@ from beam_pcc.gcp.names import RETRY_TIMEOUT
 
 Action: TypeAlias = Callable[[argparse.Namespace], int]
 ReadMethod = Literal["direct", "export", "arrow"]
-Backend = Literal["onnx", "openvino"]
+Backend = Literal["onnx", "openvino", "sentence-transformers"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 READ_METHODS: tuple[ReadMethod, ...] = get_args(ReadMethod)
 DEFAULT_REVIEW_BAND = 0.10
@@ -190,10 +190,14 @@ class Publish(Group):
     )
     monitoring_table: str | None = option(help="the same for pcc_monitoring_logs", environment="BQ_MONITORING_TABLE")
     quarantine_table: str | None = option(help="the same for pcc_quarantine")
+    feedback_table: str | None = option(help="the same for pcc_feedback")
     monitoring_expiry_days: int = option(
         400,
-        help="days that BigQuery keeps a row of pcc_monitoring_logs; the rows of the other tables go after 7",
+        help="days that BigQuery keeps a row of pcc_monitoring_logs; predictions and rejected rows go after 7",
         check=between(1, 3_650),
+    )
+    feedback_expiry_days: int = option(
+        90, help="the same for pcc_feedback, which has identifiers of cases", check=between(1, 3_650)
     )
     run_id: str | None = option(
         help="the run's own id, PARTITION-TIME-RANDOM, for who starts it and looks for its row later", usual="a new one"
@@ -210,6 +214,7 @@ class Publish(Group):
             "pcc_inference_output": self.output_table,
             "pcc_monitoring_logs": self.monitoring_table,
             "pcc_quarantine": self.quarantine_table,
+            "pcc_feedback": self.feedback_table,
         }
         return {name: table for name, table in given.items() if table}
 
@@ -450,8 +455,22 @@ def as_flags(said: Mapping[str, Any]) -> list[str]:
 
 
 def add_expiry_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare how long BigQuery keeps monitoring rows, for `tables create`."""
-    add_arguments(parser, Publish, but={one.flag for one in options_of(Publish)} - {"monitoring_expiry_days"})
+    """Declare how long BigQuery keeps monitoring rows and feedback, for `tables create`."""
+    kept = {"monitoring_expiry_days", "feedback_expiry_days"}
+    add_arguments(parser, Publish, but={one.flag for one in options_of(Publish)} - kept)
+
+
+def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which tables are elsewhere, for commands of feedback."""
+    elsewhere = {"output_table", "feedback_table", "temp_dataset"}
+    add_arguments(parser, Publish, but={one.flag for one in options_of(Publish)} - elsewhere)
+
+
+def publish_of(flags: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Publish:
+    """The warehouse of a command, with what `add_table_arguments` declared."""
+    given = {name: getattr(flags, name) for name in ("warehouse", "output_table", "feedback_table", "temp_dataset")}
+    named = {name: environment[name] for name in ("BQ_OUTPUT_TABLE",) if name in environment}
+    return resolve(Publish, given, environment=named)
 
 
 def add_encoder_arguments(parser: argparse.ArgumentParser) -> None:

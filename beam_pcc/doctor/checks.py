@@ -23,6 +23,7 @@ _MODULES = {
     "gcp": ("google.cloud.bigquery", "google.cloud.bigquery_storage", "google.cloud.storage"),
     "text": ("onnxruntime", "tokenizers"),
     "openvino": ("openvino", "tokenizers"),
+    "sentence-transformers": ("sentence_transformers", "torch"),
     "signing": ("model_signing",),
     "kubernetes": ("kubernetes", "yaml"),
 }
@@ -77,8 +78,9 @@ def packages(config: RunConfig, *, on_kubernetes: bool) -> str:
     encoder = config.encoder.backend if config.encoder.text_column else None
     needed = {
         "gcp": ("a bq:// or gs:// address", _uses_google(config)),
-        "text": ("--text_column", encoder == "onnx"),
+        "text": ("--text_column", encoder is not None),
         "openvino": ("--encoder_backend", encoder == "openvino"),
+        "sentence-transformers": ("--encoder_backend", encoder == "sentence-transformers"),
         "signing": ("a signature", config.model.signer is not None),
         "kubernetes": ("--on-kubernetes", on_kubernetes),
     }

@@ -1,11 +1,10 @@
-"""Compares two versions on the same labelled rows: metrics, differing labels, and whether one is worse.
+"""Compares two versions on the same labelled rows: metrics, and differing labels.
 
 The caller must pass rows that neither was trained on.
 """
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +12,15 @@ import numpy as np
 from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.errors.bisecting import EveryRowFailsError
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation.labelled import Labelled
+from beam_pcc.evaluation.paired import Scored
 from beam_pcc.features.encoders import package
 from beam_pcc.features.encoders.package import EncoderRef
 from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Featurizer, Runtime
 from beam_pcc.models import deciding, scoring
 from beam_pcc.models.registry import ModelVersion, Registry
-
-TOLERANCE = 0.01
-"""A version is worse if a metric is worse by more than this; smaller differences are noise on a few hundred rows."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +79,44 @@ def measure(
 def score(
     registry: Registry, version: str, rows: Labelled, *, encoder: str | None = None, runtime: Runtime = DEFAULT_RUNTIME
 ) -> tuple[scoring.Floats, float]:
-    """P(PC) of labelled rows by a version, and its threshold.
+    """P(PC) of labelled rows by a version, 0 of a row that it cannot score; and its threshold.
+
+    Raises:
+        ModelError: The version cannot be used, or the rows are texts and it was trained on vectors.
+    """
+    scored = score_rows(registry, version, rows, encoder=encoder, runtime=runtime)
+    return np.nan_to_num(scored.probability), scored.threshold
+
+
+def score_rows(
+    registry: Registry, version: str, rows: Labelled, *, encoder: str | None = None, runtime: Runtime = DEFAULT_RUNTIME
+) -> Scored:
+    """P(PC) of labelled rows by a version, NaN of a row that it cannot score; and its threshold.
 
     Raises:
         ModelError: The version cannot be used, or the rows are texts and it was trained on vectors.
     """
     checked, model = registry.load(version)
-    if rows.texts is None:
-        with progress.task(f"scoring with {version}"):
-            probabilities = scoring.score(model, rows.vectors).probabilities
-    else:
-        featurizer = _featurizer(registry, checked, encoder, runtime)
-        with progress.task(f"scoring with {version}", unit="windows") as step:
-            decision = deciding.score_texts(model, checked.classes, featurizer, rows.texts, step.advance)
-        probabilities = decision.scores.probabilities
-    probability = np.nan_to_num(scoring.privacy_probability(probabilities, checked.classes))
-    return probability, checked.metadata.threshold
+    try:
+        if rows.texts is None:
+            with progress.task(f"scoring with {version}"):
+                probabilities = scoring.score(model, rows.vectors).probabilities
+        else:
+            featurizer = _featurizer(registry, checked, encoder, runtime)
+            with progress.task(f"scoring with {version}", unit="windows") as step:
+                decision = deciding.score_texts(model, checked.classes, featurizer, rows.texts, step.advance)
+            probabilities = decision.scores.probabilities
+    except EveryRowFailsError as error:
+        raise ModelError(f"{version} fails on every row of --data ({error}); do not use it, train again") from None
+    return Scored(scoring.privacy_probability(probabilities, checked.classes), checked.metadata.threshold)
+
+
+def shared_encoder(registry: Registry, version: str, other: str, encoder: str | None) -> str | None:
+    """`encoder`, which was named for `version`, if `other` was trained with the same; else None: the registry's own."""
+    digests = [
+        features.encoder_sha256 if (features := registry.metadata(name).features) else None for name in (version, other)
+    ]
+    return encoder if digests[0] == digests[1] else None
 
 
 def _featurizer(registry: Registry, version: ModelVersion, encoder: str | None, runtime: Runtime) -> Featurizer:
@@ -119,25 +139,3 @@ def differences(first: Measurement, second: Measurement, rows: Labelled) -> Diff
         int((flipped & (first.positive == truth)).sum()),
         int((flipped & (second.positive == truth)).sum()),
     )
-
-
-def f1(metrics: dict[str, float]) -> float:
-    """Harmonic mean of precision and recall."""
-    return statistics.harmonic_mean((metrics["precision"], metrics["recall"]))
-
-
-def worse(candidate: dict[str, float], current: dict[str, float]) -> list[str]:
-    """The metrics in which the candidate is worse than the current by more than TOLERANCE, as phrases."""
-
-    def higher_is_better(metrics: dict[str, float]) -> dict[str, float]:
-        return {"roc_auc": metrics["roc_auc"], "pr_auc": metrics["pr_auc"], "f1": f1(metrics)}
-
-    candidate_values = higher_is_better(candidate)
-    phrases = [
-        f"{name} {candidate_values[name]:.3f} against {value:.3f}"
-        for name, value in higher_is_better(current).items()
-        if candidate_values[name] < value - TOLERANCE
-    ]
-    if candidate["brier"] > current["brier"] + TOLERANCE:
-        phrases.append(f"brier {candidate['brier']:.3f} against {current['brier']:.3f}")
-    return phrases

@@ -6,7 +6,6 @@ allow for it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.evaluation.labelled import Labelled
-from beam_pcc.evaluation.metrics import CONFIDENCE, Truth
+from beam_pcc.evaluation.metrics import Truth, wilson_of_share
 from beam_pcc.models.scoring import Floats
 
 MAX_VALUES = 50
@@ -116,8 +115,8 @@ def share(right: Truth, writers: npt.NDArray[np.int64]) -> Share:
     if not rows:
         return Share(0, None, 0.0, 1.0)
     value = float(right.mean())
-    low, high = _wilson(value, rows / _design_effect(right, writers))
-    return Share(rows, round(value, 6), round(low, 6), round(high, 6))
+    low, high = wilson_of_share(value, rows / _design_effect(right, writers))
+    return Share(rows, round(value, 6), round(float(low), 6), round(float(high), 6))
 
 
 def _design_effect(right: Truth, writers: npt.NDArray[np.int64]) -> float:
@@ -130,13 +129,3 @@ def _design_effect(right: Truth, writers: npt.NDArray[np.int64]) -> float:
     residuals = np.bincount(numbers, weights=right - value)
     between = count / (count - 1) * float((residuals**2).sum()) / rows**2
     return max(1.0, between / independent)
-
-
-def _wilson(share: float, rows: float) -> tuple[float, float]:
-    """Wilson's score interval; `rows` need not be a whole number."""
-    from scipy.stats import norm
-
-    z = float(norm.ppf((1 + CONFIDENCE) / 2))
-    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -5,6 +5,9 @@ All compare PC (with its subtypes) with NOT_PC.
 
 from __future__ import annotations
 
+from statistics import NormalDist
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +18,8 @@ Truth = npt.NDArray[np.bool_]
 METRICS = ("roc_auc", "pr_auc", "brier", "precision", "recall")
 RESAMPLES = 200
 CONFIDENCE = 0.95
+Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+"""Standard errors on each side of a normal interval of this confidence."""
 MIN_ROWS_OF_CLASS = 2
 """Of PC and of NOT_PC: the bootstrap cannot resample a single row."""
 _BATCH = 10  # resamples in memory at once
@@ -79,11 +84,11 @@ def intervals(truth: Truth, probability: Floats, threshold: float, *, seed: int 
     ).confidence_interval
     positive = probability >= threshold
     hits = int((truth & positive).sum())
-    bounds = [*zip(low, high, strict=True), _wilson(hits, int(positive.sum())), _wilson(hits, int(truth.sum()))]
+    bounds = [*zip(low, high, strict=True), wilson(hits, int(positive.sum())), wilson(hits, int(truth.sum()))]
     return {name: (round(float(a), 6), round(float(b), 6)) for name, (a, b) in zip(METRICS, bounds, strict=True)}
 
 
-def _wilson(hits: int, rows: int) -> tuple[float, float]:
+def wilson(hits: int, rows: int) -> tuple[float, float]:
     """The interval of a share of rows; (0, 1) for no rows."""
     from scipy import stats
 
@@ -91,6 +96,23 @@ def _wilson(hits: int, rows: int) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = stats.binomtest(hits, rows).proportion_ci(CONFIDENCE, method="wilson")
     return low, high
+
+
+def wilson_of_share(share: Any, rows: Any) -> tuple[Any, Any]:
+    """Wilson's score interval (1927) of a share of rows, whose number need not be whole; also of arrays."""
+    middle = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
+    half = Z / (1 + Z**2 / rows) * np.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2))
+    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+
+
+def rows_for(share: float, width: float) -> int:
+    """How many rows make Wilson's interval of this share at most this wide."""
+    low, high = 1, 100_000
+    while low < high:
+        middle = (low + high) // 2
+        bounds = wilson(round(share * middle), middle)
+        low, high = (low, middle) if bounds[1] - bounds[0] <= width else (middle + 1, high)
+    return low
 
 
 def threshold_for(truth: Truth, probability: Floats, precision: float) -> float | None:

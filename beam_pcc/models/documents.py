@@ -275,6 +275,8 @@ ENTRY = record(
         "shadow": optional(_VERSION),
         "checks": optional(mapping(text(1_000))),
         "forced": optional(boolean),
+        "overridden": optional(mapping(text(1_000))),
+        "previous": optional(_DIGEST),
     },
     plain,
 )

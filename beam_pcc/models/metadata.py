@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -111,8 +111,7 @@ class Baseline:
         return cls(histogram, value.get("class_shares", {}), value.get("norms", {}), blocks, training_mean)
 
 
-@dataclass(frozen=True)
-class ReviewBand:
+class ReviewBand(NamedTuple):
     """What lies nearer to the threshold than `band`, on the hold-out: the shares of its rows and of its errors."""
 
     band: float
@@ -129,12 +128,12 @@ class Review:
 
     def to_json(self) -> dict[str, Any]:
         """The value in metadata.json."""
-        return {"bands": [dataclasses.asdict(band) for band in self.bands], "recommended": self.recommended}
+        return {"bands": [band._asdict() for band in self.bands], "recommended": self.recommended}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Review:
         """Inverse of `to_json`. Raises ValueError, TypeError or KeyError on anything else."""
-        bands = (ReviewBand(*(float(band[f.name]) for f in dataclasses.fields(ReviewBand))) for band in value["bands"])
+        bands = (ReviewBand(*(float(band[name]) for name in ReviewBand._fields)) for band in value["bands"])
         recommended = value.get("recommended")
         return cls(tuple(bands), None if recommended is None else float(recommended))
 

@@ -46,6 +46,28 @@ def complete_log(store: Store, pointer: Pointer) -> None:
         history.append(store, pointer.change)
 
 
+def verify_log(store: Store, earlier: bytes = b"") -> history.Chain:
+    """See `history.verify`. Writes nothing."""
+    before = read(store)
+    while True:
+        # A writer changes current.json before the log: read in this order, the log has all that current.json follows.
+        chain, last = history.verify(store, before.change, earlier), history.read(store)[-1:]
+        after = read(store)
+        if after.generation == before.generation:
+            break
+        before = after  # somebody promoted meanwhile
+    entry = before.change if chain.pending else next(iter(last), None)
+    return chain if entry is None or entry["version"] == before.version else chain._replace(by_hand=before.version)
+
+
+def changed(store: Store, now: Pointer) -> ModelError:
+    """The error of a change that another one forestalled."""
+    return ModelError(
+        f"{store.path(ALIAS)} was changed by somebody else meanwhile (now {now.version or 'removed'}): look, and "
+        "promote again"
+    )
+
+
 def replace(store: Store, pointer: Pointer, version: str, shadow: str | None, action: str, **details: Any) -> None:
     """Replace current.json, and add the change to the log.
 
@@ -61,13 +83,11 @@ def replace(store: Store, pointer: Pointer, version: str, shadow: str | None, ac
         ModelError: Somebody else changed current.json since `pointer` was read, or the log is full or malformed.
     """
     complete_log(store, pointer)
-    history.require_room(store)
+    # No other line can follow the last one before current.json is replaced: each writer completes the log first.
+    previous = history.last_digest(store)
     at = dt.datetime.now(dt.timezone.utc).isoformat()
-    entry = history.new_entry(action, version, pointer.version, at, shadow=shadow, **details)
+    entry = history.new_entry(action, version, pointer.version, at, previous=previous, shadow=shadow, **details)
     document = {"version": version, "promoted_at": at, **({"shadow": shadow} if shadow else {}), "change": entry}
     if not store.replace(ALIAS, (json.dumps(document) + "\n").encode(), pointer.generation):
-        now = read(store).version or "removed"
-        raise ModelError(
-            f"{store.path(ALIAS)} was changed by somebody else meanwhile (now {now}): look, and promote again"
-        )
+        raise changed(store, read(store))
     history.append(store, entry)

@@ -13,7 +13,8 @@ from typing import Any
 
 from beam_pcc.config.settings import Signer
 from beam_pcc.errors import ModelError
-from beam_pcc.models import history, loading, pointer, signing, versions
+from beam_pcc.models import history, loading, pointer, signing, training_rows, versions
+from beam_pcc.models.history import Chain
 from beam_pcc.models.loading import METADATA, CheckedBytes, ModelFile, ModelVersion
 from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.pointer import ALIAS
@@ -21,6 +22,8 @@ from beam_pcc.models.signing import Snapshot
 from beam_pcc.models.versions import new_version
 from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
+
+ANY = "any"
 
 __all__ = ["ALIAS", "METADATA", "ModelFile", "ModelVersion", "Registry", "new_version"]
 
@@ -69,13 +72,31 @@ class Registry:
         """The shadow version in current.json, or None."""
         return pointer.read(self._store).shadow
 
-    def history(self) -> list[history.Entry]:
-        """Every logged change of current.json, oldest first."""
-        pointer.complete_log(self._store, pointer.read(self._store))
+    def history(self, *, complete: bool = True) -> list[history.Entry]:
+        """Every logged change of current.json, oldest first; `complete` adds one whose writer died before the log."""
+        if complete:
+            pointer.complete_log(self._store, pointer.read(self._store))
         return history.read(self._store)
 
+    def verify_history(self, earlier: bytes = b"") -> Chain:
+        """Check the chain of the log; writes nothing.
+
+        Args:
+            earlier: The lines of a log that was moved away, which this one continues.
+
+        Raises:
+            ModelError: A line was changed, added or removed. Names the first such line.
+        """
+        return pointer.verify_log(self._store, earlier)
+
     def promote(
-        self, version: str, *, action: str = "promote", checks: Mapping[str, str] | None = None, forced: bool = False
+        self,
+        version: str,
+        *,
+        action: str = "promote",
+        checks: Mapping[str, str] | None = None,
+        overridden: Mapping[str, str] | None = None,
+        replaces: str | None = ANY,
     ) -> str | None:
         """Verify `version` and make it current; does nothing if it is current.
 
@@ -83,7 +104,8 @@ class Registry:
             version: An existing version.
             action: The action in the log: promote or rollback.
             checks: Results of other checks by name, for the log.
-            forced: Whether a failed check was overridden, for the log.
+            overridden: Those of them that failed and were overridden, for the log.
+            replaces: The version that must be current, None for none; by default any.
 
         Returns:
             The previous current version, or None.
@@ -95,9 +117,12 @@ class Registry:
         version = self.find(version, "beam-pcc models promote")
         if version == before.version:
             return before.version
+        if replaces not in (ANY, before.version):
+            raise pointer.changed(self._store, before)
         self.verify(version)
         shadow = None if before.shadow == version else before.shadow
-        details = {"checks": dict(checks or {}) or None, "forced": forced or None}
+        forced = dict(overridden or {}) or None
+        details = {"checks": dict(checks or {}) or None, "forced": forced and True, "overridden": forced}
         pointer.replace(self._store, before, version, shadow, action, **details)
         return before.version
 
@@ -127,6 +152,8 @@ class Registry:
             raise ModelError(f"{self._store.path(ALIAS)} is not there: promote a version before another shadows it")
         if version is not None:
             version = self.find(version, "beam-pcc models shadow")
+            if version == self.find(before.version, self._store.path(ALIAS)):
+                raise ModelError(f"{version} is the current version, which cannot shadow itself; name another, or none")
             self.verify(version)
         if version != before.shadow:
             pointer.replace(self._store, before, before.version, version, "shadow")
@@ -135,6 +162,10 @@ class Registry:
     def metadata(self, version: str) -> ModelMetadata:
         """Read metadata.json of a version; if it is missing, warn and use the defaults."""
         return loading.read_metadata(self._store, version)
+
+    def training_rows(self, version: str) -> training_rows.TrainingRows | None:
+        """The digests of the rows that a version was trained on; None if it has none."""
+        return training_rows.read(self._trusted_files(version), version)
 
     def check(self, version: str, *, sha256: str | None = None) -> ModelVersion:
         """Load and check a version in a separate process, before a run starts.

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -42,8 +43,7 @@ _SPLIT_CASES = schemas.CASES.append(pa.field(schemas.WINDOWS, schemas.WINDOW_LIS
 _EVERY_CASE = 2.0  # a band that P(PC) is within, whatever the threshold
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """A term of the vocabulary: what it adds to the log-odds, and whether the case has it."""
 
     term: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from beam_pcc import progress
 from beam_pcc.config.run_ids import new_run_id, started_at
 from beam_pcc.config.settings import DEFAULT_REVIEW_BAND, Limits, RunConfig
+from beam_pcc.errors import ConfigurationError
 from beam_pcc.features.featurizer import TextMode
 from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.registry import ModelVersion, Registry
@@ -146,7 +147,15 @@ def load_models(config: RunConfig) -> tuple[ModelVersion, ModelVersion | None]:
 def choose_versions(registry: Registry, config: RunConfig) -> tuple[str, str | None]:
     """The version that a run uses, and the one in its shadow, if any. Raises ModelError."""
     version = registry.resolve(config.model.version, force_latest=config.model.force_latest)
-    shadow = config.model.shadow or registry.shadow()
-    if shadow in (None, "none", version):
+    named, shadow = config.model.shadow, config.model.shadow or registry.shadow()
+    if shadow is None or shadow == "none":
         return version, None
-    return version, registry.find(shadow, "--shadow_version" if config.model.shadow else "current.json")
+    shadow = registry.find(shadow, "--shadow_version" if named else "current.json")
+    if shadow != version:
+        return version, shadow
+    if named:
+        raise ConfigurationError(
+            f"--shadow_version {version} is the version of the run itself, which says nothing of another; name another "
+            "version, or none"
+        )
+    return version, None  # current.json's shadow is run as --model_version

@@ -18,7 +18,7 @@ def text_mode(config: RunConfig, model: ModelMetadata, shadow: ModelMetadata | N
 
     Raises:
         ModelError: A model was not trained on text, or its encoder is not there.
-        ConfigurationError: The runtime of the encoder is not installed.
+        ConfigurationError: The runtime of the encoder, or a library of the cleaning, is not installed.
     """
     if config.encoder.text_column is None:
         return None
@@ -30,6 +30,7 @@ def text_mode(config: RunConfig, model: ModelMetadata, shadow: ModelMetadata | N
     for one in (featurizer, second):
         if one is not None:
             open_encoder(one.encoder, one.runtime.backend, one.runtime.threads)
+            one.clean([])  # a library that is missing is told here
     return TextMode(config.encoder.text_column, featurizer)
 
 

@@ -106,6 +106,15 @@ class DayChart:
                 x, y = self._x(place), self._at(value)
                 self._parts.append(f'<circle class="dot hollow" cx="{x:.1f}" cy="{y:.1f}" r="3.4"/>')
 
+    def intervals(self, lows: Values, highs: Values) -> None:
+        """A thin line from the low to the high end of each day's interval."""
+        for place, (low, high) in enumerate(zip(lows, highs, strict=True)):
+            if low is not None and high is not None:
+                x, bottom, top = self._x(place), self._at(low), self._at(high)
+                self._parts.append(
+                    f'<line class="interval" x1="{x:.1f}" y1="{bottom:.1f}" x2="{x:.1f}" y2="{top:.1f}"/>'
+                )
+
     def limit(self, values: Values) -> None:
         """A dashed line at each day's own limit."""
         for start, run in _runs(values):

@@ -1,4 +1,4 @@
-"""The report of days: one self-contained HTML file, made of monitoring rows alone: nothing of a case is in it.
+"""The report of days: one self-contained HTML file, made of monitoring rows and sums of feedback: no case is in it.
 
 A table can hold anything: each stored value is checked against its column first (`readable_rows`), shown as unreadable
 where it does not fit, and escaped where templates/report.html.j2 puts it into the page.
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from beam_pcc.cases import schemas
+from beam_pcc.feedback.estimates import Feedback
 from beam_pcc.models.metadata import SCORE_BINS
 from beam_pcc.reporting import charts
 from beam_pcc.reporting import readable_rows as shown
@@ -40,6 +41,7 @@ from beam_pcc.reporting.days import (
     state_of,
     usual,
 )
+from beam_pcc.reporting.feedback_section import feedback_section
 from beam_pcc.reporting.readable_rows import LONGEST_TEXT, Row, Unreadable
 from beam_pcc.terminal import printable
 
@@ -64,6 +66,7 @@ def report(
     *,
     due: dt.date | None = None,
     now: dt.datetime | None = None,
+    feedback: Feedback | None = None,
 ) -> str:
     """The page of some days; the latest one with a run is shown in full.
 
@@ -73,6 +76,7 @@ def report(
         period: The days (default: those of the rows, at most MAX_DAYS).
         due: A day after the period that should have been scored by now; no day after the period has a run.
         now: When the page is written.
+        feedback: What labels say of these days, if there are any.
 
     Raises:
         ValueError: There is no row.
@@ -83,10 +87,10 @@ def report(
     period = period or _period_of(readable)
     undated = [row for row in readable if not isinstance(row["partition_date"], dt.date)]
     if period is None:
-        return _page(warehouse, now, due, None, [], [], undated)
+        return _page(warehouse, now, due, None, [], [], undated, None)
     with_history = days_of(readable, period.with_history())
     days = [day for day in with_history if day.date >= period.first]
-    return _page(warehouse, now, due, latest_with_run(days), days, with_history, undated)
+    return _page(warehouse, now, due, latest_with_run(days), days, with_history, undated, feedback)
 
 
 def _period_of(rows: Sequence[Row]) -> Period | None:
@@ -102,6 +106,7 @@ def _page(
     days: Sequence[Day],
     with_history: Sequence[Day],
     undated: Sequence[Row],
+    feedback: Feedback | None,
 ) -> str:
     row = latest.row if latest else undated[-1]
     assert row is not None  # noqa: S101  # nosec B101 - `latest` has a run
@@ -127,6 +132,7 @@ def _page(
         more_reasons=max(len(spans_to_explain(days)) - _MOST_EXPLAINED, 0),
         trends=_trends(days, with_history, latest) if latest and len(days) > 1 else [],
         alarms=_alarms(days),
+        feedback=feedback_section(feedback, days) if feedback and feedback.measured else None,
         labels=_labels(row),
         scores=_scores(row),
         rejected=_rejected(row),

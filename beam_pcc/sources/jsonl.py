@@ -67,6 +67,42 @@ def read_jsonl(
     state.finish()
 
 
+def read_objects(file: str, names: Sequence[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Read the objects of a small file, whatever their fields are, line by line.
+
+    Args:
+        file: Of any Beam filesystem, packed with gzip or not.
+        names: Of the fields that are read; case does not matter. One that a line lacks is None.
+
+    Yields:
+        The number of a line that is not blank, with its values as Python has them, or with what is wrong with it.
+
+    Raises:
+        SourceError: The file is empty, cut off, or of another format or encoding.
+    """
+    keys = _Keys(None, {name: name for name in names}, {name.lower(): name for name in names})
+    lines = 0
+    with open_jsonl(file) as stream:
+        for block in _blocks(stream, file):
+            if block.overlong:
+                lines += 1
+                yield block.first_line, f"it is longer than {MAX_LINE // 2**20} MiB"
+                continue
+            for number, line in enumerate(block.content.split(b"\n"), block.first_line):
+                if not line.strip(_SPACE):
+                    continue
+                lines += 1
+                parsed = _parsed(line)
+                if isinstance(parsed, str) and block.last and _is_cut(line):
+                    raise SourceError(f"{file} is cut off: it ends within line {number}; write it again")
+                try:
+                    yield number, parsed if isinstance(parsed, str) else _wanted(parsed, keys)
+                except _UnfitError as fault:
+                    yield number, str(fault)
+    if not lines:
+        raise SourceError(f"{file} is empty; write it again")
+
+
 @contextlib.contextmanager
 def open_jsonl(file: str) -> Iterator[pa.NativeFile]:
     """The bytes of a file, unpacked if it is packed with gzip.
@@ -399,19 +435,9 @@ def _row(line: bytes, number: int, keys: _Keys) -> dict[str, Any] | _Malformed:
     def malformed(fault: str, case_id: str | None, *, is_object: bool = False) -> _Malformed:
         return _Malformed(case_id, f"line {number}: {fault}", is_object)
 
-    try:
-        text = line.decode("utf-8")
-        if _has_too_many_values(line):
-            return malformed(f"it has more than {_MAX_VALUES:,} values", _case_id(line, keys))
-        pairs = json.loads(text, object_pairs_hook=_Object, parse_float=_float, parse_int=_int)
-    except UnicodeDecodeError:
-        return malformed("it is not UTF-8", _case_id(line, keys))
-    except json.JSONDecodeError as error:
-        return malformed(f"{error.msg.partition(':')[0]} at character {error.pos + 1}", _case_id(line, keys))
-    except RecursionError:
-        return malformed("it is nested too deeply", _case_id(line, keys))
-    if not isinstance(pairs, _Object):
-        return malformed(f"it is {_json_type(pairs)}, not an object", None)
+    pairs = _parsed(line)
+    if isinstance(pairs, str):
+        return malformed(pairs, _case_id(line, keys))
     try:
         text_column = keys.text_column
         values = _wanted(pairs, keys)
@@ -425,6 +451,22 @@ def _row(line: bytes, number: int, keys: _Keys) -> dict[str, Any] | _Malformed:
     except _UnfitError as fault:
         return malformed(str(fault), _known_id(pairs, keys), is_object=True)
     return values
+
+
+def _parsed(line: bytes) -> _Object | str:
+    """The object of a line, or what is wrong with it."""
+    try:
+        text = line.decode("utf-8")
+        if _has_too_many_values(line):
+            return f"it has more than {_MAX_VALUES:,} values"
+        pairs = json.loads(text, object_pairs_hook=_Object, parse_float=_float, parse_int=_int)
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
+    except json.JSONDecodeError as error:
+        return f"{error.msg.partition(':')[0]} at character {error.pos + 1}"
+    except RecursionError:
+        return "it is nested too deeply"
+    return pairs if isinstance(pairs, _Object) else f"it is {_json_type(pairs)}, not an object"
 
 
 def _has_too_many_values(line: bytes) -> bool:

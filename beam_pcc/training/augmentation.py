@@ -169,26 +169,26 @@ def augment(texts: Sequence[str], labels: Labels, *, share: float, seed: int) ->
     """
     if not 0 <= share <= MAX_SHARE:
         raise ValueError(f"share must be between 0 and {MAX_SHARE:g}")
-    random = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     languages = [language(text) for text in texts]
     negative = np.flatnonzero(labels == schemas.NOT_PC).tolist()
     others = {name: [texts[row] for row in negative if languages[row] == name] for name in furniture.LANGUAGES}
     sources, first, second = [], [], []
     for rows in (np.flatnonzero(labels == schemas.NOT_PC), np.flatnonzero(labels != schemas.NOT_PC)):
-        copied = np.tile(random.permutation(rows), int(MAX_SHARE))[: round(share * len(rows))]
+        copied = np.tile(generator.permutation(rows), int(MAX_SHARE))[: round(share * len(rows))]
         # Dealt in turn, from a random one on: the shapes of a class differ by one copy at most.
-        shapes = (np.arange(len(copied)) + random.integers(len(SHAPES))) % len(SHAPES)
+        shapes = (np.arange(len(copied)) + generator.integers(len(SHAPES))) % len(SHAPES)
         sources.append(copied)
         first.append(shapes)
-        second.append((shapes + random.integers(1, len(SHAPES), len(copied))) % len(SHAPES))
+        second.append((shapes + generator.integers(1, len(SHAPES), len(copied))) % len(SHAPES))
     rows = np.concatenate(sources).astype(np.int64)
     names = list(SHAPES)
-    both = random.random(len(rows)) < _TWO_SHAPES
+    both = generator.random(len(rows)) < _TWO_SHAPES
     made = []
     for row, one, other, two in zip(
         rows.tolist(), np.concatenate(first).tolist(), np.concatenate(second).tolist(), both.tolist(), strict=True
     ):
-        phrases = _Phrases(furniture.LANGUAGES[languages[row]], others[languages[row]], random)
+        phrases = _Phrases(furniture.LANGUAGES[languages[row]], others[languages[row]], generator)
         text = texts[row]
         for shape in sorted({one, other} if two else {one}):
             text = SHAPES[names[shape]](text, phrases)

@@ -133,8 +133,8 @@ _EN = Furniture(
         "This is {} writing, customer number {}.",
         "You reach me at {} or by phone, {}.",
         "I live in {} and have been with you since {}.",
-        "Contract {} in the name of {}",
         "{} {} {}",
+        "Contract {} in the name of {}",
     ),
     forms=(
         "Your name: {}\nYour mail address: {}\nTopic: other\nYour message: {message}\nI have read the privacy notice "
@@ -272,8 +272,8 @@ _FR = Furniture(
         "J'avais posé un jour de congé pour votre installateur, il n'est pas venu et n'a même pas appelé.",
         "Le jeune homme du tchat était aimable, mais il n'a rien pu faire non plus.",
     ),
-    greetings=("Bonjour,", "Madame, Monsieur,", "Bonjour à toute l'équipe, j'espère que vous allez bien.", "Bonsoir"),
     closings=("Bien à vous", "Merci beaucoup pour votre aide !", "Dans l'attente de vous lire.", "Cdlt", "Salutations"),
+    greetings=("Bonjour,", "Madame, Monsieur,", "Bonjour à toute l'équipe, j'espère que vous allez bien.", "Bonsoir"),
     introductions=(
         "C'est {} qui vous écrit, numéro de client {}.",
         "On me joint à {} ou par téléphone au {}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +17,10 @@ from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
-from beam_pcc.evaluation import review_bands
+from beam_pcc.evaluation import review_bands, trained_rows
 from beam_pcc.evaluation.labelled import Labelled, Labels, read_labelled, require_trainable
 from beam_pcc.features import cleaning, languages, tfidf
-from beam_pcc.features.encoders import package
-from beam_pcc.features.encoders.package import EncoderRef
-from beam_pcc.features.encoders.serving import open_encoder
+from beam_pcc.features.encoders import package, serving
 from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, join, split_texts
 from beam_pcc.features.windows import WindowLimits
 from beam_pcc.models import scoring
@@ -45,6 +44,8 @@ from beam_pcc.training.windowed import Messages, privacy_probability
 
 _log = logger(__name__)
 HOLDOUT = 0.2
+MAX_INTERVAL = 0.2
+"""A wider interval of precision or recall (Wilson, 95 %) is worth a warning: it hardly tells 0.8 from 0.9."""
 _ANALYZER: tfidf.Analyzer = "char_wb"
 _NGRAMS = (3, 5)
 
@@ -130,11 +131,13 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     published = privacy_probability(model, messages.take(holdout_rows), discount)[0]
     golden = published[: versions.GOLDEN_ROWS]
     truth = holdout.labels != schemas.NOT_PC
+    require_findings(truth, probability, threshold, data)
     return versions.write(
         _dump(model),
         "model.joblib",
         store,
         libraries=_libraries(),
+        training_rows=trained_rows.of(learnt.rows),
         plots=model_card.plots(truth, probability, threshold),
         threshold=threshold,
         classes=classes,
@@ -237,13 +240,12 @@ def _featurize_function(
         whole = Messages.whole(rows.vectors, rows.labels)
         return lambda _: (None, whole)
     texts = cleaning.clean(rows.texts)
-    address = package.absolute(recipe.encoder or package.only_one(models))
-    encoder = EncoderRef(address, package.read(address).sha256)
+    encoder = serving.find_encoder(recipe.encoder or package.only_one(models), recipe.runtime.backend)
     sources = learnt.sources if recipe.augment else None
     spoken = languages.shares(languages.detect(texts))
     limits = WindowLimits()
     split = split_texts(texts, limits)
-    opened = open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
+    opened = serving.open_encoder(encoder, recipe.runtime.backend, recipe.runtime.threads)
     with progress.task("encoding", total=len(split.windows), unit="windows") as step:
         encoded = opened.encode(split.texts, step.advance)
 
@@ -264,7 +266,7 @@ def _embedding_model(models: str, recipe: Recipe) -> str:
     """What makes the vectors: the encoder by its name, and the terms."""
     if recipe.text_column is None:
         return schemas.EMBEDDING_MODEL
-    encoder = package.name_of(recipe.encoder or package.only_one(models))
+    encoder = serving.name_of(recipe.encoder or package.only_one(models), recipe.runtime.backend)
     return f"{encoder}+tfidf{schemas.TFIDF_DIM}" if encoder else schemas.EMBEDDING_MODEL
 
 
@@ -281,6 +283,26 @@ def _threshold(
             "more rows"
         )
     return threshold
+
+
+def require_findings(truth: evaluation.Truth, probability: scoring.Floats, threshold: float, data: str) -> None:
+    """Raise ConfigurationError if no PC row of the hold-out reaches the threshold; warn if the hold-out is small."""
+    found, positive, rows = int((probability[truth] >= threshold).sum()), probability >= threshold, int(truth.sum())
+    if not found:
+        raise ConfigurationError(
+            f"--data {data}: at the threshold {threshold:g} the model finds none of the {rows:,} PC rows of the "
+            f"hold-out (highest P(PC) {probability[truth].max():.3f}), so no version is written; label more rows of "
+            "PC, or lower --threshold"
+        )
+    for name, whole in (("recall", rows), ("precision", int(positive.sum()))):
+        low, high = evaluation.wilson(found, whole)
+        if high - low > MAX_INTERVAL:
+            _log.warning(
+                "the hold-out is too small to tell how good the version is: its %s of %.2f may be %.2f to %.2f (%d of "
+                "%d rows); label about %d times as many rows",
+                *(name, found / whole, low, high, found, whole),
+                math.ceil(evaluation.rows_for(found / whole, MAX_INTERVAL) / whole),
+            )
 
 
 def _dump(model: Any) -> bytes:

@@ -16,6 +16,8 @@ from beam_pcc.evaluation.labelled import Labels
 from beam_pcc.models import artifact, scoring
 from beam_pcc.models.metadata import SCORE_BINS, Baseline, ModelMetadata
 from beam_pcc.models.registry import METADATA, new_version
+from beam_pcc.models.training_rows import FILE as TRAINING_ROWS
+from beam_pcc.models.training_rows import TrainingRows
 from beam_pcc.reporting import model_card
 from beam_pcc.storage.base import Store
 
@@ -53,7 +55,14 @@ def counts(labels: Labels) -> dict[str, int]:
 
 @progress.task("writing the version")
 def write(
-    data: bytes, file: str, store: Store, *, plots: Mapping[str, str], libraries: Mapping[str, str], **fields: Any
+    data: bytes,
+    file: str,
+    store: Store,
+    *,
+    plots: Mapping[str, str],
+    libraries: Mapping[str, str],
+    training_rows: TrainingRows | None = None,
+    **fields: Any,
 ) -> ModelMetadata:
     """Add a version to the registry, named by the current second or the next free one.
 
@@ -63,6 +72,7 @@ def write(
         store: The registry.
         plots: Of the card, by file name.
         libraries: That made the model, besides Python and NumPy.
+        training_rows: What it was trained on, if that is known.
         **fields: Of the metadata.
     """
     while True:
@@ -78,6 +88,8 @@ def write(
         # but one without metadata.json would be read with the defaults.
         card = {"model_card.md": model_card.card(metadata), **plots}
         files = {name: text.encode() for name, text in card.items()}
+        if training_rows is not None:
+            files[TRAINING_ROWS] = training_rows.to_bytes()
         if store.add_folder(metadata.version, {**files, METADATA: metadata.to_json().encode(), file: data}):
             return metadata
         time.sleep(1.0)  # a version of this second exists

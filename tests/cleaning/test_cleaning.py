@@ -57,6 +57,35 @@ def test_missing_library_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         cleaning.clean([])
 
 
+@pytest.mark.parametrize("step", ["encodings.decode", "furniture.without_furniture", "threads.without_history"])
+def test_step_that_raises_costs_its_message_only(
+    step: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    module, name = step.split(".")
+    real = getattr(getattr(cleaning, module), name)
+
+    def broken(what: object, *more: object) -> object:
+        if "secret" in str(what):
+            raise RuntimeError("secret")
+        return real(what, *more)
+
+    monkeypatch.setattr(getattr(cleaning, module), name, broken)
+    text = "secret:  thing &amp; more\n> a\n-- \nb"
+
+    assert cleaning.clean([text, "Hello,  there", text]) == [text, "Hello, there", text]
+    assert "could not be cleaned (RuntimeError)" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_fault_of_the_machine_is_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: str) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(cleaning.encodings, "decode", full)
+    with pytest.raises(MemoryError):
+        cleaning.clean(["Hello"])
+
+
 def seconds(text: str) -> float:
     best = float("inf")
     for _ in range(2):

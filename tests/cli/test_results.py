@@ -47,6 +47,7 @@ HEADINGS = {
     results.VerifyResult: "models verify",
     results.ImportedModelResult: "models import",
     results.HistoryResult: "models history",
+    results.ChainResult: "A chain",
     results.ChangeResult: "A change",
     results.CompareResult: "models compare",
     results.MeasuredResult: "A measured version",
@@ -57,6 +58,11 @@ HEADINGS = {
     results.SubmittedRunResult: "A submitted run",
     results.DoctorResult: "doctor",
     results.CheckResult: "A check",
+    results.ImportResult: "feedback import",
+    results.SampleResult: "feedback sample",
+    results.FeedbackResult: "feedback report",
+    results.FeedbackGroupResult: "A group of published cases",
+    results.EstimateResult: "An estimate",
 }
 
 

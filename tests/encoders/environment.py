@@ -95,6 +95,16 @@ def reference_vectors(texts: list[str], folder: Path) -> np.ndarray:
     return np.load(out)
 
 
+def with_torch(code: str) -> list[str]:
+    """A command that runs code of this environment, with the packages of the reference's after its own."""
+    show = [reference(), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = subprocess.run(show, check=True, capture_output=True, text=True).stdout.strip()
+    return [sys.executable, "-c", f"import sys; sys.path.append({packages!r})\n{code}"]
+
+
+BEAM_PCC = "from beam_pcc.cli.main import entry; entry()"
+
+
 def require(which: Which = "minilm") -> None:
     """Skip a test where the encoders were not made; fail it with CI=true."""
     if not (CACHE / which / "complete").exists():

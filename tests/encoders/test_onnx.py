@@ -1,13 +1,16 @@
 """The serving encoder, on the real code with small random weights: the graph's arithmetic, its batches, its files."""
 
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from beam_pcc.config.settings import Backend
 from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.features.encoders import graph, package, serving
+from beam_pcc.features.encoders.base import Embeddings, Ids
 from beam_pcc.features.encoders.export import export
 from beam_pcc.features.encoders.package import EncoderRef
 from tests.encoders import toy
@@ -67,10 +70,42 @@ def test_graph_computes_bert(encoder: serving.Encoder) -> None:
     np.testing.assert_allclose(vectors, [by_hand(text) for text in TEXTS], atol=2e-5)
 
 
-def test_vector_does_not_depend_on_other_texts(encoder: serving.Encoder) -> None:
-    together = encoder.encode(TEXTS)
-    separate = np.vstack([encoder.encode([text]) for text in TEXTS])
-    np.testing.assert_allclose(together, separate, atol=2e-6)
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_vector_does_not_depend_on_other_texts(exported: EncoderRef, backend: Backend) -> None:
+    """In bfloat16 too, where a text that is padded to a neighbour's length gets another vector."""
+    encoder = serving.open_encoder(exported, backend, 2)
+    texts = [f"{text} {'data ' * n}" for n in range(20) for text in TEXTS]
+    separate = np.vstack([encoder.encode([text]) for text in texts])
+    np.testing.assert_allclose(encoder.encode(texts), separate, atol=2e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_more_threads_compute_than_allowed(threads: int) -> None:
+    """Whatever the number of callers."""
+    seen: set[int] = set()
+
+    def compute(ids: Ids, mask: Ids) -> Embeddings:
+        seen.add(threading.get_ident())
+        return np.zeros((len(ids), toy.SIZE), np.float32)
+
+    encoder = serving.Encoder(toy.tokenizer().to_str().encode(), compute, threads=threads)
+    texts = ["data " * n for n in range(120)]
+    callers = [threading.Thread(target=encoder.encode, args=(texts,)) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+
+    assert 1 <= len(seen) <= threads
+    assert not seen & {caller.ident for caller in callers}
+
+
+def test_error_of_a_batch_reaches_the_caller() -> None:
+    def compute(ids: Ids, mask: Ids) -> Embeddings:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        serving.Encoder(toy.tokenizer().to_str().encode(), compute, threads=2).encode(TEXTS)
 
 
 def test_vectors_have_the_order_of_the_texts(encoder: serving.Encoder) -> None:
@@ -91,13 +126,18 @@ def test_no_texts_give_no_vectors(encoder: serving.Encoder) -> None:
     assert encoder.encode([]).shape == (0, toy.SIZE)
 
 
-def test_batches_have_similar_lengths_and_limited_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_have_one_length_and_limited_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "_BATCH_TOKENS", 100)
-    lengths = [5, 60, 7, 50, 6, 200]
-    batches = list(serving._batches(lengths))
+    lengths = [5, 50, 7, 49, 6, 200, 8]
+    batches = list(serving._batches(lengths, 198))
 
-    assert sorted(row for batch in batches for row in batch) == list(range(6))
-    assert [[lengths[row] for row in batch] for batch in batches] == [[200], [60], [50, 7], [6, 5]]
+    assert sorted(row for rows, _ in batches for row in rows) == list(range(7))
+    assert [([lengths[row] for row in rows], width) for rows, width in batches] == [
+        ([200], 198),
+        ([50], 52),
+        ([49], 52),
+        ([5, 7, 6, 8], 8),
+    ]
 
 
 def test_both_runtimes_give_the_same_vectors(exported: EncoderRef, encoder: serving.Encoder) -> None:

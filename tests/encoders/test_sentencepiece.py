@@ -65,8 +65,13 @@ def test_other_sentencepiece_models_are_one_line(tmp_path: Path) -> None:
         export(str(published), str(tmp_path / "encoders"))
 
 
-@given(st.one_of(st.binary(max_size=200), st.integers(0, len(MODEL)).map(lambda length: MODEL[:length])))
+@given(st.binary(max_size=200))
 def test_malformed_models_are_an_error(data: bytes) -> None:
-    if data != MODEL:
+    with pytest.raises(sentencepiece.SentencePieceError):
+        sentencepiece.tokenizer(data)
+
+
+def test_model_cut_at_any_place_is_an_error() -> None:
+    for length in range(len(MODEL)):
         with pytest.raises(sentencepiece.SentencePieceError):
-            sentencepiece.tokenizer(data)
+            sentencepiece.tokenizer(MODEL[:length])

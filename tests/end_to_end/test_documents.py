@@ -90,9 +90,11 @@ def test_bigquery_walkthrough_without_google(tmp_path: Path, registry: Path) -> 
 
 @pytest.mark.xdist_group("encoders")
 def test_text_mode_walkthrough(tmp_path: Path) -> None:
-    """docs/text-mode.md; the weights are fetched already, and `cases/` holds the messages of the evaluation."""
+    """docs/text-mode.md, with a tenth of the messages and the weights that are fetched already."""
     encoders.require()
     checkout.copy(tmp_path)
+    for messages in (tmp_path / "data/messages").glob("*.jsonl"):
+        messages.write_text("".join(messages.read_text().splitlines(keepends=True)[::10]))
     checkout.environment(tmp_path, "run", "text")
     (tmp_path / "local").mkdir()
     (tmp_path / "local/minilm").symlink_to(encoders.CACHE / "minilm", target_is_directory=True)

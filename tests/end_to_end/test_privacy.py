@@ -25,12 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pcc.features.encoders.export import export
-from beam_pcc.training.train import train
-from tests.encoders import toy
 from tests.end_to_end.conftest import DAY
 from tests.inputs import TIME, VECTOR
-from tests.messages import labelled_messages, write_labelled
+from tests.messages import labelled_messages
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("privacy")]
 
@@ -143,14 +140,6 @@ def run_all(folder: Path, cases: dict[str, tuple[Place, Path, list[str], list[st
         place.code, place.output = ends[str(place.folder)], (place.folder / "output").read_text()
     (folder / "work.json").unlink()
     return {name: place for name, (place, *_) in cases.items()}
-
-
-@pytest.fixture(scope="module")
-def text_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("text")
-    export(str(toy.publish(folder / "published")), str(folder / "models" / "encoders"))
-    train(str(write_labelled(folder / "labelled.jsonl")), str(folder / "models"), text_column="text")
-    return folder / "models"
 
 
 @pytest.fixture(params=["vectors", "texts"])

@@ -26,7 +26,8 @@ def test_the_full_circle(text: Workspace) -> None:
     score = ("--text_column", "text")
 
     first = train(text, "first.jsonl", 1)
-    assert text.call("models", "promote", first, "--models", text.models).code == 0
+    judged = ("--models", text.models, "--data", evaluation, "--text_column", "text")
+    assert text.call("models", "promote", first, *judged).code == 0
     assert text.run(source, *score).code == 0
     published = text.published()
     labels = np.array([row[1] for row in published])
@@ -34,9 +35,7 @@ def test_the_full_circle(text: Workspace) -> None:
     assert {row[4] for row in published} == {first}
 
     second = train(text, "second.jsonl", 2, "--min_precision", "0.95")
-    promoted = text.call(
-        "models", "promote", second, "--models", text.models, "--data", evaluation, "--text_column", "text"
-    )
+    promoted = text.call("models", "promote", second, *judged)
     assert promoted.code == 0, promoted.err
     assert text.call("models", "shadow", first, "--models", text.models).code == 0
     assert text.run(source, *score).code == 0

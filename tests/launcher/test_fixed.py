@@ -67,11 +67,19 @@ def test_model_flags_win(launcher: Launcher, registry: Path) -> None:
     assert flags["shadow_version"] == "none"
 
 
+def test_registry_shadow_that_runs_itself_is_none(launcher: Launcher, registry: Path) -> None:
+    promote(registry, VERSIONS[0], shadow=VERSIONS[1])
+    launcher.submit(f"--model_version={VERSIONS[1]}")
+    assert flags_of_the_job(launcher)["shadow_version"] == "none"
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--model_version=v20200101_000000"], "which is not in"),
         (["--shadow_version=v20200101_000000"], "--shadow_version names v20200101_000000"),
+        ([f"--shadow_version={VERSIONS[2]}"], f"--shadow_version {VERSIONS[2]} is the version of the run itself"),
+        ([f"--shadow_version={VERSIONS[2].replace('_', '')}"], "is the version of the run itself"),
         ([f"--model_sha256={'f' * 64}"], "was changed or swapped"),
     ],
 )

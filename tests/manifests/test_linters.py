@@ -175,7 +175,7 @@ def test_panels_show_ended_runs_for_hours(tmp_path: Path, minutes: int) -> None:
     """The launcher's series ends a minute after its run; a first run that failed is replaced by the second."""
     figures = {"duration_seconds": 99, "cases": 1000, "positive_cases": 40, "dropped_cases": 10, "drift_psi": 0.1}
     figures |= {"drift_psi_recent": 0.2, "drift_psi_limit": 0.25, "alerts": 1, "volume_alerts": 2}
-    figures |= {"source_rows": 1010, "exact_copies": 9}
+    figures |= {"source_rows": 1010, "exact_copies": 9, "untrained_language_cases": 3}
     failed = {"exit_code": 1, "ended_timestamp_seconds": 60, **dict.fromkeys(figures, 5000)}
     published = {"exit_code": 0, "ended_timestamp_seconds": 360, **figures}
     series = [
@@ -192,7 +192,7 @@ def test_panels_show_ended_runs_for_hours(tmp_path: Path, minutes: int) -> None:
                 value = 0.01 if names == ["dropped_cases", "cases"] else expected[names[0]]
                 sample = {"labels": '{partition="20261120"}', "value": value}
                 tests.append({"expr": expression, "eval_time": f"{minutes}m", "exp_samples": [sample]})
-    assert len(tests) == 15
+    assert len(tests) == 16
     rule = (OBSERVABILITY / "prometheusrule.yaml").read_text().replace('namespace="pcc-system"', 'namespace="n"')
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(yaml.safe_load(rule)["spec"]))
     test = {"interval": "1m", "input_series": series, "promql_expr_test": tests}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from beam_pcc.models import documents
 from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.registry import Registry
 from tests.models.refusals import refusal
+from tests.models.versions import copies
 
 VERSION = "v20261120_020000"
 WHERE = "models/v20261120_020000/metadata.json"
@@ -158,9 +158,7 @@ def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
 
 @pytest.fixture
 def models(tmp_path: Path, registry: Path) -> Path:
-    (trained,) = Registry(str(registry)).versions()
-    shutil.copytree(registry / trained, tmp_path / "models" / VERSION)
-    return tmp_path / "models"
+    return copies(registry, tmp_path / "models", VERSION)
 
 
 @pytest.mark.parametrize(

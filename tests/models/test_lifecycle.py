@@ -1,7 +1,6 @@
 """The lifecycle of a version: gates, promotion, rollback, shadow, and the log of each change."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +9,20 @@ import pytest
 
 from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError, ModelError
-from beam_pcc.evaluation import promotion
 from beam_pcc.models import history
 from beam_pcc.models.registry import Registry
 from beam_pcc.sources import synthetic
 from beam_pcc.training.train import train
 from tests.inputs import DAY
+from tests.models.versions import FIRST, SECOND, THIRD, copies
 
 pytestmark = pytest.mark.end_to_end  # it trains and starts processes
-
-FIRST, SECOND, THIRD = "v20261120_020000", "v20261121_020000", "v20261122_020000"
 
 
 @pytest.fixture
 def models(tmp_path: Path, registry: Path) -> Path:
     """A registry of three sound versions, none of which is promoted."""
-    (trained,) = Registry(str(registry)).versions()
-    for version in (FIRST, SECOND, THIRD):
-        shutil.copytree(registry / trained, tmp_path / "models" / version)
-    return tmp_path / "models"
-
-
-@pytest.fixture(scope="module")
-def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labelled rows that no model of these tests was trained on."""
-    path = tmp_path_factory.mktemp("evaluation") / "evaluation.parquet"
-    synthetic.write(path, 400, DAY, seed=7, with_intent=True)
-    return path
+    return copies(registry, tmp_path / "models", FIRST, SECOND, THIRD)
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -60,7 +46,7 @@ def worse_version(models: Path) -> str:
     table = pq.read_table(data)
     intents = np.random.default_rng(0).permutation(table["intent"].to_numpy())
     pq.write_table(table.set_column(table.column_names.index("intent"), "intent", [intents]), data)
-    return train(str(data), str(models)).version
+    return train(str(data), str(models), threshold=0.1).version
 
 
 def test_every_change_appends_a_line(models: Path) -> None:
@@ -168,6 +154,14 @@ def test_list_marks_current_and_shadow(models: Path, capsys: pytest.CaptureFixtu
     assert output == f"shadow: none (was {THIRD})\n"
 
 
+def test_current_version_cannot_shadow_itself(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Registry(str(models)).promote(FIRST)
+    code, output = call(capsys, "models", "shadow", FIRST.replace("_", ""), "--models", models)
+
+    assert (code, f"{FIRST} is the current version, which cannot shadow itself" in output) == (2, True)
+    assert Registry(str(models)).shadow() is None
+
+
 def test_history_prints_each_change(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Registry(str(models)).promote(FIRST)
     Registry(str(models)).promote(SECOND)
@@ -177,37 +171,6 @@ def test_history_prints_each_change(models: Path, capsys: pytest.CaptureFixture[
         ["promote", FIRST, "none"],
         ["promote", SECOND, FIRST],
     ]
-
-
-def test_worse_version_is_not_promoted(models: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Registry(str(models)).promote(FIRST)
-    worse = worse_version(models)
-
-    code, output = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation)
-    assert code == 2
-    assert "is not promoted: not worse than current: roc_auc 0." in output
-    assert Registry(str(models)).current() == FIRST
-
-    code, output = call(capsys, "models", "promote", worse, "--models", models, "--data", evaluation, "--force")
-    assert (code, "(forced)" in output) == (0, True)
-    assert Registry(str(models)).current() == worse
-    assert lines(models)[-1]["forced"] is True
-    assert "roc_auc" in lines(models)[-1]["checks"]["not worse than current"]
-
-
-def test_equally_good_version_is_promoted(models: Path, evaluation: Path) -> None:
-    registry = Registry(str(models))
-    registry.promote(FIRST)
-    results = promotion.gates(registry, SECOND, promotion.Evaluation(str(evaluation)))
-
-    assert [gate.name for gate in results] == [
-        "loads under the allow-list",
-        "features",
-        "golden rows",
-        "not worse than current",
-    ]
-    assert not any(gate.failed for gate in results)
-    assert promotion.promote(registry, SECOND, results) == FIRST
 
 
 def test_force_does_not_promote_broken_version(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,6 +195,36 @@ def test_versions_are_compared_on_the_same_rows(
     assert float(roc.split()[-1]) < -0.1
     assert "400 rows," in output
     assert "McNemar p = " in output
+
+
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+def test_training_rows_are_not_measured(
+    models: Path,
+    labelled: Path,
+    evaluation: Path,
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    mixed = models.parent / "mixed.parquet"
+    pq.write_table(pa.concat_tables([pq.read_table(labelled), pq.read_table(evaluation)]), mixed)
+    versions = [FIRST, SECOND] if command == "compare" else ["--model_version", FIRST]
+    result = document(capsys, "models", command, *versions, "--models", models, "--data", mixed)
+
+    assert result["rows"] == 400
+    whose = f"{FIRST} or {SECOND}" if command == "compare" else FIRST
+    assert f"left out 500 of 900 rows, which {whose} was trained on" in caplog.text
+
+
+@pytest.mark.parametrize("arguments", [("compare", FIRST, SECOND), ("evaluate", "--model_version", FIRST)])
+def test_only_training_rows_cannot_be_measured(
+    models: Path, labelled: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, output = call(capsys, "models", *arguments, "--models", models, "--data", labelled)
+    assert (code, "--data holds no row that" in output) == (2, True)
 
 
 @pytest.fixture

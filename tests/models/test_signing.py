@@ -19,6 +19,7 @@ from beam_pcc.config.settings import Signer
 from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.models import checking
 from beam_pcc.models.registry import Registry
+from tests.models.versions import copies
 
 VERSION = "v20261120_020000"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries that sign
@@ -26,9 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the 
 
 @pytest.fixture
 def models(tmp_path: Path, registry: Path) -> Path:
-    (trained,) = Registry(str(registry)).versions()
-    shutil.copytree(registry / trained, tmp_path / "models" / VERSION)
-    return tmp_path / "models"
+    return copies(registry, tmp_path / "models", VERSION)
 
 
 def write_key(path: Path) -> tuple[Path, Path, ec.EllipticCurvePrivateKey]:

@@ -19,6 +19,7 @@ from beam_pcc.sources import synthetic
 from beam_pcc.sources.waiting import wait_for_source
 from beam_pcc.storage.bucket import CloudStore
 from beam_pcc.training import fitting
+from beam_pcc.training.windowed import Messages
 from tests.encoders import toy
 from tests.http_servers import Handler, serving
 from tests.progress.recording import Shown
@@ -48,7 +49,8 @@ def test_search_counts_each_candidate(view: Shown) -> None:
     rng = np.random.default_rng(0)
     y = np.repeat([schemas.PC, schemas.NOT_PC], 60)
     x = (rng.standard_normal((120, 5)) + (y == schemas.PC)[:, None]).astype(np.float32)
-    fitting.choose_hyperparameters(x, y, 0, scaled=True)
+    rows = fitting.deciding_rows(Messages.whole(x, y), scaled=True)
+    fitting.choose_hyperparameters(rows, 0, scaled=True)
 
     chosen = view.ended("choosing the regularisation")
     assert (chosen.done, chosen.total) == (3, 3)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import json
-import quopri
 import re
 import unicodedata
 from typing import Any
+
+from beam_pcc.features.cleaning import fields, transports
 
 _LINE_ENDS = re.compile(r"\r\n?|[\u2028\u2029\x0b\x0c\x85]")
 _INVISIBLE = re.compile(
@@ -26,9 +27,10 @@ _ODD = frozenset(
     for code in range(first, last + 1)
 )  # fmt: skip
 """What the three above match."""
+_RUN_OF_SPACES = re.compile(" {3,}")
+_JOINERS = frozenset("\u200c\u200d")
+_ASCII = bytes(range(0x80))
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
-_QUOTED_PRINTABLE = re.compile(r"=\n|=[CDEFcdef][0-9A-Fa-f]=[89ABab][0-9A-Fa-f]")
-_ESCAPE = re.compile(r"=[0-9A-Fa-f]{2}|=\n")
 # A letter that begins a UTF-8 sequence, read in a one-byte encoding, before what cannot follow a letter.
 _MOJIBAKE = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
@@ -59,26 +61,59 @@ _MAX_JSON_TEXTS = 50
 
 def decode(text: str) -> str:
     """The text with line feeds as its only line ends, in NFC, and without invisible characters."""
-    if text[:1] in "{[" or text[:1].isspace():
+    if text[:1] in '{["' or text[:1].isspace():
         text = _of_json(text)
+    if "\\u" in text:
+        text = transports.of_unicode_escapes(text)
     if "\\n" in text and ("\n" not in text or "\\n\\n" in text) and ":\\" not in text:
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", " ")
-    if not (text.isascii() and text.replace("\n", "").isprintable()) and not _ODD.isdisjoint(text):
-        text = _SPACES.sub(" ", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
-    if "=" in text and _QUOTED_PRINTABLE.search(text):
-        text = _of_quoted_printable(text)
+    rare = "" if text.isascii() else _not_ascii(text)
+    if not text.replace("\n", "").isprintable() or not _ODD.isdisjoint(rare):
+        text = _without_odd(text)
+    if "-" in text and ":" in text and ("ontent-" in text or "CONTENT-" in text or "MIME-" in text):
+        text = transports.of_mime(text)
+    if "=" in text:
+        text = transports.of_quoted_printable(transports.encoded_words(text))
+    if "%" in text or ("=" in text and "&" in text):
+        text = transports.of_percent(text)
+    if " " not in text:
+        text = transports.of_base64(text)
     if not text.isascii():
-        if not _MOJIBAKE_SECOND.isdisjoint(text) and _MOJIBAKE.search(text):
+        rare = _not_ascii(text)
+        if not _MOJIBAKE_SECOND.isdisjoint(rare) and _MOJIBAKE.search(text):
             import ftfy
 
             text = ftfy.fix_encoding(text)
         if not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
-        if not _CYRILLIC.isdisjoint(text) and _MIXED.search(text):
+        if not _CYRILLIC.isdisjoint(rare) and _MIXED.search(text):
             text = _MIXED_WORD.sub(_of_one_script, text)
-    if text[1:2] == text[3:4] == " " and text.count(" ") * 2 >= len(text) - 3:
-        text = "   ".join(word.replace(" ", "") for word in text.split("   ")).replace("   ", " ")
-    return text
+    if text[1:2] == text[3:4] == " " != text[:1]:
+        text = _of_spaced(text)
+    return _RUN_OF_SPACES.sub(" ", text) if "   " in text else text
+
+
+def _not_ascii(text: str) -> str:
+    """The characters that are not ASCII; ten times as fast as by a pattern."""
+    return text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
+
+
+def _without_odd(text: str) -> str:
+    """The text with line feeds and spaces of one kind, and without invisible characters; one pass for each kind."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    for odd in _ODD.intersection(text):
+        if odd not in _JOINERS:
+            text = text.replace(odd, "\n" if _LINE_ENDS.match(odd) else " " if _SPACES.match(odd) else "")
+    return text if _JOINERS.isdisjoint(text) else _INVISIBLE.sub("", text)
+
+
+def _of_spaced(text: str) -> str:
+    """The text without the spaces between its letters, if it has them between nearly all."""
+    parts = text.split()
+    if len(parts) < 8 or sum(len(part) == 1 for part in parts) < 0.9 * len(parts):
+        return text
+    return "   ".join(word.replace(" ", "") for word in text.split("   ")).replace("   ", " ")
 
 
 def _of_one_script(match: re.Match[str]) -> str:
@@ -92,13 +127,18 @@ def entities(text: str) -> str:
     """The text with the characters that its HTML entities stand for."""
     if "&" not in text or not _ENTITY.search(text):
         return text
-    text = html.unescape(text)
-    return _SPACES.sub(" ", _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text)))
+    for _ in range(3):  # some desks escape what was escaped
+        text = html.unescape(text)
+        if not _ENTITY.search(text):
+            break
+    return _without_odd(text)
 
 
 def _of_json(text: str) -> str:
     """The texts of a ticket that is stored as JSON; the text itself if it is no such JSON."""
     bare = text.strip()
+    if bare[:1] == '"' and "\\" in bare and bare.endswith('"'):
+        return _of_json_string(bare)
     if not (bare.startswith(('{"', "{ ", "{\n", "[{", "[ ", "[\n")) and bare.endswith(("}", "]"))):
         return text
     try:
@@ -108,6 +148,14 @@ def _of_json(text: str) -> str:
     texts: list[str] = []
     _collect(value, texts, 0)
     return "\n\n".join(texts) if texts else text
+
+
+def _of_json_string(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, str) and value.strip() else text
 
 
 def _collect(value: Any, texts: list[str], depth: int) -> None:
@@ -120,7 +168,11 @@ def _collect(value: Any, texts: list[str], depth: int) -> None:
             one = value[name]
             if not isinstance(one, str):
                 _collect(one, texts, depth + 1)
-            elif (name in first or " " in one.strip()) and one.strip() and one not in texts:
+            elif (
+                (name in first or (" " in one.strip() and not fields.is_contact(name, one)))
+                and one.strip()
+                and one not in texts
+            ):
                 texts.append(one)
     elif isinstance(value, list):
         for one in value:
@@ -128,15 +180,3 @@ def _collect(value: Any, texts: list[str], depth: int) -> None:
                 texts.append(one)
             else:
                 _collect(one, texts, depth + 1)
-
-
-def _of_quoted_printable(text: str) -> str:
-    """The decoded text if that is UTF-8 or Windows-1252, else the text itself."""
-    escapes = len(_ESCAPE.findall(text))
-    if escapes < text.count("=") / 2:  # formulas or addresses
-        return text
-    data = quopri.decodestring(text.encode("utf-8", "surrogatepass"))
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return text

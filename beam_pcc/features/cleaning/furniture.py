@@ -9,7 +9,16 @@ import functools
 import re
 from typing import NamedTuple
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, is_request, may_ask, prefixes, speaks_of_self
+from beam_pcc.features.cleaning import fields, notices
+from beam_pcc.features.cleaning.words import (
+    MAX_SENTENCE,
+    SENTENCE_END,
+    has_any,
+    is_request,
+    may_ask,
+    prefixes,
+    speaks_of_self,
+)
 
 
 class _Rule(NamedTuple):
@@ -19,96 +28,105 @@ class _Rule(NamedTuple):
     pattern: re.Pattern[str]
 
     def searches(self, lower: str) -> bool:
-        return _has_any(lower, self.keys) and self.pattern.search(lower) is not None
+        return has_any(lower, self.keys) and self.pattern.search(lower) is not None
 
     def matches(self, lower: str) -> bool:
-        return _has_any(lower, self.keys) and self.pattern.match(lower) is not None
+        return has_any(lower, self.keys) and self.pattern.match(lower) is not None
 
 
-def _rule(keys: str, pattern: str) -> _Rule:
-    return _Rule(tuple(key.replace("_", " ") for key in keys.split()), re.compile(pattern))
+_NOUNS = {
+    "<MAIL>": r"(?:e-?mails?|messages?|mails?|communications?|transmissions?|correspondence|attachments?|files?|documents?|faxes|fax)",
+    "<POST>": r"(?:e-?mails?|mails?|nachrichten?|mitteilung(?:en)?|schreiben|anhänge?n?|anlagen?|kommunikation)",
+    "<COURRIER>": r"(?:messages?|courriels?|e-?mails?|mails?|courriers?(?: électroniques?)?|communications?|pièces? jointes?|transmission)",
+    "<CORREO>": r"(?:mensajes?|correos?|e-?mails?|comunicaci(?:ón|ones)|(?:documentos?|archivos?|ficheros?) adjuntos?|transmisi(?:ón|ones)|adjuntos?)",
+}
 
 
-def _has_any(lower: str, keys: tuple[str, ...]) -> bool:
-    for key in keys:  # noqa: SIM110  # any() of a generator takes twice the time
-        if key in lower:
-            return True
-    return False
+def _rules(table: str) -> tuple[_Rule, ...]:
+    """Rules of a table with a line for each: keys with _ for a space, ::, the pattern with names of _NOUNS."""
+    rules = []
+    for line in table.strip().split("\n"):
+        keys, pattern = line.split(" :: ")
+        for name, noun in _NOUNS.items():
+            pattern = pattern.replace(name, noun)
+        rules.append(_Rule(tuple(key.replace("_", " ") for key in keys.split()), re.compile(pattern)))
+    return tuple(rules)
 
 
-_MAIL = r"(?:e-?mails?|messages?|mails?|communications?|transmissions?|correspondence|attachments?|files?|documents?|faxes|fax)"
-_POST = r"(?:e-?mails?|mails?|nachrichten?|mitteilung(?:en)?|schreiben|anhänge?n?|anlagen?|kommunikation)"
-_COURRIER = r"(?:messages?|courriels?|e-?mails?|mails?|courriers?(?: électroniques?)?|communications?|pièces? jointes?|transmission)"
-_CORREO = r"(?:mensajes?|correos?|e-?mails?|comunicaci(?:ón|ones)|(?:documentos?|archivos?|ficheros?) adjuntos?|transmisi(?:ón|ones)|adjuntos?)"
-
-_LEGAL = (
-    _rule("confidential privileged intended proprietary virus binding recipient addressee monitored defects", rf"\b(?:this|these|the|any|all|our)\b.{{0,60}}\b{_MAIL}\b.*\b(?:confidential|privileged|intended|proprietary|virus(?:es)?|legally binding|recipient|addressee|monitored|defects)\b"),
-    _rule("confidential privileged intended protected", rf"\b(?:information|contents?)\b.{{0,80}}\b{_MAIL}\b.*\b(?:confidential|privileged|intended|protected)\b"),
-    _rule("confidential privileged", r"\b(?:confidential|privileged)\b.*\b(?:intended|solely|recipient|addressee)\b"),
-    _rule("recipient addressee", r"\bif you (?:are|were) not (?:the|an|one of the|its|a)\b.{0,40}\b(?:recipient|addressee)|\bnot the (?:intended|named|right|correct) (?:recipient|addressee)"),
-    _rule("in_error by_mistake erroneously", r"\b(?:received|receive|got|gets|reached)\b.{0,60}\b(?:in error|by mistake|erroneously)\b"),
-    _rule("prohibited forbidden unlawful not_permitted not_allowed", r"\b(?:unauthori[sz]ed|any)\b.{0,60}\b(?:use|copying|disclosure|distribution|dissemination|review|retransmission|reproduction)\b.*\b(?:prohibited|forbidden|unlawful|not permitted|not allowed)"),
-    _rule("print environment", r"\b(?:consider|think)\b.{0,60}\b(?:print|environment)|\b(?:before|without|don't|do not|avoid) print"),
-    _rule("views opinions", r"\b(?:views|opinions)\b.*\b(?:author|sender|company|necessarily|individual)"),
-    _rule("virus accept assume liab responsib warrant", rf"\b(?:accepts?|assumes?|liab\w+|responsib\w+|warrant\w*)\b.*\b(?:virus(?:es)?|{_MAIL})\b"),
-    _rule("virus viren", r"\b(?:scanned|swept|checked)\b.{0,40}\bvirus|virus-free|\bauf viren (?:geprüft|untersucht)|\banaly[sz]\w+\b.{0,60}\bvirus|\bvirus\b.{0,40}\banaliz\w+"),
-    _rule("sender", r"\bplease\b.{0,30}\b(?:notify|inform|tell|contact|advise) (?:the|its) sender"),
-    _rule("vertraulich bestimmt geschützt adressat empfänger viren rechtsverbindlich", rf"\b(?:diese[rsn]?|die|der|das|unsere?)\b.{{0,60}}\b{_POST}\b.*\b(?:vertraulich\w*|bestimmt|geschützt\w*|adressat\w*|empfänger\w*|viren|rechtsverbindlich)"),
-    _rule("adressat empfänger nicht_für_sie", r"\bnicht (?:der|die|an sie|für sie)\b.{0,50}\b(?:adressat|empfänger)\w*|\bnicht für sie bestimmt"),
-    _rule("irrtümlich versehentlich fälschlich aus_versehen", r"\b(?:irrtümlich|versehentlich|fälschlicherweise|aus versehen)\b.{0,40}\b(?:erhalten|zugegangen|empfangen|erreicht)"),
-    _rule("gestattet untersagt verboten erlaubt zulässig", r"\b(?:unerlaubte|unbefugte|unberechtigte|jede|jegliche)\w*\b.{0,120}\b(?:nicht gestattet|untersagt|verboten|nicht erlaubt|unzulässig|nicht zulässig)"),
-    _rule("umwelt druck", r"\b(?:denken|prüfen|überlegen) sie\b.{0,80}\b(?:umwelt|druck|ausdruck)|\bumwelt zuliebe|\bbevor sie diese.{0,30}(?:druck|ausdruck)"),
-    _rule("absender", r"\binformieren sie\b.{0,40}\babsender"),
-    _rule("confidenti destin exclusi protég", rf"\b(?:ce|cet|cette|ces|le présent|la présente|les informations|l'information)\b.{{0,80}}\b{_COURRIER}\b.*\b(?:confidenti\w+|destin\w+|exclusi\w+|protégé\w*)"),
-    _rule("destinataire", r"\b(?:pas|point)\b.{0,30}\bdestinataires?\b"),
-    _rule("par_erreur", r"\b(?:reçu|recevez|parvenu|recevriez)\b.{0,60}\bpar erreur|\bpar erreur\b.{0,60}\breçu"),
-    _rule("interdit autorisée prohib", r"\btoute (?:utilisation|diffusion|reproduction|divulgation|copie|publication)\b.*\b(?:interdit\w*|non autorisée|prohibé\w*)"),
-    _rule("environnement imprim nécessaire", r"\b(?:pensez|pensons|n'imprimez|avant d'imprimer|évitez)\b.{0,80}\b(?:environnement|imprim\w*|nécessaire)"),
-    _rule("expéditeur", r"\bavertir\b.{0,30}\bl'expéditeur|\binformer\b.{0,30}\bl'expéditeur|\bprévenir\b.{0,30}\bl'expéditeur"),
-    _rule("confidencial destinatari dirigid exclusiv privilegiad", rf"\b(?:este|esta|estos|el presente|la presente|la información|el contenido)\b.{{0,80}}\b{_CORREO}\b.*\b(?:confidencial\w*|destinatari\w+|dirigid\w+|exclusiv\w+|privilegiad\w+)"),
-    _rule("destinatari", r"\b(?:no es|no sea|no fuera|no fuese|si usted no)\b.{0,40}\bdestinatari[oa]"),
-    _rule("por_error por_equivocación", r"\b(?:recibido|recibe|recibiera|recibiese)\b.{0,60}\bpor (?:error|equivocación)|\bpor error\b.{0,60}\brecibid"),
-    _rule("prohibid", r"\b(?:queda|está|quedan)\b.{0,40}\bprohibid[oa]s?\b"),
-    _rule("imprim", r"\bantes de imprimir|\bimprim\w+\b.{0,60}\bnecesario"),
-)  # fmt: skip
+_LEGAL = _rules(
+    r"""
+confidential privileged intended proprietary virus binding recipient addressee monitored defects :: \b(?:this|these|the|any|all|our)\b.{0,60}\b<MAIL>\b.*\b(?:confidential|privileged|intended|proprietary|virus(?:es)?|legally binding|recipient|addressee|monitored|defects)\b
+confidential privileged intended protected :: \b(?:information|contents?)\b.{0,80}\b<MAIL>\b.*\b(?:confidential|privileged|intended|protected)\b
+confidential privileged :: \b(?:confidential|privileged)\b.*\b(?:intended|solely|recipient|addressee)\b
+recipient addressee :: \bif you (?:are|were) not (?:the|an|one of the|its|a)\b.{0,40}\b(?:recipient|addressee)|\bnot the (?:intended|named|right|correct) (?:recipient|addressee)
+in_error by_mistake erroneously :: \b(?:received|receive|got|gets|reached)\b.{0,60}\b(?:in error|by mistake|erroneously)\b
+prohibited forbidden unlawful not_permitted not_allowed :: \b(?:unauthori[sz]ed|any)\b.{0,60}\b(?:use|copying|disclosure|distribution|dissemination|review|retransmission|reproduction)\b.*\b(?:prohibited|forbidden|unlawful|not permitted|not allowed)
+print environment :: \b(?:consider|think)\b.{0,60}\b(?:print|environment)|\b(?:before|without|don't|do not|avoid) print
+views opinions :: \b(?:views|opinions)\b.*\b(?:author|sender|company|necessarily|individual)
+virus accept assume liab responsib warrant :: \b(?:accepts?|assumes?|liab\w+|responsib\w+|warrant\w*)\b.*\b(?:virus(?:es)?|<MAIL>)\b
+virus viren :: \b(?:scanned|swept|checked)\b.{0,40}\bvirus|virus-free|\bauf viren (?:geprüft|untersucht)|\banaly[sz]\w+\b.{0,60}\bvirus|\bvirus\b.{0,40}\banaliz\w+
+sender :: \bplease\b.{0,30}\b(?:notify|inform|tell|contact|advise) (?:the|its) sender
+vertraulich bestimmt geschützt adressat empfänger viren rechtsverbindlich :: \b(?:diese[rsn]?|die|der|das|unsere?)\b.{0,60}\b<POST>\b.*\b(?:vertraulich\w*|bestimmt|geschützt\w*|adressat\w*|empfänger\w*|viren|rechtsverbindlich)
+adressat empfänger nicht_für_sie :: \bnicht (?:der|die|an sie|für sie)\b.{0,50}\b(?:adressat|empfänger)\w*|\bnicht für sie bestimmt
+irrtümlich versehentlich fälschlich aus_versehen :: \b(?:irrtümlich|versehentlich|fälschlicherweise|aus versehen)\b.{0,40}\b(?:erhalten|zugegangen|empfangen|erreicht)
+gestattet untersagt verboten erlaubt zulässig :: \b(?:unerlaubte|unbefugte|unberechtigte|jede|jegliche)\w*\b.{0,120}\b(?:nicht gestattet|untersagt|verboten|nicht erlaubt|unzulässig|nicht zulässig)
+umwelt druck :: \b(?:denken|prüfen|überlegen) sie\b.{0,80}\b(?:umwelt|druck|ausdruck)|\bumwelt zuliebe|\bbevor sie diese.{0,30}(?:druck|ausdruck)
+absender :: \binformieren sie\b.{0,40}\babsender
+confidenti destin exclusi protég :: \b(?:ce|cet|cette|ces|le présent|la présente|les informations|l'information)\b.{0,80}\b<COURRIER>\b.*\b(?:confidenti\w+|destin\w+|exclusi\w+|protégé\w*)
+destinataire :: \b(?:pas|point)\b.{0,30}\bdestinataires?\b
+par_erreur :: \b(?:reçu|recevez|parvenu|recevriez)\b.{0,60}\bpar erreur|\bpar erreur\b.{0,60}\breçu
+interdit autorisée prohib :: \btoute (?:utilisation|diffusion|reproduction|divulgation|copie|publication)\b.*\b(?:interdit\w*|non autorisée|prohibé\w*)
+environnement imprim nécessaire :: \b(?:pensez|pensons|n'imprimez|avant d'imprimer|évitez)\b.{0,80}\b(?:environnement|imprim\w*|nécessaire)
+expéditeur :: \bavertir\b.{0,30}\bl'expéditeur|\binformer\b.{0,30}\bl'expéditeur|\bprévenir\b.{0,30}\bl'expéditeur
+confidencial destinatari dirigid exclusiv privilegiad :: \b(?:este|esta|estos|el presente|la presente|la información|el contenido)\b.{0,80}\b<CORREO>\b.*\b(?:confidencial\w*|destinatari\w+|dirigid\w+|exclusiv\w+|privilegiad\w+)
+destinatari :: \b(?:no es|no sea|no fuera|no fuese|si usted no)\b.{0,40}\bdestinatari[oa]
+por_error por_equivocación :: \b(?:recibido|recibe|recibiera|recibiese)\b.{0,60}\bpor (?:error|equivocación)|\bpor error\b.{0,60}\brecibid
+prohibid :: \b(?:queda|está|quedan)\b.{0,40}\bprohibid[oa]s?\b
+imprim :: \bantes de imprimir|\bimprim\w+\b.{0,60}\bnecesario
+"""
+)
 # What such a sentence itself may ask for, so that only a further request keeps it.
 _ASKED_BY_LAWYERS = re.compile(
-    rf"\b(?:delet|destroy|eras|remov|purg)\w*\b(?: (?:immediately|permanently|promptly|at once|and|or|destroy\w*|then|all|any|copies|of|copy|both|the|this|that|it|its|your?|from|system|computer|original|along|with|entire|material|{_MAIL}|without|retaining|reading)){{1,12}}|"
+    rf"\b(?:delet|destroy|eras|remov|purg)\w*\b(?: (?:immediately|permanently|promptly|at once|and|or|destroy\w*|then|all|any|copies|of|copy|both|the|this|that|it|its|your?|from|system|computer|original|along|with|entire|material|{_NOUNS['<MAIL>']}|without|retaining|reading)){{1,12}}|"
     r"\b(?:delete|destroy|erase) it\b|\bcop(?:y|ies|ying)\b|\bprivacy and\b|\b(?:may |can |could )?(?:contain|include)s? (?:confidential|personal|private|sensitive)(?: (?:or|and|personal|private|privileged|sensitive|confidential))*(?: (?:data|information))?|"
     r"\b(?:delete|löschen|vernichten) sie (?:bitte )?(?:diese|die|das|den|sie|anschließend|umgehend|sofort|dann|alle|kopien|,| )+(?:e-?mail|mail|nachricht|mitteilung)?|\b(?:zu löschen|zu vernichten|und löschen)\b.{0,30}|"
     r"\bkopie\w*|\b(?:supprimer|supprimez|détruire|détruisez|effacer|effacez)\b(?:[- ](?:immédiatement|le|la|les|l'|ce|cet|cette|et|toutes?|copies?|de|votre|système|définitivement|sans|délai|message|courriel|e-?mail|mail|original)){0,10}|"
     r"\bcopie\w*|\b(?:elimin|borr|destru|suprim)\w*(?: (?:inmediatamente|el|la|lo|este|esta|y|todas?|las|sus|copias?|de|su|sistema|mensaje|correo|original|electrónico|cualquier)){0,10}|\bcopia\w*|"
     r"\baccess (?:to|by)\b|\bdata (?:loss|corruption)"
 )
-_COMPANY = (
-    _rule("personal_data personal_information privacy data_protection gdpr", r"(?:we|our company|[\w&.]+(?: [\w&.]+){0,3} (?:ltd|limited|inc|llc|gmbh|plc|group|ag))\.? (?:only |will |may |take |are |is )?.{0,40}(?:process|collect|use|handle|treat|store|protect|respect|seriously|committed|keep)\w*\b.*\b(?:personal (?:data|information)|privacy|data protection|gdpr)"),
-    _rule("privacy data_protection cookie", r"(?:.{0,12}(?:read|see|find|learn|view|consult|review|refer|visit|check|for|information|details|more|further|please|you can|you will|how|by|when|our|the|data)\b).*\b(?:our|company|group) (?:online |full |current )?(?:privacy|data protection|cookie) (?:notice|policy|statement|information|declaration|page|cent(?:er|re))|(?:privacy|data protection) (?:notice|policy|statement|information)\b\W*(?:https?:|www\.)"),
-    _rule("privacy data_protection", r"(?:our |the )?(?:privacy|data protection) (?:notice|policy|statement|information)\b.{0,60}(?:https?://|www\.|can be (?:found|read|viewed)|is available|here\b|applies)"),
-    _rule("right", r"you (?:have|also have|may have) (?:the|a) right\b|for your rights\b"),
-    _rule("datenschutz personenbezogen dsgvo ihre_daten ihrer_daten", r"(?:wir (?:verarbeiten|behandeln|nehmen|speichern|schützen|erheben|nutzen)|(?:weitere |nähere |ausführliche |alle )?(?:informationen|hinweise|angaben|einzelheiten|details)\b|unsere|die|zum|zur|bitte beachten|es gilt|gemäß|wie wir|mehr).*\b(?:datenschutz\w*|personenbezogene\w* daten|ihrer? daten|dsgvo)"),
-    _rule("datenschutz", r"datenschutz(?:hinweise?|erklärung|information\w*)?\s*(?::|unter|-|\||https?:)"),
-    _rule("recht", r"sie haben (?:das|ein|jederzeit das) recht\b"),
-    _rule("confidentialité protection_d personnel rgpd vie_privée informatique", r"(?:nous (?:traitons|collectons|respectons|utilisons|protégeons)|pour (?:en savoir plus|plus d'informations?|toute information)|consulte[zr]|vos données|les données|les informations|conformément|notre|dans le cadre).*\b(?:politique de (?:confidentialité|protection)|protection d(?:es|e vos) données|données (?:à caractère )?personnel\w*|rgpd|vie privée|informatique et libertés)"),
-    _rule("disposez bénéficiez exercer", r".{0,80}\bvous (?:disposez|bénéficiez) (?:également )?d(?:'un|es|e)\b.{0,10}\bdroits?\b|.{0,80}\bvous pouvez exercer\b"),
-    _rule("protección_de_datos personal privacidad rgpd lopd reglamento", r"(?:(?:le |les )?informamos|tratamos|en cumplimiento|de conformidad|conforme|de acuerdo con|sus datos|los datos|para más información|más información|puede consultar|consulte|nuestra|responsable del tratamiento|le comunicamos|según).*\b(?:protección de datos|datos (?:de carácter )?personal\w*|política de privacidad|rgpd|lopd\w*|reglamento)"),
-    _rule("derecho política", r".{0,120}\b(?:podrá|puede|pueden) (?:usted )?(?:ejercer|ejercitar|consultar)\b.*\b(?:derechos?|política)"),
-)  # fmt: skip
+_COMPANY = _rules(
+    r"""
+personal_data personal_information privacy data_protection gdpr :: (?:we|our company|[\w&.]+(?: [\w&.]+){0,3} (?:ltd|limited|inc|llc|gmbh|plc|group|ag))\.? (?:only |will |may |take |are |is )?.{0,40}(?:process|collect|use|handle|treat|store|protect|respect|seriously|committed|keep)\w*\b.*\b(?:personal (?:data|information)|privacy|data protection|gdpr)
+privacy data_protection cookie :: (?:.{0,12}(?:read|see|find|learn|view|consult|review|refer|visit|check|for|information|details|more|further|please|you can|you will|how|by|when|our|the|data)\b).*\b(?:our|company|group) (?:online |full |current )?(?:privacy|data protection|cookie) (?:notice|policy|statement|information|declaration|page|cent(?:er|re))|(?:privacy|data protection) (?:notice|policy|statement|information)\b\W*(?:https?:|www\.)
+privacy data_protection :: (?:our |the )?(?:privacy|data protection) (?:notice|policy|statement|information)\b.{0,60}(?:https?://|www\.|can be (?:found|read|viewed)|is available|here\b|applies)
+right :: you (?:have|also have|may have) (?:the|a) right\b|for your rights\b
+datenschutz personenbezogen dsgvo ihre_daten ihrer_daten :: (?:wir (?:verarbeiten|behandeln|nehmen|speichern|schützen|erheben|nutzen)|(?:weitere |nähere |ausführliche |alle )?(?:informationen|hinweise|angaben|einzelheiten|details)\b|unsere|die|zum|zur|bitte beachten|es gilt|gemäß|wie wir|mehr).*\b(?:datenschutz\w*|personenbezogene\w* daten|ihrer? daten|dsgvo)
+datenschutz :: datenschutz(?:hinweise?|erklärung|information\w*)?\s*(?::|unter|-|\||https?:)
+recht :: sie haben (?:das|ein|jederzeit das) recht\b
+confidentialité protection_d personnel rgpd vie_privée informatique :: (?:nous (?:traitons|collectons|respectons|utilisons|protégeons)|pour (?:en savoir plus|plus d'informations?|toute information)|consulte[zr]|vos données|les données|les informations|conformément|notre|dans le cadre).*\b(?:politique de (?:confidentialité|protection)|protection d(?:es|e vos) données|données (?:à caractère )?personnel\w*|rgpd|vie privée|informatique et libertés)
+disposez bénéficiez exercer :: .{0,80}\bvous (?:disposez|bénéficiez) (?:également )?d(?:'un|es|e)\b.{0,10}\bdroits?\b|.{0,80}\bvous pouvez exercer\b
+protección_de_datos personal privacidad rgpd lopd reglamento :: (?:(?:le |les )?informamos|tratamos|en cumplimiento|de conformidad|conforme|de acuerdo con|sus datos|los datos|para más información|más información|puede consultar|consulte|nuestra|responsable del tratamiento|le comunicamos|según).*\b(?:protección de datos|datos (?:de carácter )?personal\w*|política de privacidad|rgpd|lopd\w*|reglamento)
+derecho política :: .{0,120}\b(?:podrá|puede|pueden) (?:usted )?(?:ejercer|ejercitar|consultar)\b.*\b(?:derechos?|política)
+"""
+)
 _ASKS = re.compile(
     r"\?|\bplease (?!see|read|refer|note|visit|find|consult|click|check|review)|\b(?:want|demand|request(?:s|ed|ing)? (?!a copy of our)|wish|insist|require you|require that|expect|would like)\b|\bstop\b|\b(?:delete|erase|remove|forget|send|give|tell|provide|confirm)\b|"
     r"\bbitte (?!beachten|lesen|entnehmen|sehen|finden)|\b(?:möchte|verlange|fordere|wünsche|beantrage|erwarte|löschen sie|senden sie|geben sie|entfernen sie|teilen sie)\b|"
     r"\b(?:veuillez (?!consulter|lire|noter|trouver|vous référer|cliquer)|merci de|prière de|demande|exige|souhaite|supprimez|effacez|envoyez)\b|\b(?:por favor(?!,? (?:lea|consulte|visite))|solicit\w+|exij\w+|pido|ruego|quiero|quisiera|eliminen|borren|supriman|envíen)\b"
 )
-_NEWSLETTER = (
-    _rule("receiving_this receiving_these received_this sent", r"(?:you(?:'re| are) receiving (?:this|these)|you (?:have )?received this (?:e-?mail|message|newsletter)|this (?:e-?mail|message|newsletter) was sent (?:to|by|from))\b"),
-    _rule("erhalten_diese bekommen_diese gesendet vous_recevez envoyé recib enviado", r"sie (?:erhalten|bekommen) diese\b.*\b(?:weil|da)\b|diese (?:e-?mail|nachricht) wurde (?:an|von)\b.*\bgesendet|vous recevez (?:ce|cet|cette)\b.*\b(?:car|parce)|ce(?:t|tte)? (?:message|courriel|e-?mail) (?:vous )?a été envoyé|(?:recibe|recibes|ha recibido|has recibido) este\b.*\b(?:porque|ya que)|este (?:correo|mensaje) (?:ha sido|fue) enviado"),
-    _rule("unsubscribe opt_out receive", r"(?:to|if you (?:no longer|don't|do not) (?:wish|want)).{0,60}\b(?:receive|unsubscribe|opt out)\b.*\b(?:click|unsubscribe|link|here|reply|visit)"),
-    _rule("unsubscribe opt_out manage", r"(?:click here|follow this link) to (?:unsubscribe|opt out|manage)|unsubscribe (?:here|from this (?:list|newsletter)|at any time|instantly)\b.{0,60}$"),
-    _rule("newsletter abmelden abbestell nachrichten e-mail email", r"(?:um|wenn sie|falls sie|möchten sie|sollten sie).{0,60}\b(?:newsletter|e-?mails?|nachrichten)\b.*\b(?:klicken|abmelden|abbestellen|hier)\b|hier (?:können sie sich )?abmelden\b|newsletter abbestellen\W*$|vom newsletter abmelden\W*$"),
-    _rule("désabonn désinscri recevoir", r"(?:pour|si vous ne souhaitez plus|si vous ne voulez plus).{0,60}\b(?:désabonner|désinscrire|recevoir)\b.*\b(?:cliquez|ici|lien|désabonn\w+|désinscri\w+)|(?:se |vous )?(?:désabonner|désinscrire)\W*$"),
-    _rule("baja recibir cancelar", r"(?:para|si no desea|si ya no desea|si no quiere).{0,60}\b(?:darse de baja|recibir|cancelar)\b.*\b(?:clic|aquí|enlace|baja)|(?:darse|date) de baja\W*$|cancelar (?:la )?suscripción\W*$"),
-    _rule("© copyright reserved vorbehalten réservés reservados", r"(?:©|\(c\)|copyright)\W*(?:copyright\W*)?\d{4}|.{0,60}\ball rights reserved|.{0,60}\balle rechte vorbehalten|.{0,60}\btous droits réservés|.{0,60}\btodos los derechos reservados"),
-    _rule("registered amtsgericht handelsregister hrb sitz_der geschäftsführ", r".{0,80}\bregistered (?:office|in (?:england|ireland|scotland|wales))\b|.{0,80}\b(?:amtsgericht|handelsregister|hrb)\b.{0,20}\d|sitz der gesellschaft|geschäftsführer(?:in|ung)?\s*:"),
-)  # fmt: skip
+_NEWSLETTER = _rules(
+    r"""
+receiving_this receiving_these received_this sent :: (?:you(?:'re| are) receiving (?:this|these)|you (?:have )?received this (?:e-?mail|message|newsletter)|this (?:e-?mail|message|newsletter) was sent (?:to|by|from))\b
+erhalten_diese bekommen_diese gesendet vous_recevez envoyé recib enviado :: sie (?:erhalten|bekommen) diese\b.*\b(?:weil|da)\b|diese (?:e-?mail|nachricht) wurde (?:an|von)\b.*\bgesendet|vous recevez (?:ce|cet|cette)\b.*\b(?:car|parce)|ce(?:t|tte)? (?:message|courriel|e-?mail) (?:vous )?a été envoyé|(?:recibe|recibes|ha recibido|has recibido) este\b.*\b(?:porque|ya que)|este (?:correo|mensaje) (?:ha sido|fue) enviado
+unsubscribe opt_out receive :: (?:to|if you (?:no longer|don't|do not) (?:wish|want)).{0,60}\b(?:receive|unsubscribe|opt out)\b.*\b(?:click|unsubscribe|link|here|reply|visit)
+unsubscribe opt_out manage :: (?:click here|follow this link) to (?:unsubscribe|opt out|manage)|unsubscribe (?:here|from this (?:list|newsletter)|at any time|instantly)\b.{0,60}$
+newsletter abmelden abbestell nachrichten e-mail email :: (?:um|wenn sie|falls sie|möchten sie|sollten sie).{0,60}\b(?:newsletter|e-?mails?|nachrichten)\b.*\b(?:klicken|abmelden|abbestellen|hier)\b|hier (?:können sie sich )?abmelden\b|newsletter abbestellen\W*$|vom newsletter abmelden\W*$
+désabonn désinscri recevoir :: (?:pour|si vous ne souhaitez plus|si vous ne voulez plus).{0,60}\b(?:désabonner|désinscrire|recevoir)\b.*\b(?:cliquez|ici|lien|désabonn\w+|désinscri\w+)|(?:se |vous )?(?:désabonner|désinscrire)\W*$
+baja recibir cancelar :: (?:para|si no desea|si ya no desea|si no quiere).{0,60}\b(?:darse de baja|recibir|cancelar)\b.*\b(?:clic|aquí|enlace|baja)|(?:darse|date) de baja\W*$|cancelar (?:la )?suscripción\W*$
+© copyright reserved vorbehalten réservés reservados :: (?:©|\(c\)|copyright)\W*(?:copyright\W*)?\d{4}|.{0,60}\ball rights reserved|.{0,60}\balle rechte vorbehalten|.{0,60}\btous droits réservés|.{0,60}\btodos los derechos reservados
+registered amtsgericht handelsregister hrb sitz_der geschäftsführ :: .{0,80}\bregistered (?:office|in (?:england|ireland|scotland|wales))\b|.{0,80}\b(?:amtsgericht|handelsregister|hrb)\b.{0,20}\d|sitz der gesellschaft|geschäftsführer(?:in|ung)?\s*:
+"""
+)
 _DESK = re.compile(
     r"(?:\[?ticket[^\]]{0,30}\]?\W*)?(?:your|ihre|votre|su) (?:request|ticket|anfrage|demande|solicitud)\b.{0,40}\b(?:has been (?:received|updated|created|registered)|ist (?:bei uns )?eingegangen|a (?:bien )?été (?:reçue|prise en compte|enregistrée)|ha sido (?:recibida|registrada))"
     r"|to add (?:additional|further) comments, reply to this e-?mail"
@@ -138,24 +156,28 @@ _BANNER_TAG = re.compile(
 _BANNER_WORD = re.compile(
     r"\W*(?:caution|warning|attention|achtung|vorsicht|warnung|hinweis|note|notice|important|avertissement|prudence|precaución|atención|aviso|external(?: e-?mail| sender| message)?|externe? (?:e-?mail|mail|nachricht)|security (?:notice|warning))\b\W*"
 )
-_BANNERS = (
-    _rule("external outside", r"(?:(?:\w+ ){0,2}(?:this|the|an?)? ?(?:e-?mail|message|mail|sender))\b.{0,40}\b(?:originat\w+|comes?|came|sent|received|is|was)\b.{0,30}\b(?:external|outside)\b"),
-    _rule("click open link attachment respond reply", r"(?:you |please |so )?(?:do not|don't|never|avoid|be careful|be cautious|use caution|exercise caution|think before|be wary)\b.{0,40}\b(?:click|clicking|open|opening|links?|attachments?|respond|reply)\b"),
-    _rule("unless_you only_if_you", r"(?:unless|only if) you\b.{0,30}\b(?:recogni[sz]e|trust|know|expect\w*|verified)\b.{0,80}$"),
-    _rule("often_get important some_people", r"you don't often get e-?mail from|learn why this is important|some people who received this message"),
-    _rule("extern außerhalb ausserhalb klicken öffnen vorsicht", r"(?:diese|die|bei dieser)\b.{0,20}\b(?:e-?mail|nachricht|mail)\b.{0,40}\b(?:extern\w*|außerhalb|ausserhalb)\b|(?:bitte )?(?:klicken|öffnen) sie (?:bitte )?(?:nicht|keine|nur|links|anhänge)|(?:bitte )?(?:seien sie vorsichtig|vorsicht bei)\b"),
-    _rule("extern extérieur exterieur cliqu ouvr soyez", r"(?:ce|cet|le)\b.{0,20}\b(?:message|courriel|e-?mail|mail)\b.{0,40}\b(?:externe|extérieur|l'exterieur)\b|(?:ne|n')\s?(?:pas )?(?:cliquez|cliquer|ouvrez|ouvrir)\b|soyez (?:vigilant|prudent)"),
-    _rule("extern fuera_de exterior clic enlace adjunto archivo", r"(?:este|el)\b.{0,20}\b(?:mensaje|correo|e-?mail)\b.{0,50}\b(?:extern\w+|fuera de|exterior)\b|no (?:haga|hagas|haz|abra|abras|pulse)\b.{0,40}\b(?:clic|enlaces?|adjuntos?|archivos?)"),
-)  # fmt: skip
+_BANNERS = _rules(
+    r"""
+external outside :: (?:(?:\w+ ){0,2}(?:this|the|an?)? ?(?:e-?mail|message|mail|sender))\b.{0,40}\b(?:originat\w+|comes?|came|sent|received|is|was)\b.{0,30}\b(?:external|outside)\b
+click open link attachment respond reply :: (?:you |please |so )?(?:do not|don't|never|avoid|be careful|be cautious|use caution|exercise caution|think before|be wary)\b.{0,40}\b(?:click|clicking|open|opening|links?|attachments?|respond|reply)\b
+unless_you only_if_you :: (?:unless|only if) you\b.{0,30}\b(?:recogni[sz]e|trust|know|expect\w*|verified)\b.{0,80}$
+often_get important some_people :: you don't often get e-?mail from|learn why this is important|some people who received this message
+extern außerhalb ausserhalb klicken öffnen vorsicht :: (?:diese|die|bei dieser)\b.{0,20}\b(?:e-?mail|nachricht|mail)\b.{0,40}\b(?:extern\w*|außerhalb|ausserhalb)\b|(?:bitte )?(?:klicken|öffnen) sie (?:bitte )?(?:nicht|keine|nur|links|anhänge)|(?:bitte )?(?:seien sie vorsichtig|vorsicht bei)\b
+extern extérieur exterieur cliqu ouvr soyez :: (?:ce|cet|le)\b.{0,20}\b(?:message|courriel|e-?mail|mail)\b.{0,40}\b(?:externe|extérieur|l'exterieur)\b|(?:ne|n')\s?(?:pas )?(?:cliquez|cliquer|ouvrez|ouvrir)\b|soyez (?:vigilant|prudent)
+extern fuera_de exterior clic enlace adjunto archivo :: (?:este|el)\b.{0,20}\b(?:mensaje|correo|e-?mail)\b.{0,50}\b(?:extern\w+|fuera de|exterior)\b|no (?:haga|hagas|haz|abra|abras|pulse)\b.{0,40}\b(?:clic|enlaces?|adjuntos?|archivos?)
+"""
+)
 
 _CONSENT = re.compile(
     r"\W*(?:\[?[xX✓✔☑☒]\]?\W*)?(?:yes,?|ja,?|oui,?|sí,?|si,?)?\W*(?:"
     r"i (?:hereby )?(?:have read(?: and \w+(?: (?:to|with))?)?|(?:agree|consent)(?: to| with| that)|accept|acknowledge|confirm (?:that i have read|having read)) (?:and \w+ )?(?:the|your|our|to|to the|my|that|having)\b.*\b(?:privacy|terms|processing|stor\w+|personal data|data protection|data)\b|"
     r"(?:consent|privacy(?: policy)?|gdpr(?: consent)?|data protection|datenschutz\w*|einwilligung|rgpd|consentement|consentimiento|privacidad)\W*:\W*(?:yes|ja|oui|sí|true|1|on|accepted|agreed|akzeptiert|gelesen|aceptad[oa]|accepté\w*|given|checked)\W*$|"
-    r"(?:hiermit )?(?:ich|mit dem absenden)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|daten|einwilligung)\b.*\b(?:gelesen|zur kenntnis|einverstanden|zu|ein|zugestimmt|akzeptiert)\W*$|ich (?:akzeptiere|stimme|willige|erkläre mich)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|einverstanden)|"
+    r"(?:hiermit )?(?:ich|mit dem absenden)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|daten|einwilligung)\b.*\b(?:gelesen|zur kenntnis|einverstanden|zugestimmt|akzeptiert)\W*$|mit dem absenden\b.*\b(?:zu|ein)\W*$|ich (?:akzeptiere|stimme|willige|erkläre mich)\b.*\b(?:datenschutz\w*|verarbeitung|speicherung|agb|einverstanden)|"
     r"(?:j'ai (?:lu|pris connaissance)(?: et \w+)?|j'accepte|je consens|j'autorise|en soumettant|en cochant)(?: de| à| que)? (?:la|les|le|vos|votre|mes|ce|cette|l)\b.*\b(?:politique|conditions|traitement|données|confidentialité)|"
     r"(?:he leído(?: y acepto)?|acepto|autorizo|consiento|doy mi consentimiento)(?: al?| para| que)? (?:la|las|el|los|su|sus|mis|que)\b.*\b(?:política|condiciones|tratamiento|privacidad|términos|mis datos)|"
-    r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b)"
+    r"by (?:submitting|sending|ticking|clicking)\b.*\b(?:privacy|terms|processing|data)\b|"
+    r"(?:(?:i|you) (?:can|may) (?:withdraw|revoke) this(?: consent| agreement)? at any time|(?:diese|die) (?:einwilligung|zustimmung) (?:kann|können) (?:ich|sie) jederzeit (?:\w+ ){0,4}widerrufen|"
+    r"(?:je peux|vous pouvez) retirer ce consentement à tout moment|(?:puedo|puede) retirar este consentimiento en cualquier momento)\W*$)"
 )
 _CONSENT_TAKEN_BACK = re.compile(
     r"\?|\b(?:says?|why|how|where|which|steht|sagt|warum|wie|wo|dit|pourquoi|comment|dice|cómo|not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|want|without|please|"
@@ -167,26 +189,29 @@ _CONSENT_TAKEN_BACK = re.compile(
 # The first six characters of words. A sentence without any of them is no furniture.
 _STEMS = frozenset(
     "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © copyri reserv virus virus- virenf viren print printi "
-    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope coopera submit tickin ticket reques "
+    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope cooper submit tickin ticket reques "
     "vertra empfän adress irrtüm verseh datens dsgvo abmeld abbest außerh ausser umwelt drucke druck ausdru person erhalt geschä amtsge hrb einge eingeg klicke unters gestat verbot absend vorbeh zulä unzulä "
-    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe untersu geprüf unterl "
+    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe unters geprüf unterl "
     "destin erreur désabo désins donnée extéri enviro imprim receve recevo dispos bénéfi clique ouvrez interd prohib réserv rgpd expédi exerce vie accept lu autori polit politi avance espère remerc espéro "
-    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exterio exteri mensaj correo aviso solici regis "
+    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exteri exteri mensaj correo aviso solici regis "
     "☑ ✔ ✓".split()
 )
 _COLON = re.compile(r":\s+(?=[^\W\d]+ )")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[ \t]+(?=\S)")
+_SENTENCE_END = re.compile(SENTENCE_END)
 
 
-def without_furniture(text: str) -> str:
-    """The text without sentences of legal notes, banners, newsletters and consent boxes."""
-    if _STEMS.isdisjoint(prefixes(text.lower())):
+def without_furniture(text: str, *, notices_too: bool = True) -> str:
+    """The text without sentences of legal notes, banners, newsletters and consent boxes; and without notices at its end."""
+    starts = prefixes(text.lower())
+    may_have_notice = notices_too and notices.may_have_notice(starts)
+    is_plain = _STEMS.isdisjoint(starts)
+    if is_plain and not may_have_notice:
         return text
-    paragraphs = _unwrapped(text.split("\n"))
-    kept: list[str] = []
-    for paragraph in paragraphs:
-        kept.extend(_lines_kept(paragraph))
-    return "\n".join(kept)
+    lines = _unwrapped(text.split("\n"))
+    if not is_plain:
+        lines = [kept for line in lines for kept in _lines_kept(line)]
+    text = "\n".join(lines)
+    return notices.without_notices(text) if may_have_notice else text
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
@@ -234,7 +259,7 @@ def is_furniture(sentence: str) -> bool:
     if _STEMS.isdisjoint(prefixes(lower)):
         return False
     if len(lower) <= 250 and _CONSENT.match(lower):
-        return _CONSENT_TAKEN_BACK.search(lower) is None
+        return _CONSENT_TAKEN_BACK.search(fields.without_right_to_revoke(lower)) is None
     if len(lower) <= 200 and _POLITE.match(lower):
         return not may_ask(lower) and "?" not in lower and not _BUT.search(lower)
     if speaks_of_self(lower):
@@ -247,8 +272,8 @@ def is_furniture(sentence: str) -> bool:
     if any(rule.searches(bare) for rule in _LEGAL):
         return not may_ask(_ASKED_BY_LAWYERS.sub(" ", bare))
     if any(rule.matches(bare) for rule in _NEWSLETTER):
-        return not is_request(bare)
-    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY):
+        return not is_request(bare) and (len(bare) <= 80 or not notices.is_of_a_request(bare))
+    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY) or notices.is_of_a_request(bare):
         return False
     told = _COLON.search(bare)  # what stands behind a colon is a sentence of its own
     return told is None or is_furniture(bare[told.end() :])

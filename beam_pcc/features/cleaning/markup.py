@@ -51,6 +51,7 @@ _HIDDEN = re.compile(
     r"display\s*:\s*none|mso-hide\s*:\s*all|font-size\s*:\s*0(?![.\d]*[1-9])|visibility\s*:\s*hidden|max-height\s*:\s*0(?![.\d]*[1-9])|opacity\s*:\s*0(?![.\d]*[1-9])",
     re.IGNORECASE,
 )
+_BLANK = " |\t\n\u00a0"
 _MAX_TAGS = 10_000  # a parser's time grows with depth times elements
 
 _NOT_SHOWN = (
@@ -125,7 +126,7 @@ def to_text(text: str) -> str:
             elif tag in _LINES:
                 end_line()
             elif tag in ("td", "th"):
-                parts.append(" ")
+                parts.append(" | " if any(part.strip(_BLANK) for part in parts) else " ")
             if tag == "blockquote":
                 depth += 1
             elif tag == "pre":

@@ -4,19 +4,79 @@ from __future__ import annotations
 
 import re
 
-from beam_pcc.features.cleaning.words import PLACEHOLDER, may_ask
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, SENTENCE_END, has_any, may_ask
 
-NEUTRAL = "[NAME]"
-"""The one form that is left in a cleaned text."""
-
-_NAMED = re.compile(
-    r"[\[<({](?:(?<=\[)\[?([A-Z][A-Z0-9ÄÖÜÉÈÇÑ_ -]{0,38}(?:[:#-]\d+)?)\]\]?|(?<=<)([A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]+){0,4})>|"
-    r"(?<=\{)\{\s*[\w.| -]{1,60}\s*\}\}|(?<=\()([A-Z]+(?:_[A-Z0-9]+)+)\)|"
-    r"(?:redacted|removed|masked|hidden|anonymi[sz]ed|geschwärzt|entfernt|anonymisiert|masqué|supprimé|anonymisé|"
-    r"eliminado|oculto|anonimizado|name|email|phone|address)[\])}>])"
+_WHAT = frozenset(
+    "name names firstname lastname surname forename person persons people per email mail phone tel telephone mobile cell fax address street city town "
+    "location loc gpe place zip postcode country date dob birth birthday time iban bic card credit bank account number no nr id ids ssn passport licence license url ip org organisation "
+    "organization company employer customer client user username login password order details pii pi phi personal data info information sender recipient agent "
+    "vorname nachname familienname telefon telefonnummer handynummer rufnummer anschrift adresse straße ort stadt plz land datum geburtsdatum firma unternehmen kunde kundennummer kundennr "
+    "bestellnummer konto kontonummer steuernummer ausweis benutzer personenbezogen daten "
+    "nom noms prénom prenom personne courriel adresse téléphone ville pays société entreprise client numéro numero commande compte naissance identifiant donnée données "
+    "nombre nombres apellido apellidos persona correo electrónico teléfono móvil dirección ciudad país fecha nacimiento empresa cliente número pedido cuenta dni nif nie dato datos personales".split()
 )
-_MASK = re.compile(
-    r"#{4,}(?:[@.-]+#+)*|\*{4,}(?=[\s.,;:!?)@]|$)|[█■▇▓]{2,}|\b[Xx]{4,}\b|\bX{2,}(?:[-./ ]X{2,}){1,5}\b|\bXXX\b"
+_GONE = frozenset(
+    "redacted removed masked hidden anonymised anonymized pseudonymised pseudonymized withheld deleted censored scrubbed obfuscated private filtered blocked sanitized sanitised suppressed omitted "
+    "geschwärzt geschwaerzt entfernt anonymisiert pseudonymisiert maskiert unkenntlich verborgen gelöscht ausgeblendet zensiert unkenntlichgemacht "
+    "masqué masquée supprimé supprimée anonymisé anonymisée pseudonymisé caviardé caviardée biffé biffée occulté occultée effacé effacée censuré retiré "
+    "eliminado eliminada suprimido suprimida oculto oculta ocultado anonimizado anonimizada tachado tachada censurado censurada borrado borrada seudonimizado rimosso oscurato verwijderd".split()
+)
+_FILL = frozenset(
+    "contact of the a your my full first last e the for by was and or de del la le du des d l el der die das und et y s".split()
+)
+# Begins with a set of characters, so that a search skips what is none of them.
+_NAMED = re.compile(
+    r"[\[<({](?:(?<=\[)\[?|(?<=<)<?|(?<=\{)\{{0,2}|(?<=\())[ \t]?([^\W\d_][^\[\]<>(){}\n]{0,40}?)[ \t]?/?(?:\]{1,2}|>{1,2}|\}{1,3}|\))"
+)
+_UPPER = re.compile(r"[A-Z][A-Z0-9ÄÖÜÉÈÇÑ_ -]{0,38}(?:[:#-]\d+)?")
+_TAG = re.compile(r"<([A-Z][A-Z0-9]{1,20}(?:_[A-Z0-9]+){0,4})>")
+_MARKED = re.compile(r"([#%$@_~|]{1,2})([^\W\d_][\w. -]{1,30}?)\1(?!\w)")
+_BARE = re.compile(
+    r"\b(?:REDACTED|ANONYMI[SZ]ED|WITHHELD|GESCHWÄRZT|GESCHWAERZT|ANONYMISIERT|UNKENNTLICH|CAVIARDÉE?|ANONYMISÉE?|MASQUÉE?|"
+    r"ANONIMIZAD[OA]|CENSURAD[OA]|TACHAD[OA])(?:_[A-Z0-9]+){0,4}\b|\b([A-Z]{2,20}(?:_[A-Z0-9]{1,20}){1,4}|[A-Z]{3,12}\d{1,3})\b"
+)
+_END = r"(?=[\s.,;:!?)@]|$)"
+_MASKS = (
+    (("####",), re.compile(r"#{4,}(?:[@.-]+#+)*"), PLACEHOLDER),
+    (("**",), re.compile(r"\b\w{0,3}\*{2,}[\w*]{0,20}@[\w*.-]{1,40}|\b[A-ZÄÖÜÉ]\*{2,}"), PLACEHOLDER),
+    (
+        ("**",),
+        re.compile(
+            rf"\*{{2,}}(?:[-./ ]\*{{2,}}){{1,5}}(?:[-./ ]?\d{{2,4}}\b)?|\*{{3,}}(?:(?<=[^\s*a-z]\*\*\*)|(?<=[^\n*] \*\*\*)){_END}|\*{{4,}}{_END}|\*{{3,}}[ -]?\d{{2,4}}\b"
+        ),
+        PLACEHOLDER,
+    ),
+    (("XX",), re.compile(r"\bX{4,}\b|\bX{2,}(?:[-./ ]X{2,}){1,5}\b|\bXXX\b"), PLACEHOLDER),
+    (("xxx",), re.compile(r"\bx{4,}\b|\bx{3,}(?:[-./]x{2,}){1,5}\b"), PLACEHOLDER),
+    (("Xxx", "xXX"), re.compile(r"\b[Xx]{4,}\b"), PLACEHOLDER),
+    (("[..", "[…", "[X", "[x", "[-", "[_", "[*"), re.compile(r"\[(?:\.{3}|…|[*xX_-]{2,})\]"), PLACEHOLDER),
+    (("__",), re.compile(r" (?<=[^\n_] )_{3,}(?![_\w])"), f" {PLACEHOLDER}"),
+    (tuple(2 * block for block in "█■▇▓░▒◼⬛▮"), re.compile(r"[█■▇▓░▒◼⬛▮]{2,}"), PLACEHOLDER),
+    (("●●●", "•••", "∙∙∙"), re.compile(r"[●•∙]{3,}"), PLACEHOLDER),
+)
+"""Words of which a text with a mask has one, the mask, and what stands for it."""
+_MASK_SIGNS = (
+    "##",
+    "**",
+    "XX",
+    "xx",
+    "Xx",
+    "__",
+    "[.",
+    "[-",
+    "[…",
+    "██",
+    "■■",
+    "▇▇",
+    "▓▓",
+    "░░",
+    "▒▒",
+    "◼◼",
+    "⬛⬛",
+    "▮▮",
+    "●●",
+    "••",
+    "∙∙",
 )
 _HTML_NAMES = frozenset(
     [
@@ -87,34 +147,128 @@ def neutral(text: str) -> str:
     """The text with PLACEHOLDER for each name of what was redacted, and for each mask."""
     if "[" in text or "<" in text or "{" in text or "(" in text:
         text = _NAMED.sub(_name, text)
-    return _MASK.sub(PLACEHOLDER, text) if has_mask(text) else text
+        if "$" in text:
+            text = text.replace(f"${PLACEHOLDER}", PLACEHOLDER)
+    if _has_bare_word(text) or ("_" in text and _UNDERSCORED.search(text)):
+        text = _BARE.sub(_bare, text)
+    if has_any(text, _MARKS) and _MARK.search(text):
+        text = _MARKED.sub(_marked, text)
+    if has_any(text, _MASK_SIGNS):
+        for keys, pattern, form in _MASKS:
+            if has_any(text, keys):
+                text = pattern.sub(form, text)
+    return text
 
 
-def has_mask(text: str) -> bool:
-    """Whether a text may have a mask: cheap to ask."""
-    return (
-        "####" in text or "****" in text or "XXX" in text or "xxxx" in text or "██" in text
-        or "■■" in text or "▇▇" in text or "▓▓" in text or "XX-XX" in text or "XX XX" in text
-    )  # fmt: skip
+def neutral_tags(text: str) -> str:
+    """Markup with PLACEHOLDER for tags that are names of what was redacted: a parser would drop them."""
+    return _TAG.sub(_tag, text) if "<" in text else text
+
+
+def _has_bare_word(text: str) -> bool:
+    return has_any(text, _BARE_STEMS)
+
+
+_BARE_STEMS = (
+    "REDACT", "ANON", "WITHHELD", "GESCHW", "UNKENNT", "CAVIARD", "MASQU", "CENSURAD", "TACHAD", "PERSON", "NAME", "EMAIL", "PHONE",
+)  # fmt: skip
+_UNDERSCORED = re.compile(r"_(?<=[A-Z]_)[A-Z0-9]")
+_MARKS = ("#", "%", "$", "@@", "_", "~", "|")
+_MARK = re.compile(r"[#%$@_~|][^\W\d_]")
 
 
 def _name(match: re.Match[str]) -> str:
-    bracketed, tag, underscored = match.group(1, 2, 3)
-    name = bracketed or tag or underscored
-    if name is None:
+    whole, name = match.group(), match[1]
+    opening, shut = whole[0], whole[-1]
+    if (opening == "<" and name in _HTML_NAMES) or (opening == "{" and match.string[max(0, match.start() - 1)] == "/"):
+        return whole
+    upper = _UPPER.fullmatch(name)
+    if upper and "_" in name and name.isupper():
         return PLACEHOLDER
-    if tag and tag in _HTML_NAMES:
-        return match.group()
-    if "_" in name:
+    kind = _kind(name)
+    if opening == "(":
+        return PLACEHOLDER if (kind == "gone" and shut == ")") or name.lower() in _IN_PARENTHESES else whole
+    if opening == "{" and whole.startswith("{{") and whole.endswith("}}"):
         return PLACEHOLDER
-    if bracketed and (len(name) < 2 or name.count(" ") > 2 or _BANNER.match(name)):
-        return match.group()
-    return match.group() if name not in _PRIVATE and may_ask(name.lower()) else PLACEHOLDER
+    if kind and (shut == _SHUT[opening]):
+        return PLACEHOLDER
+    if not upper or opening != "[" or len(name) < 2 or name.count(" ") > 2 or _BANNER.match(name):
+        return whole
+    return whole if may_ask(name.lower()) else PLACEHOLDER
 
 
-_PRIVATE = frozenset(
-    {"ACCOUNT", "PERSONAL DATA", "DATA", "REMOVED", "ENTFERNT", "SUPPRIMÉ", "ELIMINADO", "ACCOUNT NUMBER", "DATOS"}
+_SHUT = {"[": "]", "<": ">", "{": "}"}
+_IN_PARENTHESES = ("name", "email", "phone", "address")
+_WORDS = re.compile(r"[^\W\d_]+")
+_LONG_NUMBER = re.compile(r"\d{3}")  # that of a ticket
+
+
+def _kind(name: str) -> str | None:
+    """Whether words say that something was redacted ("gone"), or what it was ("what")."""
+    words = _WORDS.findall(name.lower())
+    if not words or len(words) > 5 or _LONG_NUMBER.search(name):
+        return None
+    says_gone = says_what = False
+    for word in words:
+        if word in _GONE:
+            says_gone = True
+        elif word in _WHAT:
+            says_what = True
+        elif word not in _FILL:
+            return None
+    return "gone" if says_gone else "what" if says_what else None
+
+
+def _tag(match: re.Match[str]) -> str:
+    name = match[1]
+    if name in _HTML_NAMES:
+        return match.group()
+    return PLACEHOLDER if "_" in name or _kind(name) or not may_ask(name.lower()) else match.group()
+
+
+def _bare(match: re.Match[str]) -> str:
+    return PLACEHOLDER if match[1] is None or _kind(match[1]) else match.group()
+
+
+def _marked(match: re.Match[str]) -> str:
+    return PLACEHOLDER if _kind(match[2]) else match.group()
+
+
+_INTRODUCTION = (
+    _WHAT
+    | _FILL
+    | frozenset(
+        "hi hello hey dear team sir madam sirs good morning afternoon evening support i am im this it is are at under on from with to me mine we our and & reach call ring text write contact you can any time anytime by best or also here below regards "
+        "kind warm thanks thank sincerely yours faithfully truly cheers born living live lives resident based registered called "
+        "hallo liebes liebe lieber sehr geehrte damen herren guten tag team ich bin heiße heisse mein meine meiner unter mit aus von lautet geboren am im erreichen anrufen rufen schreiben sie mich gruß grüße gruss grüsse "
+        "freundlichen viele beste mfg lg vg danke vielen dank hier ist wohne wohnhaft in nr "
+        "bonjour bonsoir madame monsieur je suis m appelle mon ma mes est sont à au par avec joindre appeler écrire vous pouvez me né née habite cordialement merci salutations bien sincères "
+        "hola buenos buenas días tardes estimados estimado señores soy llamo mi mis es son con en al puede pueden localizarme contactarme llamarme escribirme llamar nacido nacida vivo saludos cordiales atentamente gracias un no".split()
+    )
 )
+
+_SENTENCE_END = re.compile(SENTENCE_END)
+
+
+def without_introductions(text: str) -> str:
+    """The text without sentences that only say who writes, all of it redacted: they ask for nothing."""
+    if PLACEHOLDER not in text:
+        return text
+    kept: list[str] = []
+    for line in text.split("\n"):
+        if PLACEHOLDER in line:
+            sentences = [one for one in _SENTENCE_END.split(line) if one and not _is_introduction(one)]
+            if sentences:
+                kept.append(" ".join(sentences))
+        else:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _is_introduction(sentence: str) -> bool:
+    if PLACEHOLDER not in sentence or len(sentence) > MAX_SENTENCE or "?" in sentence:
+        return False
+    return all(word in _INTRODUCTION for word in _WORDS.findall(sentence.lower().replace("’", "'")))
 
 
 def final(text: str) -> str:

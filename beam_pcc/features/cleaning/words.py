@@ -11,8 +11,14 @@ from itertools import islice
 PLACEHOLDER = "\ue0f0"
 """Stands for what was redacted while a text is cleaned."""
 
+NEUTRAL = "xx"
+"""What is left of it in a cleaned text."""
+
 MAX_SENTENCE = 700
 """Characters. A longer sentence is nobody's footer, and is not examined: the time stays linear."""
+
+SENTENCE_END = r"[ \t](?<=[.!?][ \t])(?<![Aa]rt\.[ \t])(?<!\b[Nn][or]\.[ \t])(?<!\b[A-Za-z]\.[ \t])[ \t]*(?=\S)"
+"""A pattern. Abbreviations that stand before numbers and names are no ends."""
 
 _WORD = re.compile(r"[^\W_]+")
 _CJK = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -111,3 +117,11 @@ def is_request(line: str) -> bool:
     """Whether a line of an earlier message may be the customer's own request after all."""
     lower = line.lower()
     return (_OWN_REQUEST.search(lower) is not None and speaks_of_self(lower)) or _COMMAND.search(lower) is not None
+
+
+def has_any(text: str, parts: tuple[str, ...]) -> bool:
+    """Whether one of the parts is in the text."""
+    for part in parts:  # noqa: SIM110  # any() of a generator takes twice the time
+        if part in text:
+            return True
+    return False

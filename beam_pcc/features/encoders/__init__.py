@@ -1,1 +1,4 @@
-"""The encoders of text, which compute 384 values: their runtimes (`onnx`, `openvino`), export and storage."""
+"""The encoders of text, which compute 384 values.
+
+Their runtimes (`onnx`, `openvino`, `sentence_transformers`), export and storage.
+"""

@@ -19,6 +19,9 @@ IR_VERSION = 8  # belongs to this opset; old runtimes read it too
 IDS, MASK, EMBEDDING = "input_ids", "attention_mask", "embedding"
 _EPSILON = 1e-12  # the smallest norm to divide by (torch.nn.functional.normalize)
 _PADDING_BIAS = -1e9  # added to the attention scores of padding: softmax makes them exactly zero
+_WEIGHT_STEPS, _VALUE_STEPS = 63, 127  # integers are from minus to plus these, values shifted by _ZERO_POINT
+_ZERO_POINT = np.array(128, dtype=np.uint8)
+_SMALLEST_SCALE = 1e-9  # of what is all zeros
 
 Weights = Mapping[str, npt.NDArray[Any]]
 _SEGMENTS = "embeddings.token_type_embeddings.weight"
@@ -36,6 +39,7 @@ def build(
     pooling: Literal["mean", "cls"] = "mean",
     is_normalised: bool = True,
     first_position: int = 0,
+    is_int8: bool = False,
 ) -> bytes:
     """The serialised ONNX model: (n, t) int64 ids and attention mask in, (n, 384) float32 vectors out.
 
@@ -48,6 +52,7 @@ def build(
         pooling: `mean` over the tokens that are no padding, or `cls`, the first token.
         is_normalised: Whether the vectors get unit length.
         first_position: The row of the position table that the first token gets.
+        is_int8: Whether the linear layers multiply integers, see `_Graph._integer_product`.
 
     Raises:
         GraphError: Another architecture, or weights are missing.
@@ -58,7 +63,7 @@ def build(
         raise GraphError(f"config.json has the activation {config.get('hidden_act')}, not gelu")
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise GraphError("config.json has other than absolute positions")
-    graph = _Graph(weights)
+    graph = _Graph(weights, is_int8=is_int8)
     hidden = graph.embeddings(float(config["layer_norm_eps"]), first_position)
     bias = graph.padding_bias()
     for layer in range(int(config["num_hidden_layers"])):
@@ -89,8 +94,10 @@ def build(
 class _Graph:
     """Collects nodes and initializers. Each method adds nodes and returns the name of their output."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, *, is_int8: bool = False) -> None:
         self._weights = weights
+        self._is_int8 = is_int8
+        self._rounded: dict[str, tuple[str, str]] = {}  # what is multiplied several times is rounded once
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self._constants: dict[str, str] = {}
@@ -165,8 +172,45 @@ class _Graph:
         return self._constant("i_first", np.array(0, dtype=np.int64))
 
     def _linear(self, x: str, name: str) -> str:
+        if self._is_int8:
+            return self._op("Add", self._integer_product(x, f"{name}.weight"), self._weight(f"{name}.bias"))
         weight = self._constant(f"{name}.weight", np.ascontiguousarray(self._array(f"{name}.weight").T))
         return self._op("Add", self._op("MatMul", x, weight), self._weight(f"{name}.bias"))
+
+    def _integer_product(self, x: str, name: str) -> str:
+        """X times a matrix of weights, in integers.
+
+        Each token has a scale of its own, so that its vector does not depend on the rest of the batch, and so has each
+        output. Weights have 7 bits: with 8, the sums of two products overflow on CPUs without VNNI, and the vectors
+        would depend on the CPU.
+        """
+        import onnx
+
+        weight = self._array(name)
+        scales = np.maximum(np.abs(weight).max(axis=1), _SMALLEST_SCALE) / _WEIGHT_STEPS
+        rounded = np.ascontiguousarray(np.rint(weight / scales[:, None]).astype(np.int8).T)
+        integers, scale = self._integers(x)
+        product = self._op(
+            "MatMulInteger", integers, self._constant(name, rounded), self._constant("zero_point", _ZERO_POINT)
+        )
+        scaled = self._op("Mul", self._op("Cast", product, to=onnx.TensorProto.FLOAT), scale)
+        return self._op("Mul", scaled, self._constant(f"{name}.scales", scales.astype(np.float32)))
+
+    def _integers(self, x: str) -> tuple[str, str]:
+        """The values of each token as integers of 8 bits, and (n, t, 1) what one step of them is."""
+        import onnx
+
+        if x not in self._rounded:
+            largest = self._op("ReduceMax", self._op("Abs", x), axes=[-1], keepdims=1)
+            scale = self._op(
+                "Mul",
+                self._op("Max", largest, self._floats("smallest", _SMALLEST_SCALE)),
+                self._floats("step", 1.0 / _VALUE_STEPS),
+            )
+            steps = self._op("Round", self._op("Div", x, scale))
+            shifted = self._op("Add", steps, self._floats("zero_point", float(_ZERO_POINT)))
+            self._rounded[x] = self._op("Cast", shifted, to=onnx.TensorProto.UINT8), scale
+        return self._rounded[x]
 
     def _normalised(self, x: str, name: str, epsilon: float) -> str:
         scale, shift = self._weight(f"{name}.weight"), self._weight(f"{name}.bias")

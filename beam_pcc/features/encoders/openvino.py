@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 
 import openvino as ov
 
@@ -17,7 +17,7 @@ def precision() -> str:
 
 
 def compute(model: bytes, threads: int) -> Compute:
-    """A function that runs the model with `threads` threads; concurrent calls run one after the other."""
+    """A function that runs the model in one of `threads` streams of one thread; more calls than these wait."""
     core = ov.Core()
     compiled = core.compile_model(
         core.read_model(model, b""),
@@ -25,15 +25,20 @@ def compute(model: bytes, threads: int) -> Compute:
         {
             "INFERENCE_PRECISION_HINT": precision(),
             "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": threads,
             "ENABLE_CPU_PINNING": False,
         },
     )
-    request, lock = compiled.create_infer_request(), threading.Lock()
+    idle: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
+    for _ in range(threads):
+        idle.put(compiled.create_infer_request())
 
     def run(ids: Ids, mask: Ids) -> Embeddings:
-        with lock:
+        request = idle.get()
+        try:
             embeddings: Embeddings = request.infer({IDS: ids, MASK: mask})[compiled.output(0)].copy()
+        finally:
+            idle.put(request)
         return embeddings
 
     return run

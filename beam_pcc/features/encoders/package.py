@@ -21,6 +21,7 @@ from beam_pcc.storage import open_store
 from beam_pcc.storage.base import Store
 
 MODEL, TOKENIZER, METADATA, INPUT = "model.onnx", "tokenizer.json", "metadata.json", "input.json"
+MODULES = "modules.json"  # of a SentenceTransformer, which is no exported encoder
 FOLDER = "encoders"  # of a model registry
 MAX_BYTES = 1024 * 2**20  # of one file
 _MAX_METADATA_BYTES = 2**20
@@ -35,14 +36,18 @@ class EncoderRef:
     address: str
     sha256: str
 
-    def read(self) -> EncoderFiles:
-        """The files, with the required digest. Raises ModelError."""
-        files = read(self.address)
-        if files.sha256 != self.sha256:
+    def require(self, sha256: str) -> None:
+        """Raise ModelError if the files have another digest than the required one."""
+        if sha256 != self.sha256:
             raise ModelError(
-                f"{self.address} holds the encoder {files.sha256[:12]}…, not {self.sha256[:12]}… that the model was "
+                f"{self.address} holds the encoder {sha256[:12]}…, not {self.sha256[:12]}… that the model was "
                 "trained with; name that one with --encoder, or train anew"
             )
+
+    def read(self) -> EncoderFiles:
+        """The files of an exported encoder, with the required digest. Raises ModelError."""
+        files = read(self.address)
+        self.require(files.sha256)
         return files
 
 
@@ -99,8 +104,17 @@ def read(address: str) -> EncoderFiles:
     root, _, name = absolute(address).rpartition("/")
     store = open_store(root or "/", flag="--encoder")
     model, tokenizer, inputs = (store.read(f"{name}/{file}", MAX_BYTES) for file in (MODEL, TOKENIZER, INPUT))
+    if store.read(f"{name}/{MODULES}", _MAX_METADATA_BYTES) is not None:
+        raise ModelError(
+            f"--encoder {address} is a SentenceTransformer; compute it with --encoder_backend sentence-transformers, "
+            "or make an encoder of it with beam-pcc encoder export"
+        )
     if model is None or tokenizer is None:
-        raise ModelError(f"--encoder {address} holds no {MODEL} and {TOKENIZER}; make one with beam-pcc encoder export")
+        raise ModelError(
+            f"--encoder {address} holds no {MODEL} and {TOKENIZER}; make one with beam-pcc encoder export, or name the "
+            "folder of a SentenceTransformer that the model was trained with, and --encoder_backend "
+            "sentence-transformers"
+        )
     return EncoderFiles(model.data, tokenizer.data, None if inputs is None else inputs.data)
 
 

@@ -91,7 +91,7 @@ def read(folder: Path, *, prefix: str | None = None, name: str | None = None) ->
         if needed not in weights:
             raise PublishedError(f"the weights have no {needed}")
     positions = len(weights[_POSITIONS]) - first_position
-    used_prefix = _prefix(folder) if prefix is None else prefix
+    used_prefix = prefix_of(folder) if prefix is None else prefix
     inputs = Input(used_prefix, min(_max_tokens(folder, positions), positions))
     is_default = architecture == "bert" and config.get("num_hidden_layers") == 6 and inputs == Input()
     return Published(
@@ -155,8 +155,11 @@ def _max_tokens(folder: Path, positions: int) -> int:
     return limit if type(limit) is int and limit > 0 else positions
 
 
-def _prefix(folder: Path) -> str:
-    """What is written before each text: the default prompt, else that of a query, else nothing."""
+def prefix_of(folder: Path) -> str:
+    """What is written before each text: the default prompt, else that of a query, else nothing.
+
+    Raises PublishedError.
+    """
     if not (folder / PROMPTS).exists():
         return ""
     config = _object(folder, PROMPTS)

@@ -31,6 +31,8 @@ def tokenizer(data: bytes) -> bytes:
         raise SentencePieceError(f"{FILE} is no SentencePiece model") from None
     if model.trainer_spec.model_type != _UNIGRAM:
         raise SentencePieceError(f"{FILE} is no Unigram model")
+    if not model.HasField("normalizer_spec"):  # the last field: a file that was cut there would be a sound message
+        raise SentencePieceError(f"{FILE} is cut off")
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
     if [piece for piece, _ in pieces[:_OWN]] != ["<unk>", "<s>", "</s>"]:
         raise SentencePieceError(f"{FILE} does not begin with <unk>, <s>, </s> as XLM-RoBERTa's; save tokenizer.json")

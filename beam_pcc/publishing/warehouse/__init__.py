@@ -30,5 +30,6 @@ def open_warehouse(publish: Publish, limits: Limits | None = None) -> Warehouse:
             temp_dataset=parse_dataset(publish.temp_dataset, "--temp_dataset") if publish.temp_dataset else None,
             retry_timeout=limits.retry_timeout,
             monitoring_expiry_days=publish.monitoring_expiry_days,
+            feedback_expiry_days=publish.feedback_expiry_days,
         )
     raise ConfigurationError(f"--warehouse {address}: write {WAREHOUSE_ADDRESSES}")

@@ -19,6 +19,7 @@ import pyarrow as pa
 from beam_pcc.cases.monitoring_row import Histogram, MonitoringRow, StoredRow
 from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
+from beam_pcc.publishing.warehouse.feedback_table import FEEDBACK, FeedbackCounts, Stratum, no_feedback_table
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,17 +90,32 @@ class TablePlan:
         )
 
 
+def check_feedback_table(warehouse: Warehouse) -> None:
+    """Raise ConfigurationError if the table of feedback is not there, or not as this version needs it."""
+    plan, fix = warehouse.plan_tables(), f"beam-pcc tables create --warehouse {warehouse.address}"
+    if FEEDBACK in plan.create:
+        raise no_feedback_table(warehouse.address)
+    if conflicts := [conflict for conflict in plan.conflicts if conflict.startswith(f"{FEEDBACK}.")]:
+        raise ConfigurationError(f"{warehouse.address}: {'; '.join(conflicts)}; rename the table, then run {fix}")
+    if FEEDBACK in plan.add:
+        columns = ", ".join(plan.add[FEEDBACK])
+        raise ConfigurationError(f"{warehouse.address}: {FEEDBACK} lacks {columns}; run {fix} --add_columns")
+
+
 def prepare_tables(
     warehouse: Warehouse, *, dry_run: bool = False, add_columns: bool = False, set_expiry: bool = False
 ) -> TablePlan:
     """Make the tables that are missing; return what was done (or would be).
 
-    With `add_columns` also the missing columns, with `set_expiry` a longer expiry: a run changes neither.
+    With `add_columns` also the missing columns, with `set_expiry` a longer expiry: a run changes neither. Nor does a
+    run need the table of feedback, which it does not write: it makes that only in a new warehouse.
 
     Raises:
         ConfigurationError: A table has other columns than this version writes; nothing was changed.
     """
     plan = warehouse.plan_tables()
+    if not (add_columns or set_expiry):
+        plan = _of_run(plan)
     lacks = [] if add_columns else [f"{table} lacks {', '.join(columns)}" for table, columns in plan.add.items()]
     if plan.conflicts or lacks:
         mend = "rename the table" if plan.conflicts else "add them with beam-pcc tables create --add_columns"
@@ -112,6 +128,14 @@ def prepare_tables(
     if not dry_run:
         warehouse.apply_tables(plan)
     return plan
+
+
+def _of_run(plan: TablePlan) -> TablePlan:
+    """Without the table of feedback where the others are there: a run may not have the right to make it."""
+    create = [name for name in plan.create if name != FEEDBACK or "pcc_inference_output" in plan.create]
+    add = {name: columns for name, columns in plan.add.items() if name != FEEDBACK}
+    conflicts = [conflict for conflict in plan.conflicts if not conflict.startswith(f"{FEEDBACK}.")]
+    return replace(plan, create=create, add=add, conflicts=conflicts)
 
 
 def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
@@ -238,6 +262,36 @@ class Warehouse(Protocol):
 
     def published(self, partition: dt.date, case_id: str) -> StoredRow | None:
         """The row of pcc_inference_output that is published for a case, as it is stored."""
+        ...
+
+    def add_feedback(self, labels: pa.Table, now: dt.datetime) -> FeedbackCounts:
+        """Add LABELS to pcc_feedback, each beside the prediction that is published now; those that are there stay.
+
+        A label that names no day is of the latest day on or before its time on which the case is published, else of the
+        first day after it. A label that was added before is added again only for another day or model version.
+
+        Raises:
+            ConfigurationError: There is no such table.
+        """
+        ...
+
+    def feedback(self, first: dt.date, last: dt.date) -> pa.Table | None:
+        """The FEEDBACK rows of these partitions, both included, and of no known one; None if there is no such table.
+
+        With them come the other rows of the samples that these are in.
+        """
+        ...
+
+    def strata(self, first: dt.date, last: dt.date) -> dict[Stratum, int]:
+        """How many published cases of these partitions are in each stratum."""
+        ...
+
+    def draw(self, first: dt.date, last: dt.date, seed: int, cutoffs: Mapping[Stratum, str]) -> pa.Table:
+        """The DRAWN rows of published cases whose key is below the cut-off of their stratum.
+
+        The key is the beginning of a digest of the seed, the day and the case_id: 16 hexadecimal digits, the same in
+        each warehouse. A cut-off is such digits, or empty for all cases.
+        """
         ...
 
     def query(self, sql: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:

@@ -334,9 +334,9 @@ def test_server_compares_generation_if_given(strict: Folder) -> None:
 
 
 def test_a_version_in_a_bucket_is_promoted(versions: Folder, workspace: Workspace) -> None:
-    first = workspace.call("models", "promote", OLD, "--models", versions.url)
-    second = workspace.call("models", "promote", NEW, "--models", versions.url)
-    again = workspace.call("models", "promote", NEW, "--models", versions.url)
+    first = workspace.call("models", "promote", OLD, "--models", versions.url, "--force")
+    second = workspace.call("models", "promote", NEW, "--models", versions.url, "--force")
+    again = workspace.call("models", "promote", NEW, "--models", versions.url, "--force")
 
     assert (first.code, second.code, again.code) == (0, 0, 0), first.err + second.err + again.err
     said = first.out.splitlines()
@@ -377,6 +377,20 @@ def test_one_of_concurrent_promotions_succeeds(versions: Folder, trained: Path, 
 
     assert sorted(racing) == sorted([*refused, str(Registry(versions.url).current())])
     assert all("was changed by somebody else meanwhile" in said for said in refused.values())
+    assert Registry(versions.url).verify_history().lines == 1 + before
+
+
+def test_changed_log_in_a_bucket_is_named(versions: Folder, workspace: Workspace) -> None:
+    for version in (OLD, NEW, THIRD):
+        Registry(versions.url).promote(version)
+    verify = ("models", "history", "--models", versions.url, "--verify")
+    assert workspace.call(*verify).out.startswith("log: whole; 3 of 3 lines are chained\n")
+
+    versions.put(
+        "promotions.jsonl", versions.text("promotions.jsonl").replace(f'"version": "{OLD}"', f'"version": "{NEW}"')
+    )
+    ended = workspace.call(*verify)
+    assert (ended.code, "the chain is broken at line 2: it does not follow line 1" in ended.err) == (2, True)
 
 
 def test_write_with_lost_response_has_succeeded(strict: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,7 +173,7 @@ def test_table_names_are_read_from_environment(cloud: Cloud, monkeypatch: pytest
     )
 
     assert ended.code == 0, ended.err
-    assert cloud.output_tables() == {"elsewhere", "runs", "pcc_quarantine", "pcc_publish_lock"}
+    assert cloud.output_tables() == {"elsewhere", "runs", "pcc_quarantine", "pcc_feedback", "pcc_publish_lock"}
 
 
 def test_the_query_of_the_summary_works(cloud: Cloud) -> None:

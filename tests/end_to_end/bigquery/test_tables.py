@@ -42,7 +42,7 @@ def test_the_sql_that_is_rendered_makes_the_tables(cloud: Cloud) -> None:
         re.findall(r"OPTIONS \((partition_.*)\)", one) for one in statements
     ]  # the emulator forgets the first one
     assert options == [
-        [f"partition_expiration_days = {days}, require_partition_filter = TRUE"] for days in (7, 400, 7)
+        [f"partition_expiration_days = {days}, require_partition_filter = TRUE"] for days in (7, 400, 7, 90)
     ] + [[]]
 
 
@@ -76,7 +76,7 @@ def test_tables_have_partitions_and_descriptions(cloud: Cloud) -> None:
         assert [field.name for field in table.schema] == schema.names
         assert all(field.description for field in table.schema)
         assert table.time_partitioning.field == "ingestion_time"
-        days = 400 if name == "pcc_monitoring_logs" else 7
+        days = {"pcc_monitoring_logs": 400, "pcc_feedback": 90}.get(name, 7)
         assert table.time_partitioning.expiration_ms == days * 86_400_000
         assert table.require_partition_filter
 

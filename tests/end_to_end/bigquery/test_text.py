@@ -28,7 +28,7 @@ def text(cloud: Cloud, tmp_path: Path) -> Cloud:
     ended = cloud.call("train", "--data", data, "--text_column", "text", "--models", models)
     assert ended.code == 0, ended.err
     version = ended.out.split(":")[0]
-    assert cloud.call("models", "promote", version, "--models", models).code == 0
+    assert cloud.call("models", "promote", version, "--models", models, "--force").code == 0
     cloud.models = models  # type: ignore[assignment]
     texts = [*labelled_messages(120, seed=4)[0], f"delete me, {SECRET}", None]
     time = dt.datetime(DATE.year, DATE.month, DATE.day, 9, tzinfo=dt.timezone.utc)
@@ -66,7 +66,7 @@ def test_log_and_shadow_are_stored_in_the_bucket(text: Cloud, tmp_path: Path) ->
     made = text.call("train", "--data", data, "--text_column", "text", "--models", text.models)
     second = made.out.split(":")[0]
     first = Registry(str(text.models)).current()
-    assert text.call("models", "promote", second, "--models", text.models).code == 0
+    assert text.call("models", "promote", second, "--models", text.models, "--force").code == 0
     assert text.call("models", "shadow", first, "--models", text.models).code == 0
     assert text.run("--text_column", "message").code == 0
     (row,) = text.monitoring()

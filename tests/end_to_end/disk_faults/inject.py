@@ -186,14 +186,15 @@ def in_a_fork(act: Callable[[], Any]) -> Any:
     return ended.result
 
 
-CASES = {
-    "create": ("with_nothing", "create"),
-    "first": ("with_nothing", "publish"),
-    "empty": ("with_an_empty_file", "publish"),
-    "publish": ("with_a_day", "publish"),
-    "record": ("with_a_day", "record"),
-    "log": ("with_a_log", "publish"),
-    "complete": ("with_a_complete_copy", "publish"),
+# What the folder holds before, and what is then done for a run.
+CASES: dict[str, tuple[Callable[[Bench], None], Callable[[Bench, str], None]]] = {
+    "create": (Bench.with_nothing, Bench.create),
+    "first": (Bench.with_nothing, Bench.publish),
+    "empty": (Bench.with_an_empty_file, Bench.publish),
+    "publish": (Bench.with_a_day, Bench.publish),
+    "record": (Bench.with_a_day, Bench.record),
+    "log": (Bench.with_a_log, Bench.publish),
+    "complete": (Bench.with_a_complete_copy, Bench.publish),
 }
 
 
@@ -201,8 +202,8 @@ def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
     """Inject the fault at each call, or at each `every`th call."""
     bench = Bench(folder)
     before, what = CASES[case]
-    action = functools.partial(getattr(bench, what), "b")
-    if failure := in_a_fork(lambda: bench.prepare(getattr(bench, before))):
+    action = functools.partial(what, bench, "b")
+    if failure := in_a_fork(lambda: bench.prepare(functools.partial(before, bench))):
         raise AssertionError(failure)
     bench.path.parent.rename(folder / "before")
     bench.restore()
@@ -234,7 +235,7 @@ def sweep(folder: Path, case: str, fault: str, every: int) -> dict[str, Any]:
         if after.get("state") not in (old, new):
             problems.append("neither the old nor the new tables")
         # Where the first attempt made the tables, the second has nothing to write, and the lock stays.
-        left = set(after.get("left", ())) - {f"{bench.path.name}.lock" if what == "create" else ""}
+        left = set(after.get("left", ())) - {f"{bench.path.name}.lock" if what is Bench.create else ""}
         if after.get("again") != new or left != {bench.path.name}:
             problems.append("the next attempt did not end well")
         if problems:

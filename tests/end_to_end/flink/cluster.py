@@ -23,6 +23,7 @@ from tests.ports import free_ports
 ROOT = Path(__file__).parent.parent.parent.parent
 SCRIPT = ROOT / "flink/cluster.sh"
 SLOTS = 2
+_POOL_SECONDS = 15  # how long a TaskManager waits for the pool of workers, which is there before it; 60 by default
 T = TypeVar("T")
 
 
@@ -37,7 +38,8 @@ def require_tools() -> None:
 def script(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Call flink/cluster.sh with this test's Python."""
     command = [str(a) for a in (SCRIPT, *arguments)]
-    environment = {**os.environ, "PYTHON": sys.executable}
+    options = f"-Dbeampcc.pool.seconds={_POOL_SECONDS}"
+    environment = {**os.environ, "PYTHON": sys.executable, "FLINK_ENV_JAVA_OPTS_TM": options}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.publishing.warehouse.base import RUNS_OF_A_DAY, bin_conditions
+from beam_pcc.publishing.warehouse.feedback_table import SAME_LABEL
 
-OUTPUT, MONITORING, QUARANTINE = schemas.TABLES
+OUTPUT, MONITORING, QUARANTINE, FEEDBACK = schemas.TABLES
 # The tables require a filter on their partitions; a run's rows may be days old, so this one takes in all that are kept.
 _ALL_KEPT = "ingestion_time >= TIMESTAMP '1970-01-01 00:00:00+00:00'"
 _OF_RUN = ("model_version", "embedding_model", "ingestion_time", "partition_date", "run_id")
@@ -124,6 +125,52 @@ SELECT * FROM (
     FROM `{{{MONITORING}}}` WHERE status = 'success' AND partition_date < @partition_date AND {_ALL_KEPT}
 ) WHERE place = 1 ORDER BY partition_date DESC LIMIT {{days}}
 """
+
+_REVIEW = "COALESCE(STARTS_WITH(o.prediction_notes, 'review'), FALSE)"
+_DAY_OF_LABEL = "DATE(s.label_time)"
+# Each staged label with the prediction that it is about: of several days, the nearest that is not after the label.
+_RESOLVED = f"""
+    SELECT * FROM (
+        SELECT s.* EXCEPT (partition_date), s.partition_date AS named_date,
+            COALESCE(o.partition_date, s.partition_date) AS partition_date,
+            o.predicted_label, o.confidence, IF(o.case_id IS NOT NULL, {_REVIEW}, NULL) AS review,
+            o.model_version, o.run_id, o.ingestion_time AS published_at,
+            s.partition_date IS NULL AND COALESCE(o.partition_date > {_DAY_OF_LABEL}, FALSE) AS is_after_label,
+            COUNT(*) OVER (PARTITION BY s.number) AS days,
+            ROW_NUMBER() OVER (
+                PARTITION BY s.number
+                ORDER BY
+                    IF(o.partition_date <= {_DAY_OF_LABEL}, 0, 1),
+                    ABS(DATE_DIFF(o.partition_date, {_DAY_OF_LABEL}, DAY)), o.ingestion_time DESC
+            ) AS place
+        FROM `{{labels}}` s LEFT JOIN (SELECT * FROM `{{{OUTPUT}}}` WHERE {_ALL_KEPT}) o
+            ON o.case_id = s.case_id AND (s.partition_date IS NULL OR o.partition_date = s.partition_date)
+    ) WHERE place = 1
+"""
+LABEL_COUNTS = f"""
+SELECT COUNTIF(model_version IS NULL) AS unknown, COUNTIF(named_date IS NULL AND days > 1) AS several_days
+FROM ({_RESOLVED})
+"""
+ADD_FEEDBACK = f"""
+INSERT INTO `{{{FEEDBACK}}}` ({", ".join(schemas.FEEDBACK.names)})
+SELECT {", ".join("@ingestion_time" if name == "ingestion_time" else f"r.{name}" for name in schemas.FEEDBACK.names)}
+FROM ({_RESOLVED}) r LEFT JOIN (SELECT * FROM `{{{FEEDBACK}}}` WHERE {_ALL_KEPT}) f ON {SAME_LABEL}
+WHERE f.case_id IS NULL
+"""
+_OF_DAYS = "(partition_date IS NULL OR partition_date BETWEEN DATE '{first}' AND DATE '{last}')"
+FEEDBACK_OF_DAYS = f"""
+SELECT {", ".join(schemas.FEEDBACK.names)} FROM `{{{FEEDBACK}}}`
+WHERE ({_OF_DAYS} OR sample IN (SELECT sample FROM `{{{FEEDBACK}}}` WHERE {_OF_DAYS} AND {_ALL_KEPT})) AND {_ALL_KEPT}
+"""
+
+_BIN = f"LEAST(CAST(FLOOR({_SCORE} * {schemas.SCORE_BINS}) AS INT64), {schemas.SCORE_BINS - 1})"
+_PUBLISHED_CASES = f"""
+    SELECT case_id, partition_date, predicted_label, confidence, {_BIN} AS bin, {_REVIEW} AS review,
+        SUBSTR(TO_HEX(MD5(CONCAT('{{seed}}:', CAST(partition_date AS STRING), ':', case_id))), 1, 16) AS key
+    FROM `{{{OUTPUT}}}` o WHERE partition_date BETWEEN DATE '{{first}}' AND DATE '{{last}}' AND {_ALL_KEPT}
+"""
+STRATA = f"SELECT bin, review, COUNT(*) AS cases FROM ({_PUBLISHED_CASES}) GROUP BY bin, review"
+DRAW = f"SELECT * FROM ({_PUBLISHED_CASES}) WHERE {{condition}}"
 
 
 def filled(template: str, names: Mapping[str, object]) -> str:

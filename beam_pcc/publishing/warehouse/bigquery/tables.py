@@ -19,10 +19,11 @@ _TYPES = {
     pa.string(): "STRING",
     pa.int64(): "INTEGER",
     pa.float64(): "FLOAT",
+    pa.bool_(): "BOOLEAN",
     pa.date32(): "DATE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMP",
 }
-_STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64"}  # their names in SQL
+_STANDARD = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}  # their names in SQL
 _SAME = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}  # BigQuery knows types by two names
 
 

@@ -9,12 +9,15 @@ import contextlib
 import datetime as dt
 import functools
 import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.cloud import bigquery
@@ -38,6 +41,7 @@ from beam_pcc.publishing.warehouse.base import (
 )
 from beam_pcc.publishing.warehouse.bigquery import sql, tables
 from beam_pcc.publishing.warehouse.bigquery.jobs import Jobs
+from beam_pcc.publishing.warehouse.feedback_table import FeedbackCounts, Stratum, drawing_condition, no_feedback_table
 from beam_pcc.terminal import logger
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ class BigQueryWarehouse:
         temp_dataset: For the run's own staging tables (default: the address).
         retry_timeout: Seconds to try again for when Google is unwell or another transaction is in the way.
         monitoring_expiry_days: How long monitoring rows are kept.
+        feedback_expiry_days: How long feedback is kept.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class BigQueryWarehouse:
         temp_dataset: DatasetId | None = None,
         retry_timeout: float = Limits.retry_timeout,
         monitoring_expiry_days: int = Publish.monitoring_expiry_days,
+        feedback_expiry_days: int = Publish.feedback_expiry_days,
     ) -> None:
         self.address = address
         self.dataset = parse_dataset(address, "--warehouse")
@@ -75,7 +81,10 @@ class BigQueryWarehouse:
         self._temp_dataset = temp_dataset or self.dataset
         self.lock = self.tables[sql.OUTPUT].home.table(LOCK)
         self._retry_timeout = retry_timeout
-        self._expiry_days = dict.fromkeys(schemas.TABLES, tables.EXPIRY_DAYS) | {sql.MONITORING: monitoring_expiry_days}
+        self._expiry_days = dict.fromkeys(schemas.TABLES, tables.EXPIRY_DAYS) | {
+            sql.MONITORING: monitoring_expiry_days,
+            sql.FEEDBACK: feedback_expiry_days,
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker makes its own client."""
@@ -135,8 +144,12 @@ class BigQueryWarehouse:
         for name, schema in schemas.TABLES.items():
             present = self._table(self.tables[name])
             plan += tables.compare(name, present, schema)
-            # Only monitoring rows: they hold nothing of a case, and who shortened the others had a reason.
-            if name == sql.MONITORING and present and tables.expires_before(present, self._expiry_days[name]):
+            # Only of those with a setting: who shortened the others had a reason.
+            if (
+                name in (sql.MONITORING, sql.FEEDBACK)
+                and present
+                and tables.expires_before(present, self._expiry_days[name])
+            ):
                 plan += TablePlan(keep={name: self._expiry_days[name]})
         return plan if self._table(self.lock) else plan + TablePlan(create=[LOCK])
 
@@ -286,6 +299,68 @@ class BigQueryWarehouse:
         rows = self.jobs.query(f"table {output}", sql.PUBLISHED, self.tables, row)
         return dict(rows[0].items()) if rows else None
 
+    def add_feedback(self, labels: pa.Table, now: dt.datetime) -> FeedbackCounts:
+        """Add labels beside the predictions that are published now: one statement, so all of them or none."""
+        feedback = self.tables[sql.FEEDBACK]
+        if self._table(feedback) is None:
+            raise no_feedback_table(self.address)
+        if self._table(self.tables[sql.OUTPUT]) is None:
+            self._make(sql.OUTPUT)
+        name = f"pcc_feedback_{uuid4().hex}"
+        staged = self._temp_dataset.table(f"pcc_staging_{name}")
+        names = {**self.tables, "labels": staged}
+        try:
+            self._load_labels(labels, staged, name)
+            (counts,) = self.jobs.query("counting the labels", sql.LABEL_COUNTS, names, {})
+            job = self.jobs.change(f"table {feedback}", f"{name}_add", sql.ADD_FEEDBACK, names, {"ingestion_time": now})
+        finally:
+            with logged(_log.warning, "staging table %s stays until it expires", staged):
+                self._client.delete_table(str(staged), not_found_ok=True, retry=self._retry)
+        new = int(job.num_dml_affected_rows or 0)
+        return FeedbackCounts(new, len(labels) - new, counts["unknown"], counts["several_days"])
+
+    def _load_labels(self, labels: pa.Table, target: TableId, name: str) -> None:
+        table = bigquery.Table(str(target), schema=tables.fields(schemas.LABELS))
+        table.expires = dt.datetime.now(dt.timezone.utc) + _STAGING_EXPIRY
+        with explained(f"staging table {target}", WarehouseError):
+            self._client.create_table(table, exists_ok=True, retry=self._retry)
+        file = io.BytesIO()
+        pq.write_table(labels, file)
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET, write_disposition="WRITE_TRUNCATE", schema=table.schema
+        )
+        self.jobs.run(
+            f"loading into {target}",
+            f"{name}_load",
+            lambda job_id: self._client.load_table_from_file(
+                file, str(target), rewind=True, job_id=job_id, job_config=config
+            ),
+        )
+
+    def feedback(self, first: dt.date, last: dt.date) -> pa.Table | None:
+        """The labels of these partitions, and of no known one."""
+        table = self.tables[sql.FEEDBACK]
+        if self._table(table) is None:
+            return None
+        names = {**self.tables, "first": first.isoformat(), "last": last.isoformat()}
+        return _as_table(self.jobs.query(f"table {table}", sql.FEEDBACK_OF_DAYS, names, {}), schemas.FEEDBACK)
+
+    def strata(self, first: dt.date, last: dt.date) -> dict[Stratum, int]:
+        """How many published cases are in each stratum."""
+        table = self.tables[sql.OUTPUT]
+        if self._table(table) is None:
+            return {}
+        names = {**self.tables, "first": first.isoformat(), "last": last.isoformat(), "seed": 0}
+        rows = self.jobs.query(f"table {table}", sql.STRATA, names, {})
+        return {(row["bin"], row["review"]): row["cases"] for row in rows}
+
+    def draw(self, first: dt.date, last: dt.date, seed: int, cutoffs: Mapping[Stratum, str]) -> pa.Table:
+        """The published cases whose key is below the cut-off of their stratum."""
+        names = {**self.tables, "first": first.isoformat(), "last": last.isoformat(), "seed": int(seed)}
+        names["condition"] = drawing_condition(cutoffs, "bin", "review", "key")
+        rows = self.jobs.query(f"table {self.tables[sql.OUTPUT]}", sql.DRAW, names, {})
+        return _as_table(rows, schemas.DRAWN)
+
     def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
         """Run one SELECT; return its rows as text. Names without a dataset are of the warehouse's."""
         import duckdb
@@ -352,6 +427,11 @@ class _BigQueryStagedRun:
     def _end(self, how: str, script: str, monitoring: MonitoringRow) -> None:
         what = f"publishing to {self._warehouse.address}"
         self._warehouse.jobs.change(what, f"pcc_{self._run.run_id}_{how}", script, self._names, monitoring.to_stored())
+
+
+def _as_table(rows: Sequence[bigquery.Row], schema: pa.Schema) -> pa.Table:
+    """The rows of a query, with the columns of the schema; each may be null, as one is that was added later."""
+    return pa.Table.from_pylist([dict(row.items()) for row in rows], schema=schemas.readable(schema, schema.names))
 
 
 def _plain(run_id: str) -> str:

@@ -1,8 +1,11 @@
 """The SQL of the DuckDB warehouse, on the run's temporary tables `staged_predictions` and `staged_rejected`."""
 
-from beam_pcc.cases import faults
+from beam_pcc.cases import faults, schemas
+from beam_pcc.cases.schemas import SCORE_BINS
 from beam_pcc.publishing.warehouse.base import bin_conditions
+from beam_pcc.publishing.warehouse.feedback_table import SAME_LABEL
 
+REVIEW = "coalesce(starts_with(o.prediction_notes, 'review'), false)"
 _REPEATED = "case_id IN (SELECT case_id FROM staged_predictions GROUP BY case_id HAVING count(*) > 1)"
 _BEST = "confidence DESC, predicted_label DESC, subtype_label"
 DROP_COPIES = f"""
@@ -59,3 +62,45 @@ ORDER BY partition_date, ingestion_time, run_id
 """
 
 PUBLISHED = "SELECT * FROM pcc_inference_output WHERE partition_date = $day AND case_id = $case_id LIMIT 1"
+
+# Each of `staged_labels` with the prediction that it is about: of several days, the nearest not after the label.
+_DAY_OF_LABEL = "CAST(s.label_time AS DATE)"
+RESOLVE_LABELS = f"""
+CREATE TEMP TABLE resolved AS
+    SELECT s.* EXCLUDE (partition_date), s.partition_date AS named_date,
+        coalesce(o.partition_date, s.partition_date) AS partition_date,
+        o.predicted_label, o.confidence, CASE WHEN o.case_id IS NOT NULL THEN {REVIEW} END AS review,
+        o.model_version, o.run_id, o.ingestion_time AS published_at,
+        s.partition_date IS NULL AND coalesce(o.partition_date > {_DAY_OF_LABEL}, false) AS is_after_label,
+        count(*) OVER (PARTITION BY s.number) AS days
+    FROM staged_labels s LEFT JOIN pcc_inference_output o
+        ON o.case_id = s.case_id AND (s.partition_date IS NULL OR o.partition_date = s.partition_date)
+    QUALIFY row_number() OVER (
+        PARTITION BY s.number
+        ORDER BY
+            o.partition_date <= {_DAY_OF_LABEL} DESC, abs(o.partition_date - {_DAY_OF_LABEL}), o.ingestion_time DESC
+    ) = 1
+"""  # noqa: S608 - own conditions
+LABEL_COUNTS = """
+SELECT count(*) FILTER (model_version IS NULL), count(*) FILTER (named_date IS NULL AND days > 1) FROM resolved
+"""
+ADD_FEEDBACK = f"""
+INSERT INTO pcc_feedback ({", ".join(schemas.FEEDBACK.names)})
+    SELECT {", ".join("$now" if name == "ingestion_time" else f"r.{name}" for name in schemas.FEEDBACK.names)}
+    FROM resolved r LEFT JOIN pcc_feedback f ON {SAME_LABEL}
+    WHERE f.case_id IS NULL
+"""  # noqa: S608 - own names
+_OF_DAYS = "partition_date IS NULL OR partition_date BETWEEN $first AND $last"
+FEEDBACK = f"""
+SELECT * FROM pcc_feedback
+WHERE {_OF_DAYS} OR sample IN (SELECT sample FROM pcc_feedback WHERE {_OF_DAYS})
+"""  # noqa: S608 - own conditions
+
+_BIN = f"least(CAST(floor(({_SCORE}) * {SCORE_BINS}) AS BIGINT), {SCORE_BINS - 1})"
+_PUBLISHED_CASES = f"""
+    SELECT case_id, partition_date, predicted_label, confidence, {_BIN} AS bin, {REVIEW} AS review,
+        substr(md5(concat(CAST($seed AS VARCHAR), ':', CAST(partition_date AS VARCHAR), ':', case_id)), 1, 16) AS key
+    FROM pcc_inference_output o WHERE partition_date BETWEEN $first AND $last
+"""  # noqa: S608 - own conditions
+STRATA = f"SELECT bin, review, count(*) FROM ({_PUBLISHED_CASES}) GROUP BY bin, review"  # noqa: S608 - own conditions
+DRAW = f"SELECT * FROM ({_PUBLISHED_CASES}) WHERE {{condition}}"  # noqa: S608 - own conditions

@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import glob
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -30,6 +30,11 @@ from beam_pcc.publishing.warehouse.base import (
 )
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile
+from beam_pcc.publishing.warehouse.feedback_table import FeedbackCounts, Stratum, drawing_condition, no_feedback_table
+
+
+class _NothingNewError(Exception):
+    """Leaves the file as it is."""
 
 
 class DuckDBWarehouse:
@@ -155,6 +160,48 @@ class DuckDBWarehouse:
                 return None
             rows = _as_dicts(connection.execute(sql.PUBLISHED, {"day": partition, "case_id": case_id}))
             return rows[0] if rows else None
+
+    def add_feedback(self, labels: pa.Table, now: dt.datetime) -> FeedbackCounts:
+        """Add labels beside the predictions that are published now."""
+        with self._file.session() as connection:
+            connection.execute(f"CREATE TEMP TABLE staged_labels ({tables.columns(schemas.LABELS)})")
+            connection.register("labels", labels)
+            connection.execute(f"INSERT INTO staged_labels SELECT {', '.join(schemas.LABELS.names)} FROM labels")  # noqa: S608 - own names
+            if self._lacks("pcc_feedback"):
+                raise no_feedback_table(self.address)
+            with contextlib.suppress(_NothingNewError), self._file.change(connection):
+                tables.make_missing(connection)
+                connection.execute(sql.RESOLVE_LABELS)
+                unknown, several = connection.execute(sql.LABEL_COUNTS).fetchone() or (0, 0)
+                (new,) = connection.execute(sql.ADD_FEEDBACK, {"now": now}).fetchone() or (0,)
+                if not new:
+                    raise _NothingNewError
+            return FeedbackCounts(new, len(labels) - new, unknown, several)
+
+    def _lacks(self, table: str) -> bool:
+        with self._file.read() as connection:
+            return connection is None or table in tables.plan(connection).create
+
+    def feedback(self, first: dt.date, last: dt.date) -> pa.Table | None:
+        """The labels of these partitions, and of no known one."""
+        with self._file.read() as connection:
+            if connection is None or "pcc_feedback" in tables.plan(connection).create:
+                return None
+            return _as_table(connection.execute(sql.FEEDBACK, {"first": first, "last": last}), schemas.FEEDBACK)
+
+    def strata(self, first: dt.date, last: dt.date) -> dict[Stratum, int]:
+        """How many published cases are in each stratum."""
+        with self._file.read() as connection:
+            if connection is None or "pcc_inference_output" in tables.plan(connection).create:
+                return {}
+            rows = connection.execute(sql.STRATA, {"first": first, "last": last, "seed": 0}).fetchall()
+            return {(bin_, review): cases for bin_, review, cases in rows}
+
+    def draw(self, first: dt.date, last: dt.date, seed: int, cutoffs: Mapping[Stratum, str]) -> pa.Table:
+        """The published cases whose key is below the cut-off of their stratum."""
+        with self._published() as connection:
+            text = sql.DRAW.format(condition=drawing_condition(cutoffs, "bin", "review", "key"))
+            return _as_table(connection.execute(text, {"first": first, "last": last, "seed": seed}), schemas.DRAWN)
 
     def query(self, sql_text: str, render: Callable[[duckdb.DuckDBPyRelation], str] = str) -> str:
         """Run one SELECT, which can reach nothing but the tables; return its rows as text."""
@@ -284,6 +331,12 @@ def _write_monitoring(connection: duckdb.DuckDBPyConnection, row: StoredRow) -> 
 def _monitoring(connection: duckdb.DuckDBPyConnection, run_id: str) -> StoredRow | None:
     rows = _as_dicts(connection.execute("SELECT * FROM pcc_monitoring_logs WHERE run_id = ?", [run_id]))
     return rows[0] if rows else None
+
+
+def _as_table(cursor: duckdb.DuckDBPyConnection, schema: pa.Schema) -> pa.Table:
+    """The rows of a query, with the columns of the schema; each may be null, as one is that was added later."""
+    rows = cursor.to_arrow_table()
+    return rows.select(schema.names).cast(schemas.readable(schema, schema.names))
 
 
 def _as_dicts(cursor: duckdb.DuckDBPyConnection) -> list[StoredRow]:
