@@ -79,6 +79,8 @@ def estimator(hyperparameters: Hyperparameters, y: Labels) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    # These two get no weights of classes: the calibration gives P(PC) its level, the perceptron takes none, and with
+    # weights scikit-learn 1.9 finds the bins of the trees percentile by percentile in Python, a hundred times slower.
     if hyperparameters.classifier == "hist_gradient_boosting":
         return make_pipeline(
             HistGradientBoostingClassifier(
@@ -86,12 +88,11 @@ def estimator(hyperparameters: Hyperparameters, y: Labels) -> Any:
                 max_leaf_nodes=_LEAVES,
                 learning_rate=_LEARNING_RATE,
                 l2_regularization=hyperparameters.c,
-                class_weight=_class_weights(y),
                 early_stopping=False,
                 random_state=0,
             )
         )
-    if hyperparameters.classifier == "mlp":  # has no weights of classes: the calibration corrects the share of PC
+    if hyperparameters.classifier == "mlp":
         return make_pipeline(
             StandardScaler(),
             MLPClassifier((_HIDDEN,), alpha=hyperparameters.c, early_stopping=True, max_iter=100, random_state=0),
