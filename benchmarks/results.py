@@ -30,6 +30,7 @@ ORDER = (
     "readers",
     "small-files",
     "flink",
+    "scorers",
     "encoders",
     "encoder-threads",
     "cleaning",

@@ -18,6 +18,7 @@ import one_run
 import processes
 import readers
 import results
+import scorers
 import sklearn  # noqa: F401 - loads the BLAS that is reported
 import small_files
 import threadpoolctl
@@ -37,6 +38,7 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "readers": readers.readers,
     "flink": flink.flink,
     "small-files": small_files.small_files,
+    "scorers": scorers.scorers,
 }
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")
 

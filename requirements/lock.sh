@@ -24,6 +24,9 @@ done
 lock pyproject.toml requirements/build.in --extra gcp --extra kubernetes --extra text --extra export --extra openvino --extra signing \
     --extra dev --constraints requirements/image.txt --output-file requirements/dev.txt
 lock pyproject.toml requirements/build.in --extra openvino --constraints requirements/dev.txt --output-file requirements/openvino.txt
+lock pyproject.toml requirements/build.in --extra onnx --constraints requirements/image.txt --output-file requirements/onnx.txt
+# Large, and for the machine that imports models: not in `dev`.
+lock pyproject.toml requirements/build.in --extra import --constraints requirements/dev.txt --output-file requirements/import.txt
 # torch without the compilers for GPUs; install.py installs this list without dependencies.
 without_compilers=(--no-emit-package triton --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder)
 lock pyproject.toml requirements/build.in --extra sentence-transformers "${without_compilers[@]}" \

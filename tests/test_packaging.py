@@ -233,6 +233,8 @@ def test_error_of_a_missing_package_names_an_extra() -> None:
         "signing",
         "completion",
         "text",
+        "onnx",
+        "import",
     }  # a runtime of the encoder names its own
     assert named <= set(EXTRAS)
 

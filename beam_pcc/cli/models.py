@@ -17,6 +17,7 @@ from beam_pcc.cli.results import (
     EvaluateResult,
     GroupResult,
     HistoryResult,
+    ImportedModelResult,
     MeasuredResult,
     Reporter,
     ShareResult,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 _REGISTRY = "the registry: a folder, or gs://BUCKET/FOLDER"
 _VERSION = "such as v20261120_020000"
+_FORMATS = ("onnx", "scikit-learn", "lightgbm", "xgboost")
 
 
 def add(commands: Commands) -> None:
@@ -113,6 +115,30 @@ def add(commands: Commands) -> None:
     )
     add_encoder_arguments(evaluate)
     add_output_argument(evaluate, "markdown")
+    bring_in = _command(
+        models,
+        "import",
+        "make a version of a model that was trained elsewhere: scikit-learn, LightGBM, XGBoost or ONNX",
+        _import,
+        "model.onnx --data labelled.parquet",
+    )
+    bring_in.add_argument("file", metavar="FILE", help="model.onnx, .joblib, .skops, LightGBM's .txt, XGBoost's .json")
+    bring_in.add_argument(
+        "--data", required=True, help="labelled rows that it was not trained on: .parquet or .jsonl, with vectors"
+    )
+    bring_in.add_argument("--format", choices=_FORMATS, help="what the file is (default: by its ending)")
+    bring_in.add_argument(
+        "--classes", nargs="+", metavar="CLASS", help="NOT_PC PC ..., in the model's order, if it does not name them"
+    )
+    bring_in.add_argument(
+        "--threshold", type=float, default=0.5, help="of P(PC) at which a case is PC (default: %(default)s)"
+    )
+    bring_in.add_argument(
+        "--trusted",
+        action="store_true",
+        help="load any class of a scikit-learn file, which can run its code: only for files that you made",
+    )
+    add_output_argument(bring_in)
     sign = _command(
         models,
         "sign",
@@ -202,7 +228,17 @@ def _verify(flags: argparse.Namespace) -> int:
         rows = None if golden is None else len(golden.vectors)
         file = checked.file
         reporter.report(
-            VerifyResult(checked.name, file.path, file.sha256, checked.classes, rows, signed, round(seconds, 3))
+            VerifyResult(
+                checked.name,
+                file.path,
+                file.sha256,
+                checked.classes,
+                rows,
+                file.scorer,
+                checked.scorer_reason,
+                signed,
+                round(seconds, 3),
+            )
         )
         return 0
     say(f"{checked.name}: sound ({seconds:.1f} s)")
@@ -211,6 +247,8 @@ def _verify(flags: argparse.Namespace) -> int:
     say(f"  classes     {', '.join(checked.classes)}")
     rescored = "none stored, not checked" if golden is None else f"{len(golden.vectors)} give their scores again"
     say(f"  golden rows {rescored}")
+    scorer = {"folded": "one matrix product", "estimator": "the estimator", "onnx": "the graph"}[checked.file.scorer]
+    say(f"  scored by   {scorer} ({checked.scorer_reason})")
     if signed:
         say("  signature   good")
     return 0
@@ -417,6 +455,44 @@ def _group_result(group: Group) -> GroupResult:
 
 def _share(share: ShareResult) -> str:
     return "-" if share.value is None else f"{share.value:.1%} ({share.low:.0%} to {share.high:.0%})"
+
+
+def _import(flags: argparse.Namespace) -> int:
+    if not 0 < flags.threshold < 1:
+        raise ConfigurationError("--threshold must be between 0 and 1")
+    from beam_pcc.training.importing import import_model
+    from beam_pcc.training.train import metrics_line
+
+    made = import_model(
+        flags.file,
+        flags.models,
+        flags.data,
+        kind=flags.format,
+        classes=flags.classes,
+        threshold=flags.threshold,
+        trusted=flags.trusted,
+    )
+    metadata = made.metadata
+    reporter = Reporter(flags)
+    if reporter.json:
+        reporter.report(
+            ImportedModelResult(
+                metadata.version,
+                made.kind,
+                metadata.classes or (),
+                made.rows,
+                made.difference,
+                dict(metadata.metrics),
+                str(metadata.sha256),
+            )
+        )
+        return 0
+    say(f"{metadata.version}: imported, {made.kind}, classes {', '.join(metadata.classes or ())}")
+    if made.difference is not None:
+        say(f"  scores as the original on {made.rows:,} rows (largest difference {made.difference:.1g})")
+    say(f"  on {made.rows:,} rows: {metrics_line(metadata.metrics)}")
+    say(f"  {flags.models.rstrip('/')}/{metadata.version}  (sha256 {str(metadata.sha256)[:12]})")
+    return 0
 
 
 def _sign(flags: argparse.Namespace) -> int:

@@ -119,8 +119,23 @@ class VerifyResult:
     sha256: str
     classes: tuple[str, ...]
     golden_rows: int | None
+    scorer: str
+    scorer_reason: str
     signature_verified: bool
     seconds: float
+
+
+@dataclass(frozen=True)
+class ImportedModelResult:
+    """A version that was made of a model file."""
+
+    version: str
+    format: str
+    classes: tuple[str, ...]
+    rows: int
+    difference: float | None
+    metrics: dict[str, Any]
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -355,6 +370,7 @@ class FeedbackResult:
 
 RESULTS = (
     *(RunResult, BackfillResult, VersionsResult, VersionResult, VerifyResult, HistoryResult, ChangeResult, ChainResult),
+    ImportedModelResult,
     *(EvaluateResult, GroupResult, ShareResult),
     *(CompareResult, MeasuredResult, SubmittedRunsResult, SubmittedRunResult, DoctorResult, CheckResult),
     *(ExplainResult, TermResult, PublishedResult),

@@ -49,6 +49,12 @@ def add(commands: Commands) -> None:
         help="learn also from copies of the messages with quoted mails, footers, forms, HTML and the like: how many of "
         "each, up to 2 (default: none; without a number: 1)",
     )
+    train.add_argument(
+        "--classifier",
+        choices=("logistic", "hist_gradient_boosting", "mlp"),
+        default="logistic",
+        help="calibrated logistic regression, boosted trees, or a neural network (default: %(default)s)",
+    )
     add_encoder_arguments(train)
 
     sample = command(
@@ -79,6 +85,7 @@ def _train(flags: argparse.Namespace) -> int:
         encoder=text.address,
         runtime=Runtime(text.backend, text.threads),
         augment=flags.augment,
+        classifier=flags.classifier,
     )
     metadata = train(flags.data, flags.models, recipe)
     classes = ", ".join(metadata.classes or ())

@@ -1,10 +1,11 @@
-"""Loads the bytes of a model file as a scikit-learn classifier. Independent of Beam and of storage.
+"""Loads the bytes of a model file as a classifier, of scikit-learn or ONNX. Independent of Beam and of storage.
 
-Trusted: the installed scikit-learn, NumPy and SciPy, and a digest that the caller has from another source. Not trusted:
-the bytes. They are parsed to plain data (`pickles`, `skops_files`), checked by the schema of each estimator, and set on
-new estimators (`estimators`). `load` guarantees that it runs no code of the file, calls and imports nothing that the
-file names, opens no other file, and raises one `ModelError` for every bad file. It guarantees nothing about the model's
-predictions, which depend on whoever wrote the file. `checking` limits the memory and time that a file may take.
+Trusted: the installed scikit-learn, NumPy, SciPy and ONNX Runtime, and a digest that the caller has from another
+source. Not trusted: the bytes. They are parsed to plain data (`pickles`, `skops_files`), checked by the schema of each
+estimator, and set on new estimators (`estimators`); an ONNX graph is checked operator by operator (`onnx_files`).
+`load` guarantees that it runs no code of the file, calls and imports nothing that the file names, opens no other file,
+and raises one `ModelError` for every bad file. It guarantees nothing about the model's predictions, which depend on
+whoever wrote the file. `checking` limits the memory and time that a file may take.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from beam_pcc.cases import schemas
-from beam_pcc.errors import ModelError, one_line
+from beam_pcc.errors import ConfigurationError, ModelError, one_line
+from beam_pcc.models import folding
+from beam_pcc.models.onnx_model import OnnxClassifier
 from beam_pcc.models.safe_loading import allowed, estimators, pickles, skops_files
 from beam_pcc.models.safe_loading.allowed import RefusedError
 from beam_pcc.models.safe_loading.inert import MAX_UNPACKED_BYTES
@@ -49,10 +52,11 @@ def require_digest(data: bytes, pins: Mapping[str, str | None], *, where: str) -
 def load(
     data: bytes,
     *,
-    file_format: Literal["joblib", "skops"],
+    file_format: Literal["joblib", "skops", "onnx"],
     where: str,
     pins: Mapping[str, str | None] = MappingProxyType({}),
     features: int = schemas.VECTOR_DIM,
+    classes: Sequence[str] | None = None,
 ) -> Any:
     """Build the model in `data` after comparing the digest.
 
@@ -62,26 +66,37 @@ def load(
         where: Names the file in errors.
         features: Width of the vectors.
         pins: Required SHA-256 digests (or None) by their source, which the error names.
+        classes: Of an ONNX model, in the order of its probabilities; other files name them.
 
     Returns:
-        The model, of a class in `allowed.CLASSIFIERS`. `check_classifier` checks whether it can score vectors.
+        The model, of a class in `allowed.CLASSIFIERS`, or an `OnnxClassifier`. `check_classifier` checks whether it
+        can score vectors.
 
     Raises:
         MemoryError: The machine has too little memory.
+        ConfigurationError: ONNX Runtime is missing.
         ModelError: Any other fault, in one line: the file has another digest, is too large, damaged, of another
             scikit-learn version, or needs anything that is not in `allowed`.
     """
     require_digest(data, pins, where=where)
     try:
         _require_size(len(data))
+        if file_format == "onnx":
+            return _onnx(data, classes, features)
         return estimators.build(_READERS[file_format](data, MAX_MODEL_BYTES), features)
     except RefusedError as refused:
         message = f"{where} {one_line(refused, 200)}; {refused.remedy}"
-    except MemoryError:  # of this machine: the limits of a file have been checked
+    except (MemoryError, ConfigurationError):  # of this machine: the limits of a file have been checked
         raise
     except Exception as error:  # a hostile or damaged file can cause any exception of any library
         message = f"{where} is damaged, or is no {file_format} model ({_describe(error)}); {_REPLACE}"
     raise ModelError(message)
+
+
+def _onnx(data: bytes, classes: Sequence[str] | None, features: int) -> OnnxClassifier:
+    if not classes:
+        raise RefusedError("names no classes", "name them in metadata.json, in the order of its probabilities")
+    return OnnxClassifier(data, classes, features)
 
 
 def _describe(error: Exception) -> str:
@@ -124,7 +139,7 @@ def check_classifier(
 
 def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | None) -> tuple[str, ...]:
     cls = type(model)
-    if (cls.__module__, cls.__qualname__) not in allowed.CLASSIFIERS:
+    if cls is not OnnxClassifier and (cls.__module__, cls.__qualname__) not in allowed.CLASSIFIERS:
         raise RefusedError(f"holds a {cls.__qualname__}, which is no allowed classifier")
     if not hasattr(model, "predict_proba"):
         raise RefusedError(f"holds a {type(model).__name__} that gives no probabilities", "calibrate it")
@@ -147,9 +162,11 @@ def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | N
             "use the metadata that was written with it",
         )
     probe = np.zeros((_PROBE_ROWS, feature_count), dtype=np.float32)
+    if cls is OnnxClassifier and feature_count == schemas.VECTOR_DIM:  # a whole batch: a graph can take memory by rows
+        probe = np.concatenate([probe, folding.random_vectors(2 * schemas.BATCH_ROWS)[::2]])
     with np.errstate(all="ignore"):
         probabilities = model.predict_proba(probe)
-    right_shape = np.shape(probabilities) == (_PROBE_ROWS, len(classes))
+    right_shape = np.shape(probabilities) == (len(probe), len(classes))
     if not right_shape or not np.isfinite(probabilities).all() or not np.allclose(probabilities.sum(axis=1), 1.0):
         raise RefusedError("gives no probabilities: not one finite number for each class, 1 in sum", "train anew")
     return classes

@@ -19,14 +19,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from beam_pcc.cases import schemas
 from beam_pcc.config import settings
-from beam_pcc.errors import ModelError, one_line
+from beam_pcc.errors import ConfigurationError, ModelError, one_line
+from beam_pcc.models import folding
 
 MEMORY_BYTES = 2 * 2**30
 """Of address space: the libraries take 0.5 GB. A valid forest of 225 MiB takes 0.7 GB of memory, and 3 s of CPU."""
@@ -51,10 +52,11 @@ _START = (
 
 
 class Checked(NamedTuple):
-    """The result of the process: the model's classes, and the probabilities of the vectors."""
+    """The result of the process: the model's classes, the probabilities of the vectors, and what gave them."""
 
     classes: tuple[str, ...]
     probabilities: npt.NDArray[np.float64] | None
+    decision: folding.Decision
 
 
 _passed: dict[tuple[Any, ...], Checked] = {}
@@ -68,27 +70,31 @@ def check(
     sha256: str,
     classes: Sequence[str] | None = None,
     vectors: schemas.Vectors | None = None,
+    threshold: float = 0.5,
 ) -> Checked:
     """Load and check a model in a separate process.
 
     Args:
         data: The file.
-        file_format: joblib or skops.
+        file_format: joblib, skops or onnx.
         where: Names the file in errors.
         sha256: Its digest.
         classes: The required classes.
         vectors: (n, 584) to score.
+        threshold: Of P(PC), see `folding.decide`.
 
     Raises:
         ModelError: It was refused, or the process died or exceeded a limit.
     """
     scored = None if vectors is None else np.ascontiguousarray(vectors, dtype="<f4").tobytes()
-    key = (sha256, file_format, None if classes is None else tuple(classes), scored and hashlib.sha256(scored).digest())
+    required = None if classes is None else tuple(classes)
+    key = (sha256, file_format, required, scored and hashlib.sha256(scored).digest(), threshold)
     if key not in _passed:
         request = {
             "file_format": file_format,
             "where": where,
-            "classes": None if classes is None else list(classes),
+            "classes": required,
+            "threshold": threshold,
             "limits": [MEMORY_BYTES, CPU_SECONDS],
             "sizes": [len(data), len(scored or b"")],
         }
@@ -165,11 +171,14 @@ def _parse_answer(answer: bytes, sha256: str, where: str, rows: int | None) -> C
             probabilities = np.array(result["probabilities"], dtype=np.float64)
             if probabilities.shape != (rows, len(classes)):
                 raise ValueError("other rows")
+        scorer, reason = result["decision"]
+        if scorer not in get_args(folding.Scorer) or type(reason) is not str:
+            raise ValueError("another scorer")
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ModelError(
             f"{where} cannot be loaded: the process that tried gave no sound answer; do not use it"
         ) from None
-    return Checked(classes, probabilities)
+    return Checked(classes, probabilities, folding.Decision(scorer, one_line(reason, 200)))
 
 
 def answer_parent() -> None:
@@ -191,7 +200,7 @@ def answer_parent() -> None:
         answer = _load_and_score(request, *(source.read(size) for size in request["sizes"]))
     except MemoryError:
         answer = {"refused": f"{request['where']} takes more than {memory:,} bytes of memory; train a smaller model"}
-    except ModelError as error:
+    except (ModelError, ConfigurationError) as error:
         answer = {"refused": str(error)}
     with os.fdopen(target, "wb") as out:
         out.write(json.dumps(answer).encode())
@@ -202,13 +211,16 @@ def _load_and_score(request: dict[str, Any], data: bytes, scored: bytes) -> dict
     from beam_pcc.models import artifact, scoring
 
     where = request["where"]
-    model = artifact.load(data, file_format=request["file_format"], where=where)
+    model = artifact.load(data, file_format=request["file_format"], where=where, classes=request["classes"])
     classes = artifact.check_classifier(model, where=where, classes=request["classes"])
     vectors = np.frombuffer(scored, "<f4").reshape(-1, schemas.VECTOR_DIM)
+    decision = folding.decide(model, vectors, request["threshold"])
+    model = folding.apply(decision.scorer, model)
     # NaN is not valid JSON, and differs from any golden score anyway.
     probabilities = np.nan_to_num(scoring.score(model, vectors).probabilities, nan=-1.0) if len(vectors) else None
     return {
         "sha256": artifact.digest(data),
         "classes": classes,
+        "decision": decision,
         "probabilities": [] if probabilities is None else probabilities.tolist(),
     }

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ModelError
-from beam_pcc.models import artifact, checking, documents, scoring
+from beam_pcc.models import artifact, checking, documents, folding, scoring
 from beam_pcc.models.metadata import ModelMetadata
 from beam_pcc.models.signing import Snapshot
 from beam_pcc.models.versions import MODEL_FILES
@@ -22,14 +22,14 @@ from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 METADATA = "metadata.json"
-FileFormat = Literal["joblib", "skops"]
+FileFormat = Literal["joblib", "skops", "onnx"]
 Files: TypeAlias = Store | Snapshot
 """Where a version is read from: the registry, or a snapshot with a verified signature."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The path of a version's model file, and the required digest of its bytes.
+    """The path of a version's model file, the required digest of its bytes, and what scores it.
 
     Small and picklable: workers use it to read and check the same bytes as the launcher.
     """
@@ -37,21 +37,34 @@ class ModelFile:
     path: str
     file_format: FileFormat
     sha256: str
+    scorer: folding.Scorer = "estimator"
+    classes: tuple[str, ...] | None = None
 
     def load(self) -> Any:
         """Read the bytes, check their digest and load them through the allow-list. Raises ModelError."""
         folder, _, name = self.path.rpartition("/")
-        data = _content(open_store(folder), name).data
-        return artifact.load(data, file_format=self.file_format, where=self.path, pins={"the launcher": self.sha256})
+        return self.build(_content(open_store(folder), name).data, "the launcher")
+
+    def build(self, data: bytes, named_by: str) -> Any:
+        """What scores vectors, of the bytes of the file; `named_by` says in errors where their digest is from."""
+        model = artifact.load(
+            data,
+            file_format=self.file_format,
+            where=self.path,
+            pins={named_by: self.sha256},
+            classes=self.classes,
+        )
+        return folding.apply(self.scorer, model)
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A checked version: its file, metadata, and classes in the model's order."""
+    """A checked version: its file, metadata, classes in the model's order, and why it is scored as it is."""
 
     file: ModelFile
     metadata: ModelMetadata
     classes: tuple[str, ...]
+    scorer_reason: str = ""
 
     @property
     def name(self) -> str:
@@ -68,8 +81,7 @@ class CheckedBytes(NamedTuple):
 
     def load(self) -> Any:
         """Load the same bytes into this process."""
-        file = self.version.file
-        return artifact.load(self.data, file_format=file.file_format, where=file.path, pins={"the check": file.sha256})
+        return self.version.file.build(self.data, "the check")
 
 
 def read_metadata(files: Files, version: str) -> ModelMetadata:
@@ -110,8 +122,10 @@ def check(files: Files, version: str, sha256: str | None = None) -> CheckedBytes
         sha256=digest,
         classes=metadata.classes,
         vectors=metadata.golden.vectors if metadata.golden else None,
+        threshold=metadata.threshold,
     )
-    model = ModelVersion(ModelFile(path, file_format, digest), metadata, checked.classes)
+    file = ModelFile(path, file_format, digest, checked.decision.scorer, checked.classes)
+    model = ModelVersion(file, metadata, checked.classes, checked.decision.reason)
     return CheckedBytes(model, checked.probabilities, data)
 
 
@@ -134,7 +148,7 @@ def _model_file(files: Files, version: str) -> tuple[str, FileFormat]:
     names = files.files(version)
     present = [name for name in MODEL_FILES if name in names]
     if len(present) != 1:
-        state = "both model.joblib and model.skops" if present else "neither model.joblib nor model.skops"
+        state = f"both {' and '.join(present)}" if present else f"neither {' nor '.join(MODEL_FILES)}"
         raise ModelError(f"{files.path(version)} holds {state}; a version has exactly one of them")
     return f"{version}/{present[0]}", cast(FileFormat, present[0].partition(".")[2])
 

@@ -1,8 +1,8 @@
 """The model registry: lists, checks and promotes versions.
 
-A registry is a folder on disk or in a bucket: `<models>/vYYYYMMDD_HHMMSS/{model.joblib | model.skops, metadata.json}`
-and, after a promotion, `<models>/current.json` with {"version": "v..."}. It uses the modules `versions` (names),
-`pointer` (current.json), `history` (the log), `loading` (files and checks) and `signing`.
+A registry is a folder on disk or in a bucket: `<models>/vYYYYMMDD_HHMMSS/` with metadata.json and one of model.joblib,
+model.skops and model.onnx, and, after a promotion, `<models>/current.json` with {"version": "v..."}. It uses the
+modules `versions` (names), `pointer` (current.json), `history` (the log), `loading` (files and checks) and `signing`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from beam_pcc.errors import ModelError, one_line
 from beam_pcc.storage.base import Store
 
-MODEL_FILES = ("model.joblib", "model.skops")
+MODEL_FILES = ("model.joblib", "model.skops", "model.onnx")
 _VERSION = re.compile(r"v(\d{8})_?(\d{6})", re.ASCII)
 
 

@@ -26,6 +26,11 @@ _NAMES = {
     "precision": "Precision of PC",
     "recall": "Recall of PC",
 }
+_CLASSIFIERS = {
+    "logistic": "A logistic regression",
+    "hist_gradient_boosting": "Gradient boosted trees",
+    "mlp": "A neural network of one hidden layer",
+}
 
 
 @progress.task("drawing the plots")
@@ -71,7 +76,7 @@ def _precision_recall(truth: evaluation.Truth, probability: Floats) -> str:
 
 def card(about: ModelMetadata) -> str:
     """The card of one version, Markdown."""
-    return _template().render(about=about, data=about.trained_on, names=_NAMES)
+    return _template().render(about=about, data=about.trained_on, names=_NAMES, classifiers=_CLASSIFIERS)
 
 
 _MARKUP = re.compile(

@@ -1,9 +1,9 @@
-"""The classifier: a calibrated logistic regression whose hyperparameters are chosen by cross-validation."""
+"""The classifiers that are trained, each calibrated, with hyperparameters that are chosen by cross-validation."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -22,17 +22,32 @@ from beam_pcc.training.windowed import (
 )
 
 _FOLDS = 5
+_SLOW_FOLDS = 3  # of the choice between classifiers that take long to fit
 # C of the logistic regression: 584 standardised features need strong regularisation, unscaled text features little.
 _C_SCALED = (0.001, 0.01, 0.1)
 _C_UNSCALED = (0.5, 1.0, 2.0, 4.0, 8.0)
+# The L2 penalty of the leaves of boosted trees, and of the weights of a perceptron.
+_PENALTIES = {"hist_gradient_boosting": (1.0, 20.0), "mlp": (0.01, 1.0, 10.0)}
+_TREES, _LEAVES, _LEARNING_RATE = 60, 15, 0.1
+_HIDDEN = 64
+Classifier: TypeAlias = Literal["logistic", "hist_gradient_boosting", "mlp"]
+CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
 
 
 class Hyperparameters(NamedTuple):
-    """Whether features are standardised, C of the regression, and the calibration method."""
+    """How to fit.
+
+    Attributes:
+        scaled: Whether features are standardised.
+        c: Of the logistic regression; of the others the L2 penalty.
+        calibration: The method.
+        classifier: Which one.
+    """
 
     scaled: bool
     c: float
     calibration: str
+    classifier: Classifier = "logistic"
 
 
 def _class_weights(y: Labels) -> dict[str | int, float]:
@@ -57,12 +72,40 @@ def linear(hyperparameters: Hyperparameters, y: Labels) -> Any:
     return make_pipeline(StandardScaler(), regression) if hyperparameters.scaled else make_pipeline(regression)
 
 
+def estimator(hyperparameters: Hyperparameters, y: Labels) -> Any:
+    """The classifier without calibration, not fitted; a pipeline, which takes no weights of rows."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    # These two get no weights of classes: the calibration gives P(PC) its level, the perceptron takes none, and with
+    # weights scikit-learn 1.9 finds the bins of the trees percentile by percentile in Python, a hundred times slower.
+    if hyperparameters.classifier == "hist_gradient_boosting":
+        return make_pipeline(
+            HistGradientBoostingClassifier(
+                max_iter=_TREES,
+                max_leaf_nodes=_LEAVES,
+                learning_rate=_LEARNING_RATE,
+                l2_regularization=hyperparameters.c,
+                early_stopping=False,
+                random_state=0,
+            )
+        )
+    if hyperparameters.classifier == "mlp":
+        return make_pipeline(
+            StandardScaler(),
+            MLPClassifier((_HIDDEN,), alpha=hyperparameters.c, early_stopping=True, max_iter=100, random_state=0),
+        )
+    return linear(hyperparameters, y)
+
+
 def calibrated(hyperparameters: Hyperparameters, y: Labels) -> Any:
     """The estimator with these hyperparameters, not fitted. `y` are the labels that it will be fitted to."""
     from sklearn.calibration import CalibratedClassifierCV
 
     return CalibratedClassifierCV(
-        linear(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
+        estimator(hyperparameters, y), method=hyperparameters.calibration, cv=_FOLDS, ensemble=False
     )
 
 
@@ -80,18 +123,21 @@ def fit(hyperparameters: Hyperparameters, rows: TrainingRows) -> Any:
 
 
 def deciding_rows(messages: Messages, *, scaled: bool) -> TrainingRows:
-    """The windows to learn from, found by a classifier of medium regularisation."""
+    """The windows to learn from, found by a logistic regression of medium regularisation, whatever learns from them."""
     choices = _C_SCALED if scaled else _C_UNSCALED
     return training_rows(
         messages, linear(Hyperparameters(scaled, choices[len(choices) // 2], "sigmoid"), messages.labels)
     )
 
 
-def choose_hyperparameters(rows: TrainingRows, seed: int, *, scaled: bool) -> Hyperparameters:
+def choose_hyperparameters(
+    rows: TrainingRows, seed: int, *, scaled: bool, classifier: Classifier = "logistic"
+) -> Hyperparameters:
     """Choose the regularisation, then the calibration, by the lowest Brier score of P(PC) in cross-validation.
 
     Of a message with several windows the deciding one counts. One temperature for all classes keeps their order; a
-    sigmoid for each class also corrects the share of PC, which matters where PC is rare.
+    sigmoid for each class also corrects the share of PC, which matters where PC is rare. Classifiers that take long to
+    fit are calibrated by sigmoids.
     """
     from sklearn.metrics import brier_score_loss
     from sklearn.model_selection import cross_val_predict
@@ -105,10 +151,12 @@ def choose_hyperparameters(rows: TrainingRows, seed: int, *, scaled: bool) -> Hy
         probability = scoring.privacy_probability(probabilities, classes)
         return float(brier_score_loss(truth[rows.decides], probability[rows.decides]))
 
-    candidates = [Hyperparameters(scaled, c, "sigmoid") for c in (_C_SCALED if scaled else _C_UNSCALED)]
+    choices = _PENALTIES.get(classifier, _C_SCALED if scaled else _C_UNSCALED)
+    candidates = [Hyperparameters(scaled, c, "sigmoid", classifier) for c in choices]
     with progress.task("choosing the regularisation", total=len(candidates), unit="candidates") as step:
-        best = min(candidates, key=lambda hyperparameters: brier(linear(hyperparameters, y), _FOLDS))
-    methods = _calibration_methods()
+        folds_of_choice = _FOLDS if classifier == "logistic" else _SLOW_FOLDS
+        best = min(candidates, key=lambda hyperparameters: brier(estimator(hyperparameters, y), folds_of_choice))
+    methods = _calibration_methods() if classifier == "logistic" else ["sigmoid"]
     if len(methods) == 1:
         return best
     candidates = [best._replace(calibration=method) for method in methods]

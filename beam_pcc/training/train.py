@@ -1,12 +1,9 @@
-"""Train a calibrated logistic regression on vectors or on text, and add it to a registry as a new version."""
+"""Train a calibrated classifier on vectors or on text, and add it to a registry as a new version."""
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import math
-import platform
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +14,7 @@ import numpy.typing as npt
 import threadpoolctl
 
 from beam_pcc import progress
-from beam_pcc.cases import drift, schemas
+from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.evaluation import metrics as evaluation
 from beam_pcc.evaluation import review_bands, trained_rows
@@ -26,18 +23,16 @@ from beam_pcc.features import cleaning, languages, tfidf
 from beam_pcc.features.encoders import package, serving
 from beam_pcc.features.featurizer import DEFAULT_RUNTIME, Features, Runtime, join, split_texts
 from beam_pcc.features.windows import WindowLimits
-from beam_pcc.models import artifact, scoring
-from beam_pcc.models.metadata import SCORE_BINS, Baseline, Golden, ModelMetadata
-from beam_pcc.models.registry import METADATA, new_version
-from beam_pcc.models.training_rows import FILE as TRAINING_ROWS
-from beam_pcc.models.training_rows import TrainingRows
+from beam_pcc.models import scoring
+from beam_pcc.models.metadata import Golden, ModelMetadata
 from beam_pcc.models.versions import remove_incomplete
 from beam_pcc.reporting import model_card
 from beam_pcc.storage import open_store
-from beam_pcc.storage.base import Store
 from beam_pcc.terminal import logger
+from beam_pcc.training import versions
 from beam_pcc.training.augmentation import MAX_SHARE, augment
 from beam_pcc.training.fitting import (
+    Classifier,
     Hyperparameters,
     choose_discount_held_out,
     choose_hyperparameters,
@@ -49,7 +44,6 @@ from beam_pcc.training.windowed import Messages, privacy_probability
 
 _log = logger(__name__)
 HOLDOUT = 0.2
-GOLDEN_ROWS = 8
 MAX_INTERVAL = 0.2
 """A wider interval of precision or recall (Wilson, 95 %) is worth a warning: it hardly tells 0.8 from 0.9."""
 _ANALYZER: tfidf.Analyzer = "char_wb"
@@ -71,6 +65,7 @@ class Recipe:
         text_column: Train on the messages of this column, not on vectors.
         encoder: The folder of the encoder; by default the only one in the registry.
         runtime: How the encoder is computed.
+        classifier: What is fitted and calibrated.
         augment: How many augmented copies of each message to learn from as well, on average; at most MAX_SHARE.
     """
 
@@ -81,6 +76,7 @@ class Recipe:
     encoder: str | None = None
     runtime: Runtime = DEFAULT_RUNTIME
     augment: float = 0.0
+    classifier: Classifier = "logistic"
 
 
 def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) -> ModelMetadata:
@@ -117,7 +113,7 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     scaled = features is None
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # the last bits depend on the number of threads
         training = deciding_rows(known, scaled=scaled)
-        hyperparameters = choose_hyperparameters(training, recipe.seed, scaled=scaled)
+        hyperparameters = choose_hyperparameters(training, recipe.seed, scaled=scaled, classifier=recipe.classifier)
         with progress.task("fitting on the training rows"):
             measured = fit(hyperparameters, training)
         discount = 0.0 if scaled else choose_discount_held_out(hyperparameters, known, recipe.seed)
@@ -133,12 +129,14 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
     classes = tuple(str(c) for c in model.classes_)
     probability = privacy_probability(measured, holdout, discount)[1]
     published = privacy_probability(model, messages.take(holdout_rows), discount)[0]
-    golden = published[:GOLDEN_ROWS]
+    golden = published[: versions.GOLDEN_ROWS]
     truth = holdout.labels != schemas.NOT_PC
     require_findings(truth, probability, threshold, data)
-    return _write(
-        model,
+    return versions.write(
+        _dump(model),
+        "model.joblib",
         store,
+        libraries=_libraries(),
         training_rows=trained_rows.of(learnt.rows),
         plots=model_card.plots(truth, probability, threshold),
         threshold=threshold,
@@ -151,17 +149,14 @@ def train(data: str, models: str, recipe: Recipe | None = None, **given: Any) ->
             "dropped": rows.dropped,
             "duplicates": rows.duplicates,
             "contradicting": rows.contradicting,
-            "labels": _counts(rows.labels),
+            "labels": versions.counts(rows.labels),
             "settings": {**hyperparameters._asdict(), "min_precision": recipe.min_precision, "augment": recipe.augment},
             **_augmented_part(measured, holdout_copies, len(learnt.sources) - len(rows.labels), discount, threshold),
         },
         metrics=evaluation.metrics(truth, probability, threshold),
         intervals=evaluation.intervals(truth, probability, threshold),
         golden=Golden(golden, scoring.score(model, golden).probabilities),
-        baseline=replace(
-            _baseline(published, holdout.labels, probability, classes),
-            training_mean=training.x[training.decides].mean(axis=0, dtype=np.float64).astype(np.float32),
-        ),
+        baseline=versions.baseline(published, holdout.labels, probability, classes, training.x[training.decides]),
         features=features,
         embedding_model=_embedding_model(models, recipe),
         review=review_bands.review(truth, probability, threshold),
@@ -310,55 +305,19 @@ def require_findings(truth: evaluation.Truth, probability: scoring.Floats, thres
             )
 
 
-def _baseline(x: schemas.Vectors, y: Labels, probability: scoring.Floats, classes: tuple[str, ...]) -> Baseline:
-    """Of the hold-out: its vectors as the published version makes them, its scores by the model that did not see it."""
-    histogram = np.histogram(probability, bins=SCORE_BINS, range=(0.0, 1.0))[0]
-    lengths = {name: drift.norm(x[:, block]) for name, block in schemas.BLOCKS.items()}
-    return Baseline(
-        score_histogram=tuple(histogram.tolist()),
-        class_shares={c: float((y == c).mean()) for c in classes},
-        norms={name: {"mean": float(n.mean()), "std": float(n.std())} for name, n in lengths.items()},
-        blocks=drift.baseline(x),
-    )
-
-
-def _counts(labels: Labels) -> dict[str, int]:
-    names, counts = np.unique(labels, return_counts=True)
-    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
-
-
-@progress.task("writing the version")
-def _write(
-    model: Any, store: Store, *, plots: Mapping[str, str], training_rows: TrainingRows, **fields: Any
-) -> ModelMetadata:
-    """Add the version to the registry, named by the current second or the next free one."""
+def _dump(model: Any) -> bytes:
     import joblib
-    import sklearn
 
     buffer = io.BytesIO()
     joblib.dump(model, buffer)
-    data = buffer.getvalue()
-    while True:
-        now = dt.datetime.now(dt.timezone.utc)
-        metadata = ModelMetadata(
-            version=new_version(now),
-            sha256=artifact.digest(data),
-            trained_at=now.isoformat(timespec="seconds"),
-            libraries={
-                "python": platform.python_version(),
-                "scikit-learn": sklearn.__version__,
-                "numpy": np.__version__,
-                "joblib": joblib.__version__,
-            },
-            **fields,
-        )
-        # Write the model last. In a bucket a reader may see part of the files: a version without a model is ignored,
-        # but one without metadata.json would be read with the defaults.
-        card = {"model_card.md": model_card.card(metadata), **plots}
-        files = {name: text.encode() for name, text in card.items()} | {TRAINING_ROWS: training_rows.to_bytes()}
-        if store.add_folder(metadata.version, {**files, METADATA: metadata.to_json().encode(), "model.joblib": data}):
-            return metadata
-        time.sleep(1.0)  # a version of this second exists
+    return buffer.getvalue()
+
+
+def _libraries() -> dict[str, str]:
+    import joblib
+    import sklearn
+
+    return {"scikit-learn": sklearn.__version__, "joblib": joblib.__version__}
 
 
 def metrics_line(metrics: Mapping[str, Any]) -> str:

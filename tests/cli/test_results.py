@@ -45,6 +45,7 @@ HEADINGS = {
     results.VersionsResult: "models list",
     results.VersionResult: "A version",
     results.VerifyResult: "models verify",
+    results.ImportedModelResult: "models import",
     results.HistoryResult: "models history",
     results.ChainResult: "A chain",
     results.ChangeResult: "A change",

@@ -28,6 +28,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -73,6 +74,7 @@ def _fitted(kind: str) -> Any:
             "forest": lambda: RandomForestClassifier(2, random_state=1).fit(*two),
             "boosted": lambda: HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=3).fit(*two),
             "boosted3": lambda: HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=3).fit(*three),
+            "perceptron": lambda: MLPClassifier((4,), max_iter=2, random_state=1).fit(*two),
             "sigmoid": lambda: CalibratedClassifierCV(LinearSVC(max_iter=20), cv=2).fit(*two),
             "sigmoid3": lambda: CalibratedClassifierCV(LinearSVC(max_iter=20), cv=2).fit(*three),
             "isotonic": lambda: CalibratedClassifierCV(LinearSVC(max_iter=20), cv=2, method="isotonic").fit(*two),
@@ -179,6 +181,18 @@ def _one_tree() -> Any:
 
 LABELS = np.array(["NOT_PC", "PC"], dtype=object)
 STRUCTURES: dict[str, Callable[[], Any]] = {
+    # A perceptron's layers
+    "perceptron_of_narrow_layers": changed("perceptron", "", coefs_=lambda layers: [layers[0][:, :3], layers[1]]),
+    "perceptron_of_short_input": changed("perceptron", "", coefs_=lambda layers: [layers[0][:500], layers[1]]),
+    "perceptron_of_more_layers": changed("perceptron", "", n_layers_=9),
+    "perceptron_of_many_layers": changed("perceptron", "", n_layers_=2**40),
+    "perceptron_of_texts": changed("perceptron", "", coefs_=["a", "b"]),
+    "perceptron_of_nan": changed("perceptron", "", coefs_=lambda layers: [layers[0] * np.nan, layers[1]]),
+    "perceptron_with_an_unknown_activation": changed("perceptron", "", activation="__import__"),
+    "perceptron_without_probabilities": changed("perceptron", "", out_activation_="identity"),
+    "perceptron_with_few_intercepts": changed("perceptron", "", intercepts_=lambda values: values[:1]),
+    "perceptron_of_other_outputs": changed("perceptron", "", n_outputs_=3),
+    "optimizer_as_a_layer": changed("perceptron", "", coefs_=[_fitted("perceptron")._optimizer]),
     # What stands where
     "bin_mapper_as_a_step": _pipeline(_bin_mapper, lambda: fitted("logistic")),
     "classifier_as_a_transformer": _pipeline(lambda: fitted("logistic"), lambda: fitted("logistic")),

@@ -23,6 +23,7 @@ from sklearn.ensemble import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -65,6 +66,10 @@ KINDS = {
     "sgd averaged": lambda: sgd("log_loss").set_params(average=True, early_stopping=True),
     "forest": lambda: RandomForestClassifier(3, random_state=1),
     "forest grown by leaves": lambda: RandomForestClassifier(3, max_leaf_nodes=5, class_weight="balanced"),
+    "perceptron": lambda: MLPClassifier((5, 4), max_iter=2, early_stopping=True, random_state=1),
+    "perceptron by sgd": lambda: make_pipeline(StandardScaler(), MLPClassifier((3,), solver="sgd", max_iter=2)),
+    "perceptron by lbfgs": lambda: MLPClassifier((), solver="lbfgs", activation="tanh", max_iter=2),
+    "calibrated perceptron": lambda: CalibratedClassifierCV(MLPClassifier((4,), max_iter=2), cv=2, ensemble=False),
     "boosted": lambda: HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=3, max_leaf_nodes=4),
     "boosted with a generator": lambda: HistGradientBoostingClassifier(
         max_iter=2, min_samples_leaf=3, max_leaf_nodes=4, max_features=0.5, early_stopping=True, random_state=1
@@ -227,7 +232,7 @@ def test_too_large_model_file_is_refused(monkeypatch, logistic):
 
 
 def test_unknown_format_is_refused(logistic):
-    assert "is no onnx model" in error_of(load, saved(logistic, "joblib")[0], "onnx")
+    assert "is no pmml model" in error_of(load, saved(logistic, "joblib")[0], "pmml")
 
 
 @pytest.mark.parametrize("how", ["joblib", "skops"])

@@ -25,6 +25,7 @@ CLASSIFIERS: frozenset[Name] = frozenset(
         ("sklearn.ensemble._hist_gradient_boosting.gradient_boosting", "HistGradientBoostingClassifier"),
         ("sklearn.linear_model._logistic", "LogisticRegression"),
         ("sklearn.linear_model._stochastic_gradient", "SGDClassifier"),
+        ("sklearn.neural_network._multilayer_perceptron", "MLPClassifier"),
         ("sklearn.pipeline", "Pipeline"),
     }
 )
@@ -46,7 +47,10 @@ OBJECTS: frozenset[Name] = CLASSIFIERS | {
     ("sklearn.ensemble._hist_gradient_boosting.predictor", "TreePredictor"),
     ("sklearn.frozen._frozen", "FrozenEstimator"),
     ("sklearn.isotonic", "IsotonicRegression"),
+    ("sklearn.neural_network._stochastic_optimizers", "AdamOptimizer"),
+    ("sklearn.neural_network._stochastic_optimizers", "SGDOptimizer"),
     ("sklearn.preprocessing._data", "StandardScaler"),
+    ("sklearn.preprocessing._label", "LabelBinarizer"),
     ("sklearn.preprocessing._label", "LabelEncoder"),
     ("sklearn.svm._classes", "LinearSVC"),
     ("sklearn.tree._classes", "DecisionTreeClassifier"),

@@ -8,6 +8,7 @@ them. To allow another estimator, find what its `predict_proba` reads in the loc
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ MAX_PARTS = 20_000
 """Trees, linear models and calibrators that score one row, counted at each use."""
 MAX_FEATURES = 100_000
 MAX_CLASSES = 1_000
+MAX_LAYERS = 20
 _FLOATS = ("<f4", "<f8")
 _INTERPOLATION_COPIES = 6  # of an isotonic calibrator's points, made by SciPy
 
@@ -142,7 +144,17 @@ class _Fields:
 
         Keeps the memory order, which determines the order of BLAS sums.
         """
-        value = self.get(name)
+        return self._array(name, self.get(name), *shapes, dtypes=dtypes)
+
+    def arrays(self, name: str, *shapes: tuple[int | None, ...]) -> list[Array]:
+        """A list of arrays as `array` gives them, each of the shape at its place."""
+        values = self.items(name)
+        self.require(len(values) == len(shapes), name, f"are not {len(shapes)} arrays")
+        return [self._array(name, value, shape) for value, shape in zip(values, shapes, strict=True)]
+
+    def _array(
+        self, name: str, value: Any, *shapes: tuple[int | None, ...], dtypes: tuple[str, ...] = _FLOATS
+    ) -> Array:
         self.require(type(value) is np.ndarray, name, "is no array")
         self.require(value.dtype.str in dtypes, name, f"has an odd type ({value.dtype})")
         fits = any(
@@ -317,6 +329,35 @@ def _svm(context: _Context, record: Record, _: int) -> Built:
     fields = _fields(context, record)
     classes = fields.classes()
     return Built(_new(LinearSVC, **_linear(context, fields, classes)), classes, _DECISIONS, 1)
+
+
+def _perceptron(context: _Context, record: Record, _: int) -> Built:
+    from sklearn.neural_network import MLPClassifier
+
+    fields = _fields(context, record)
+    fields.width()
+    classes = fields.classes()
+    outputs = 1 if len(classes) == 2 else len(classes)
+    fields.integer("n_outputs_", outputs, outputs)
+    layers = fields.integer("n_layers_", 2, MAX_LAYERS)
+    sizes = [context.features]
+    for weights in fields.items("coefs_")[: layers - 2]:
+        fields.require(type(weights) is np.ndarray and weights.ndim == 2, "coefs_", "are no tables")
+        sizes.append(weights.shape[1])
+    sizes.append(outputs)
+    fields.require(len(sizes) == layers, "coefs_", "are not one for each layer")
+    estimator = _new(
+        MLPClassifier,
+        classes_=_labels(classes),
+        n_features_in_=context.features,
+        n_outputs_=outputs,
+        n_layers_=layers,
+        activation=fields.choice("activation", frozenset({"identity", "logistic", "relu", "tanh"})),
+        out_activation_=fields.choice("out_activation_", frozenset({"logistic" if outputs == 1 else "softmax"})),
+        coefs_=fields.arrays("coefs_", *itertools.pairwise(sizes)),
+        intercepts_=fields.arrays("intercepts_", *((size,) for size in sizes[1:])),
+    )
+    return Built(estimator, classes, _PROBABILITIES, layers)
 
 
 def _forest(context: _Context, record: Record, _: int) -> Built:
@@ -618,6 +659,7 @@ _CLASSIFIERS: dict[Name, Callable[[_Context, Record, int], Built]] = {
     _FROZEN: _frozen,
     ("sklearn.linear_model._logistic", "LogisticRegression"): _logistic,
     ("sklearn.linear_model._stochastic_gradient", "SGDClassifier"): _sgd,
+    ("sklearn.neural_network._multilayer_perceptron", "MLPClassifier"): _perceptron,
     _PIPELINE: _pipeline,
     ("sklearn.svm._classes", "LinearSVC"): _svm,
 }

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -54,6 +55,28 @@ def test_session_publishes_same_rows_as_in_process_run(workspace: Workspace, clu
     first, second = workspace.monitoring()
     assert first["run_id"] != second["run_id"]
     assert {first["status"], second["status"]} == {"success"}
+
+
+def test_onnx_model_labels_as_the_original(workspace: Workspace, cluster: Cluster) -> None:
+    """The trained version, and the same as ONNX in-process and on Flink."""
+    workspace.run("sample://4000")
+    original = workspace.published()
+    (file,) = workspace.models.glob("v*/model.joblib")
+    labelled = workspace.models.parent / "labelled.parquet"
+    onnx = replace(workspace, models=workspace.folder / "models")
+    assert workspace.call("models", "import", file, "--models", onnx.models, "--data", labelled).code == 0
+    assert onnx.run("sample://4000").code == 0
+    in_process = onnx.published()
+    ended = run(onnx, cluster)
+
+    assert ended.code == 0, ended.err
+    assert onnx.published() == in_process
+    # The graph computes in float64, and scores the row whose values overflow the estimator's float32.
+    scored = [row for row in in_process if row[0] in {row[0] for row in original}]
+    assert len(in_process) - len(scored) <= 1
+    assert [row[:3] for row in scored] == [row[:3] for row in original]
+    np.testing.assert_allclose([row[3] for row in scored], [row[3] for row in original], atol=1e-6)
+    assert {row[4] for row in in_process} == {path.name for path in onnx.models.glob("v*")}
 
 
 def test_cluster_listens_on_loopback_only(workspace: Workspace, tmp_path: Path) -> None:
