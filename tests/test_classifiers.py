@@ -16,7 +16,7 @@ from beam_pcc.training.fitting import CLASSIFIERS, Hyperparameters, calibrated, 
 from beam_pcc.training.train import train
 from beam_pcc.training.windowed import Messages, choose_discount
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.end_to_end, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 OTHERS = [name for name in CLASSIFIERS if name != "logistic"]
 
 
