@@ -16,7 +16,6 @@ from beam_pcc.config.settings import Publish
 from beam_pcc.feedback import sampling
 from beam_pcc.publishing.warehouse import open_warehouse
 from tests.end_to_end.bigquery.conftest import Cloud, sample
-from tests.end_to_end.circle import full_circle
 from tests.end_to_end.conftest import DATE, DAY
 
 pytestmark = pytest.mark.end_to_end
@@ -127,8 +126,3 @@ def test_import_without_the_table_names_tables_create(published: Cloud, tmp_path
     ended = published.call("feedback", "import", "--warehouse", f"bq://{published.output}", "--data", file)
     assert (ended.code, "run beam-pcc tables create --warehouse bq://" in ended.err) == (2, True)
     assert "pcc_feedback" not in published.output_tables()
-
-
-def test_a_model_goes_full_circle(cloud: Cloud, tmp_path: Path) -> None:
-    cloud.seed(sample(500))
-    full_circle(cloud, f"bq://{cloud.output}", tmp_path)
