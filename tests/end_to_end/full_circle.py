@@ -88,10 +88,11 @@ def go(place: Place, warehouse: str, folder: Path) -> None:
 
     file, classes = export(folder / "model.onnx", training)
     judged = ["--models", place.models, "--data", evaluation]
-    options = ["--classes", *classes, "--threshold", 0.3, *judged, "--output", "json"]
+    options = ["--classes", *classes, "--threshold", 0.3, "--training_data", training, *judged, "--output", "json"]
     imported = json.loads(call("models", "import", file, *options))["version"]
     gates = call("models", "promote", imported, *judged)
     assert "not worse than current" in gates
+    assert "does not say which rows" not in gates
     assert (registry.current(), registry.versions()) == (imported, sorted([trained, imported]))
 
     assert place.run().code == 0
