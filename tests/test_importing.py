@@ -9,6 +9,8 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import skops.io
 from sklearn.calibration import CalibratedClassifierCV
@@ -19,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from beam_pcc.cli import main as cli
 from beam_pcc.errors import ConfigurationError, ModelError
+from beam_pcc.evaluation import trained_rows
 from beam_pcc.evaluation.labelled import Labelled, read_labelled
 from beam_pcc.models import onnx_graphs
 from beam_pcc.models.registry import Registry
@@ -190,6 +193,32 @@ def test_command_prints_the_version_and_the_difference(
     assert "imported, scikit-learn, classes NOT_PC, PC/access" in capsys.readouterr().out
     assert cli.main([*arguments, "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["difference"] < 1e-6
+
+
+def test_training_rows_are_left_out_and_remembered(
+    file: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from beam_pcc.sources import synthetic
+    from tests.inputs import DAY
+
+    other, both = tmp_path / "other.parquet", tmp_path / "both.parquet"
+    synthetic.write(other, 300, DAY, seed=5, with_intent=True)
+    pq.write_table(pa.concat_tables([pq.read_table(labelled), pq.read_table(other)]), both)
+    arguments = ["--models", str(tmp_path / "models"), "--data", str(both)]
+    assert cli.main(["models", "import", str(file), *arguments, "--training_data", str(labelled)]) == 0
+    printed = capsys.readouterr().out
+    registry = Registry(str(tmp_path / "models"))
+    (version,) = registry.versions()
+
+    unseen = trained_rows.without(registry, [version], read_labelled(str(both)))
+    assert "  500 rows of --data are in --training_data too, and were left out" in printed
+    assert (unseen.left_out, unseen.notes, len(unseen.rows.labels)) == (500, (), 300)
+    assert "on 300 rows: " in printed
+
+
+def test_data_of_training_rows_only_is_refused(file: Path, labelled: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="without the 500 that are in --training_data too"):
+        import_model(str(file), str(tmp_path / "models"), str(labelled), training_data=str(labelled))
 
 
 # With the extra `import`

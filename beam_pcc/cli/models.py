@@ -126,6 +126,9 @@ def add(commands: Commands) -> None:
     bring_in.add_argument(
         "--data", required=True, help="labelled rows that it was not trained on: .parquet or .jsonl, with vectors"
     )
+    bring_in.add_argument(
+        "--training_data", metavar="DATA", help="the rows that it was trained on: what judges it later leaves them out"
+    )
     bring_in.add_argument("--format", choices=_FORMATS, help="what the file is (default: by its ending)")
     bring_in.add_argument(
         "--classes", nargs="+", metavar="CLASS", help="NOT_PC PC ..., in the model's order, if it does not name them"
@@ -467,6 +470,7 @@ def _import(flags: argparse.Namespace) -> int:
         flags.file,
         flags.models,
         flags.data,
+        training_data=flags.training_data,
         kind=flags.format,
         classes=flags.classes,
         threshold=flags.threshold,
@@ -490,6 +494,8 @@ def _import(flags: argparse.Namespace) -> int:
     say(f"{metadata.version}: imported, {made.kind}, classes {', '.join(metadata.classes or ())}")
     if made.difference is not None:
         say(f"  scores as the original on {made.rows:,} rows (largest difference {made.difference:.1g})")
+    if made.left_out:
+        say(f"  {made.left_out:,} rows of --data are in --training_data too, and were left out")
     say(f"  on {made.rows:,} rows: {metrics_line(metadata.metrics)}")
     say(f"  {flags.models.rstrip('/')}/{metadata.version}  (sha256 {str(metadata.sha256)[:12]})")
     return 0

