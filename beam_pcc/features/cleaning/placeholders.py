@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, SENTENCE_END, has_any, may_ask
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, has_any, may_ask, sentences
 
 _WHAT = frozenset(
     "name names firstname lastname surname forename person persons people per email mail phone tel telephone mobile cell fax address street city town "
@@ -247,8 +247,6 @@ _INTRODUCTION = (
     )
 )
 
-_SENTENCE_END = re.compile(SENTENCE_END)
-
 
 def without_introductions(text: str) -> str:
     """The text without sentences that only say who writes, all of it redacted: they ask for nothing."""
@@ -257,9 +255,9 @@ def without_introductions(text: str) -> str:
     kept: list[str] = []
     for line in text.split("\n"):
         if PLACEHOLDER in line:
-            sentences = [one for one in _SENTENCE_END.split(line) if one and not _is_introduction(one)]
-            if sentences:
-                kept.append(" ".join(sentences))
+            own = [one for one in sentences(line) if one and not _is_introduction(one)]
+            if own:
+                kept.append(" ".join(own))
         else:
             kept.append(line)
     return "\n".join(kept)

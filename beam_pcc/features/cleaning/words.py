@@ -17,8 +17,12 @@ NEUTRAL = "xx"
 MAX_SENTENCE = 700
 """Characters. A longer sentence is nobody's footer, and is not examined: the time stays linear."""
 
-SENTENCE_END = r"[ \t](?<=[.!?][ \t])(?<![Aa]rt\.[ \t])(?<!\b[Nn][or]\.[ \t])(?<!\b[A-Za-z]\.[ \t])[ \t]*(?=\S)"
-"""A pattern. Abbreviations that stand before numbers and names are no ends."""
+SENTENCE_END = r"([.!?])(?<![Aa]rt\.)(?<!\b[Nn][or]\.)(?<!\b[A-Za-z]\.)[ \t]+(?=\S)"
+"""A pattern; its group ends where the sentence does. Abbreviations that stand before numbers and names are no ends."""
+_SENTENCE_END = re.compile(SENTENCE_END)
+
+_PIECE = re.compile(r"\\.|.", re.DOTALL)
+"""Of a pattern."""
 
 _WORD = re.compile(r"[^\W_]+")
 _CJK = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -79,10 +83,21 @@ def prefixes(lower: str) -> set[str]:
 
 def count(text: str, up_to: int) -> int:
     """The words of a text, but no more than `up_to` are counted. Two characters of a script without spaces are one."""
-    words = sum(1 for _ in islice(_WORD.finditer(text), up_to))
+    words = len(list(islice(_WORD.finditer(text), up_to)))
     if words >= up_to or text.isascii():
         return words
-    return min(up_to, words + sum(1 for _ in islice(_CJK.finditer(text), 2 * up_to)) // 2)
+    return min(up_to, words + len(list(islice(_CJK.finditer(text), 2 * up_to))) // 2)
+
+
+def sentences(line: str, end: re.Pattern[str] = _SENTENCE_END) -> list[str]:
+    """The parts of a line between ends, whose last group ends where a part does."""
+    parts: list[str] = []
+    start = 0
+    for found in end.finditer(line):
+        parts.append(line[start : found.end(found.lastindex or 0)])
+        start = found.end()
+    parts.append(line[start:])
+    return parts
 
 
 def says_something(lines: list[str]) -> bool:
@@ -117,6 +132,36 @@ def is_request(line: str) -> bool:
     """Whether a line of an earlier message may be the customer's own request after all."""
     lower = line.lower()
     return (_OWN_REQUEST.search(lower) is not None and speaks_of_self(lower)) or _COMMAND.search(lower) is not None
+
+
+def any_of(pattern: str) -> re.Pattern[str]:
+    r"""Compile alternatives of which `search` only asks whether one fits.
+
+    Those that begin with the same assertion, `\b` or `^`, share one test of it: a search takes a third of the time.
+    """
+    alternatives = _alternatives(pattern)
+    groups = []
+    for assertion in ("\\b", "^"):
+        rest = [one.removeprefix(assertion) for one in alternatives if one.startswith(assertion)]
+        groups += [f"{assertion}(?:{'|'.join(rest)})"] if rest else []
+    return re.compile("|".join([*groups, *(one for one in alternatives if not one.startswith(("\\b", "^")))]))
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """The alternatives of a pattern that stand in no group."""
+    alternatives = [""]
+    depth, in_set = 0, False
+    for piece in _PIECE.findall(pattern):
+        if in_set:
+            in_set = piece != "]"
+        elif piece == "|" and depth == 0:
+            alternatives.append("")
+            continue
+        else:
+            in_set = piece == "["
+            depth += (piece == "(") - (piece == ")")
+        alternatives[-1] += piece
+    return alternatives
 
 
 def has_any(text: str, parts: tuple[str, ...]) -> bool:
