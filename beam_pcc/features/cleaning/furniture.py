@@ -9,13 +9,13 @@ import functools
 import re
 from collections.abc import Iterable
 
-from beam_pcc.features.cleaning import fields, notices
+from beam_pcc.features.cleaning import fields, notices, stems
 from beam_pcc.features.cleaning.words import (
     MAX_SENTENCE,
     any_of,
+    has_any,
     is_request,
     may_ask,
-    prefixes,
     sentences,
     speaks_of_self,
 )
@@ -190,29 +190,21 @@ _CONSENT_TAKEN_BACK = any_of(
     r"no|nunca|retir\w*|revoc\w*|pero|elimin\w*|borr\w*|suprim\w*|sin)\b"
 )
 
-# The first six characters of words. A sentence without any of them is no furniture.
-_STEMS = frozenset(
-    "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © copyri reserv virus virus- virenf viren print printi "
-    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope cooper submit tickin ticket reques "
-    "vertra empfän adress irrtüm verseh datens dsgvo abmeld abbest außerh ausser umwelt drucke druck ausdru person erhalt geschä amtsge hrb einge eingeg klicke unters gestat verbot absend vorbeh zulä unzulä "
-    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe unters geprüf unterl "
-    "destin erreur désabo désins donnée extéri enviro imprim receve recevo dispos bénéfi clique ouvrez interd prohib réserv rgpd expédi exerce vie accept lu autori polit politi avance espère remerc espéro "
-    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exteri exteri mensaj correo aviso solici regis "
-    "☑ ✔ ✓".split()
-)
 _COLON = re.compile(r":\s+(?=[^\W\d]+ )")
 
 
 def without_furniture(text: str, *, notices_too: bool = True) -> str:
     """The text without sentences of legal notes, banners, newsletters and consent boxes; and without notices at its end."""
-    starts = prefixes(text.lower())
-    may_have_notice = notices_too and notices.may_have_notice(starts)
-    is_plain = _STEMS.isdisjoint(starts)
-    if is_plain and not may_have_notice:
+    found = stems.found(text.lower())
+    if not found:
+        return text
+    may_have_notice = notices_too and not stems.NOTICES.isdisjoint(found)
+    of_furniture = found & stems.FURNITURE
+    if not of_furniture and not may_have_notice:
         return text
     lines = _unwrapped(text.split("\n"))
-    if not is_plain:
-        lines = [kept for line in lines for kept in _lines_kept(line)]
+    if of_furniture:
+        lines = [kept for line in lines for kept in _lines_kept(line, of_furniture)]
     text = "\n".join(lines)
     return notices.without_notices(text) if may_have_notice else text
 
@@ -236,7 +228,8 @@ def _unwrapped(lines: list[str]) -> list[str]:
     return joined
 
 
-def _lines_kept(line: str) -> list[str]:
+def _lines_kept(line: str, found: set[str]) -> list[str]:
+    """What is left of a line of a text that has these stems."""
     if not line.strip():
         return [line]
     if len(line) <= 200 and _is_row_of_links(line):
@@ -244,8 +237,10 @@ def _lines_kept(line: str) -> list[str]:
     tag = _BANNER_TAG.match(line.lower()) if line[:1] in "[(*<{! " else None
     if tag:
         line = line[tag.end() :]
+    if not has_any(line.lower(), found):
+        return [line] if line.strip() else []
     parts = sentences(line)
-    kept = [part for part in parts if not is_furniture(part)]
+    kept = [part for part in parts if not (has_any(part.lower(), found) and is_furniture(part))]
     if len(kept) == len(parts):
         return [line] if line.strip() else []
     return [" ".join(kept)] if kept else []
@@ -259,7 +254,7 @@ def is_furniture(sentence: str) -> bool:
     lower = sentence.lower().replace("’", "'").strip(" \t*_#>|")
     if not lower:
         return False
-    if _STEMS.isdisjoint(prefixes(lower)):
+    if stems.FURNITURE.isdisjoint(stems.found(lower)):
         return False
     if len(lower) <= 250 and _CONSENT.match(lower):
         return _CONSENT_TAKEN_BACK.search(fields.without_right_to_revoke(lower)) is None
@@ -283,7 +278,10 @@ def is_furniture(sentence: str) -> bool:
 
 
 def _is_row_of_links(line: str) -> bool:
-    names = [name for name in _SEPARATORS.split(line.lower().strip(" \t*_[]|•·")) if name]
+    row = line.lower().strip(" \t*_[]|•·")
+    if not _LINK_NAMES.match(row):  # as most lines
+        return False
+    names = [name for name in _SEPARATORS.split(row) if name]
     return all(_LINK_NAMES.fullmatch(name) for name in names) and (
         len(names) > 1 or bool(names and _ALONE.search(names[0]))
     )

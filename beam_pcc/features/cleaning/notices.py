@@ -13,13 +13,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from beam_pcc.features.cleaning import stems
 from beam_pcc.features.cleaning.words import (
     MAX_SENTENCE,
     SENTENCE_END,
     any_of,
     count,
     may_ask,
-    prefixes,
     sentences,
     speaks_of_self,
 )
@@ -125,29 +125,12 @@ _OPENER = re.compile(
 _TOPIC = any_of(
     r"daten|angaben|adress|coordonn|informat|informaci|enquir|inquir|record|details|droits|recht|rights|derech|tratamiento|traitement|fichero|fichier|réclam|reclam|unsubscri|abmeld|werbung|désabonn|désinscri|\bbaja\b|\bstopp?\b|choices|mails?\b|preferences|newsletter|boletín|notice"
 )
-_STEMS = frozenset(
-    "becaus manage beschw object lawful sale enviro reply respon antwor mausk answer melden répond contes suffit genügt pulse withdr permis click anspru suscri recibe mitgli berufs receiv update access data detail inform partic record privac person gdpr ccpa consen right rights erasur deleti delete remove erase wiped unsubs opt stop confid privil addres recipi intend astray wrong reader destro regist vat compan regula author calls archiv dpo contro choice freedo charit "
-    "daten angabe kontak dsgvo auskun lösche löschu widers widerr einwil datens verant vertra hände weiter gemein vernic ust-id steuer hrb vorsta geschä abmeld werbun antwor wunsch rechte recht betrof "
-    "donnée coordo inform rgpd droits droit consen effac efface suppri suppri retire désabo désins récla réclam respon siret rcs tva capita secret mégard destin erreur réserv stop "
-    "datos inform rgpd lopd lopdgd derech supres consen respon recla baja privad secret destin regist cif nif colegi domici borrar elimin protec loi".split()
-)
 _END_OR_BAR = re.compile(rf"{SENTENCE_END}|()[ \t]+\|[ \t]+")
-_READER_STEMS = frozenset(
-    "confid reache wrongl privil privat letter corres inhalt schrei brief unbefu addres recipi intend intent astray wrong mistak error reader passed meant person messag email e-mail mail mails nothin "
-    "vertra hände adress empfän postfa gemein weiter gedach zeilen unbefu richte fehlzu geschä nachri schrei "
-    "réserv secret mégard erreur destin concer messag courri conten protég "
-    "privad secret dirigi destin quien ser usted difusi conten mensaj correo".split()
-)
 _MAX_SENTENCES = 40
 _MAX_PENDING = 4
 _MAX_LINK = 70
 _LONG_LINE = 800
 _MAX_PASSED_WORDS = 8
-
-
-def may_have_notice(prefixes: set[str]) -> bool:
-    """Whether a text with words of these prefixes may have a notice: cheap to ask."""
-    return not _STEMS.isdisjoint(prefixes)
 
 
 class _Part(NamedTuple):
@@ -251,11 +234,11 @@ def _kind(sentence: str) -> str:
     is_short = count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS)
     if speaks_of_self(lower):
         return "short" if is_short and not _has_topic(lower) else "own"
-    starts = prefixes(lower)
-    if _STEMS.isdisjoint(starts) and _READER_STEMS.isdisjoint(starts):
+    found = stems.found(lower)
+    if stems.NOTICES.isdisjoint(found) and stems.READERS.isdisjoint(found):
         return "short"
     if (
-        not _READER_STEMS.isdisjoint(starts)
+        not stems.READERS.isdisjoint(found)
         and _OF_READERS.search(lower)
         and not may_ask(_ASKED_OF_READERS.sub(" ", lower))
     ):

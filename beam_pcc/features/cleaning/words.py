@@ -6,7 +6,10 @@ The rules of the other modules say what looks like furniture; these say when it 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import islice
+
+from beam_pcc.features.cleaning import stems
 
 PLACEHOLDER = "\ue0f0"
 """Stands for what was redacted while a text is cleaned."""
@@ -64,23 +67,6 @@ _POINTS_TO_THREAD = re.compile(
 )
 
 
-_PREFIX = 6
-_MARKS = "'’([{<*_\"“”„«»|•>/#.,:;!?)]"
-
-_POINTERS = frozenset(
-    "below beneat attach forwar fwd fyi earlie previo unten unters untens nachfo weiter info zk zkn vorher ci-des dessou ci-apr apres plus transf pour préced précéd preced abajo contin reenv reenvi reenví anteri para zur".split()
-)
-"""Prefixes of the words of _POINTS_TO_THREAD."""
-
-
-def prefixes(lower: str) -> set[str]:
-    """The first six characters of each word of a lower-case text: cheap to compare with a set of stems."""
-    for mark in _MARKS:
-        if mark in lower:
-            lower = lower.replace(mark, " ")
-    return {word[:_PREFIX] for word in lower.split()}
-
-
 def count(text: str, up_to: int) -> int:
     """The words of a text, but no more than `up_to` are counted. Two characters of a script without spaces are one."""
     words = len(list(islice(_WORD.finditer(text), up_to)))
@@ -115,7 +101,7 @@ def points_to_thread(text: str) -> bool:
     if count(text, 26) > 25:
         return False
     lower = text.lower()
-    return not _POINTERS.isdisjoint(prefixes(lower)) and _POINTS_TO_THREAD.search(lower) is not None
+    return not stems.POINTERS.isdisjoint(stems.found(lower)) and _POINTS_TO_THREAD.search(lower) is not None
 
 
 def speaks_of_self(lower: str) -> bool:
@@ -164,7 +150,7 @@ def _alternatives(pattern: str) -> list[str]:
     return alternatives
 
 
-def has_any(text: str, parts: tuple[str, ...]) -> bool:
+def has_any(text: str, parts: Iterable[str]) -> bool:
     """Whether one of the parts is in the text."""
     for part in parts:  # noqa: SIM110  # any() of a generator takes twice the time
         if part in text:
