@@ -6,6 +6,7 @@ request of its own ("Delete my account: yes") stays, and so does a choice that n
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -141,6 +142,7 @@ def _label(label: str) -> str:
     return label.lower().replace("_", " ").replace("’", "'").strip(" *-.\t")
 
 
+@functools.lru_cache(maxsize=1_024)
 def _is_label(label: str) -> bool:
     """Whether what stands before a colon is the label of a message, and not its beginning."""
     if may_ask(label) or count(label, 8) > 7:
@@ -148,6 +150,7 @@ def _is_label(label: str) -> bool:
     return "?" in label or (count(label, 6) <= 5 and not (speaks_of_self(label) and count(label, 3) > 2))
 
 
+@functools.lru_cache(maxsize=1_024)  # forms have the same labels
 def _is_contact(label: str) -> bool:
     words = _WORDS.findall(label)
     return (

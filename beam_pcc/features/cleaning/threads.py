@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from beam_pcc.features.cleaning.forms import is_empty_subject, without_prefix
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, is_request
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, has_any, is_request
 
 _QUOTE = re.compile(r" {0,3}(?:> ?)+")
 _MAX_HEADER_LINES = 12
@@ -27,7 +27,7 @@ _KINDS = {label: kind for kind, labels in _LABELS.items() for label in labels.sp
 _KINDS["enviado el"] = _KINDS["enviado"] = "sent"
 _HEADER = re.compile(r"[\s*_|]{0,4}([^\W\d_][\w' -]{0,16}?)[\s*_]{0,3}[::]\s*[*_]{0,2}\s*(.*)")
 _FORWARDED = re.compile(
-    r"[\s*_-]*(?:-{2,}|_{2,}|begin |anfang |début |inicio |inizio )[\s*_-]*(?:(?:of |der |du |del )?(?:the )?)?"
+    r"(?:(?=[\s*_-]*?(?:--|__))|[\s*_-]*(?:begin |anfang |début |inicio |inizio ))[\s*_-]*(?:(?:of |der |du |del )?(?:the )?)?"
     r"(?:forwarded (?:message|by)|weitergeleitete (?:nachricht|e-?mail|mail)|weitergeleiteten (?:nachricht|e-?mail|mail)|"
     r"message (?:transféré|réexpédié|transmis)|e-?mail transféré|mensaje reenviado|messaggio inoltrato|doorgestuurd bericht|"
     r"vidarebefordrat meddelande|mensagem encaminhada|wiadomość przekazana|forwarded)\b.{0,60}$"
@@ -158,7 +158,9 @@ def _is_marker(line: str) -> bool:
     if len(line) > 150:
         return False
     lower = line.lower()
-    return ("--" in lower and _ORIGINAL.match(lower) is not None) or _REPLY_ABOVE.match(lower) is not None
+    if "--" in lower and _ORIGINAL.match(lower):
+        return True
+    return has_any(lower, _ABOVE) and _REPLY_ABOVE.match(lower) is not None
 
 
 def _may_be_wrapped(line: str) -> bool:

@@ -5,6 +5,7 @@ The rules of the other modules say what looks like furniture; these say when it 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from itertools import islice
@@ -67,12 +68,28 @@ _POINTS_TO_THREAD = re.compile(
 )
 
 
+_ORDINARY = b"abcdefghijklmnopqrstuvwxyz .,'!?\n"
+
+
+def signs(text: str) -> str:
+    """The characters of a text but lower-case letters of ASCII, spaces and the commonest signs: few, and quick to look through."""
+    return text.encode("utf-8", "surrogatepass").translate(None, _ORDINARY).decode("utf-8", "surrogatepass")
+
+
 def count(text: str, up_to: int) -> int:
     """The words of a text, but no more than `up_to` are counted. Two characters of a script without spaces are one."""
-    words = len(list(islice(_WORD.finditer(text), up_to)))
-    if words >= up_to or text.isascii():
+    if _at_least(up_to).match(text):
+        return up_to
+    words = len(_WORD.findall(text))
+    if text.isascii():
         return words
     return min(up_to, words + len(list(islice(_CJK.finditer(text), 2 * up_to))) // 2)
+
+
+@functools.cache  # the numbers that the rules ask for
+def _at_least(number: int) -> re.Pattern[str]:
+    """A pattern of a beginning with that many words."""
+    return re.compile(rf"[\W_]*[^\W_]+(?:[\W_]+[^\W_]+){{{number - 1}}}")
 
 
 def sentences(line: str, end: re.Pattern[str] = _SENTENCE_END) -> list[str]:
