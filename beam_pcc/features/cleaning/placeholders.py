@@ -155,7 +155,7 @@ def neutral(text: str) -> str:
         text = _NAMED.sub(_name, text)
         if "$" in text:
             text = text.replace(f"${PLACEHOLDER}", PLACEHOLDER)
-    if has_any(signs, _BARE_STEMS) or ("_" in signs and _UNDERSCORED.search(text)):
+    if (len(signs) >= _MIN_BARE and has_any(signs, _BARE_STEMS)) or ("_" in signs and _UNDERSCORED.search(text)):
         text = _BARE.sub(_bare, text)
     if not _OF_MARKS.isdisjoint(signs) and has_any(text, _MARKS) and _MARK.search(text):
         text = _MARKED.sub(_marked, text)
@@ -174,6 +174,7 @@ def neutral_tags(text: str) -> str:
 _BARE_STEMS = (
     "REDACT", "ANON", "WITHHELD", "GESCHW", "UNKENNT", "CAVIARD", "MASQU", "CENSURAD", "TACHAD", "PERSON", "NAME", "EMAIL", "PHONE",
 )  # fmt: skip
+_MIN_BARE = 4
 _UNDERSCORED = re.compile(r"_(?<=[A-Z]_)[A-Z0-9]")
 _MARKS = ("#", "%", "$", "@@", "_", "~", "|")
 _OF_MARKS = frozenset("#%$@_~|")

@@ -46,6 +46,8 @@ _WROTE = re.compile(
     r"\b(?:wrote|writes|schrieb(?:en)?|hat geschrieben|a écrit|ecrit|écrivit|escribió|escribio|ha scritto|escreveu|schreef|skrev|napisał(?:a|\(a\))?|"
     r"napsal|kirjoitti|yazdı|написал(?:а|\(а\))?|пишет|を?書きました)\b.{0,120}[::]\s*$"
 )
+_ANNOUNCED = re.compile(r"[::]\s*(?:\n|$)")
+"""What a text has in which a quotation may be announced."""
 _ADDRESS = re.compile(rf"@|<[^<>]{{0,80}}{PLACEHOLDER}|{PLACEHOLDER}[^<>]{{0,40}}>|mailto:|\[mailto")
 _TIME = re.compile(r"\b\d{1,2}[:.h]\d{2}\b|\b(?:19|20)\d\d\b")
 _DAY = re.compile(
@@ -92,10 +94,11 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
     whole = "\n".join(lines).lower()
     dashes = "--" in whole
     forwards = False
-    may_forward = (dashes or "__" in whole or any(word in whole for word in _FORWARDING_OPENINGS)) and any(
-        stem in whole for stem in _FORWARDING_STEMS
+    may_forward = (dashes or "__" in whole or has_any(whole, _FORWARDING_OPENINGS)) and has_any(
+        whole, _FORWARDING_STEMS
     )
-    marks = dashes or "##" in whole or any(word in whole for word in _ABOVE)
+    marks = dashes or "##" in whole or has_any(whole, _ABOVE)
+    announces = _ANNOUNCED.search(whole) is not None
     while index < len(lines):
         depth, line = _unquoted(lines[index])
         if may_forward and depth <= 1 and len(line) <= 120 and _FORWARDED.match(line.lower()):
@@ -111,7 +114,7 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
             index += 1
         elif ":" in line or ":" in line or _may_be_wrapped(line):
             kinds = _headers(lines, index, depth, [])[1] if _kind(line) in _FIRST_HEADERS else 0
-            span = _attribution(lines, index, depth)
+            span = _attribution(lines, index, depth) if announces else 0
             if kinds >= 3:
                 if may_end():
                     return [*kept, *_requests(lines[index:])], forwards

@@ -131,6 +131,7 @@ def may_ask(lower: str) -> bool:
     return _REQUEST.search(lower) is not None
 
 
+@functools.lru_cache(maxsize=1_024)  # the lines of a desk's answers come again and again
 def is_request(line: str) -> bool:
     """Whether a line of an earlier message may be the customer's own request after all."""
     lower = line.lower()
