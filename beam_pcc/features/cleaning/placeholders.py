@@ -155,6 +155,7 @@ def neutral(text: str) -> str:
         text = _NAMED.sub(_name, text)
         if "$" in text:
             text = text.replace(f"${PLACEHOLDER}", PLACEHOLDER)
+        signs = words.signs(text)
     if (len(signs) >= _MIN_BARE and has_any(signs, _BARE_STEMS)) or ("_" in signs and _UNDERSCORED.search(text)):
         text = _BARE.sub(_bare, text)
     if not _OF_MARKS.isdisjoint(signs) and has_any(text, _MARKS) and _MARK.search(text):

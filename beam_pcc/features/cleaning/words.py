@@ -115,10 +115,10 @@ def is_greeting(line: str) -> bool:
 
 def points_to_thread(text: str) -> bool:
     """Whether a short text sends the reader to what stands below it."""
-    if count(text, 26) > 25:
-        return False
     lower = text.lower()
-    return not stems.POINTERS.isdisjoint(stems.found(lower)) and _POINTS_TO_THREAD.search(lower) is not None
+    if stems.POINTERS.isdisjoint(stems.found(lower)) or count(text, 26) > 25:
+        return False
+    return _POINTS_TO_THREAD.search(lower) is not None
 
 
 def speaks_of_self(lower: str) -> bool:
