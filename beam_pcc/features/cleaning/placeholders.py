@@ -179,7 +179,7 @@ _MIN_BARE = 4
 _UNDERSCORED = re.compile(r"_(?<=[A-Z]_)[A-Z0-9]")
 _MARKS = ("#", "%", "$", "@@", "_", "~", "|")
 _OF_MARKS = frozenset("#%$@_~|")
-_MARK = re.compile(r"[#%$@_~|][^\W\d_]")
+_MARK = re.compile(r"[#%$@_~|][^\W\d_][\w. -]{1,30}?[#%$@_~|]")
 
 
 def _name(match: re.Match[str]) -> str:

@@ -97,7 +97,7 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
     may_forward = (dashes or "__" in whole or has_any(whole, _FORWARDING_OPENINGS)) and has_any(
         whole, _FORWARDING_STEMS
     )
-    marks = dashes or "##" in whole or has_any(whole, _ABOVE)
+    points_above = has_any(whole, _ABOVE)
     announces = _ANNOUNCED.search(whole) is not None
     while index < len(lines):
         depth, line = _unquoted(lines[index])
@@ -108,7 +108,7 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
             index = _headers(lines, index, forwarded, kept)[0]
         elif depth > forwarded:
             index += 1
-        elif marks and _is_marker(line):
+        elif ("--" in line or points_above) and _is_marker(line):
             if may_end():
                 return [*kept, *_requests(lines[index:])], forwards
             index += 1
