@@ -3,8 +3,8 @@
 usage: cleaning.py --peer PYTHON [--messages N] [--repeat N] [--output benchmarks]
 
 PYTHON is that of an environment of its own with html2text and mail-parser-reply. Each side is a process of its own
-that waits while the other one computes. It has cleaned as many other messages, in the same wrappings, before it is
-measured on each message once: what a side remembers of lines that repeat, it has from other messages, as on a real day.
+that waits while the other one computes. It has cleaned the other messages of the project, in the same wrappings, before
+it is measured on each message once: what it remembers of words and lines, it has from other messages.
 """
 
 from __future__ import annotations
@@ -78,11 +78,17 @@ def varied(text: str, place: int) -> str:
 
 
 def messages(number: int, samples: int) -> dict[str, list[list[str]]]:
-    """Samples of that many messages of the project, as they are and in the wrappings in turn; no message is in two."""
+    """Samples of messages of the project, as they are and in the wrappings in turn; no message is in two.
+
+    The first sample has those that the others leave.
+    """
     found = []
     for path in sorted((ROOT / "data/messages").glob("*.jsonl")):
         found += [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
-    own = [found[place::samples][:number] for place in range(samples)]
+    step = len(found) // (number * samples)
+    own = [found[place * step :: step * samples][:number] for place in range(samples)]
+    taken = {text for texts in own for text in texts}
+    own.insert(0, [text for text in found if text not in taken])
     wrap = list(WRAPPINGS.values())
     wrapped = [[varied(wrap[place % len(wrap)](text), place) for place, text in enumerate(texts)] for texts in own]
     return {"clean": own, "wrapped": wrapped}
@@ -149,7 +155,7 @@ def once(process: subprocess.Popen[str], name: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", help="the Python that has html2text and mail-parser-reply")
-    parser.add_argument("--messages", type=int, default=1_200, help="of a repetition")
+    parser.add_argument("--messages", type=int, default=750, help="of a repetition")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--output", type=Path, help="as in run.py")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -159,7 +165,7 @@ def main() -> None:
         return
     if not flags.peer:
         parser.error("--peer is needed: the Python of an environment with html2text and mail-parser-reply")
-    given, load = messages(flags.messages, flags.repeat + 1), os.getloadavg()[0]
+    given, load = messages(flags.messages, flags.repeat), os.getloadavg()[0]
     running = {"ours": start(sys.executable, "ours", given), "peer": start(flags.peer, "peer", given)}
     seconds: dict[tuple[str, str], list[float]] = {(side, name): [] for side in running for name in given}
     for _ in range(flags.repeat):
@@ -168,8 +174,8 @@ def main() -> None:
                 seconds[side, name].append(once(process, name))
     for process in running.values():
         process.kill()
-    characters = {name: round(statistics.fmean(len(text) for texts in given[name] for text in texts)) for name in given}
-    number = len(given["clean"][0])
+    characters = {name: round(statistics.fmean(map(len, given[name][-1]))) for name in given}
+    number = len(given["clean"][-1])
     measured = results.conditions(flags.repeat, load, LIBRARIES, messages=number, mean_characters=characters)
     with tempfile.TemporaryDirectory() as aside:
         output = flags.output or Path(aside)

@@ -231,9 +231,8 @@ def _kind(sentence: str) -> str:
         return "opener" if _OPENER.match(lower) else "own"
     if len(lower) <= _MAX_LINK and _LINK.fullmatch(lower):
         return "link"
-    is_short = count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS)
     if speaks_of_self(lower):
-        return "short" if is_short and not _has_topic(lower) else "own"
+        return "short" if _is_short(lower) and not _has_topic(lower) else "own"
     found = stems.found(lower)
     if stems.NOTICES.isdisjoint(found) and stems.READERS.isdisjoint(found):
         return "short"
@@ -245,10 +244,14 @@ def _kind(sentence: str) -> str:
         return "notice"
     has_topic = _has_topic(lower)
     if _OF_A_REQUEST.search(lower):
-        return "short" if is_short and not has_topic else "own"
+        return "short" if _is_short(lower) and not has_topic else "own"
     if _REGISTER.search(lower) or (has_topic and _ISSUER.search(lower)):
         return "notice"
-    return "part" if not is_short and (has_topic or _CALL.search(lower)) else "short"
+    return "part" if not _is_short(lower) and (has_topic or _CALL.search(lower)) else "short"
+
+
+def _is_short(lower: str) -> bool:
+    return count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS)
 
 
 def _has_topic(lower: str) -> bool:
