@@ -5,7 +5,7 @@ A text without any of them is not examined further, as most are.
 
 from __future__ import annotations
 
-_LENGTH = 6
+LENGTH = 6
 """Characters. A shorter stem is a whole word."""
 
 _MARKS = "'’([{<*_\"“”„«»|•>/#.,:;!?)]"
@@ -43,7 +43,7 @@ POINTERS = frozenset(
 )
 """Words that send a reader to what stands below."""
 
-_ALL = FURNITURE | NOTICES | READERS | POINTERS
+ALL = FURNITURE | NOTICES | READERS | POINTERS
 
 _SPACES = bytes.maketrans(
     "".join(filter(str.isascii, _MARKS)).encode(), b" " * len("".join(filter(str.isascii, _MARKS)))
@@ -65,8 +65,8 @@ def found(lower: str) -> set[str]:
     words = set(lower.encode("utf-8", "surrogatepass").translate(_SPACES).decode("utf-8", "surrogatepass").split())
     stems = set()
     for word in words - _others:
-        stem = word[:_LENGTH]
-        if stem in _ALL:
+        stem = word[:LENGTH]
+        if stem in ALL:
             stems.add(stem)
         elif len(word) <= _MAX_WORD:
             if len(_others) >= _MAX_OTHERS:
