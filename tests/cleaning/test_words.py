@@ -13,9 +13,10 @@ PATTERNS = [
     r"\b(?:a|b)\b|\bx|^b\|",
     r"^\W*antrag|^copy$|(?<!a )\bb",
     r"x\|b|[\]|]a",
+    r"x[|^]b|^a",
 ]
 LIKE_PATTERNS = st.lists(
-    st.sampled_from(["delet", "copy", "copies", "that", "antrag", *"abx|]? \n-_."]), max_size=8
+    st.sampled_from(["delet", "copy", "copies", "that", "antrag", *"abx|]^? \n-_."]), max_size=8
 ).map("".join)
 MARKED = st.lists(
     st.sampled_from([*sorted(stems.ALL)[::9], "parcel", "İ", "ß", *" '’(\n-_.:„", "x" * 40]), max_size=12
