@@ -13,7 +13,7 @@ PATTERNS = [
     r"\b(?:a|b)\b|\bx|^b\|",
     r"^\W*antrag|^copy$|(?<!a )\bb",
     r"x\|b|[\]|]a",
-    r"x[|^]b|^a",
+    r"x[a|^]b|^a",
 ]
 LIKE_PATTERNS = st.lists(
     st.sampled_from(["delet", "copy", "copies", "that", "antrag", *"abx|]^? \n-_."]), max_size=8
