@@ -3,7 +3,8 @@
 usage: cleaning.py --peer PYTHON [--messages N] [--repeat N] [--output benchmarks]
 
 PYTHON is that of an environment of its own with html2text and mail-parser-reply. Each side is a process of its own
-that has seen all messages once before it is measured, and waits while the other one computes.
+that waits while the other one computes. It has cleaned the other messages of the project, in the same wrappings, before
+it is measured on each message once: what it remembers of words and lines, it has from other messages.
 """
 
 from __future__ import annotations
@@ -66,14 +67,31 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-def messages(number: int) -> dict[str, list[str]]:
-    """As many messages of the project as they are, and as many in the wrappings, one after the other."""
+NAMES = ("J. Doe", "Maria Lopez", "A. N. Other", "Jean Dupont", "Erika Muster", "S. Okafor", "Li Wei")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+
+
+def varied(text: str, place: int) -> str:
+    """A wrapped message with a name, an order and days of its own: lines of mails are alike, but seldom equal."""
+    text = text.replace("J. Doe", NAMES[place % len(NAMES)]).replace("order", f"order {10_000 + place}")
+    return text.replace("Monday", DAYS[place % len(DAYS)]).replace("10:02", f"{place % 24:02}:{place % 60:02}")
+
+
+def messages(number: int, samples: int) -> dict[str, list[list[str]]]:
+    """Samples of messages of the project, as they are and in the wrappings in turn; no message is in two.
+
+    The first sample has those that the others leave.
+    """
     found = []
     for path in sorted((ROOT / "data/messages").glob("*.jsonl")):
         found += [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
-    own = found[:: max(1, len(found) // number)][:number]
+    step = len(found) // (number * samples)
+    own = [found[place * step :: step * samples][:number] for place in range(samples)]
+    taken = {text for texts in own for text in texts}
+    own.insert(0, [text for text in found if text not in taken])
     wrap = list(WRAPPINGS.values())
-    return {"clean": own, "wrapped": [wrap[place % len(wrap)](text) for place, text in enumerate(own)]}
+    wrapped = [[varied(wrap[place % len(wrap)](text), place) for place, text in enumerate(texts)] for texts in own]
+    return {"clean": own, "wrapped": wrapped}
 
 
 def cleaner(side: str) -> Callable[[list[str]], object]:
@@ -93,19 +111,21 @@ def cleaner(side: str) -> Callable[[list[str]], object]:
 
 
 def serve(side: str) -> None:
-    """The measured process: for each name of a mix on stdin, clean its messages once and print the seconds of CPU."""
-    given: dict[str, list[str]] = json.loads(sys.stdin.readline())
+    """The measured process: for each name of a mix on stdin, clean its next sample and print the seconds of CPU."""
+    given: dict[str, list[list[str]]] = json.loads(sys.stdin.readline())
     clean = cleaner(side)
-    for texts in given.values():
-        clean(texts)
+    samples = {name: iter(texts) for name, texts in given.items()}
+    for sample in samples.values():
+        clean(next(sample))
     print("ready", flush=True)
     for name in sys.stdin:
+        texts = next(samples[name.strip()])
         started = time.process_time()
-        clean(given[name.strip()])
+        clean(texts)
         print(time.process_time() - started, flush=True)
 
 
-def start(python: str, side: str, given: dict[str, list[str]]) -> subprocess.Popen[str]:
+def start(python: str, side: str, given: dict[str, list[list[str]]]) -> subprocess.Popen[str]:
     """A measured process, ready."""
     process = subprocess.Popen(
         [python, __file__, "--serve", side],
@@ -124,7 +144,7 @@ def start(python: str, side: str, given: dict[str, list[str]]) -> subprocess.Pop
 
 
 def once(process: subprocess.Popen[str], name: str) -> float:
-    """Seconds of CPU for all messages of a mix."""
+    """Seconds of CPU for the next sample of a mix."""
     assert process.stdin
     assert process.stdout
     process.stdin.write(f"{name}\n")
@@ -135,7 +155,7 @@ def once(process: subprocess.Popen[str], name: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", help="the Python that has html2text and mail-parser-reply")
-    parser.add_argument("--messages", type=int, default=3_000)
+    parser.add_argument("--messages", type=int, default=750, help="of a repetition")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--output", type=Path, help="as in run.py")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -145,7 +165,7 @@ def main() -> None:
         return
     if not flags.peer:
         parser.error("--peer is needed: the Python of an environment with html2text and mail-parser-reply")
-    given, load = messages(flags.messages), os.getloadavg()[0]
+    given, load = messages(flags.messages, flags.repeat), os.getloadavg()[0]
     running = {"ours": start(sys.executable, "ours", given), "peer": start(flags.peer, "peer", given)}
     seconds: dict[tuple[str, str], list[float]] = {(side, name): [] for side in running for name in given}
     for _ in range(flags.repeat):
@@ -154,14 +174,13 @@ def main() -> None:
                 seconds[side, name].append(once(process, name))
     for process in running.values():
         process.kill()
-    characters = {name: round(sum(map(len, texts)) / len(texts)) for name, texts in given.items()}
-    measured = results.conditions(
-        flags.repeat, load, LIBRARIES, messages=len(given["clean"]), mean_characters=characters
-    )
+    characters = {name: round(statistics.fmean(map(len, given[name][-1]))) for name in given}
+    number = len(given["clean"][-1])
+    measured = results.conditions(flags.repeat, load, LIBRARIES, messages=number, mean_characters=characters)
     with tempfile.TemporaryDirectory() as aside:
         output = flags.output or Path(aside)
         output.mkdir(parents=True, exist_ok=True)
-        results.write(output, "cleaning", list(figures(seconds, len(given["clean"]))), measured)
+        results.write(output, "cleaning", list(figures(seconds, number)), measured)
         print(f"\n{results.table(output)}")
     if flags.output and (flags.output / "README.md").exists():
         results.update(flags.output / "README.md")

@@ -3,11 +3,17 @@
 import json
 from itertools import pairwise
 
+import numpy as np
 import pytest
+from apache_beam.ml.inference.base import PredictionResult
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.features.windows import WindowLimits, place, sentences, split
+from beam_pcc.models.scoring import Scores
+from beam_pcc.pipeline import transforms
+from beam_pcc.progress import counts
+from tests.inputs import cases
 
 LIMITS = WindowLimits()
 LONG = " ".join(f"The parcel number {n} has not arrived and I called about it." for n in range(30))
@@ -134,3 +140,14 @@ def test_limits_out_of_range_are_refused(change: dict[str, float]) -> None:
 def test_limits_survive_json() -> None:
     limits = WindowLimits(100, 300, 8, 0.35)
     assert WindowLimits.from_json(json.loads(json.dumps(limits.to_json()))) == limits
+
+
+def test_messages_with_sentences_left_out_are_counted() -> None:
+    long = split("Where is my parcel? " * 1_800, LIMITS)
+    short = split("Where is my parcel? " * 20, LIMITS)
+    scores = Scores(np.array([[0.9, 0.1]] * 3), places=(place(long[0]), place(short[0]), None))
+    step = transforms._Label(("NOT_PC", "PC"), threshold=0.5, review_band=0.1)
+    step.setup()
+    with counts.following():
+        list(step.process(PredictionResult(cases(3), scores)))
+        assert counts.now()["partly_scored"] == 1

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 VERSION = 1
 MAX_WINDOWS = 64
 """The highest limit that a model may have."""
+NOT_SCORED = "of them not scored"
+"""In the place of a window whose text has sentences that are in no window."""
 
 _GROWTH = 3  # windows of a text that is too long for the limit grow to this many times their size
 _OVERLONG = 2  # a sentence of more than this many sizes is cut
@@ -127,7 +129,7 @@ def place(window: Window) -> str | None:
     if window.last - window.first + 1 == window.sentences:
         return None
     which = f"sentence {window.first}" if window.first == window.last else f"sentences {window.first}-{window.last}"
-    unread = f", {window.left_out} of them not scored" if window.left_out else ""
+    unread = f", {window.left_out} {NOT_SCORED}" if window.left_out else ""
     return f"{which} of {window.sentences}{unread}"
 
 

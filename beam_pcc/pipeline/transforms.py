@@ -20,6 +20,7 @@ from beam_pcc.cases.text_validation import validate_texts
 from beam_pcc.cases.validation import validate
 from beam_pcc.features import languages
 from beam_pcc.features.featurizer import Featurizer, featurize, slices
+from beam_pcc.features.windows import NOT_SCORED
 from beam_pcc.models.handler import PccModelHandler
 from beam_pcc.models.postprocess import REVIEW, postprocess
 from beam_pcc.models.registry import ModelVersion
@@ -264,6 +265,8 @@ class _Label(beam.DoFn):
         count("label_not_pc", predictions.num_rows - positive)
         notes = pc.fill_null(pc.starts_with(predictions.column("prediction_notes"), REVIEW), False)
         count("review", pc.sum(notes).as_py() or 0)
+        cut = pc.match_substring(predictions.column("prediction_notes"), NOT_SCORED)
+        count("partly_scored", pc.sum(cut).as_py() or 0)
         yield TaggedOutput(
             "stats",
             RunStats(

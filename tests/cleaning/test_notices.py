@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_pcc.features import cleaning
-from beam_pcc.features.cleaning import furniture, notices, words
+from beam_pcc.features.cleaning import stems
 from tests.cleaning import phrases
 
 MESSAGE = "The parcel has not arrived yet, where is it now?"
@@ -40,5 +40,4 @@ def test_request_among_notices_stays(before: list[str], after: list[str], reques
 
 def test_stems_are_no_longer_than_prefixes() -> None:
     """A longer stem would never be found."""
-    stems = notices._STEMS | notices._READER_STEMS | furniture._STEMS | words._POINTERS
-    assert max(len(stem) for stem in stems) <= words._PREFIX
+    assert max(map(len, stems.ALL)) <= stems.LENGTH

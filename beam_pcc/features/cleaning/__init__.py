@@ -34,7 +34,7 @@ VERSION = 1
 MAX_RAW_CHARACTERS = 1_000_000
 """Of a text as the source holds it: markup may stand before the words. The rest is ignored."""
 
-_BLANK_LINES = re.compile(r"\n(?:[ ]*\n){2,}")
+_BLANK_LINES = re.compile(r"\n{3,}")
 _RUNS = re.compile(r" {2,}")
 
 
@@ -136,7 +136,9 @@ def _tidy(text: str) -> str:
     if "  " in text:
         text = _RUNS.sub(" ", text)
     if "\n" in text:
-        text = _BLANK_LINES.sub("\n\n", "\n".join([line.strip() for line in text.split("\n")]))
+        text = "\n".join([line.strip() for line in text.split("\n")])
+        if "\n\n\n" in text:
+            text = _BLANK_LINES.sub("\n\n", text)
     return text.strip()
 
 

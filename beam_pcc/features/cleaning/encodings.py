@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import Any
 
-from beam_pcc.features.cleaning import fields, transports
+from beam_pcc.features.cleaning import fields, transports, words
 
 _LINE_ENDS = re.compile(r"\r\n?|[\u2028\u2029\x0b\x0c\x85]")
 _INVISIBLE = re.compile(
@@ -27,9 +27,10 @@ _ODD = frozenset(
     for code in range(first, last + 1)
 )  # fmt: skip
 """What the three above match."""
+_OF_TRANSPORTS = _ODD | frozenset("\\=%:")
+"""A text without any of them is as it was written."""
 _RUN_OF_SPACES = re.compile(" {3,}")
 _JOINERS = frozenset("\u200c\u200d")
-_ASCII = bytes(range(0x80))
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 # A letter that begins a UTF-8 sequence, read in a one-byte encoding, before what cannot follow a letter.
 _MOJIBAKE = re.compile(
@@ -63,12 +64,34 @@ def decode(text: str) -> str:
     """The text with line feeds as its only line ends, in NFC, and without invisible characters."""
     if text[:1] in '{["' or text[:1].isspace():
         text = _of_json(text)
+    signs = words.signs(text)
+    if not _OF_TRANSPORTS.isdisjoint(signs):
+        text = _of_transports(text)
+        signs = words.signs(text)
+    if " " not in text:
+        text = transports.of_base64(text)
+        signs = words.signs(text)
+    if not signs.isascii():
+        if not _MOJIBAKE_SECOND.isdisjoint(signs) and _MOJIBAKE.search(text):
+            import ftfy
+
+            text = ftfy.fix_encoding(text)
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+        if not _CYRILLIC.isdisjoint(signs) and _MIXED.search(text):
+            text = _MIXED_WORD.sub(_of_one_script, text)
+    if text[1:2] == text[3:4] == " " != text[:1]:
+        text = _of_spaced(text)
+    return _RUN_OF_SPACES.sub(" ", text) if "   " in text else text
+
+
+def _of_transports(text: str) -> str:
+    """The text without escapes, odd characters, parts of MIME, quoted-printable and percent-encoding."""
     if "\\u" in text:
         text = transports.of_unicode_escapes(text)
     if "\\n" in text and ("\n" not in text or "\\n\\n" in text) and ":\\" not in text:
         text = text.replace("\\r", "").replace("\\n", "\n").replace("\\t", " ")
-    rare = "" if text.isascii() else _not_ascii(text)
-    if not text.replace("\n", "").isprintable() or not _ODD.isdisjoint(rare):
+    if not _ODD.isdisjoint(words.signs(text)):
         text = _without_odd(text)
     if "-" in text and ":" in text and ("ontent-" in text or "CONTENT-" in text or "MIME-" in text):
         text = transports.of_mime(text)
@@ -76,26 +99,7 @@ def decode(text: str) -> str:
         text = transports.of_quoted_printable(transports.encoded_words(text))
     if "%" in text or ("=" in text and "&" in text):
         text = transports.of_percent(text)
-    if " " not in text:
-        text = transports.of_base64(text)
-    if not text.isascii():
-        rare = _not_ascii(text)
-        if not _MOJIBAKE_SECOND.isdisjoint(rare) and _MOJIBAKE.search(text):
-            import ftfy
-
-            text = ftfy.fix_encoding(text)
-        if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", text)
-        if not _CYRILLIC.isdisjoint(rare) and _MIXED.search(text):
-            text = _MIXED_WORD.sub(_of_one_script, text)
-    if text[1:2] == text[3:4] == " " != text[:1]:
-        text = _of_spaced(text)
-    return _RUN_OF_SPACES.sub(" ", text) if "   " in text else text
-
-
-def _not_ascii(text: str) -> str:
-    """The characters that are not ASCII; ten times as fast as by a pattern."""
-    return text.encode("utf-8", "surrogatepass").translate(None, _ASCII).decode("utf-8", "surrogatepass")
+    return text
 
 
 def _without_odd(text: str) -> str:

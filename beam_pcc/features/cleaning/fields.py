@@ -6,6 +6,7 @@ request of its own ("Delete my account: yes") stays, and so does a choice that n
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -95,7 +96,7 @@ def without_fields(lines: list[str]) -> list[str]:
     if points < 2:
         return lines
     has_message = any(
-        _MESSAGE.search(field.label) and count(field.value, 3) >= 3 for found in fields for field in found
+        _is_message(field.label) and count(field.value, 3) >= 3 for found in fields for field in found
     ) or any(not found and count(line, 5) >= 5 for line, found in zip(lines, fields, strict=True))
     kept: list[str] = []
     for line, found in zip(lines, fields, strict=True):
@@ -121,9 +122,10 @@ def _fields(line: str) -> list[_Field]:
     if not may_have_fields(line):
         return []
     bare = line.strip()
-    bare = bare[tag.end() :] if (tag := _TAG.match(bare)) else bare
+    if bare[:1] == "[" and (tag := _TAG.match(bare)):
+        bare = bare[tag.end() :]
     if len(bare) <= 400 and "://" not in bare:
-        if _PAIRS.match(bare):
+        if (";" in bare or "|" in bare or "&" in bare) and _PAIRS.match(bare):
             pairs = [_PAIR.match(one.strip()) for one in re.split(r"[;|&]", bare) if one.strip()]
             if all(pairs):
                 return [_Field(_label(pair[1]), pair[3].strip(), True) for pair in pairs if pair]
@@ -141,6 +143,7 @@ def _label(label: str) -> str:
     return label.lower().replace("_", " ").replace("’", "'").strip(" *-.\t")
 
 
+@functools.lru_cache(maxsize=1_024)
 def _is_label(label: str) -> bool:
     """Whether what stands before a colon is the label of a message, and not its beginning."""
     if may_ask(label) or count(label, 8) > 7:
@@ -148,6 +151,17 @@ def _is_label(label: str) -> bool:
     return "?" in label or (count(label, 6) <= 5 and not (speaks_of_self(label) and count(label, 3) > 2))
 
 
+@functools.lru_cache(maxsize=1_024)  # forms have the same labels
+def _is_message(label: str) -> bool:
+    return _MESSAGE.search(label) is not None
+
+
+@functools.lru_cache(maxsize=1_024)
+def _is_menu(label: str) -> bool:
+    return _MENU.search(label) is not None
+
+
+@functools.lru_cache(maxsize=1_024)
 def _is_contact(label: str) -> bool:
     words = _WORDS.findall(label)
     return (
@@ -169,7 +183,7 @@ def _is_of_forms(field: _Field) -> bool:
         _is_contact(field.label)
         or _CHOICE.fullmatch(value)
         or (field.is_key and count(field.label, 4) <= 3)
-        or _MENU.search(field.label)
+        or _is_menu(field.label)
     )
 
 
@@ -178,11 +192,7 @@ def _left(field: _Field, line: str | None, *, has_message: bool) -> str:
     label, value = field.label, field.value.lower()
     whole = line if line is not None else f"{label}: {field.value}"
     if not value.replace(PLACEHOLDER, "").strip(" .,;*@#-_"):
-        return (
-            whole
-            if may_ask(label) and not (_MESSAGE.search(label) or _MENU.search(label) or _is_contact(label))
-            else ""
-        )
+        return whole if may_ask(label) and not (_is_message(label) or _is_menu(label) or _is_contact(label)) else ""
     if _CHOICE.fullmatch(value):
         is_negative = (
             re.match(
@@ -198,9 +208,9 @@ def _left(field: _Field, line: str | None, *, has_message: bool) -> str:
         return whole if _TAKEN_BACK.search(_MAY_BE_REVOKED.sub(" ", f"{label} {value}")) else ""
     if _is_contact(label) and len(value) <= 120 and count(value, 9) <= 8:
         return whole if may_ask(value) or speaks_of_self(value) else ""
-    if _MENU.search(label) and len(label) <= _MAX_FREE_LABEL and count(value, 7) <= 6:
+    if _is_menu(label) and len(label) <= _MAX_FREE_LABEL and count(value, 7) <= 6:
         return "" if has_message and not _ASKS.search(value) and not speaks_of_self(_without_own_data(value)) else whole
-    if _MESSAGE.search(label) and _is_label(label):
+    if _is_message(label) and _is_label(label):
         return field.value
     if field.is_key and count(value, 3) <= 2 and not may_ask(value):
         return ""

@@ -7,31 +7,47 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
 
-from beam_pcc.features.cleaning import fields, notices
+from beam_pcc.features.cleaning import fields, notices, stems
 from beam_pcc.features.cleaning.words import (
     MAX_SENTENCE,
-    SENTENCE_END,
+    any_of,
     has_any,
     is_request,
     may_ask,
-    prefixes,
+    sentences,
     speaks_of_self,
 )
 
 
-class _Rule(NamedTuple):
-    """A pattern, and words of which a text that it fits has at least one: those are cheap to look for."""
+class _Rules:
+    """Patterns, each with keys of which a text that it fits has at least one: those are cheap to look for."""
 
-    keys: tuple[str, ...]
-    pattern: re.Pattern[str]
+    def __init__(self, table: str) -> None:
+        """A table has a line for each: keys with _ for a space, ::, the pattern with names of _NOUNS."""
+        self._of_keys: dict[str, list[re.Pattern[str]]] = {}
+        for line in table.strip().split("\n"):
+            keys, pattern = line.split(" :: ")
+            for name, noun in _NOUNS.items():
+                pattern = pattern.replace(name, noun)
+            for key in keys.split():
+                self._of_keys.setdefault(key.replace("_", " "), []).append(re.compile(pattern))
 
-    def searches(self, lower: str) -> bool:
-        return has_any(lower, self.keys) and self.pattern.search(lower) is not None
+    def search(self, lower: str) -> bool:
+        """Whether one of the patterns is in a lower-case text."""
+        return any(pattern.search(lower) for pattern in self._likely(lower))
 
-    def matches(self, lower: str) -> bool:
-        return has_any(lower, self.keys) and self.pattern.match(lower) is not None
+    def match(self, lower: str) -> bool:
+        """Whether a lower-case text begins with one of the patterns."""
+        return any(pattern.match(lower) for pattern in self._likely(lower))
+
+    def _likely(self, lower: str) -> Iterable[re.Pattern[str]]:
+        likely: list[re.Pattern[str]] = []
+        for key, patterns in self._of_keys.items():
+            if key in lower:
+                likely += patterns
+        return dict.fromkeys(likely)
 
 
 _NOUNS = {
@@ -41,19 +57,7 @@ _NOUNS = {
     "<CORREO>": r"(?:mensajes?|correos?|e-?mails?|comunicaci(?:ón|ones)|(?:documentos?|archivos?|ficheros?) adjuntos?|transmisi(?:ón|ones)|adjuntos?)",
 }
 
-
-def _rules(table: str) -> tuple[_Rule, ...]:
-    """Rules of a table with a line for each: keys with _ for a space, ::, the pattern with names of _NOUNS."""
-    rules = []
-    for line in table.strip().split("\n"):
-        keys, pattern = line.split(" :: ")
-        for name, noun in _NOUNS.items():
-            pattern = pattern.replace(name, noun)
-        rules.append(_Rule(tuple(key.replace("_", " ") for key in keys.split()), re.compile(pattern)))
-    return tuple(rules)
-
-
-_LEGAL = _rules(
+_LEGAL = _Rules(
     r"""
 confidential privileged intended proprietary virus binding recipient addressee monitored defects :: \b(?:this|these|the|any|all|our)\b.{0,60}\b<MAIL>\b.*\b(?:confidential|privileged|intended|proprietary|virus(?:es)?|legally binding|recipient|addressee|monitored|defects)\b
 confidential privileged intended protected :: \b(?:information|contents?)\b.{0,80}\b<MAIL>\b.*\b(?:confidential|privileged|intended|protected)\b
@@ -94,7 +98,7 @@ _ASKED_BY_LAWYERS = re.compile(
     r"\bcopie\w*|\b(?:elimin|borr|destru|suprim)\w*(?: (?:inmediatamente|el|la|lo|este|esta|y|todas?|las|sus|copias?|de|su|sistema|mensaje|correo|original|electrónico|cualquier)){0,10}|\bcopia\w*|"
     r"\baccess (?:to|by)\b|\bdata (?:loss|corruption)"
 )
-_COMPANY = _rules(
+_COMPANY = _Rules(
     r"""
 personal_data personal_information privacy data_protection gdpr :: (?:we|our company|[\w&.]+(?: [\w&.]+){0,3} (?:ltd|limited|inc|llc|gmbh|plc|group|ag))\.? (?:only |will |may |take |are |is )?.{0,40}(?:process|collect|use|handle|treat|store|protect|respect|seriously|committed|keep)\w*\b.*\b(?:personal (?:data|information)|privacy|data protection|gdpr)
 privacy data_protection cookie :: (?:.{0,12}(?:read|see|find|learn|view|consult|review|refer|visit|check|for|information|details|more|further|please|you can|you will|how|by|when|our|the|data)\b).*\b(?:our|company|group) (?:online |full |current )?(?:privacy|data protection|cookie) (?:notice|policy|statement|information|declaration|page|cent(?:er|re))|(?:privacy|data protection) (?:notice|policy|statement|information)\b\W*(?:https?:|www\.)
@@ -109,12 +113,12 @@ protección_de_datos personal privacidad rgpd lopd reglamento :: (?:(?:le |les )
 derecho política :: .{0,120}\b(?:podrá|puede|pueden) (?:usted )?(?:ejercer|ejercitar|consultar)\b.*\b(?:derechos?|política)
 """
 )
-_ASKS = re.compile(
+_ASKS = any_of(
     r"\?|\bplease (?!see|read|refer|note|visit|find|consult|click|check|review)|\b(?:want|demand|request(?:s|ed|ing)? (?!a copy of our)|wish|insist|require you|require that|expect|would like)\b|\bstop\b|\b(?:delete|erase|remove|forget|send|give|tell|provide|confirm)\b|"
     r"\bbitte (?!beachten|lesen|entnehmen|sehen|finden)|\b(?:möchte|verlange|fordere|wünsche|beantrage|erwarte|löschen sie|senden sie|geben sie|entfernen sie|teilen sie)\b|"
     r"\b(?:veuillez (?!consulter|lire|noter|trouver|vous référer|cliquer)|merci de|prière de|demande|exige|souhaite|supprimez|effacez|envoyez)\b|\b(?:por favor(?!,? (?:lea|consulte|visite))|solicit\w+|exij\w+|pido|ruego|quiero|quisiera|eliminen|borren|supriman|envíen)\b"
 )
-_NEWSLETTER = _rules(
+_NEWSLETTER = _Rules(
     r"""
 receiving_this receiving_these received_this sent :: (?:you(?:'re| are) receiving (?:this|these)|you (?:have )?received this (?:e-?mail|message|newsletter)|this (?:e-?mail|message|newsletter) was sent (?:to|by|from))\b
 erhalten_diese bekommen_diese gesendet vous_recevez envoyé recib enviado :: sie (?:erhalten|bekommen) diese\b.*\b(?:weil|da)\b|diese (?:e-?mail|nachricht) wurde (?:an|von)\b.*\bgesendet|vous recevez (?:ce|cet|cette)\b.*\b(?:car|parce)|ce(?:t|tte)? (?:message|courriel|e-?mail) (?:vous )?a été envoyé|(?:recibe|recibes|ha recibido|has recibido) este\b.*\b(?:porque|ya que)|este (?:correo|mensaje) (?:ha sido|fue) enviado
@@ -138,7 +142,7 @@ _POLITE = re.compile(
     r"(?:j'espère|nous espérons) que (?:vous allez|ce (?:message|courriel))|(?:je vous remercie|merci)(?: beaucoup)? (?:d'avance|par avance|pour votre (?:aide|temps|attention))|"
     r"espero que (?:se encuentre|esté|estén|este (?:mensaje|correo))|(?:muchas )?gracias (?:de antemano|por (?:su|vuestra) (?:ayuda|tiempo|atención)))\b"
 )
-_BUT = re.compile(r"\b(?:but|however|please|aber|jedoch|bitte|mais|veuillez|pero|\d+)\b")
+_BUT = any_of(r"\b(?:but|however|please|aber|jedoch|bitte|mais|veuillez|pero|\d+)\b")
 _LINK_NAMES = re.compile(
     r"(?:unsubscribe|manage (?:your |my )?(?:e-?mail )?(?:preferences|subscriptions?)|(?:update |e-?mail )?(?:your )?preferences|view (?:this (?:e-?mail )?)?(?:in|on|online).{0,20}|(?:our |the )?privacy (?:policy|notice|statement|center|centre)|terms(?: (?:of|and|&) (?:service|use|conditions))?|contact(?: us)?|help(?: cent(?:er|re))?|about(?: us)?|faq|imprint|legal(?: notice)?|cookies?(?: policy)?|opt[- ]?out|home|shop|"
     r"abmelden|newsletter abmelden|im browser (?:ansehen|anzeigen|öffnen)|datenschutz(?:erklärung|hinweise?|bestimmungen)?|impressum|agb|kontakt|einstellungen(?: ändern)?|profil bearbeiten|hilfe|"
@@ -156,7 +160,7 @@ _BANNER_TAG = re.compile(
 _BANNER_WORD = re.compile(
     r"\W*(?:caution|warning|attention|achtung|vorsicht|warnung|hinweis|note|notice|important|avertissement|prudence|precaución|atención|aviso|external(?: e-?mail| sender| message)?|externe? (?:e-?mail|mail|nachricht)|security (?:notice|warning))\b\W*"
 )
-_BANNERS = _rules(
+_BANNERS = _Rules(
     r"""
 external outside :: (?:(?:\w+ ){0,2}(?:this|the|an?)? ?(?:e-?mail|message|mail|sender))\b.{0,40}\b(?:originat\w+|comes?|came|sent|received|is|was)\b.{0,30}\b(?:external|outside)\b
 click open link attachment respond reply :: (?:you |please |so )?(?:do not|don't|never|avoid|be careful|be cautious|use caution|exercise caution|think before|be wary)\b.{0,40}\b(?:click|clicking|open|opening|links?|attachments?|respond|reply)\b
@@ -179,37 +183,28 @@ _CONSENT = re.compile(
     r"(?:(?:i|you) (?:can|may) (?:withdraw|revoke) this(?: consent| agreement)? at any time|(?:diese|die) (?:einwilligung|zustimmung) (?:kann|können) (?:ich|sie) jederzeit (?:\w+ ){0,4}widerrufen|"
     r"(?:je peux|vous pouvez) retirer ce consentement à tout moment|(?:puedo|puede) retirar este consentimiento en cualquier momento)\W*$)"
 )
-_CONSENT_TAKEN_BACK = re.compile(
+_CONSENT_TAKEN_BACK = any_of(
     r"\?|\b(?:says?|why|how|where|which|steht|sagt|warum|wie|wo|dit|pourquoi|comment|dice|cómo|not|n't|never|no longer|withdraw\w*|revok\w*|but|however|until|anymore|delete|erase|remove|stop|want|without|please|"
     r"nicht|kein\w*|nie|widerruf\w*|aber|mehr|lösch\w*|entfern\w*|bitte|ohne|"
     r"pas|jamais|retir\w*|révoqu\w*|mais|plus|supprim\w*|effac\w*|veuillez|sans|"
     r"no|nunca|retir\w*|revoc\w*|pero|elimin\w*|borr\w*|suprim\w*|sin)\b"
 )
 
-# The first six characters of words. A sentence without any of them is no furniture.
-_STEMS = frozenset(
-    "confid privil intend propri recipi addres error mistak errone unsubs receiv privac protec person data extern outsid cautio warnin © copyri reserv virus virus- virenf viren print printi "
-    "prefer regist browse opinio views often click attach opt gdpr sender prohib forbid right rights unauth consen agree accept acknow hope trust finds advanc effort attent patien coope cooper submit tickin ticket reques "
-    "vertra empfän adress irrtüm verseh datens dsgvo abmeld abbest außerh ausser umwelt drucke druck ausdru person erhalt geschä amtsge hrb einge eingeg klicke unters gestat verbot absend vorbeh zulä unzulä "
-    "einver akzept stimme willig einwil kenntn gelese hoffe hoffen voraus mühe unters geprüf unterl "
-    "destin erreur désabo désins donnée extéri enviro imprim receve recevo dispos bénéfi clique ouvrez interd prohib réserv rgpd expédi exerce vie accept lu autori polit politi avance espère remerc espéro "
-    "error equivo baja datos fuera ambien recib recibi recibe clic derech prohib privac reserv dirigi acepto leído autori consie antema espero exteri exteri mensaj correo aviso solici regis "
-    "☑ ✔ ✓".split()
-)
 _COLON = re.compile(r":\s+(?=[^\W\d]+ )")
-_SENTENCE_END = re.compile(SENTENCE_END)
 
 
 def without_furniture(text: str, *, notices_too: bool = True) -> str:
     """The text without sentences of legal notes, banners, newsletters and consent boxes; and without notices at its end."""
-    starts = prefixes(text.lower())
-    may_have_notice = notices_too and notices.may_have_notice(starts)
-    is_plain = _STEMS.isdisjoint(starts)
-    if is_plain and not may_have_notice:
+    found = stems.found(text.lower())
+    if not found:
+        return text
+    may_have_notice = notices_too and not stems.NOTICES.isdisjoint(found)
+    of_furniture = found & stems.FURNITURE
+    if not of_furniture and not may_have_notice:
         return text
     lines = _unwrapped(text.split("\n"))
-    if not is_plain:
-        lines = [kept for line in lines for kept in _lines_kept(line)]
+    if of_furniture:
+        lines = [kept for line in lines for kept in _lines_kept(line, of_furniture)]
     text = "\n".join(lines)
     return notices.without_notices(text) if may_have_notice else text
 
@@ -233,7 +228,8 @@ def _unwrapped(lines: list[str]) -> list[str]:
     return joined
 
 
-def _lines_kept(line: str) -> list[str]:
+def _lines_kept(line: str, found: set[str]) -> list[str]:
+    """What is left of a line of a text that has these stems."""
     if not line.strip():
         return [line]
     if len(line) <= 200 and _is_row_of_links(line):
@@ -241,9 +237,11 @@ def _lines_kept(line: str) -> list[str]:
     tag = _BANNER_TAG.match(line.lower()) if line[:1] in "[(*<{! " else None
     if tag:
         line = line[tag.end() :]
-    sentences = _SENTENCE_END.split(line)
-    kept = [sentence for sentence in sentences if not is_furniture(sentence)]
-    if len(kept) == len(sentences):
+    if not has_any(line.lower(), found):
+        return [line] if line.strip() else []
+    parts = sentences(line)
+    kept = [part for part in parts if not (has_any(part.lower(), found) and is_furniture(part))]
+    if len(kept) == len(parts):
         return [line] if line.strip() else []
     return [" ".join(kept)] if kept else []
 
@@ -256,7 +254,7 @@ def is_furniture(sentence: str) -> bool:
     lower = sentence.lower().replace("’", "'").strip(" \t*_#>|")
     if not lower:
         return False
-    if _STEMS.isdisjoint(prefixes(lower)):
+    if stems.FURNITURE.isdisjoint(stems.found(lower)):
         return False
     if len(lower) <= 250 and _CONSENT.match(lower):
         return _CONSENT_TAKEN_BACK.search(fields.without_right_to_revoke(lower)) is None
@@ -267,20 +265,23 @@ def is_furniture(sentence: str) -> bool:
     bare = lower[word.end() :] if (word := _BANNER_WORD.match(lower)) else lower
     if len(bare) <= 200 and _DESK.match(bare):
         return True
-    if any(rule.matches(bare) for rule in _BANNERS) and not may_ask(bare):
+    if _BANNERS.match(bare) and not may_ask(bare):
         return True
-    if any(rule.searches(bare) for rule in _LEGAL):
+    if _LEGAL.search(bare):
         return not may_ask(_ASKED_BY_LAWYERS.sub(" ", bare))
-    if any(rule.matches(bare) for rule in _NEWSLETTER):
+    if _NEWSLETTER.match(bare):
         return not is_request(bare) and (len(bare) <= 80 or not notices.is_of_a_request(bare))
-    if _ASKS.search(bare) or not any(rule.matches(bare) for rule in _COMPANY) or notices.is_of_a_request(bare):
+    if _ASKS.search(bare) or not _COMPANY.match(bare) or notices.is_of_a_request(bare):
         return False
     told = _COLON.search(bare)  # what stands behind a colon is a sentence of its own
     return told is None or is_furniture(bare[told.end() :])
 
 
 def _is_row_of_links(line: str) -> bool:
-    names = [name for name in _SEPARATORS.split(line.lower().strip(" \t*_[]|•·")) if name]
+    row = line.lower().strip(" \t*_[]|•·")
+    if not _LINK_NAMES.match(row):  # as most lines
+        return False
+    names = [name for name in _SEPARATORS.split(row) if name]
     return all(_LINK_NAMES.fullmatch(name) for name in names) and (
         len(names) > 1 or bool(names and _ALONE.search(names[0]))
     )

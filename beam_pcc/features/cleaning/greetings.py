@@ -29,6 +29,11 @@ _FIRST = frozenset(
     "hi hello hey dear good morning to hallo liebe lieber liebes sehr guten moin servus bonjour bonsoir madame monsieur chère cher chers chères chere cheres hola buenos buenas estimado estimada estimados estimadas".split()
 )
 _LAST = ("regards", "wishes", "thank", "sincerely", "yours", "cheers", "mfg", "lg", "vg", "grüß", "grüss", "gruß", "gruss", "dank", "cordialement", "bien ", "merci", "salutation", "saludo", "atentamente", "gracias")  # fmt: skip
+_LAST_WORDS = frozenset(
+    "regards wishes thanks thank you sincerely yours faithfully truly cheers mfg lg vg dank danke cordialement vous merci salutations saludo saludos cordiales cordial atentamente gracias "
+    f"so very much a lot in advance and again all best kind im voraus euch ihnen dir und freundliche gruss grusse grussen beaucoup infiniment antemano y {NEUTRAL}".split()
+)
+"""Those of _CLOSING in ASCII. Most messages end with another."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -38,8 +43,8 @@ def without_greetings(text: str) -> str:
     word = _WORD.search(text, 0, 40)
     if word and word[0].lower() in _FIRST and not text[:80].isupper() and (opening := _OPENING.match(text)):
         start = 0 if may_ask(opening[0].lower()) else opening.end()
-    tail = text[-_MAX_CLOSING:].lower()
-    if has_any(tail, _LAST):
+    tail = text[-_MAX_CLOSING:]
+    if _may_end_a_closing(tail) and has_any(tail.lower(), _LAST):
         closing = _CLOSING.search(text, max(start, end - _MAX_CLOSING))
         if closing and not may_ask(closing[0].lower()):
             end = closing.start()
@@ -47,3 +52,9 @@ def without_greetings(text: str) -> str:
         return text
     left = text[start:end].strip()
     return left if count(left, 3) >= 3 else text
+
+
+def _may_end_a_closing(text: str) -> bool:
+    """Whether a text ends with a word of a closing, a name, or what is not only letters; cheap to ask."""
+    word = text.rsplit(None, 1)[-1].rstrip(".!,") if text else ""
+    return word in _LAST_WORDS or not (word.isascii() and word.isalpha() and word.islower())

@@ -94,11 +94,12 @@ def to_text(text: str) -> str:
     depth = 0
 
     def end_line(*, paragraph: bool = False) -> None:
-        line = " ".join("".join(parts).split())
-        parts.clear()
         prefix = "> " * depth
-        if line:
-            lines.append(prefix + line)
+        if parts:
+            line = " ".join("".join(parts).split())
+            parts.clear()
+            if line:
+                lines.append(prefix + line)
         if paragraph and lines and lines[-1] != prefix:
             lines.append(prefix)
 

@@ -13,13 +13,22 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, SENTENCE_END, count, may_ask, prefixes, speaks_of_self
+from beam_pcc.features.cleaning import stems
+from beam_pcc.features.cleaning.words import (
+    MAX_SENTENCE,
+    SENTENCE_END,
+    any_of,
+    count,
+    may_ask,
+    sentences,
+    speaks_of_self,
+)
 
 _DUTIES = r"(?:keep|store|process|collect|gather|hold|retain|use|handle|treat|protect|share|record|archive|respect|delete|erase|remove)s?"
 _DATA = r"(?:data|details|information|particulars|records?|privacy|enquir(?:y|ies)|correspondence|personal)"
 _DONE = r"(?:kept|stored|processed|collected|held|retained|used|handled|treated|protected|shared|deleted|erased|removed|recorded|wiped|destroyed)"
 
-_ISSUER = re.compile(
+_ISSUER = any_of(
     # what the reader may ask for
     r"\b(?:you|data subjects?|individuals?|customers?|clients?|users?|subscribers?|recipients?|residents?|any(?:one| person)|members?|visitors?|people)\b(?: \w+){0,3}? "
     r"(?:may|can|have (?:the |a |certain |additional )*rights?|(?:are|is) (?:also )?(?:entitled|free|welcome))\b(?! not| never|not).{0,140}"
@@ -69,7 +78,7 @@ _REGISTER = re.compile(
 _LETTER = (
     r"(?:e-?mails?|mails?|messages?|notes?|letters?|lines|correspondence|communications?|transmissions?|attachments?)"
 )
-_OF_READERS = re.compile(
+_OF_READERS = any_of(
     rf"\b(?:this|the|these|our|contents? of)\b.{{0,30}}\b{_LETTER}\b.{{0,80}}\b(?:only|named|private|confidential|privileged|addressee|recipient|passed on)\b|"
     rf"\b(?:if|should|in case)\b.{{0,30}}\b(?:this|it|{_LETTER}|you)\b.{{0,60}}\b(?:astray|wrong (?:inbox|hands?|person|address)|not (?:be )?(?:meant|the person|the (?:right|intended|named))|by mistake|in error|intended reader)\b|"
     r"\b(?:any(?:one)?|no)(?: other)? (?:reader|person|than|else)\b.{0,80}\b(?:destroy|delete|erase|opens?|reads?|may|copies|recipient|addressee)\b|\bintended reader\b|\bnothing in it\b|\b(?:this|it) was not (?:for|meant for|intended for) you\b|\bunbefugte\w*\b|\brichtet sich (?:nur|ausschließlich)\b|\bne vous concerne pas\b|\bno era para usted\b|\bdifusión de este mensaje\b|\breached you\b.{0,20}\b(?:wrong|mistake|error)|\bfehlzustellung\b|\bgeschäftsgeheimnisse\b|\binformations protégées\b|\bsi vous n'(?:êtes|étiez) pas (?:concerné|la personne|le)|\b(?:si ce|ce) \w+ ne vous (?:concerne|est)|\bcontenido es reservado\b|\bquien no sea (?:su |el )?destinatario\b|"
@@ -83,7 +92,7 @@ _ASKED_OF_READERS = re.compile(
     r"\b(?:détruisez|supprimez|effacez|jetez|oubliez)-l[ea]\b|\bl[ea] (?:supprimer|détruire|effacer)\b|\bmerci de\b|\bprévenez-nous\b|\bcopies?\b|"
     r"\b(?:destrúy|bórr|elimín)\w+l[oa]\b|\bborrarlo\b|\bdestruirlo\b|\bavísenos\b|\bcopias?\b"
 )  # fmt: skip
-_OF_A_REQUEST = re.compile(
+_OF_A_REQUEST = any_of(
     r"\bplease (?!see|read|refer|note|visit|find|consult|click|check|review|contact)|\b(?:her|his|she|he|undersigned|hereby|herewith)\b|\bby this letter\b|\b(?:such|this is) a\b|\bon behalf\b|\bthis (?:letter|mail|e-?mail) does\b|"
     r"\bask you to\b|\bwe (?:\w+ ){0,2}?(?:ask|request|demand|object|withdraw|revoke|want|would|insist|require|exercise|expect|need|urge|wish|refuse|decline|never|did|didn't|instruct|seek|do not|don't|cannot|were|was|have not)\b|"
     r"\b(?:must|has to|have to|needs? to|should|shall|ought to|(?:is|are) to) (?:\w+ ){0,2}be (?:\w+ )?(?:delet|eras|remov|destroy|taken|correct|stopp|wip|forgot|purg|rectif)|"
@@ -113,32 +122,15 @@ _CALL = re.compile(
 _OPENER = re.compile(
     r"\W*(?:don't want|do not want|no longer (?:want|interested)|not interested|want to stop|tired of|opened by accident|(?:newsletter|werbung) nicht mehr|keine werbung|sie (?:wollen|möchten) keine|vous ne (?:voulez|souhaitez) plus|¿?no (?:quiere|desea|quieres)|¿?ya no)\b.{0,60}\?$"
 )
-_TOPIC = re.compile(
+_TOPIC = any_of(
     r"daten|angaben|adress|coordonn|informat|informaci|enquir|inquir|record|details|droits|recht|rights|derech|tratamiento|traitement|fichero|fichier|réclam|reclam|unsubscri|abmeld|werbung|désabonn|désinscri|\bbaja\b|\bstopp?\b|choices|mails?\b|preferences|newsletter|boletín|notice"
 )
-_STEMS = frozenset(
-    "becaus manage beschw object lawful sale enviro reply respon antwor mausk answer melden répond contes suffit genügt pulse withdr permis click anspru suscri recibe mitgli berufs receiv update access data detail inform partic record privac person gdpr ccpa consen right rights erasur deleti delete remove erase wiped unsubs opt stop confid privil addres recipi intend astray wrong reader destro regist vat compan regula author calls archiv dpo contro choice freedo charit "
-    "daten angabe kontak dsgvo auskun lösche löschu widers widerr einwil datens verant vertra hände weiter gemein vernic ust-id steuer hrb vorsta geschä abmeld werbun antwor wunsch rechte recht betrof "
-    "donnée coordo inform rgpd droits droit consen effac efface suppri suppri retire désabo désins récla réclam respon siret rcs tva capita secret mégard destin erreur réserv stop "
-    "datos inform rgpd lopd lopdgd derech supres consen respon recla baja privad secret destin regist cif nif colegi domici borrar elimin protec loi".split()
-)
-_SENTENCE_END = re.compile(rf"{SENTENCE_END}|[ \t]+\|[ \t]+")
-_READER_STEMS = frozenset(
-    "confid reache wrongl privil privat letter corres inhalt schrei brief unbefu addres recipi intend intent astray wrong mistak error reader passed meant person messag email e-mail mail mails nothin "
-    "vertra hände adress empfän postfa gemein weiter gedach zeilen unbefu richte fehlzu geschä nachri schrei "
-    "réserv secret mégard erreur destin concer messag courri conten protég "
-    "privad secret dirigi destin quien ser usted difusi conten mensaj correo".split()
-)
+_END_OR_BAR = re.compile(rf"{SENTENCE_END}|()[ \t]+\|[ \t]+")
 _MAX_SENTENCES = 40
 _MAX_PENDING = 4
 _MAX_LINK = 70
 _LONG_LINE = 800
 _MAX_PASSED_WORDS = 8
-
-
-def may_have_notice(prefixes: set[str]) -> bool:
-    """Whether a text with words of these prefixes may have a notice: cheap to ask."""
-    return not _STEMS.isdisjoint(prefixes)
 
 
 class _Part(NamedTuple):
@@ -202,16 +194,21 @@ def _from_the_end(lines: list[str]) -> Iterator[_Part]:
 def _sentences_from_the_end(line: str) -> Iterator[str]:
     """The sentences of a line; mostly only the last is asked for, so that a long line is not split as a whole."""
     if len(line) > _LONG_LINE and (begin := line.find(" ", len(line) - _LONG_LINE // 2)) > 0:
-        first, *others = _SENTENCE_END.split(line[begin:])
+        first, *others = _parts(line[begin:])
         if others:
             yield from reversed(others)
             line = line[:begin] + first
-    yield from reversed(_SENTENCE_END.split(line))
+    yield from reversed(_parts(line))
+
+
+def _parts(line: str) -> list[str]:
+    """The sentences of a line, and of a row what is between its bars."""
+    return sentences(line, _END_OR_BAR) if "|" in line else sentences(line)
 
 
 def _is_after_notice(lines: list[str], part: _Part) -> bool:
     before = lines[part.line][: lines[part.line].rfind(part.text)].rstrip(" |\t")
-    return bool(before) and _kind(_SENTENCE_END.split(before)[-1]) == "notice"
+    return bool(before) and _kind(_parts(before)[-1]) == "notice"
 
 
 def is_of_a_request(lower: str) -> bool:
@@ -234,24 +231,27 @@ def _kind(sentence: str) -> str:
         return "opener" if _OPENER.match(lower) else "own"
     if len(lower) <= _MAX_LINK and _LINK.fullmatch(lower):
         return "link"
-    is_short = count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS)
     if speaks_of_self(lower):
-        return "short" if is_short and not _has_topic(lower) else "own"
-    starts = prefixes(lower)
-    if _STEMS.isdisjoint(starts) and _READER_STEMS.isdisjoint(starts):
+        return "short" if _is_short(lower) and not _has_topic(lower) else "own"
+    found = stems.found(lower)
+    if stems.NOTICES.isdisjoint(found) and stems.READERS.isdisjoint(found):
         return "short"
     if (
-        not _READER_STEMS.isdisjoint(starts)
+        not stems.READERS.isdisjoint(found)
         and _OF_READERS.search(lower)
         and not may_ask(_ASKED_OF_READERS.sub(" ", lower))
     ):
         return "notice"
     has_topic = _has_topic(lower)
     if _OF_A_REQUEST.search(lower):
-        return "short" if is_short and not has_topic else "own"
+        return "short" if _is_short(lower) and not has_topic else "own"
     if _REGISTER.search(lower) or (has_topic and _ISSUER.search(lower)):
         return "notice"
-    return "part" if not is_short and (has_topic or _CALL.search(lower)) else "short"
+    return "part" if not _is_short(lower) and (has_topic or _CALL.search(lower)) else "short"
+
+
+def _is_short(lower: str) -> bool:
+    return count(lower, _MAX_PASSED_WORDS) < (5 if lower[-1:] in ".!" else _MAX_PASSED_WORDS)
 
 
 def _has_topic(lower: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, SENTENCE_END, has_any, may_ask
+from beam_pcc.features.cleaning import words
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, NEUTRAL, PLACEHOLDER, has_any, may_ask, sentences
 
 _WHAT = frozenset(
     "name names firstname lastname surname forename person persons people per email mail phone tel telephone mobile cell fax address street city town "
@@ -78,6 +80,7 @@ _MASK_SIGNS = (
     "••",
     "∙∙",
 )
+_OF_MASKS = frozenset("#*X_[█■▇▓░▒◼⬛▮●•∙")
 _HTML_NAMES = frozenset(
     [
         "HTML",
@@ -145,15 +148,19 @@ _LINKED = re.compile(
 
 def neutral(text: str) -> str:
     """The text with PLACEHOLDER for each name of what was redacted, and for each mask."""
-    if "[" in text or "<" in text or "{" in text or "(" in text:
+    signs = words.signs(text)
+    if not signs and "xx" not in text:
+        return text
+    if "[" in signs or "<" in signs or "{" in signs or "(" in signs:
         text = _NAMED.sub(_name, text)
         if "$" in text:
             text = text.replace(f"${PLACEHOLDER}", PLACEHOLDER)
-    if _has_bare_word(text) or ("_" in text and _UNDERSCORED.search(text)):
+        signs = words.signs(text)
+    if (len(signs) >= _MIN_BARE and has_any(signs, _BARE_STEMS)) or ("_" in signs and _UNDERSCORED.search(text)):
         text = _BARE.sub(_bare, text)
-    if has_any(text, _MARKS) and _MARK.search(text):
+    if not _OF_MARKS.isdisjoint(signs) and has_any(text, _MARKS) and _MARK.search(text):
         text = _MARKED.sub(_marked, text)
-    if has_any(text, _MASK_SIGNS):
+    if ("xx" in text or "Xx" in text or not _OF_MASKS.isdisjoint(signs)) and has_any(text, _MASK_SIGNS):
         for keys, pattern, form in _MASKS:
             if has_any(text, keys):
                 text = pattern.sub(form, text)
@@ -165,16 +172,14 @@ def neutral_tags(text: str) -> str:
     return _TAG.sub(_tag, text) if "<" in text else text
 
 
-def _has_bare_word(text: str) -> bool:
-    return has_any(text, _BARE_STEMS)
-
-
 _BARE_STEMS = (
     "REDACT", "ANON", "WITHHELD", "GESCHW", "UNKENNT", "CAVIARD", "MASQU", "CENSURAD", "TACHAD", "PERSON", "NAME", "EMAIL", "PHONE",
 )  # fmt: skip
+_MIN_BARE = 4
 _UNDERSCORED = re.compile(r"_(?<=[A-Z]_)[A-Z0-9]")
 _MARKS = ("#", "%", "$", "@@", "_", "~", "|")
-_MARK = re.compile(r"[#%$@_~|][^\W\d_]")
+_OF_MARKS = frozenset("#%$@_~|")
+_MARK = re.compile(r"[#%$@_~|][^\W\d_][\w. -]{1,30}?[#%$@_~|]")
 
 
 def _name(match: re.Match[str]) -> str:
@@ -203,13 +208,14 @@ _WORDS = re.compile(r"[^\W\d_]+")
 _LONG_NUMBER = re.compile(r"\d{3}")  # that of a ticket
 
 
+@functools.lru_cache(maxsize=1_024)  # the same names again and again
 def _kind(name: str) -> str | None:
     """Whether words say that something was redacted ("gone"), or what it was ("what")."""
-    words = _WORDS.findall(name.lower())
-    if not words or len(words) > 5 or _LONG_NUMBER.search(name):
+    parts = _WORDS.findall(name.lower())
+    if not parts or len(parts) > 5 or _LONG_NUMBER.search(name):
         return None
     says_gone = says_what = False
-    for word in words:
+    for word in parts:
         if word in _GONE:
             says_gone = True
         elif word in _WHAT:
@@ -247,8 +253,6 @@ _INTRODUCTION = (
     )
 )
 
-_SENTENCE_END = re.compile(SENTENCE_END)
-
 
 def without_introductions(text: str) -> str:
     """The text without sentences that only say who writes, all of it redacted: they ask for nothing."""
@@ -257,9 +261,9 @@ def without_introductions(text: str) -> str:
     kept: list[str] = []
     for line in text.split("\n"):
         if PLACEHOLDER in line:
-            sentences = [one for one in _SENTENCE_END.split(line) if one and not _is_introduction(one)]
-            if sentences:
-                kept.append(" ".join(sentences))
+            own = [one for one in sentences(line) if one and not _is_introduction(one)]
+            if own:
+                kept.append(" ".join(own))
         else:
             kept.append(line)
     return "\n".join(kept)
@@ -287,7 +291,7 @@ def without_tokens(text: str) -> str:
         text = _LINKED.sub(" ", text)
     if "://" in text or "www." in text:
         text = _ADDRESS.sub(_address, text)
-    if len(text) >= _MIN_LONG and len(max(text.split(), key=len, default="")) >= _MIN_LONG:
+    if len(text) >= _MIN_LONG and max(map(len, text.split()), default=0) >= _MIN_LONG:
         text = _LONG.sub(_token, text)
     return text
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from beam_pcc.features.cleaning.forms import is_empty_subject, without_prefix
-from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, is_request
+from beam_pcc.features.cleaning.words import MAX_SENTENCE, PLACEHOLDER, has_any, is_request
 
 _QUOTE = re.compile(r" {0,3}(?:> ?)+")
 _MAX_HEADER_LINES = 12
@@ -27,7 +27,7 @@ _KINDS = {label: kind for kind, labels in _LABELS.items() for label in labels.sp
 _KINDS["enviado el"] = _KINDS["enviado"] = "sent"
 _HEADER = re.compile(r"[\s*_|]{0,4}([^\W\d_][\w' -]{0,16}?)[\s*_]{0,3}[::]\s*[*_]{0,2}\s*(.*)")
 _FORWARDED = re.compile(
-    r"[\s*_-]*(?:-{2,}|_{2,}|begin |anfang |début |inicio |inizio )[\s*_-]*(?:(?:of |der |du |del )?(?:the )?)?"
+    r"(?:(?=[\s*_-]*?(?:--|__))|[\s*_-]*(?:begin |anfang |début |inicio |inizio ))[\s*_-]*(?:(?:of |der |du |del )?(?:the )?)?"
     r"(?:forwarded (?:message|by)|weitergeleitete (?:nachricht|e-?mail|mail)|weitergeleiteten (?:nachricht|e-?mail|mail)|"
     r"message (?:transféré|réexpédié|transmis)|e-?mail transféré|mensaje reenviado|messaggio inoltrato|doorgestuurd bericht|"
     r"vidarebefordrat meddelande|mensagem encaminhada|wiadomość przekazana|forwarded)\b.{0,60}$"
@@ -46,6 +46,8 @@ _WROTE = re.compile(
     r"\b(?:wrote|writes|schrieb(?:en)?|hat geschrieben|a écrit|ecrit|écrivit|escribió|escribio|ha scritto|escreveu|schreef|skrev|napisał(?:a|\(a\))?|"
     r"napsal|kirjoitti|yazdı|написал(?:а|\(а\))?|пишет|を?書きました)\b.{0,120}[::]\s*$"
 )
+_ANNOUNCED = re.compile(r"[::]\s*(?:\n|$)")
+"""What a text has in which a quotation may be announced."""
 _ADDRESS = re.compile(rf"@|<[^<>]{{0,80}}{PLACEHOLDER}|{PLACEHOLDER}[^<>]{{0,40}}>|mailto:|\[mailto")
 _TIME = re.compile(r"\b\d{1,2}[:.h]\d{2}\b|\b(?:19|20)\d\d\b")
 _DAY = re.compile(
@@ -92,10 +94,11 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
     whole = "\n".join(lines).lower()
     dashes = "--" in whole
     forwards = False
-    may_forward = (dashes or "__" in whole or any(word in whole for word in _FORWARDING_OPENINGS)) and any(
-        stem in whole for stem in _FORWARDING_STEMS
+    may_forward = (dashes or "__" in whole or has_any(whole, _FORWARDING_OPENINGS)) and has_any(
+        whole, _FORWARDING_STEMS
     )
-    marks = dashes or "##" in whole or any(word in whole for word in _ABOVE)
+    points_above = has_any(whole, _ABOVE)
+    announces = _ANNOUNCED.search(whole) is not None
     while index < len(lines):
         depth, line = _unquoted(lines[index])
         if may_forward and depth <= 1 and len(line) <= 120 and _FORWARDED.match(line.lower()):
@@ -105,13 +108,13 @@ def without_history(lines: list[str], says_something: Callable[[list[str]], bool
             index = _headers(lines, index, forwarded, kept)[0]
         elif depth > forwarded:
             index += 1
-        elif marks and _is_marker(line):
+        elif ("--" in line or points_above) and _is_marker(line):
             if may_end():
                 return [*kept, *_requests(lines[index:])], forwards
             index += 1
         elif ":" in line or ":" in line or _may_be_wrapped(line):
             kinds = _headers(lines, index, depth, [])[1] if _kind(line) in _FIRST_HEADERS else 0
-            span = _attribution(lines, index, depth)
+            span = _attribution(lines, index, depth) if announces else 0
             if kinds >= 3:
                 if may_end():
                     return [*kept, *_requests(lines[index:])], forwards
@@ -158,7 +161,9 @@ def _is_marker(line: str) -> bool:
     if len(line) > 150:
         return False
     lower = line.lower()
-    return ("--" in lower and _ORIGINAL.match(lower) is not None) or _REPLY_ABOVE.match(lower) is not None
+    if "--" in lower and _ORIGINAL.match(lower):
+        return True
+    return has_any(lower, _ABOVE) and _REPLY_ABOVE.match(lower) is not None
 
 
 def _may_be_wrapped(line: str) -> bool:
