@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,13 @@ def test_changed_file_never_ends_the_check(seed: int, monkeypatch: pytest.Monkey
     assert "the process that tried" not in message
 
 
-def test_graph_that_takes_memory_by_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("change", [files.blown_up, files.doubled])
+def test_graph_that_takes_memory_by_rows_is_refused(
+    change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only in the process of the check, which has a limit of memory."""
     monkeypatch.setattr(checking, "_passed", {})
-    data = files.changed(files.blown_up)
+    data = files.changed(change)
     with pytest.raises(ModelError, match=f"^{WHERE} "):
         checking.check(data, file_format="onnx", where=WHERE, sha256=artifact.digest(data), classes=TWO)
 
