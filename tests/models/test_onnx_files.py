@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.cli import main as cli
-from beam_pcc.errors import ModelError
+from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.errors.bisecting import EveryRowFailsError
 from beam_pcc.models import artifact, checking, folding, onnx_format, onnx_graphs, scoring
 from beam_pcc.models.onnx_model import OnnxClassifier
@@ -165,6 +166,12 @@ def test_nan_for_every_row_is_told() -> None:
     model = OnnxClassifier(files.HOSTILE["NaN"][0], TWO)
     with pytest.raises(EveryRowFailsError):
         scoring.score(model, VECTORS[:3])
+
+
+def test_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigurationError, match=r"a model\.onnx needs the extra onnx, which is not installed"):
+        load(files.SOUND)
 
 
 # Graphs that other tools exported
