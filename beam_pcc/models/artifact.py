@@ -24,12 +24,14 @@ from beam_pcc.models.onnx_model import OnnxClassifier
 from beam_pcc.models.safe_loading import allowed, estimators, pickles, skops_files
 from beam_pcc.models.safe_loading.allowed import RefusedError
 from beam_pcc.models.safe_loading.inert import MAX_UNPACKED_BYTES
+from beam_pcc.models.scoring import Floats
 
 MAX_MODEL_BYTES = MAX_UNPACKED_BYTES
 """Of a model file, and of what it unpacks to."""
 
 _REPLACE = "copy it again, or train anew"
 _PROBE_ROWS = 2
+_ROUNDING = 1e-5  # of float32, in batches of other lengths
 
 
 def digest(data: bytes) -> str:
@@ -169,4 +171,14 @@ def _checked_classes(model: Any, feature_count: int, expected: Sequence[str] | N
     right_shape = np.shape(probabilities) == (len(probe), len(classes))
     if not right_shape or not np.isfinite(probabilities).all() or not np.allclose(probabilities.sum(axis=1), 1.0):
         raise RefusedError("gives no probabilities: not one finite number for each class, 1 in sum", "train anew")
+    if cls is OnnxClassifier:
+        _check_rows_apart(model, probe, probabilities)
     return classes
+
+
+def _check_rows_apart(model: OnnxClassifier, rows: schemas.Vectors, probabilities: Floats) -> None:
+    """A graph can compute over the rows of a batch: then a case's score depends on the cases beside it."""
+    few = slice(-_PROBE_ROWS, None)
+    alone = np.concatenate([model.predict_proba(row[None]) for row in rows[few]])
+    if not np.allclose(alone, probabilities[few], rtol=0, atol=_ROUNDING):
+        raise RefusedError("scores a row otherwise beside other rows", "export it without steps over the rows")

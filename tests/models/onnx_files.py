@@ -182,6 +182,102 @@ def _no_probabilities(model: Any) -> None:
     model.graph.node[-1].op_type = "Neg"
 
 
+def _half_a_number(model: Any) -> None:
+    model.graph.initializer[0].raw_data += b"\x00"
+
+
+def _huge_tensor(model: Any) -> None:
+    model.graph.initializer.add(name="huge", dims=[2**31, 2**31, 2**31], data_type=onnx_format.FLOAT)
+
+
+def _huge_attribute(model: Any) -> None:
+    one = model.graph.node.add(op_type="Constant", output=["huge"]).attribute.add(name="value", type=4)
+    one.t.data_type = onnx_format.FLOAT
+    one.t.dims.append(2**40)
+
+
+def _sparse(model: Any) -> None:
+    model.graph.node.add(op_type="Constant", output=["sparse"]).attribute.add(name="sparse_value", type=11)
+
+
+def _output(elem_type: int, *shape: int | None) -> Callable[[Any], None]:
+    return lambda model: onnx_format.set_dimensions(model.graph.output[0], elem_type, *shape)
+
+
+def _without_shape(model: Any) -> Any:
+    """The last node, after which a shape is only known when it runs."""
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    return model.graph.node[-1]
+
+
+def _transposed(model: Any) -> None:
+    _without_shape(model).op_type = "Transpose"
+
+
+def _constant_input(model: Any) -> None:
+    model.graph.initializer.add(name="vectors", dims=[1, 584], data_type=onnx_format.FLOAT, raw_data=bytes(4 * 584))
+
+
+def _constant_output(model: Any) -> None:
+    halves = np.full(2, 0.5).tobytes()
+    model.graph.initializer.add(name="halves", dims=[1, 2], data_type=onnx_format.DOUBLE, raw_data=halves)
+    _without_shape(model).input[0] = "halves"
+
+
+def _integers(model: Any, *values: int) -> str:
+    data = np.array(values, "<i8").tobytes()
+    model.graph.initializer.add(name="integers", dims=[len(values)], data_type=onnx_format.INT64, raw_data=data)
+    return "integers"
+
+
+def _reshaped(model: Any) -> None:
+    last = _without_shape(model)
+    last.input.append(_integers(model, 2**40, -1))
+    last.op_type = "Reshape"
+
+
+def _gathered(model: Any) -> None:
+    last = _without_shape(model)
+    last.input.append(_integers(model, 0, 10**9))
+    last.op_type = "Gather"
+    last.attribute.add(name="axis", i=1, type=2)
+
+
+def _mixed(model: Any) -> None:
+    """Half of each row's probabilities are the mean of all rows'."""
+    graph = model.graph
+    source = graph.node[-1].input[0]
+    del graph.node[-1]
+    graph.initializer.add(name="two", dims=[], data_type=onnx_format.DOUBLE, raw_data=np.array(2.0).tobytes())
+    node = graph.node.add(op_type="ReduceMean", input=[source, _integers(model, 0)], output=["mean"])
+    node.attribute.add(name="keepdims", i=1, type=2)
+    if model.opset_import[0].version < 18:  # axes were an attribute
+        del node.input[-1]
+        node.attribute.add(name="axes", ints=[0], type=7)
+    graph.node.add(op_type="Add", input=[source, "mean"], output=["sum"])
+    graph.node.add(op_type="Div", input=["sum", "two"], output=["probabilities"])
+
+
+def doubled(model: Any) -> None:
+    """A row becomes 2**30 as wide."""
+    graph, value = model.graph, "vectors"
+    for number in range(30):
+        node = graph.node.add(op_type="Concat", input=[value, value], output=[f"wide{number}"])
+        node.attribute.add(name="axis", i=1, type=2)
+        value = f"wide{number}"
+    graph.node.add(op_type="ReduceMax", input=[value], output=["largest"])
+    graph.node.add(op_type="Cast", input=["largest"], output=["double"]).attribute.add(name="to", i=11, type=2)
+    _replace_last(graph, "double")
+
+
+def _replace_last(graph: Any, added: str) -> None:
+    """The last node of the sound graph, to which a value is added."""
+    (place,) = (place for place, node in enumerate(graph.node) if "probabilities" in node.output)
+    source = graph.node[place].input[0]
+    del graph.node[place]
+    graph.node.add(op_type="Add", input=[source, added], output=["probabilities"])
+
+
 def blown_up(model: Any) -> None:
     """Each row becomes a table of a million rows."""
     graph = model.graph
@@ -227,7 +323,22 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "too many nodes": (changed(_nodes), "has more than 2,000 nodes"),
     "texts": (changed(_texts), "has a tensor of the type 8, not of numbers"),
     "odd shape": (changed(_odd_shape), "has a tensor of an odd shape"),
-    "too few numbers": (changed(_too_few_numbers), "cannot be loaded by ONNX Runtime"),
+    "too few numbers": (changed(_too_few_numbers), "has a tensor whose shape does not fit its numbers"),
+    "half a number": (changed(_half_a_number), "has a tensor whose shape does not fit its numbers"),
+    "huge unused tensor": (changed(_huge_tensor), "has a tensor whose shape does not fit its numbers"),
+    "huge tensor of an attribute": (changed(_huge_attribute), "has a tensor whose shape does not fit its numbers"),
+    "sparse attribute": (changed(_sparse), "cannot be loaded by ONNX Runtime"),
+    "float16": (changed(_output(onnx_format.FLOAT16, None, 2)), "has an output that is no tensor of floats"),
+    "integers": (changed(_output(onnx_format.INT64, None, 2)), "has an output that is no tensor of floats"),
+    "one column": (changed(_output(onnx_format.DOUBLE, None)), "has an output of the shape (n), not (n, 2)"),
+    "columns of rows": (changed(_output(onnx_format.DOUBLE, 2, None)), "has an output of the shape (2, n), not (n, 2)"),
+    "negative dimension": (changed(_output(onnx_format.DOUBLE, None, -2)), "has an output of the shape (n, -2)"),
+    "transposed without a word": (changed(_transposed), "the model gives probabilities of another shape"),
+    "constant input": (changed(_constant_input), "has 0 inputs and 1 outputs"),
+    "one answer for all rows": (changed(_constant_output), "the model gives probabilities of another shape"),
+    "impossible reshape": (changed(_reshaped), "cannot score vectors of 584 values"),
+    "place beyond the row": (changed(_gathered), "cannot score vectors of 584 values"),
+    "rows see each other": (changed(_mixed), "scores a row otherwise beside other rows"),
     "NaN": (changed(_nan), "gives no probabilities"),
     "no probabilities": (changed(_no_probabilities), "gives no probabilities"),
     "label output": (tree(), "has 1 inputs and 2 outputs"),

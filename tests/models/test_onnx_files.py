@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pcc.cli import main as cli
-from beam_pcc.errors import ModelError
+from beam_pcc.errors import ConfigurationError, ModelError
 from beam_pcc.errors.bisecting import EveryRowFailsError
 from beam_pcc.models import artifact, checking, folding, onnx_format, onnx_graphs, scoring
 from beam_pcc.models.onnx_model import OnnxClassifier
@@ -127,9 +129,13 @@ def test_changed_file_never_ends_the_check(seed: int, monkeypatch: pytest.Monkey
     assert "the process that tried" not in message
 
 
-def test_graph_that_takes_memory_by_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("change", [files.blown_up, files.doubled])
+def test_graph_that_takes_memory_by_rows_is_refused(
+    change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only in the process of the check, which has a limit of memory."""
     monkeypatch.setattr(checking, "_passed", {})
-    data = files.changed(files.blown_up)
+    data = files.changed(change)
     with pytest.raises(ModelError, match=f"^{WHERE} "):
         checking.check(data, file_format="onnx", where=WHERE, sha256=artifact.digest(data), classes=TWO)
 
@@ -160,6 +166,12 @@ def test_nan_for_every_row_is_told() -> None:
     model = OnnxClassifier(files.HOSTILE["NaN"][0], TWO)
     with pytest.raises(EveryRowFailsError):
         scoring.score(model, VECTORS[:3])
+
+
+def test_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigurationError, match=r"a model\.onnx needs the extra onnx, which is not installed"):
+        load(files.SOUND)
 
 
 # Graphs that other tools exported

@@ -46,16 +46,15 @@ OPERATORS = {
         """.split()  # noqa: SIM905
     ),
 }
-_TENSORS = frozenset(
-    {
-        onnx_format.FLOAT,
-        onnx_format.INT32,
-        onnx_format.INT64,
-        onnx_format.BOOL,
-        onnx_format.FLOAT16,
-        onnx_format.DOUBLE,
-    }
-)
+_NUMBERS = {
+    onnx_format.FLOAT: (4, "float_data"),
+    onnx_format.INT32: (4, "int32_data"),
+    onnx_format.INT64: (8, "int64_data"),
+    onnx_format.BOOL: (1, "int32_data"),
+    onnx_format.FLOAT16: (2, "int32_data"),
+    onnx_format.DOUBLE: (8, "double_data"),
+}
+"""Of the allowed types of tensors: bytes of a number, and the field that has them if raw_data has not."""
 _CONVERT = "bring it in with beam-pcc models import, or export it with one output: a probability for each class"
 
 
@@ -144,10 +143,14 @@ def _check_initializers(graph: Any) -> set[str]:
 def _check_tensor(tensor: Any) -> None:
     if tensor.data_location == onnx_format.EXTERNAL or tensor.external_data:
         raise RefusedError("has its numbers in another file", "export it as one file, without external data")
-    if tensor.data_type not in _TENSORS:
+    if tensor.data_type not in _NUMBERS:
         raise RefusedError(f"has a tensor of the type {tensor.data_type}, not of numbers", _CONVERT)
     if len(tensor.dims) > 8 or any(length < 0 for length in tensor.dims):
         raise RefusedError("has a tensor of an odd shape", "export it again")
+    size, numbers = _NUMBERS[tensor.data_type]
+    stored = len(tensor.raw_data) / size if tensor.HasField("raw_data") else len(getattr(tensor, numbers))
+    if stored != math.prod(tensor.dims):
+        raise RefusedError("has a tensor whose shape does not fit its numbers", "copy it, or export it again")
 
 
 def _check_nodes(graph: Any) -> None:
