@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 DIMENSION, BATCH_ROWS = 584, 2_000
 DAY = dt.date(2026, 11, 20)
-NOT_PC, SUBTYPE_PREFIX = "NOT_PC", "PC_"
+NOT_PC, SUBTYPE_PREFIX = "NOT_PC", "PC/"
 THRESHOLD, REVIEW_BAND = 0.5, 0.10
 LARGEST = 1e30  # beyond it the model's scaling overflows: such rows are left out before they are scored
 UTC_TIME = pa.timestamp("us", tz="UTC")
@@ -42,6 +42,11 @@ SCHEMA = pa.schema(
 
 def load(model: Path) -> Any:
     return joblib.load(model)
+
+
+def array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One array, with list or string offsets of any width."""
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
 def scored(ids: pa.Array, column: pa.Array, model: Any) -> pa.RecordBatch:
