@@ -21,6 +21,7 @@ from beam_pcc.errors.retrying import retry
 from beam_pcc.gcp.client import explained, stream_retry
 from beam_pcc.gcp.names import TableId
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.ahead import Check, ReadParts, as_read
 
 _MAX_STREAMS = 1_000  # the API's own limit
 
@@ -58,9 +59,17 @@ class ReadArrowStreams(beam.PTransform):
     row where it stopped.
     """
 
-    def __init__(self, table: TableId, restriction: str | None, columns: list[str], limits: StreamLimits) -> None:
+    def __init__(
+        self,
+        table: TableId,
+        restriction: str | None,
+        columns: list[str],
+        limits: StreamLimits,
+        check: Check = as_read,
+    ) -> None:
         super().__init__()
         self._columns = columns
+        self._check = check
         self._table = table
         self._restriction = restriction
         self._limits = limits
@@ -72,7 +81,7 @@ class ReadArrowStreams(beam.PTransform):
             | "Table" >> beam.Create([self._restriction or ""])
             | "OpenSession" >> beam.FlatMap(self._open).with_output_types(_Stream)
             | "SpreadStreams" >> beam.Reshuffle()
-            | "ReadStream" >> beam.FlatMap(self._read).with_output_types(pa.RecordBatch)
+            | "ReadStream" >> beam.ParDo(ReadParts(self._read, self._check)).with_output_types(pa.RecordBatch)
         )
 
     @shielded

@@ -29,6 +29,7 @@ from beam_pcc.cases.columns import check_input, has_one_axis, input_columns, pla
 from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.ahead import Check, ReadParts, as_read
 from beam_pcc.sources.jsonl import joined, read_jsonl
 from beam_pcc.sources.volume import SourceState, SourceVolume
 
@@ -49,6 +50,7 @@ class ReadFiles(beam.PTransform):
         batch_rows: Rows of one batch at most.
         text_column: The column of messages, if vectors are made of them.
         columns: Input column to the files' own name of it, where that is another.
+        check: What is done with each batch in the threads that read.
 
     Raises:
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
@@ -60,9 +62,11 @@ class ReadFiles(beam.PTransform):
         batch_rows: int,
         text_column: str | None = None,
         columns: Mapping[str, str] | None = None,
+        check: Check = as_read,
     ) -> None:
         super().__init__()
         self._columns = _Columns(text_column, dict(columns or {}))
+        self._check = check
         self._batch_rows = batch_rows
         self._matched = _match(pattern)
         self._files = _grouped(self._matched)
@@ -94,13 +98,14 @@ class ReadFiles(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
+        read = functools.partial(_read, batch_rows=self._batch_rows, columns=self._columns)
         return (
             begin
             | "Files" >> beam.Create(self._files)
             | "SpreadFiles" >> beam.Reshuffle()
             | "Parts" >> beam.FlatMap(_parts, self._columns).with_output_types(_Part)
             | "Spread" >> beam.Reshuffle()
-            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._columns).with_output_types(pa.RecordBatch)
+            | "ReadRows" >> beam.ParDo(ReadParts(read, self._check)).with_output_types(pa.RecordBatch)
         )
 
 
@@ -291,7 +296,7 @@ def _read_parquet(file: str, row_group: int | None, batch_rows: int, columns: _C
         schema = _checked(parquet, file, columns)
         groups = None if row_group is None else [row_group]
         batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=False)
-        for batch in batches if row_group is None else _ahead(batches):
+        for batch in batches:
             arrays = [
                 _as_null(batch.column(name), dtype) for name, dtype in zip(schema.names, schema.types, strict=True)
             ]
@@ -350,15 +355,6 @@ def _filled(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.R
         rows += batch.num_rows
     if pending:
         yield joined(pending)
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Decode the next batch (Arrow lets go of the GIL) while the graph works on this one."""
-    with ThreadPoolExecutor(max_workers=1) as decoder:
-        coming = decoder.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = decoder.submit(next, batches, None)
-            yield batch
 
 
 @contextlib.contextmanager

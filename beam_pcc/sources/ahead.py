@@ -1,0 +1,196 @@
+"""Reads ahead of the graph: several threads decode and check batches while the graph works on those before.
+
+Arrow and NumPy let go of the GIL meanwhile. What is ahead is bounded in batches and in bytes. No thread ever waits for
+the graph, so a reader that is closed early ends as soon as its threads have finished the batch that they are at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from beam_pcc.shielding import shielded
+from beam_pcc.config.threads import cores, reader_threads
+
+_DEPTH = 2  # batches of one part that are ahead
+_BYTES_OF_A_THREAD = 32 * 2**20  # of batches that are ahead, as the source has them
+
+Handle = TypeVar("Handle")
+Check = Callable[[pa.RecordBatch], Sequence[pa.RecordBatch]]
+Read = Callable[[Handle], Iterator[pa.RecordBatch]]
+
+
+def as_read(rows: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
+    """The check that changes nothing."""
+    return (rows,)
+
+
+class _Part:
+    """The batches of one handle, and how far it is."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self.batches = batches
+        self.ahead = 0  # steps that were begun and whose batch was not taken
+        self.is_paused = False
+
+
+class ReadAhead:
+    """Batches of several parts at once. Those of one part stay in their order.
+
+    Args:
+        check: What is done with each batch in the same threads.
+    """
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._threads = cores()
+        self._exit = contextlib.ExitStack()
+        self._pool = self._exit.enter_context(reader_threads())
+        self._lock = threading.Condition()
+        self._results: SimpleQueue[tuple[_Part, Future[Sequence[pa.RecordBatch]] | None]] = SimpleQueue()
+        self._parts: list[_Part] = []
+        self._running = 0
+        self._closed = False
+        self._batch_bytes = 0  # of the largest
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough parts are being read."""
+        return len(self._parts) >= max(1, min(self._threads, self._room()))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every batch was taken."""
+        return not self._parts
+
+    def add(self, batches: Iterator[pa.RecordBatch]) -> None:
+        """Begin to read another part."""
+        part = _Part(batches)
+        self._parts.append(part)
+        with self._lock:
+            self._begin(part)
+
+    def take(self) -> Sequence[pa.RecordBatch]:
+        """What the check made of the next batch; nothing at the end of a part.
+
+        Raises:
+            Exception: What reading or the check raised.
+        """
+        part, checked = self._results.get()
+        if checked is None:
+            self._parts.remove(part)
+            return ()
+        result = checked.result()
+        with self._lock:
+            part.ahead -= 1
+            if part.is_paused:
+                self._begin(part)
+        return result
+
+    def close(self) -> None:
+        """Give up what was not taken, and wait for the threads."""
+        with self._lock:
+            self._closed = True
+            self._lock.wait_for(lambda: not self._running)
+        for part in self._parts:
+            if (close := getattr(part.batches, "close", None)) is not None:
+                close()
+        self._parts.clear()
+        self._exit.close()
+
+    def _room(self) -> int:
+        """Batches that may be ahead in all."""
+        return (
+            self._threads * _DEPTH if not self._batch_bytes else self._threads * _BYTES_OF_A_THREAD // self._batch_bytes
+        )
+
+    def _begin(self, part: _Part) -> None:
+        """Begin the next step of a part, or pause it. Needs the lock."""
+        part.is_paused = part.ahead > 0 and (
+            part.ahead >= _DEPTH or sum(other.ahead for other in self._parts) >= self._room()
+        )
+        if not part.is_paused:
+            part.ahead += 1
+            self._submit(self._step, part)
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._pool.submit(self._unless_closed, function, *arguments)
+
+    def _unless_closed(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with self._lock:
+            if self._closed:
+                return None
+            self._running += 1
+        try:
+            return function(*arguments)
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._lock.notify_all()
+
+    def _step(self, part: _Part) -> None:
+        """Decode one batch; its check is another task, so that one part can keep two threads busy."""
+        try:
+            batch = next(part.batches, None)
+        except BaseException as error:
+            failed: Future[Any] = Future()
+            failed.set_exception(error)
+            self._results.put((part, failed))
+            return
+        if batch is None:
+            self._results.put((part, None))
+            return
+        with self._lock:
+            self._batch_bytes = max(self._batch_bytes, batch.nbytes)
+            self._results.put((part, self._submit(self._check, batch)))
+            self._begin(part)
+
+
+@shielded
+class ReadParts(beam.DoFn, Generic[Handle]):
+    """Handles -> RecordBatches, of several handles of a bundle at a time.
+
+    Args:
+        read: From a handle to its batches; called and iterated in threads.
+        check: What is done with each batch in the same threads.
+    """
+
+    def __init__(self, read: Read[Handle], check: Check) -> None:
+        self._read = read
+        self._check = check
+        self._ahead: ReadAhead | None = None
+
+    def start_bundle(self) -> None:
+        """Give up what a failed bundle left, and start the threads."""
+        self.teardown()
+        self._ahead = ReadAhead(self._check)
+
+    def process(self, handle: Handle) -> Iterator[pa.RecordBatch]:
+        """Begin to read a handle; pass on batches while enough handles are being read."""
+        if (ahead := self._ahead) is not None:
+            ahead.add(self._read(handle))
+            while ahead.is_full:
+                yield from ahead.take()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Pass on what is left."""
+        window = GlobalWindow()
+        while self._ahead is not None and not self._ahead.is_empty:
+            for batch in self._ahead.take():
+                yield WindowedValue(batch, window.max_timestamp(), [window])
+        self.teardown()
+
+    def teardown(self) -> None:
+        """End the threads, also when the bundle failed."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
