@@ -18,8 +18,8 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_pcc.shielding import shielded
 from beam_pcc.config.threads import cores, reader_threads
+from beam_pcc.shielding import shielded
 
 _DEPTH = 2  # batches of one part that are ahead
 _BYTES_OF_A_THREAD = 32 * 2**20  # of batches that are ahead, as the source has them
