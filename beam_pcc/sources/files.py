@@ -37,8 +37,8 @@ _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
 _PARQUET = b"PAR1"  # how a file begins and ends
 _FOOTERS_AT_A_TIME = {"disk": 2, "elsewhere": 16}  # a bucket answers slowly; on a disk more threads cost more
-# Bytes of a Parquet column that are read at once, instead of a whole column chunk. A bucket answers slowly; what is on a
-# disk is read faster in pieces that stay in the cache.
+# Bytes of a Parquet column that are read at once, instead of a whole column chunk. A bucket answers slowly; what is on
+# a disk is read faster in pieces that stay in the cache.
 _READ_AT_ONCE = {"disk": 64 * 2**10, "elsewhere": 4 * 2**20}
 
 
