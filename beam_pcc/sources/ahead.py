@@ -34,6 +34,26 @@ def as_read(rows: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
     return (rows,)
 
 
+class Cancellable(Iterator[pa.RecordBatch]):
+    """Batches whose next one may be long in coming: another thread can end the wait for it by `cancel`."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch], cancel: Callable[[], None]) -> None:
+        self._batches = batches
+        self.cancel = cancel
+
+    def __next__(self) -> pa.RecordBatch:
+        return next(self._batches)
+
+    def close(self) -> None:
+        """Release what reading holds, when no thread waits."""
+        _close(self._batches)
+
+
+def _close(batches: Iterator[pa.RecordBatch]) -> None:
+    if (close := getattr(batches, "close", None)) is not None:
+        close()
+
+
 class _Part:
     """The batches of one handle, and how far it is."""
 
@@ -97,15 +117,19 @@ class ReadAhead:
         return result
 
     def close(self) -> None:
-        """Give up what was not taken, and wait for the threads."""
+        """Give up what was not taken, and end when the threads have."""
         with self._lock:
             self._closed = True
+            for part in self._parts:
+                if isinstance(part.batches, Cancellable):
+                    part.batches.cancel()
             self._lock.wait_for(lambda: not self._running)
-        for part in self._parts:
-            if (close := getattr(part.batches, "close", None)) is not None:
-                close()
-        self._parts.clear()
-        self._exit.close()
+        try:
+            for part in self._parts:
+                _close(part.batches)
+            self._parts.clear()
+        finally:
+            self._exit.close()
 
     def _room(self) -> int:
         """Batches that may be ahead in all."""

@@ -327,18 +327,6 @@ def test_reader_that_is_dropped_ends_its_call(api: StorageApi, until: Callable[[
     until(lambda: api.cancelled == 1)
 
 
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool]], None]:
-    def wait(condition: Callable[[], bool]) -> None:
-        for _ in range(500):
-            if condition():
-                return
-            threading.Event().wait(0.02)
-        raise AssertionError("still not so after 10 seconds")
-
-    return wait
-
-
 ANSWERS = st.builds(Answer, st.lists(st.integers(0, 120), max_size=4), st.sampled_from(RESUMED))
 
 
