@@ -21,7 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_pcc.config.threads import cores, reader_threads
 from beam_pcc.shielding import shielded
 
-_DEPTH = 2  # batches of one part that are ahead
+_DEPTH = 2  # batches of one part that are ahead at most
 _BYTES_OF_A_THREAD = 32 * 2**20  # of batches that are ahead, as the source has them
 
 Handle = TypeVar("Handle")
@@ -132,10 +132,8 @@ class ReadAhead:
             self._exit.close()
 
     def _room(self) -> int:
-        """Batches that may be ahead in all."""
-        return (
-            self._threads * _DEPTH if not self._batch_bytes else self._threads * _BYTES_OF_A_THREAD // self._batch_bytes
-        )
+        """Batches that may be ahead in all: one of each thread, fewer of large ones. A part always has one."""
+        return min(self._threads, self._threads * _BYTES_OF_A_THREAD // max(1, self._batch_bytes))
 
     def _begin(self, part: _Part) -> None:
         """Begin the next step of a part, or pause it. Needs the lock."""
@@ -162,20 +160,25 @@ class ReadAhead:
                 self._lock.notify_all()
 
     def _step(self, part: _Part) -> None:
-        """Decode one batch; its check is another task, so that one part can keep two threads busy."""
+        """Decode and check one batch. The check is another task if there are fewer parts than threads."""
+        checked: Future[Sequence[pa.RecordBatch]] = Future()
         try:
             batch = next(part.batches, None)
-        except BaseException as error:
-            failed: Future[Any] = Future()
-            failed.set_exception(error)
-            self._results.put((part, failed))
-            return
-        if batch is None:
-            self._results.put((part, None))
-            return
-        with self._lock:
+            if batch is None:
+                self._results.put((part, None))
+                return
             self._batch_bytes = max(self._batch_bytes, batch.nbytes)
-            self._results.put((part, self._submit(self._check, batch)))
+            if len(self._parts) < self._threads:
+                checked = self._submit(self._check, batch)
+            else:  # what was decoded is still in the cache, and is released first
+                checked.set_result(self._check(batch))
+                del batch
+        except BaseException as error:
+            checked.set_exception(error)
+        self._results.put((part, checked))
+        with self._lock:
+            if checked.done() and checked.exception():
+                return
             self._begin(part)
 
 

@@ -107,7 +107,7 @@ def test_batches_ahead_are_bounded(cores: int) -> None:
         for _ in step.process(part):
             taken += 1
             # One besides: that of the batch which was taken may have begun.
-            assert len(decoded) - taken <= cores * (ahead._DEPTH + 1)
+            assert len(decoded) - taken <= cores + 1
     assert taken
     step.teardown()
 
@@ -162,10 +162,12 @@ def test_next_bundle_after_a_failed_one_starts_anew() -> None:
     assert readers() == []
 
 
-def test_closing_early_closes_what_is_read() -> None:
+def test_closing_early_closes_what_is_read(until: Callable[[Callable[[], bool]], None]) -> None:
+    opened: list[int] = []
     closed: list[int] = []
 
     def open_file(part: int) -> Iterator[pa.RecordBatch]:
+        opened.append(part)
         try:
             yield from batches(part, 1_000)
         finally:
@@ -175,6 +177,7 @@ def test_closing_early_closes_what_is_read() -> None:
     reader.add(open_file(0))
     reader.add(open_file(1))
     reader.take()
+    until(lambda: len(opened) == 2)
     reader.close()
 
     assert sorted(closed) == [0, 1]
