@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -21,12 +20,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_pcc.config.threads import cores, reader_threads
 from beam_pcc.shielding import shielded
 
-_DEPTH = 2  # batches of one part that are ahead at most
 _BYTES_OF_A_THREAD = 32 * 2**20  # of batches that are ahead, as the source has them
 
 Handle = TypeVar("Handle")
 Check = Callable[[pa.RecordBatch], Sequence[pa.RecordBatch]]
 Read = Callable[[Handle], Iterator[pa.RecordBatch]]
+_Result: TypeAlias = Sequence[pa.RecordBatch] | BaseException | None  # None at the end
 
 
 def as_read(rows: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
@@ -54,17 +53,8 @@ def _close(batches: Iterator[pa.RecordBatch]) -> None:
         close()
 
 
-class _Part:
-    """The batches of one handle, and how far it is."""
-
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self.batches = batches
-        self.ahead = 0  # steps that were begun and whose batch was not taken
-        self.is_paused = False
-
-
 class ReadAhead:
-    """Batches of several parts at once. Those of one part stay in their order.
+    """Batches of several parts at once, of each part in their order. One batch of each part is ahead.
 
     Args:
         check: What is done with each batch in the same threads.
@@ -76,16 +66,17 @@ class ReadAhead:
         self._exit = contextlib.ExitStack()
         self._pool = self._exit.enter_context(reader_threads())
         self._lock = threading.Condition()
-        self._results: SimpleQueue[tuple[_Part, Future[Sequence[pa.RecordBatch]] | None]] = SimpleQueue()
-        self._parts: list[_Part] = []
+        self._results: SimpleQueue[tuple[Iterator[pa.RecordBatch], _Result]] = SimpleQueue()
+        self._parts: list[Iterator[pa.RecordBatch]] = []
         self._running = 0
         self._closed = False
-        self._batch_bytes = 0  # of the largest
+        self._batch_bytes = 1  # of the largest
 
     @property
     def is_full(self) -> bool:
-        """Whether enough parts are being read."""
-        return len(self._parts) >= max(1, min(self._threads, self._room()))
+        """Whether enough parts are being read: one for each thread, fewer of large batches."""
+        room = self._threads * _BYTES_OF_A_THREAD // self._batch_bytes
+        return len(self._parts) >= max(1, min(self._threads, room))
 
     @property
     def is_empty(self) -> bool:
@@ -94,10 +85,8 @@ class ReadAhead:
 
     def add(self, batches: Iterator[pa.RecordBatch]) -> None:
         """Begin to read another part."""
-        part = _Part(batches)
-        self._parts.append(part)
-        with self._lock:
-            self._begin(part)
+        self._parts.append(batches)
+        self._pool.submit(self._step, batches)
 
     def take(self) -> Sequence[pa.RecordBatch]:
         """What the check made of the next batch; nothing at the end of a part.
@@ -105,81 +94,51 @@ class ReadAhead:
         Raises:
             Exception: What reading or the check raised.
         """
-        part, checked = self._results.get()
-        if checked is None:
-            self._parts.remove(part)
+        batches, result = self._results.get()
+        if isinstance(result, BaseException):
+            raise result
+        if result is None:
+            self._parts.remove(batches)
             return ()
-        result = checked.result()
-        with self._lock:
-            part.ahead -= 1
-            if part.is_paused:
-                self._begin(part)
+        self._pool.submit(self._step, batches)
         return result
 
     def close(self) -> None:
         """Give up what was not taken, and end when the threads have."""
         with self._lock:
             self._closed = True
-            for part in self._parts:
-                if isinstance(part.batches, Cancellable):
-                    part.batches.cancel()
+            for batches in self._parts:
+                if isinstance(batches, Cancellable):
+                    batches.cancel()
             self._lock.wait_for(lambda: not self._running)
         try:
-            for part in self._parts:
-                _close(part.batches)
+            for batches in self._parts:
+                _close(batches)
             self._parts.clear()
         finally:
             self._exit.close()
 
-    def _room(self) -> int:
-        """Batches that may be ahead in all: one of each thread, fewer of large ones. A part always has one."""
-        return min(self._threads, self._threads * _BYTES_OF_A_THREAD // max(1, self._batch_bytes))
-
-    def _begin(self, part: _Part) -> None:
-        """Begin the next step of a part, or pause it. Needs the lock."""
-        part.is_paused = part.ahead > 0 and (
-            part.ahead >= _DEPTH or sum(other.ahead for other in self._parts) >= self._room()
-        )
-        if not part.is_paused:
-            part.ahead += 1
-            self._submit(self._step, part)
-
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        return self._pool.submit(self._unless_closed, function, *arguments)
-
-    def _unless_closed(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _step(self, batches: Iterator[pa.RecordBatch]) -> None:
+        """Decode and check one batch of a part, in a thread."""
         with self._lock:
             if self._closed:
-                return None
+                return
             self._running += 1
         try:
-            return function(*arguments)
+            self._results.put((batches, self._next(batches)))
+        except BaseException as error:
+            self._results.put((batches, error))
         finally:
             with self._lock:
                 self._running -= 1
                 self._lock.notify_all()
 
-    def _step(self, part: _Part) -> None:
-        """Decode and check one batch. The check is another task if there are fewer parts than threads."""
-        checked: Future[Sequence[pa.RecordBatch]] = Future()
-        try:
-            batch = next(part.batches, None)
-            if batch is None:
-                self._results.put((part, None))
-                return
-            self._batch_bytes = max(self._batch_bytes, batch.nbytes)
-            if len(self._parts) < self._threads:
-                checked = self._submit(self._check, batch)
-            else:  # what was decoded is still in the cache, and is released first
-                checked.set_result(self._check(batch))
-                del batch
-        except BaseException as error:
-            checked.set_exception(error)
-        self._results.put((part, checked))
-        with self._lock:
-            if checked.done() and checked.exception():
-                return
-            self._begin(part)
+    def _next(self, batches: Iterator[pa.RecordBatch]) -> Sequence[pa.RecordBatch] | None:
+        batch = next(batches, None)
+        if batch is None:
+            return None
+        self._batch_bytes = max(self._batch_bytes, batch.nbytes)
+        return self._check(batch)
 
 
 @shielded
