@@ -294,6 +294,11 @@ def _read(part: _Part, batch_rows: int, columns: _Columns) -> Iterator[pa.Record
 
 
 def _read_parquet(file: str, row_group: int | None, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
+    for batch in _decoded(file, row_group, batch_rows, columns):
+        yield input_columns(batch, *columns)  # outside of what explains errors of the file: its own may quote values
+
+
+def _decoded(file: str, row_group: int | None, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
     with _explained(file, "Parquet"), open_parquet(file) as parquet:
         schema = _checked(parquet, file, columns)
         groups = None if row_group is None else [row_group]
@@ -302,7 +307,7 @@ def _read_parquet(file: str, row_group: int | None, batch_rows: int, columns: _C
             arrays = [
                 _as_null(batch.column(name), dtype) for name, dtype in zip(schema.names, schema.types, strict=True)
             ]
-            yield input_columns(pa.RecordBatch.from_arrays(arrays, names=schema.names), *columns)
+            yield pa.RecordBatch.from_arrays(arrays, names=schema.names)
 
 
 def _checked(parquet: pq.ParquetFile, file: str, columns: _Columns) -> pa.Schema:
