@@ -213,7 +213,7 @@ prepare() {
         -D "metrics.reporter.prom.port=$metrics_port-$((metrics_port + 1))")
 }
 start_workers() {
-    local pool=(-m beam_pcc.flink.worker_pool "--port=$worker_port")
+    local pool=(-m beam_pcc.flink.worker_pool "--port=$worker_port" "--slots=$slots")
     [[ -z $boot ]] || pool+=("--boot=$boot")
     PATH=$(dirname "$python"):$PATH RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 OMP_NUM_THREADS=1 \
         start workers env --chdir="$dir" "$python" "${pool[@]}" # the boot program writes a file in its working directory

@@ -380,8 +380,12 @@ def _as_float32(numbers: pa.Array) -> npt.NDArray[np.float32]:
         numbers = numbers.cast(pa.float64())
     if numbers.null_count:
         numbers = pc.fill_null(numbers, float("nan"))
+    source = numbers.to_numpy(zero_copy_only=False)
+    if source.dtype == np.float32:
+        return source  # type: ignore[no-any-return]
+    values = schemas.new_floats(len(source))
     with np.errstate(over="ignore", invalid="ignore"):
-        values: npt.NDArray[np.float32] = numbers.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        np.copyto(values, source, casting="same_kind")
     return values
 
 
@@ -390,7 +394,7 @@ def _rows(values: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64], wante
     starts = np.concatenate([[0], np.cumsum(lengths)])
     changes = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
     runs = [values[starts[first] : starts[end]] for first, end in changes.reshape(-1, 2)]
-    return np.concatenate(runs) if runs else values[:0]
+    return np.concatenate(runs, out=schemas.new_floats(sum(map(len, runs)))) if runs else values[:0]
 
 
 def _from_binary(column: pa.Array) -> VectorColumn:

@@ -19,9 +19,14 @@ _HALF = np.uint64(32)
 def of_vectors(vectors: schemas.Vectors) -> pa.Int64Array:
     """Of each of n vectors, by their bits."""
     words = np.ascontiguousarray(vectors, dtype=np.float32).view(np.uint64)
-    # The products lose their upper half: a difference there, such as that of a sign, must be seen in the lower one too.
-    mixed = words ^ (words >> _HALF)
-    return pa.array(np.einsum("ij,j->i", mixed, _FACTORS).view(np.int64))
+    digests = np.empty(len(words), np.uint64)
+    for start in range(0, len(words), schemas.BLOCK_ROWS):
+        block = slice(start, start + schemas.BLOCK_ROWS)
+        # The products lose their upper half: a difference there, such as of a sign, must be seen in the lower one too.
+        mixed = words[block] >> _HALF
+        mixed ^= words[block]
+        np.einsum("ij,j->i", mixed, _FACTORS, out=digests[block])
+    return pa.array(digests.view(np.int64))
 
 
 def of_texts(texts: pa.StringArray) -> pa.Int64Array:

@@ -72,8 +72,10 @@ def _blank(case_id: pa.Array) -> Mask:
 
 
 def _not_finite(vectors: VectorColumn) -> Mask:
-    mask = np.zeros(len(vectors.has_dimension), dtype=np.bool_)
-    mask[vectors.has_dimension] = ~np.isfinite(vectors.values).all(axis=1)
+    values, mask = vectors.values, np.zeros(len(vectors.has_dimension), dtype=np.bool_)
+    starts = range(0, len(values), schemas.BLOCK_ROWS)
+    finite = [np.isfinite(values[start : start + schemas.BLOCK_ROWS]).all(axis=1) for start in starts]
+    mask[vectors.has_dimension] = ~np.concatenate(finite) if finite else False
     return mask
 
 

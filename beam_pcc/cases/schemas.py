@@ -23,6 +23,7 @@ BLOCKS = {"embedding": slice(0, EMBEDDING_DIM), "tfidf": slice(EMBEDDING_DIM, VE
 EMBEDDING_MODEL = "all-MiniLM-L6-v2+tfidf200"
 
 BATCH_ROWS = 2_000  # rows of one flowing RecordBatch at most
+BLOCK_ROWS = 250  # rows whose vectors stay in a core's cache between two steps of a computation
 COUNTERS = "pcc"  # the namespace of the Beam counters; Flink shows them as pcc.<name>
 
 PC = "PC"
@@ -193,6 +194,11 @@ TABLES = {
 def readable(schema: pa.Schema, columns: Collection[str]) -> pa.Schema:
     """The columns of a table that are there. Each is nullable, as one is that was added later."""
     return pa.schema([field.with_nullable(True) for field in schema if field.name in columns])
+
+
+def new_floats(n: int) -> npt.NDArray[np.float32]:
+    """An array for n values, in memory that Arrow keeps for its next arrays: fresh pages cost more than a copy."""
+    return np.frombuffer(pa.allocate_buffer(4 * n), dtype=np.float32)
 
 
 def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:

@@ -17,6 +17,7 @@ from beam_pcc.config.files import read_file
 from beam_pcc.config.options import Group, add_arguments, between, not_negative, option, options_of, resolve, unknown
 from beam_pcc.config.partitions import parse_partition as parse_partition
 from beam_pcc.config.run_ids import is_run_id
+from beam_pcc.config.threads import CORES_VARIABLE
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.gcp.names import RETRY_TIMEOUT
 
@@ -296,6 +297,8 @@ def environment_variables() -> dict[str, str]:
         PARTITION_VARIABLE: "as --partition, where that is not given",
         JOB_VARIABLE: "uid of the Kubernetes Job that a launcher runs in, so that its next pod knows the run again",
         **declared,
+        CORES_VARIABLE: "cores that a worker process keeps busy with reading, Arrow and the encoder; without it all "
+        "that the process may use, or in Flink's worker pool its share of them",
         "TERM": "dumb, or not set: progress is shown in lines, and not as a bar",
         "CI": "anything but 0 and false: the same",
     }

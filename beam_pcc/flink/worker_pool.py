@@ -26,6 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from beam_pcc.config.threads import worker_environment
+
 HOST = "127.0.0.1"
 _POLL_INTERVAL = 0.2  # seconds
 _GRACE_PERIOD = 5.0  # seconds for Flink to stop a worker whose process has ended already
@@ -54,16 +56,20 @@ class Pool:
 
     Attributes:
         boot: Beam's `boot` program; None starts workers without it and without pipeline options.
+        slots: How many workers share the cores; None gives each one core.
     """
 
     boot: str | None = None
+    slots: int | None = None
     _workers: dict[str, Worker] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, request: Any) -> None:
         """Start the worker of a StartWorkerRequest. Raises OSError if the program cannot be run."""
         with self._lock:
-            process = subprocess.Popen(self._command(request), stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                self._command(request), stdin=subprocess.DEVNULL, env=worker_environment(self.slots)
+            )
             worker = Worker(str(request.worker_id), process, str(request.control_endpoint.url))
             self._workers[worker.name] = worker
         _say(f"worker {worker.name}: started as process {process.pid}")
@@ -158,7 +164,7 @@ def serve(pool: Pool, port: int) -> Any:
     return server
 
 
-def run(port: int, boot: str | None) -> NoReturn:
+def run(port: int, boot: str | None, slots: int | None = None) -> NoReturn:
     """Serve until a signal or a failure ends the process: exit code 0 after a signal, 1 after a failure."""
     stopping = threading.Event()
 
@@ -168,7 +174,7 @@ def run(port: int, boot: str | None) -> NoReturn:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)  # the first process of a container ignores signals without a handler
-    pool, code = Pool(boot), 0
+    pool, code = Pool(boot, slots), 0
     try:
         _require_writable(Path.cwd(), "the working directory, where Beam's boot program writes a file")
         _require_writable(Path(tempfile.gettempdir()), "the folder of temporary files")
@@ -289,8 +295,11 @@ def main() -> NoReturn:
     )
     parser.add_argument("--port", type=int, required=True, help=f"where to listen, on {HOST} only")
     parser.add_argument("--boot", metavar="FILE", help="Beam's boot program (default: start workers without it)")
+    parser.add_argument(
+        "--slots", type=int, metavar="N", help="task slots, whose workers share the cores (default: one core for each)"
+    )
     flags = parser.parse_args()
-    run(flags.port, flags.boot)
+    run(flags.port, flags.boot, flags.slots)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,7 @@ def _set_fields(
     for part, prefix in (("jobManager", "flink.job_manager"), ("taskManager", "flink.task_manager")):
         spec[part]["resource"].update(cpu=number(config, f"{prefix}_cpu"), memory=text(config, f"{prefix}_memory"))
     workers = next(c for c in spec["taskManager"]["podTemplate"]["spec"]["containers"] if c["name"] == WORKERS)
+    workers["command"].append(f"--slots={slots}")
     size = {"cpu": text(config, "flink.workers_cpu"), "memory": text(config, "flink.workers_memory")}
     workers["resources"] = {"requests": dict(size), "limits": dict(size)}
 

@@ -8,6 +8,7 @@ import functools
 from dataclasses import dataclass
 
 from beam_pcc import progress
+from beam_pcc.cases import checking
 from beam_pcc.config.run_ids import new_run_id, started_at
 from beam_pcc.config.settings import DEFAULT_REVIEW_BAND, Limits, RunConfig
 from beam_pcc.errors import ConfigurationError
@@ -55,7 +56,8 @@ class Launch:
         area.begin()
         for run_id in remove_dead_runs(area.root, min(self.run.started_at, dt.datetime.now(dt.timezone.utc))):
             _log.info("removed what the dead run %s had staged", run_id)
-        find_source = functools.partial(ReadCases, config, area.join("export"))
+        check = functools.partial(checking.check, text_column=config.encoder.text_column)
+        find_source = functools.partial(ReadCases, config, area.join("export"), check)
         if config.source.wait_seconds:
             prepare_tables(self.warehouse, dry_run=True)  # reports what is wrong there before the wait
             model, shadow, text = load(config)

@@ -9,13 +9,13 @@ import argparse
 import difflib
 import functools
 import io
-import os
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from beam_pcc.config.settings import add_partition_argument, add_run_arguments
+from beam_pcc.config.threads import cores
 from beam_pcc.errors import ConfigurationError, one_line
 from beam_pcc.flink.options import with_defaults  # its import declares the options of the Java runner
 
@@ -23,6 +23,9 @@ from beam_pcc.flink.options import with_defaults  # its import declares the opti
 IN_PROCESS = "FnApiRunner"
 _FLINK = "beam_pcc.flink.runner.SessionRunner"
 _JOB_JAR = "beam_pcc.flink.runner.JobJarRunner"
+# A worker scores and labels in one thread, and the threads that read ahead keep the other cores busy. Workers are
+# threads of one process, which take turns in Python code: measured on two cores, a second costs more than it brings.
+_CORES_OF_A_WORKER = 4
 _ALIASES = {None: IN_PROCESS, "DirectRunner": IN_PROCESS, "direct": IN_PROCESS, "FlinkRunner": _FLINK, "flink": _FLINK}
 
 
@@ -57,10 +60,8 @@ def beam_options(arguments: Sequence[str]) -> PipelineOptions:
         "--direct_num_workers",
         "--direct_running_mode",
     }:
-        # A worker for every two cores, as each decodes ahead in a thread of its own; measured on two cores, a second
-        # worker costs more than it brings.
         direct = options.view_as(DirectOptions)
-        direct.direct_num_workers = max(1, (os.cpu_count() or 1) // 2)
+        direct.direct_num_workers = max(1, cores() // _CORES_OF_A_WORKER)
         direct.direct_running_mode = "multi_threading" if direct.direct_num_workers > 1 else "in_memory"
     return options
 

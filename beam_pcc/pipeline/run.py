@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Callable, Mapping
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, PipelineOptions
 
 from beam_pcc import progress
 from beam_pcc.cases import faults
 from beam_pcc.config.settings import Limits, RunConfig
+from beam_pcc.config.threads import available, shared_among
 from beam_pcc.errors import ConfigurationError, PccError, RunError
 from beam_pcc.errors.messages import from_runner, logged
 from beam_pcc.pipeline import graph
@@ -139,7 +140,14 @@ def _execute(pipeline: beam.Pipeline, plan: LaunchPlan, signals: StopSignals) ->
         unit="rows",
         measure=lambda: _scored(progress.counts.now()),
     )
-    with progress.counts.following(), scoring, contextlib.redirect_stderr(_WorkerStderr()):
+    direct = pipeline.options.view_as(DirectOptions)
+    processes = direct.direct_num_workers if direct.direct_running_mode == "multi_processing" else 1
+    with (
+        progress.counts.following(),
+        scoring,
+        contextlib.redirect_stderr(_WorkerStderr()),
+        shared_among(processes or available()),
+    ):
         result = pipeline.run()
         signals.install()  # Beam's job server catches Ctrl-C itself, and may wait for its own lock then
         result.wait_until_finish()

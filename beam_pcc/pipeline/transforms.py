@@ -16,8 +16,7 @@ from apache_beam.ml.inference.base import PredictionResult, RunInference
 from apache_beam.pvalue import TaggedOutput
 
 from beam_pcc.cases import drift, faults, schemas
-from beam_pcc.cases.text_validation import validate_texts
-from beam_pcc.cases.validation import validate
+from beam_pcc.cases.checking import check
 from beam_pcc.features import languages
 from beam_pcc.features.featurizer import Featurizer, featurize, slices
 from beam_pcc.features.windows import NOT_SCORED
@@ -36,7 +35,6 @@ from beam_pcc.terminal import logger
 
 _log = logger(__name__)
 _PROGRESS_SECONDS = 10.0
-_NO_CASES = pa.RecordBatch.from_pylist([], schema=schemas.CASES)
 
 
 class Split(NamedTuple):
@@ -182,24 +180,18 @@ class _Validate(beam.DoFn):
         self._text_column = text_column
 
     def process(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
-        """Split one batch."""
-        texts = None
-        if rows.schema.equals(schemas.STAGED_REJECTED):  # the source could not read them
-            cases, rejected = _NO_CASES, rows
-        elif self._text_column is None:
-            cases, rejected = validate(rows)
-        else:
-            texts, cases, rejected = validate_texts(rows, self._text_column)
-        count("batches", 1)
+        """Split one batch; one that the source's threads have checked is passed on."""
         count("rows_read", rows.num_rows)
-        count("rows_valid", cases.num_rows + (texts.num_rows if texts else 0))
-        if texts is not None and texts.num_rows:
-            yield TaggedOutput("texts", texts)
-        yield TaggedOutput("stats", RunStats(rows_read=rows.num_rows, rejected=_rejects(rejected)))
-        if rejected.num_rows:
-            yield TaggedOutput("rejected", rejected)
-        if cases.num_rows:
-            yield cases
+        rejects: Counter[str] = Counter()
+        for part in check(rows, self._text_column):
+            if part.schema.equals(schemas.STAGED_REJECTED):
+                rejects = _rejects(part)
+                yield TaggedOutput("rejected", part)
+                continue
+            count("batches", 1)
+            count("rows_valid", part.num_rows)
+            yield part if part.schema.equals(schemas.CASES) else TaggedOutput("texts", part)
+        yield TaggedOutput("stats", RunStats(rows_read=rows.num_rows, rejected=rejects))
 
 
 @shielded

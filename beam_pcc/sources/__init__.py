@@ -15,6 +15,7 @@ from beam_pcc.addresses import absolute
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.errors import ConfigurationError
 from beam_pcc.gcp.names import gcp_extra, parse_dataset
+from beam_pcc.sources.ahead import Check, as_read
 from beam_pcc.sources.volume import SourceState, SourceVolume
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ class ReadCases(beam.PTransform):
     Args:
         config: The run's source, partition and how to read.
         staging: A folder for files of the read itself (BigQuery's exports).
+        check: What is done with each batch in the threads that read. Rows that no such thread reads come as they are.
 
     Raises:
         ConfigurationError: The source is of no known kind, or is not there.
     """
 
-    def __init__(self, config: RunConfig, staging: str) -> None:
-        self._read = _reader(config, staging)
+    def __init__(self, config: RunConfig, staging: str, check: Check = as_read) -> None:
+        self._read = _reader(config, staging, check)
 
     @functools.cached_property
     def volume(self) -> SourceVolume:
@@ -53,7 +55,7 @@ class ReadCases(beam.PTransform):
         return begin | self._read
 
 
-def _reader(config: RunConfig, staging: str) -> ReadFiles | ReadSample | ReadTable:
+def _reader(config: RunConfig, staging: str, check: Check) -> ReadFiles | ReadSample | ReadTable:
     from beam_pcc.sources.files import ReadFiles
     from beam_pcc.sources.sample import ReadSample
 
@@ -70,12 +72,12 @@ def _reader(config: RunConfig, staging: str) -> ReadFiles | ReadSample | ReadTab
             )
         return ReadSample(source, config.partition, batch_rows)
     if source.startswith("bq://"):
-        return _bigquery(config, staging)
+        return _bigquery(config, staging, check)
     pattern = absolute(source.replace("{partition}", f"{config.partition:%Y%m%d}"))
-    return ReadFiles(pattern, batch_rows, text_column, columns)
+    return ReadFiles(pattern, batch_rows, text_column, columns, check)
 
 
-def _bigquery(config: RunConfig, staging: str) -> ReadTable:
+def _bigquery(config: RunConfig, staging: str, check: Check) -> ReadTable:
     with gcp_extra("--source"):
         from beam_pcc.sources.bigquery import ReadOptions, ReadTable, check_export, find_part
     text_column, columns = config.encoder.text_column, config.source.own_names
@@ -97,4 +99,4 @@ def _bigquery(config: RunConfig, staging: str) -> ReadTable:
             break
     if method == "export":
         check_export(part, temp, retry_timeout=retry_timeout)
-    return ReadTable(part, ReadOptions(method, temp, staging, config.source.batch_rows, retry_timeout))
+    return ReadTable(part, ReadOptions(method, temp, staging, config.source.batch_rows, retry_timeout), check)

@@ -21,6 +21,7 @@ from beam_pcc.errors.retrying import retry
 from beam_pcc.gcp.client import explained, stream_retry
 from beam_pcc.gcp.names import TableId
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.ahead import Cancellable, Check, ReadParts, as_read
 
 _MAX_STREAMS = 1_000  # the API's own limit
 
@@ -58,9 +59,17 @@ class ReadArrowStreams(beam.PTransform):
     row where it stopped.
     """
 
-    def __init__(self, table: TableId, restriction: str | None, columns: list[str], limits: StreamLimits) -> None:
+    def __init__(
+        self,
+        table: TableId,
+        restriction: str | None,
+        columns: list[str],
+        limits: StreamLimits,
+        check: Check = as_read,
+    ) -> None:
         super().__init__()
         self._columns = columns
+        self._check = check
         self._table = table
         self._restriction = restriction
         self._limits = limits
@@ -72,7 +81,7 @@ class ReadArrowStreams(beam.PTransform):
             | "Table" >> beam.Create([self._restriction or ""])
             | "OpenSession" >> beam.FlatMap(self._open).with_output_types(_Stream)
             | "SpreadStreams" >> beam.Reshuffle()
-            | "ReadStream" >> beam.FlatMap(self._read).with_output_types(pa.RecordBatch)
+            | "ReadStream" >> beam.ParDo(ReadParts(self._read, self._check)).with_output_types(pa.RecordBatch)
         )
 
     @shielded
@@ -99,10 +108,13 @@ class ReadArrowStreams(beam.PTransform):
             )
         return [_Stream(stream.name, session.arrow_schema.serialized_schema) for stream in session.streams]
 
-    @shielded
-    def _read(self, stream: _Stream) -> Iterator[pa.RecordBatch]:
-        where = f"--source table {self._table}"
+    def _read(self, stream: _Stream) -> Cancellable:
         reader = _StreamReader(stream, self._limits.longest_silence)
+        return Cancellable(self._batches(reader), reader.cancel)
+
+    @shielded
+    def _batches(self, reader: _StreamReader) -> Iterator[pa.RecordBatch]:
+        where = f"--source table {self._table}"
         with explained(where, SourceError), contextlib.closing(reader):
             while (block := self._next_block(reader, where)) is not None:
                 block = block.select(self._columns)
@@ -124,6 +136,10 @@ class ReadArrowStreams(beam.PTransform):
             raise exceptions.RetryError("no row came", error) from error
 
 
+class _CancelledError(Exception):
+    """Nobody wants the rows any more."""
+
+
 class _StreamReader:
     """Receives one stream block by block.
 
@@ -140,6 +156,7 @@ class _StreamReader:
         self._client: bigquery_storage.BigQueryReadClient | None = None
         self._call: Any = None
         self._was_silent = threading.Event()  # of this call
+        self._is_cancelled = False
 
     def next_block(self) -> pa.RecordBatch | None:
         """The rows after those that were returned, at least one; None at the end of the stream.
@@ -151,6 +168,8 @@ class _StreamReader:
         try:
             if self._call is None:
                 self._call = self._open()
+            if self._is_cancelled:
+                raise _CancelledError
             while (message := self._receive(self._call)) is not None:
                 data = message.arrow_record_batch.serialized_record_batch
                 block = pa.ipc.read_record_batch(pa.py_buffer(data), self._schema) if data else None
@@ -161,6 +180,12 @@ class _StreamReader:
             self.close()
             raise
         return None
+
+    def cancel(self) -> None:
+        """End the reading for good, from another thread than the one that waits for a block."""
+        self._is_cancelled = True
+        if (call := self._call) is not None:
+            call.cancel()
 
     def close(self) -> None:
         """End the call, so that the next one starts at the first row that was not returned."""
@@ -191,6 +216,8 @@ class _StreamReader:
         try:
             return next(call, None)
         except grpc.RpcError as error:
+            if self._is_cancelled:
+                raise _CancelledError from None
             if was_silent.is_set():
                 raise TimeoutError(f"a read stream sent nothing for {self._longest_silence:g} seconds") from None
             raise exceptions.from_grpc_error(error) from error

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ from beam_pcc.gcp.names import (
     quoted,
 )
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.ahead import Check, as_read
 from beam_pcc.sources.arrow_streams import ReadArrowStreams, StreamLimits
 from beam_pcc.sources.volume import UNKNOWN, SourceState, SourceVolume
 from beam_pcc.terminal import logger
@@ -265,8 +267,9 @@ class ReadOptions:
 class ReadTable(beam.PTransform):
     """PBegin -> PCollection[RecordBatch] of INPUT_COLUMNS from one part of a table."""
 
-    def __init__(self, part: TablePart, options: ReadOptions) -> None:
+    def __init__(self, part: TablePart, options: ReadOptions, check: Check = as_read) -> None:
         super().__init__()
+        self._check = check
         self._part = part
         self._options = options
 
@@ -305,17 +308,14 @@ class ReadTable(beam.PTransform):
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Wire the method that was chosen."""
         part = self._part
-        rename = beam.Map(_renamed, part.text_column, part.columns).with_output_types(pa.RecordBatch)
-        return self._rows(begin) | "RenameColumns" >> rename
-
-    def _rows(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
-        part, options = self._part, self._options
+        options = self._options
         if options.method == "arrow":
             return begin | "ReadStreams" >> ReadArrowStreams(
                 part.table,
                 part.restriction,
                 part.schema.names,
                 StreamLimits(options.temp_dataset.project, options.batch_rows, options.retry_timeout),
+                functools.partial(_checked, text_column=part.text_column, columns=part.columns, check=self._check),
             )
         return (
             begin
@@ -324,6 +324,7 @@ class ReadTable(beam.PTransform):
             >> beam.ParDo(RowsToBatches(part.schema, options.batch_rows, self._keys())).with_output_types(
                 pa.RecordBatch
             )
+            | "RenameColumns" >> beam.Map(_renamed, part.text_column, part.columns).with_output_types(pa.RecordBatch)
         )
 
     def _keys(self) -> list[str]:
@@ -366,6 +367,12 @@ class ReadTable(beam.PTransform):
 @shielded
 def _renamed(rows: pa.RecordBatch, text_column: str | None, columns: Mapping[str, str] | None) -> pa.RecordBatch:
     return input_columns(rows, text_column, columns)
+
+
+def _checked(
+    rows: pa.RecordBatch, text_column: str | None, columns: Mapping[str, str] | None, check: Check
+) -> Sequence[pa.RecordBatch]:
+    return check(input_columns(rows, text_column, columns))
 
 
 @shielded

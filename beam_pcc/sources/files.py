@@ -29,6 +29,7 @@ from beam_pcc.cases.columns import check_input, has_one_axis, input_columns, pla
 from beam_pcc.errors import ConfigurationError, MissingSourceError, SourceError, one_line
 from beam_pcc.errors.foreign import explained
 from beam_pcc.shielding import shielded
+from beam_pcc.sources.ahead import Check, ReadParts, as_read
 from beam_pcc.sources.jsonl import joined, read_jsonl
 from beam_pcc.sources.volume import SourceState, SourceVolume
 
@@ -36,7 +37,9 @@ _GROUP_BYTES = 8 * 2**20  # of files that one worker reads as one
 _GROUP_FILES = 100  # more would keep files of a bucket, which take long to open, from being read in parallel
 _PARQUET = b"PAR1"  # how a file begins and ends
 _FOOTERS_AT_A_TIME = {"disk": 2, "elsewhere": 16}  # a bucket answers slowly; on a disk more threads cost more
-_READ_AHEAD = 4 * 2**20  # bytes of a Parquet column held compressed at a time, instead of a whole column chunk
+# Bytes of a Parquet column that are read at once, instead of a whole column chunk. A bucket answers slowly; what is on
+# a disk is read faster in pieces that stay in the cache.
+_READ_AT_ONCE = {"disk": 64 * 2**10, "elsewhere": 4 * 2**20}
 
 
 class ReadFiles(beam.PTransform):
@@ -49,6 +52,7 @@ class ReadFiles(beam.PTransform):
         batch_rows: Rows of one batch at most.
         text_column: The column of messages, if vectors are made of them.
         columns: Input column to the files' own name of it, where that is another.
+        check: What is done with each batch in the threads that read.
 
     Raises:
         ConfigurationError: No file matches, or one is neither .parquet nor .jsonl (or .jsonl.gz).
@@ -60,9 +64,11 @@ class ReadFiles(beam.PTransform):
         batch_rows: int,
         text_column: str | None = None,
         columns: Mapping[str, str] | None = None,
+        check: Check = as_read,
     ) -> None:
         super().__init__()
         self._columns = _Columns(text_column, dict(columns or {}))
+        self._check = check
         self._batch_rows = batch_rows
         self._matched = _match(pattern)
         self._files = _grouped(self._matched)
@@ -94,13 +100,14 @@ class ReadFiles(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[pa.RecordBatch]:
         """Handles (files, row group) are spread over the workers; rows never cross a shuffle."""
+        read = functools.partial(_read, batch_rows=self._batch_rows, columns=self._columns)
         return (
             begin
             | "Files" >> beam.Create(self._files)
             | "SpreadFiles" >> beam.Reshuffle()
             | "Parts" >> beam.FlatMap(_parts, self._columns).with_output_types(_Part)
             | "Spread" >> beam.Reshuffle()
-            | "ReadRows" >> beam.FlatMap(_read, self._batch_rows, self._columns).with_output_types(pa.RecordBatch)
+            | "ReadRows" >> beam.ParDo(ReadParts(read, self._check)).with_output_types(pa.RecordBatch)
         )
 
 
@@ -287,15 +294,20 @@ def _read(part: _Part, batch_rows: int, columns: _Columns) -> Iterator[pa.Record
 
 
 def _read_parquet(file: str, row_group: int | None, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
+    for batch in _decoded(file, row_group, batch_rows, columns):
+        yield input_columns(batch, *columns)  # outside of what explains errors of the file: its own may quote values
+
+
+def _decoded(file: str, row_group: int | None, batch_rows: int, columns: _Columns) -> Iterator[pa.RecordBatch]:
     with _explained(file, "Parquet"), open_parquet(file) as parquet:
         schema = _checked(parquet, file, columns)
         groups = None if row_group is None else [row_group]
         batches = parquet.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=False)
-        for batch in batches if row_group is None else _ahead(batches):
+        for batch in batches:
             arrays = [
                 _as_null(batch.column(name), dtype) for name, dtype in zip(schema.names, schema.types, strict=True)
             ]
-            yield input_columns(pa.RecordBatch.from_arrays(arrays, names=schema.names), *columns)
+            yield pa.RecordBatch.from_arrays(arrays, names=schema.names)
 
 
 def _checked(parquet: pq.ParquetFile, file: str, columns: _Columns) -> pa.Schema:
@@ -352,15 +364,6 @@ def _filled(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.R
         yield joined(pending)
 
 
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Decode the next batch (Arrow lets go of the GIL) while the graph works on this one."""
-    with ThreadPoolExecutor(max_workers=1) as decoder:
-        coming = decoder.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = decoder.submit(next, batches, None)
-            yield batch
-
-
 @contextlib.contextmanager
 def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file of any Beam filesystem, with ordinary types instead of those that Arrow notes beside them."""
@@ -371,7 +374,7 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
             parquet = pq.ParquetFile(
                 handle,
                 metadata=metadata,
-                buffer_size=_READ_AHEAD,
+                buffer_size=_READ_AT_ONCE["elsewhere" if "://" in file else "disk"],
                 pre_buffer=False,
                 page_checksum_verification=True,
                 coerce_int96_timestamp_unit="us",  # in nanoseconds, Arrow's default, the year 9999 is read as 1816

@@ -122,4 +122,4 @@ def test_contracts_contain_the_current_tables() -> None:
 
 
 def test_each_variable_is_documented_once() -> None:
-    assert len(environment_variables()) == 4 + len([one for one in OPTIONS if one.environment])
+    assert len(environment_variables()) == 5 + len([one for one in OPTIONS if one.environment])

@@ -367,15 +367,15 @@ def test_temporary_folders_contain_no_rows(ended: dict[str, Place]) -> None:
 
 # The functions that raise: each quotes all its arguments, as parsers, models and libraries do.
 STEPS = [
-    ("beam_pcc.pipeline.transforms", "validate", "vectors"),
-    ("beam_pcc.pipeline.transforms", "validate_texts", "texts"),
+    ("beam_pcc.cases.checking", "validate", "vectors"),
+    ("beam_pcc.cases.checking", "validate_texts", "texts"),
     ("beam_pcc.pipeline.transforms", "featurize", "texts"),
     ("beam_pcc.features.featurizer", "join", "texts"),
     ("beam_pcc.features.featurizer", "Featurizer.embed", "texts"),
     ("beam_pcc.pipeline.transforms", "postprocess", "both"),
     ("beam_pcc.models.scoring", "score", "both"),
     ("beam_pcc.publishing.statistics", "reasons", "both"),
-    ("beam_pcc.sources.files", "_ahead", "both"),
+    ("beam_pcc.sources.files", "input_columns", "both"),
     ("pyarrow.parquet", "ParquetWriter.write_table", "both"),
     ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_load", "both"),
     ("beam_pcc.publishing.warehouse.duckdb.warehouse", "_DuckDBStagedRun.figures", "both"),

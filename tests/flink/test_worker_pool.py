@@ -19,6 +19,7 @@ from apache_beam.portability.api import beam_fn_api_pb2 as messages
 from apache_beam.portability.api import beam_fn_api_pb2_grpc as services
 from apache_beam.portability.api.org.apache.beam.model.pipeline.v1.endpoints_pb2 import ApiServiceDescriptor
 
+from beam_pcc.config.threads import CORES_VARIABLE, available
 from tests.ports import free_ports
 
 pytestmark = pytest.mark.end_to_end  # real processes, and some of them are waited for
@@ -56,13 +57,21 @@ class Pool:
 
 
 @contextmanager
-def running(folder: Path, boot: str, *, wrapper: tuple[str, ...] = ()) -> Iterator[Pool]:
+def running(folder: Path, boot: str, *, wrapper: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> Iterator[Pool]:
     """A pool whose boot program is this script."""
     program, log = folder / "boot", folder / "log"
     program.write_text(f"#!/bin/sh\n{boot}\n")
     program.chmod(0o755)
     port = free_ports(1)
-    command = [*wrapper, sys.executable, "-m", "beam_pcc.flink.worker_pool", f"--port={port}", f"--boot={program}"]
+    command = [
+        *wrapper,
+        sys.executable,
+        "-m",
+        "beam_pcc.flink.worker_pool",
+        f"--port={port}",
+        f"--boot={program}",
+        *flags,
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, text=True, cwd=folder)
     try:
@@ -131,6 +140,17 @@ def test_finished_worker_does_not_end_pool(tmp_path: Path, control: str) -> None
         pool.start_worker("1-1", control)
         time.sleep(7)
         assert pool.process.poll() is None
+
+
+@pytest.mark.parametrize(("flags", "cores"), [((), 1), (("--slots=1",), available()), (("--slots=1000",), 1)])
+def test_worker_has_its_share_of_the_cores(tmp_path: Path, control: str, flags: tuple[str, ...], cores: int) -> None:
+    with running(tmp_path, f'echo "cores: ${CORES_VARIABLE}"; exec sleep 60', flags=flags) as pool:
+        assert pool.start_worker("1-1", control) == ""
+        deadline = time.monotonic() + 60
+        while "cores: " not in pool.output():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert f"cores: {cores}\n" in pool.output()
 
 
 def test_stopped_worker_does_not_end_pool(tmp_path: Path, control: str) -> None:

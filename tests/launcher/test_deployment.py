@@ -32,6 +32,7 @@ def test_config_values_are_rendered(tmp_path: Path) -> None:
     assert spec["taskManager"]["replicas"] == 3
     assert spec["flinkConfiguration"]["taskmanager.numberOfTaskSlots"] == "4"
     assert spec["taskManager"]["podTemplate"]["spec"]["containers"][1]["resources"]["limits"]["memory"] == "7Gi"
+    assert spec["taskManager"]["podTemplate"]["spec"]["containers"][1]["command"][-1] == "--slots=4"
     assert spec["taskManager"]["resource"] == {"cpu": 1.0, "memory": "2g"}
     assert {c["image"] for c in containers(spec) if "image" in c} == {spec["image"]} == {values["image"]}
 

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from beam_pcc.errors import ConfigurationError, PccError, SourceError, retrying
 from beam_pcc.gcp.names import TableId
+from beam_pcc.sources.ahead import ReadAhead, as_read
 from beam_pcc.sources.arrow_streams import ReadArrowStreams, StreamLimits
 from tests.conftest import ReadAll
 
@@ -327,18 +328,6 @@ def test_reader_that_is_dropped_ends_its_call(api: StorageApi, until: Callable[[
     until(lambda: api.cancelled == 1)
 
 
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool]], None]:
-    def wait(condition: Callable[[], bool]) -> None:
-        for _ in range(500):
-            if condition():
-                return
-            threading.Event().wait(0.02)
-        raise AssertionError("still not so after 10 seconds")
-
-    return wait
-
-
 ANSWERS = st.builds(Answer, st.lists(st.integers(0, 120), max_size=4), st.sampled_from(RESUMED))
 
 
@@ -348,3 +337,19 @@ ANSWERS = st.builds(Answer, st.lists(st.integers(0, 120), max_size=4), st.sample
 def test_no_row_is_lost_or_read_twice(api: StorageApi, answers: list[Answer]) -> None:
     api.answers = list(answers)
     assert read(reading()) == EVERY_ID
+
+
+def test_silent_stream_is_cancelled_from_another_thread(
+    api: StorageApi, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    """A run that ends does not wait for the silence to be over."""
+    api.answers = [Answer([100], silent=True)]
+    source = reading(silence=600)
+    (stream,) = source._open("")
+    reader = ReadAhead(as_read)
+    reader.add(source._read(stream))
+    for _ in EVERY_ID[:100:50]:
+        reader.take()
+    reader.close()
+
+    until(lambda: api.cancelled == 1)

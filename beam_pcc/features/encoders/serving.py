@@ -18,6 +18,7 @@ from beam_pcc import progress
 from beam_pcc.cases import schemas
 from beam_pcc.config.extras import extra
 from beam_pcc.config.settings import BACKENDS, Backend
+from beam_pcc.config.threads import cores
 from beam_pcc.errors import ModelError, one_line
 from beam_pcc.features.encoders import package, published_folder
 from beam_pcc.features.encoders.base import Compute, Embeddings, Ids, TextEncoder
@@ -121,12 +122,13 @@ def open_encoder(ref: EncoderRef, backend: Backend, threads: int) -> TextEncoder
     Args:
         ref: Its address and digest.
         backend: Its runtime.
-        threads: How many threads the runtime may use in this process.
+        threads: How many threads the runtime may use in this process; no more than its cores are used.
 
     Raises:
         ConfigurationError: The runtime is not installed.
         ModelError: The files are missing, have another digest, do not fit the backend, or cannot be loaded.
     """
+    threads = min(threads, cores())
     with _loading:
         key = (ref, backend, threads)
         if key not in _loaded:

@@ -1,0 +1,78 @@
+"""How many threads a process may keep busy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import sklearn.linear_model  # noqa: F401 - loads the BLAS that is bounded
+import threadpoolctl
+
+from beam_pcc.config import threads
+
+
+@pytest.fixture
+def eight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Eight cores, and the file of the container's quota."""
+    quota = tmp_path / "cpu.max"
+    monkeypatch.delenv(threads.CORES_VARIABLE, raising=False)
+    monkeypatch.setattr(threads, "_QUOTA", quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    return quota
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("50000 100000", 1),
+        ("max 100000", 8),
+        ("9900000 100000", 8),
+        ("", 8),
+    ],
+)
+def test_cores_are_those_of_the_container(eight: Path, quota: str, cores: int) -> None:
+    eight.write_text(f"{quota}\n")
+
+    assert threads.cores() == cores
+
+
+@pytest.mark.parametrize(("said", "cores"), [("3", 3), ("0", 1), ("", 8), ("many", 8)])
+@pytest.mark.usefixtures("eight")
+def test_cores_are_those_of_the_variable(said: str, cores: int) -> None:
+    assert threads.cores({threads.CORES_VARIABLE: said}) == cores
+
+
+@pytest.mark.parametrize(("processes", "share"), [(None, "1"), (1, "8"), (2, "4"), (3, "2"), (20, "1")])
+@pytest.mark.usefixtures("eight")
+def test_processes_share_the_cores(processes: int | None, share: str) -> None:
+    assert threads.worker_environment(processes)[threads.CORES_VARIABLE] == share
+
+
+def test_given_cores_hold_for_every_process(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(threads.CORES_VARIABLE, "5")
+
+    assert threads.worker_environment(2)[threads.CORES_VARIABLE] == "5"
+
+
+@pytest.mark.usefixtures("eight")
+def test_processes_share_the_cores_for_a_while() -> None:
+    with threads.shared_among(4):
+        assert threads.cores() == 2
+    assert threads.cores() == 8
+
+
+def test_libraries_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(threads.CORES_VARIABLE, "3")
+    before = pa.cpu_count(), pa.io_thread_count()
+    try:
+        with threadpoolctl.threadpool_limits(4, user_api="blas"):
+            threads.limit_libraries()
+            blas = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+            assert (set(blas), pa.cpu_count(), pa.io_thread_count()) == ({1}, 3, 3)
+    finally:
+        pa.set_cpu_count(before[0])
+        pa.set_io_thread_count(before[1])
