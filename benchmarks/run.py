@@ -16,6 +16,7 @@ from typing import Any
 import figures
 import one_run
 import processes
+import publishing
 import readers
 import results
 import sklearn  # noqa: F401 - loads the BLAS that is reported
@@ -37,6 +38,7 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "readers": readers.readers,
     "flink": flink.flink,
     "small-files": small_files.small_files,
+    "publishing": publishing.publishing,
 }
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")
 
