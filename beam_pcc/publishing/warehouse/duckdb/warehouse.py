@@ -98,8 +98,8 @@ class DuckDBWarehouse:
         What is found is in temporary tables of this connection: they end with it, whatever ends it.
         """
         with self._file.session() as connection:
-            _stage(connection, "files", schemas.STAGED_PREDICTIONS, _uris(files, "predictions"))
-            _stage(connection, "rejected_files", schemas.STAGED_REJECTED, _uris(files, "rejected"))
+            _load(connection, "files", schemas.STAGED_PREDICTIONS, _uris(files, "predictions"))
+            _load(connection, "rejected_files", schemas.STAGED_REJECTED, _uris(files, "rejected"))
             for statement in sql.LOAD:
                 connection.execute(statement)
             yield _DuckDBStagedRun(connection, run, self._file)
@@ -332,7 +332,7 @@ def _uris(files: Sequence[StagedFile], kind: StagedKind) -> list[str]:
     return [glob.escape(file.uri) for file in files if file.kind == kind]
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, uris: Sequence[str]) -> None:
+def _load(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, uris: Sequence[str]) -> None:
     """Make `staged_<name>`: the rows of the files, each with the place that names it."""
     if uris:
         paths = ", ".join("'{}'".format(uri.replace("'", "''")) for uri in uris)
