@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import subprocess
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +24,7 @@ from hypothesis import strategies as st
 from beam_pcc.cases import schemas
 from beam_pcc.errors import WarehouseError
 from beam_pcc.publishing.monitoring import audited_row
-from beam_pcc.publishing.statistics import RunStats
+from beam_pcc.publishing.statistics import RunStats, score_histogram
 from beam_pcc.publishing.warehouse.base import Run, StagedFigures, StagedFile
 from beam_pcc.publishing.warehouse.duckdb.warehouse import DuckDBWarehouse
 
@@ -125,6 +128,8 @@ def test_each_case_is_published_once(files: list[list[Row]]) -> None:
     assert (figures.predictions, figures.distinct_case_ids, figures.copies) == (len(kept), len(kept), copies)
     assert figures.rejected.total() == rejected.total()
     assert figures.review == sum(one["confidence"] < 0.6 for one in kept)
+    scores = [one["confidence"] if one["predicted_label"] == "PC" else 1 - one["confidence"] for one in kept]
+    assert figures.score_histogram == score_histogram(np.array(scores))
     assert figures.positive == sum(one["predicted_label"] == "PC" for one in kept)
 
 
@@ -189,3 +194,15 @@ def test_file_is_loaded_whatever_its_name(tmp_path: Path, name: str) -> None:
         DuckDBWarehouse(str(tmp_path / "pcc.duckdb")), stage(tmp_path, [[row("a")]], rejected=1, name=name)
     )
     assert (figures.predictions, figures.rejected.total()) == (1, 1)
+
+
+def test_threads_do_not_grow_with_the_machine(tmp_path: Path) -> None:
+    """Each thread holds rows in memory that cannot spill."""
+    code = (
+        "import os, sys; os.cpu_count = lambda: 64\n"
+        "from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile\n"
+        "with DuckDBFile(sys.argv[1], 1).session() as connection:\n"
+        "    print(connection.execute(\"SELECT current_setting('threads')\").fetchone()[0])\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "pcc.duckdb")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "2\n"

@@ -147,10 +147,14 @@ def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
         raise WarehouseError(f"{table}: in the row of run {run_id}, {error}; correct or delete that row") from None
 
 
+def bin_edges() -> list[str]:
+    """The edges of the bins of a score histogram, ascending, as SQL has them."""
+    return [f"{place / SCORE_BINS:g}" for place in range(SCORE_BINS + 1)]
+
+
 def bin_conditions(score: str) -> list[str]:
     """The SQL condition of each bin of a score histogram, for an expression of P(PC); NaN is in none."""
-    edges = [f"{place / SCORE_BINS:g}" for place in range(SCORE_BINS + 1)]
-    pairs = itertools.pairwise(edges)
+    pairs = itertools.pairwise(bin_edges())
     return [f"{score} >= {low} AND {score} {'<' if high != '1' else '<='} {high}" for low, high in pairs]
 
 

@@ -6,7 +6,7 @@ A run's rows stay in their files until they are published: `staged_files` and `s
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.schemas import SCORE_BINS
-from beam_pcc.publishing.warehouse.base import bin_conditions
+from beam_pcc.publishing.warehouse.base import bin_edges
 from beam_pcc.publishing.warehouse.feedback_table import SAME_LABEL
 
 REVIEW = "coalesce(starts_with(o.prediction_notes, 'review'), false)"
@@ -47,8 +47,25 @@ CREATE TEMP VIEW staged_rejected AS
 """  # noqa: S608 - own names
 LOAD = (_REPEATED, _LEFT_OUT, _KEPT, _REJECTED)
 
+
+def bin_of(score: str) -> str:
+    """The number of the bin of a score histogram, for an expression of P(PC); null for NaN and what is beyond 0 to 1.
+
+    One comparison after the other is twice as fast as to count what meets the condition of each bin.
+    """
+    edges = bin_edges()
+    within = f"({score}) BETWEEN {edges[0]} AND {edges[-1]}"  # false for NaN, which is more than any number here
+    places = " ".join(f"WHEN ({score}) < {edge} THEN {place}" for place, edge in enumerate(edges[1:-1]))
+    return f"CASE WHEN NOT coalesce({within}, false) THEN NULL {places} ELSE {SCORE_BINS - 1} END"
+
+
 _SCORE = "CASE predicted_label WHEN 'PC' THEN confidence ELSE 1 - confidence END"
-_BINS = ", ".join(f"count(*) FILTER ({condition})" for condition in bin_conditions(_SCORE))
+_ROWS_OF_BINS = ", ".join(f"coalesce(any_value(n) FILTER (bin = {place}), 0)" for place in range(SCORE_BINS))
+_HISTOGRAM = f"""
+SELECT [{_ROWS_OF_BINS}] FROM (
+    SELECT {bin_of(_SCORE)} AS bin, count(*) AS n FROM staged_predictions GROUP BY bin
+)
+"""  # noqa: S608 - own conditions
 FIGURES = f"""
 SELECT count(*) AS predictions,
        count(DISTINCT hash(case_id)) AS distinct_case_ids,
@@ -57,7 +74,7 @@ SELECT count(*) AS predictions,
        count(*) FILTER (predicted_label = 'PC') AS positive,
        count(*) FILTER (starts_with(prediction_notes, 'review')) AS review,
        (SELECT count(*) FROM left_out WHERE is_copy) AS copies,
-       [{_BINS}] AS score_histogram
+       ({_HISTOGRAM}) AS score_histogram
 FROM staged_predictions
 """  # noqa: S608 - own conditions
 DISTINCT_CASE_IDS = "SELECT count(DISTINCT case_id) FROM staged_predictions"
