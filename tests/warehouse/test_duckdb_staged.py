@@ -196,13 +196,14 @@ def test_file_is_loaded_whatever_its_name(tmp_path: Path, name: str) -> None:
     assert (figures.predictions, figures.rejected.total()) == (1, 1)
 
 
-def test_threads_do_not_grow_with_the_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (64, 2)])
+def test_writer_has_few_threads_on_any_machine(tmp_path: Path, cores: int, threads: int) -> None:
     """Each thread holds rows in memory that cannot spill."""
     code = (
-        "import os, sys; os.cpu_count = lambda: 64\n"
+        f"import os, sys; os.cpu_count = lambda: {cores}\n"
         "from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile\n"
         "with DuckDBFile(sys.argv[1], 1).session() as connection:\n"
         "    print(connection.execute(\"SELECT current_setting('threads')\").fetchone()[0])\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "pcc.duckdb")]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "2\n"
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == f"{threads}\n"

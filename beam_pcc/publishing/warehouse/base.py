@@ -52,7 +52,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StagedFigures:
-    """What SQL counts in a run's staging tables; duplicates are already among the rejected.
+    """What SQL counts in a run's staged rows; duplicates are already among the rejected.
 
     `copies` counts the rows that are exact copies of another one; they are in no other figure.
     `score_histogram` counts P(PC) of the predictions in SCORE_BINS equal bins over [0, 1].
@@ -178,7 +178,7 @@ def as_reader(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Record
 
 
 class StagedRun(Protocol):
-    """A run's own staging tables, each case_id once among the predictions.
+    """A run's staged rows, in tables of its own or in their files; each case_id once among the predictions.
 
     Of rows with one case_id, timestamp and content, load dropped all but one.
     Of several rows with one case_id, load kept the latest by the case's timestamp (then the most confident); the others
@@ -231,7 +231,7 @@ class Warehouse(Protocol):
         ...
 
     def load(self, run: Run, files: Sequence[StagedFile]) -> AbstractContextManager[StagedRun]:
-        """Load the files into the run's own staging tables, which are gone when the context ends."""
+        """Make the rows of the files known to the warehouse; what that makes is gone when the context ends."""
         ...
 
     def record(self, monitoring: MonitoringRow) -> bool:
