@@ -29,6 +29,7 @@ ORDER = (
     "dicts-of-floats",
     "readers",
     "small-files",
+    "publishing",
     "flink",
     "scorers",
     "encoders",

@@ -16,6 +16,7 @@ from typing import Any
 import figures
 import one_run
 import processes
+import publishing
 import readers
 import results
 import scorers
@@ -39,6 +40,7 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "flink": flink.flink,
     "small-files": small_files.small_files,
     "scorers": scorers.scorers,
+    "publishing": publishing.publishing,
 }
 LIBRARIES = ("apache-beam", "pyarrow", "numpy", "scikit-learn", "duckdb")
 

@@ -39,6 +39,19 @@ def test_sums_of_parts_are_the_sum_of_the_whole(sizes: list[int], order: object)
     np.testing.assert_allclose(joined.values, whole.values, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("broken", [(), (0,), (499, 500, 1_233)], ids=str)
+def test_sums_of_a_large_batch_are_exact(broken: tuple[int, ...]) -> None:
+    vectors = some(1_234)
+    vectors[list(broken), 583] = 1e30  # its square is beyond float32
+    sound = np.delete(vectors, broken, axis=0).astype(np.float64)
+    sums = drift.sums(vectors)
+
+    assert sums.rows == len(sound)
+    norms = [np.linalg.norm(sound[:, part], axis=1).sum() for part in schemas.BLOCKS.values()]
+    np.testing.assert_allclose(sums.norms, norms, rtol=1e-6)
+    np.testing.assert_allclose(sums.values, sound.sum(axis=0), rtol=1e-5)
+
+
 def test_the_same_vectors_have_not_shifted() -> None:
     vectors = some(500)
     for shift in drift.shifts(drift.baseline(vectors), drift.sums(vectors)).values():

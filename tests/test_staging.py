@@ -121,3 +121,11 @@ def test_row_group_of_large_values_is_bounded_by_bytes(tmp_path: Path) -> None:
     file = staged(tmp_path, [rejected(100, "x" * 100_000) for _ in range(8)])
     assert file.num_row_groups == 2
     assert file.metadata.num_rows == 800
+
+
+def test_only_few_valued_columns_have_a_dictionary(tmp_path: Path) -> None:
+    """What else would be tried, compressed or measured takes as long again as to write it, and is never used."""
+    metadata = staged(tmp_path, [rejected(2_000)]).metadata.row_group(0)
+    columns = {metadata.column(place).path_in_schema: metadata.column(place) for place in range(metadata.num_columns)}
+    assert [name for name, column in columns.items() if "RLE_DICTIONARY" in column.encodings] == ["reason", "detail"]
+    assert not any(column.is_stats_set for column in columns.values())

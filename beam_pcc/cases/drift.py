@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from beam_pcc.cases import schemas
 
+_CACHED_ROWS = 500  # 1.2 MB: the second look at a part finds it in the cache
 _ZERO = (0.0,) * len(schemas.BLOCKS)
 
 
@@ -68,20 +69,24 @@ def sums(vectors: schemas.Vectors, leave_out: Sequence[int] = ()) -> VectorSums:
     """Of (n, 584) vectors, but for the rows to leave out and those whose sums are not finite."""
     if leave_out:
         vectors = np.delete(vectors, list(leave_out), axis=0)
-    with np.errstate(all="ignore"):
-        norms = np.stack([norm(vectors[:, block]) for block in schemas.BLOCKS.values()], axis=1)
-    finite = np.isfinite(norms).all(axis=1)
-    if not finite.all():
-        vectors, norms = vectors[finite], norms[finite]
-    if not len(vectors):
-        return VectorSums()
-    values = np.ones(len(vectors), np.float32) @ vectors
-    return VectorSums(len(vectors), tuple(norms.sum(axis=0).tolist()), tuple(values.astype(np.float64).tolist()))
+    rows, norms, values = 0, np.zeros(len(schemas.BLOCKS)), np.zeros(schemas.VECTOR_DIM)
+    for start in range(0, len(vectors), _CACHED_ROWS):
+        part = vectors[start : start + _CACHED_ROWS]
+        of_rows = np.stack([norm(part[:, block]) for block in schemas.BLOCKS.values()])
+        total = of_rows.sum(axis=1)
+        if not np.isfinite(total).all():
+            finite = np.isfinite(of_rows).all(axis=0)
+            part, total = part[finite], of_rows[:, finite].sum(axis=1)
+        rows += len(part)
+        norms += total
+        values += np.ones(len(part), np.float32) @ part
+    return VectorSums(rows, tuple(norms.tolist()), tuple(values.tolist())) if rows else VectorSums()
 
 
 def norm(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """L2 norms of the rows, (n,); infinite where float32 cannot hold the square."""
-    squares: npt.NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", block, block), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        squares: npt.NDArray[np.float64] = np.sqrt(np.vecdot(block, block), dtype=np.float64)
     return squares
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 
 import numpy as np
@@ -15,6 +15,7 @@ from beam_pcc.models import explaining
 from beam_pcc.models.scoring import Floats, Scores, needs_review, privacy_classes, privacy_probability
 
 REVIEW = "review"
+_LABELS = pa.array([schemas.NOT_PC, schemas.PC])
 _NOTE_DIGITS = 2
 _PARTS = ("base", *schemas.BLOCKS)
 _EXPLAINED = f"; log-odds %+.{_NOTE_DIGITS}f: " + ", ".join(f"{part} %+.{_NOTE_DIGITS}f" for part in _PARTS)
@@ -47,35 +48,33 @@ def postprocess(
     Returns:
         STAGED_PREDICTIONS of the scored cases, STAGED_REJECTED (model_error) of the others.
     """
-    scored = np.ones(cases.num_rows, dtype=bool)
-    scored[list(scores.errors)] = False
     case_id, timestamp, content = map(cases.column, ("case_id", "timestamp", "content_digest"))
-    probabilities, blocks, discounts = scores.probabilities, scores.blocks, scores.discounts
-    places = np.array(scores.places or [None] * len(scored), dtype=object)[scored]
+    probabilities, blocks, discounts, places = scores.probabilities, scores.blocks, scores.discounts, scores.places
     failed = sorted(scores.errors)
     if failed:
+        scored = np.ones(cases.num_rows, dtype=bool)
+        scored[failed] = False
         keep = pa.array(scored)
         case_id, timestamp, content = (column.filter(keep) for column in (case_id, timestamp, content))
         probabilities = probabilities[scored]
         blocks = None if blocks is None else blocks[scored]
         discounts = None if discounts is None else discounts[scored]
+        places = None if places is None else tuple(compress(places, scored))
         untrained = None if untrained is None else list(compress(untrained, scored))
     n = len(probabilities)
 
     probability = privacy_probability(probabilities, classes)
     positive = probability >= threshold
-    privacy = privacy_classes(classes)
-    names = [classes[c] for c in privacy]
-    subtypes = np.array([None if n == schemas.PC else n.removeprefix(schemas.SUBTYPE_PREFIX) for n in names], object)
-    most_likely = probabilities[:, privacy].argmax(axis=1)
-    reviews = _reviews(probability, positive, scores.base, blocks, discounts, threshold, review_band)
+    notes = _reviews(probability, positive, scores.base, blocks, discounts, threshold, review_band)
+    _add_languages(notes, untrained or ())
+    _add_places(notes, places or ())
     columns = [
         case_id,
-        pa.array(np.where(positive, schemas.PC, schemas.NOT_PC), pa.string()),
-        pa.array(np.where(positive, subtypes[most_likely], None), pa.string()),
+        _LABELS.take(pa.array(positive.view(np.int8))),
+        _subtypes(probabilities, positive, classes),
         pa.array(np.where(positive, probability, 1.0 - probability)),
-        pa.array(np.full(n, np.datetime64(now.replace(tzinfo=None), "us"))).cast(timestamp.type),
-        _notes(_with_languages(reviews, untrained), places),
+        pa.repeat(pa.scalar(now, timestamp.type), n),
+        _sparse(notes, n),
         timestamp,
         content,
     ]
@@ -89,22 +88,36 @@ def postprocess(
     return predictions, not_scored
 
 
-def _notes(reviews: npt.NDArray[np.object_], places: npt.NDArray[np.object_]) -> pa.StringArray:
-    """The reviews, each with the part of the message that decided if it was not the whole; null where neither is."""
-    for row in np.flatnonzero([place is not None for place in places]):
-        reviews[row] = places[row] if reviews[row] is None else f"{reviews[row]}; {places[row]}"
-    return pa.array(reviews, pa.string())
+def _subtypes(probabilities: Floats, positive: npt.NDArray[np.bool_], classes: Sequence[str]) -> pa.StringArray:
+    """The likeliest privacy class of each PC case without its prefix; null for the class PC itself, and if NOT_PC."""
+    privacy = privacy_classes(classes)
+    names = [classes[c] for c in privacy]
+    subtypes = [None if name == schemas.PC else name.removeprefix(schemas.SUBTYPE_PREFIX) for name in names]
+    chosen = np.full(len(positive), len(subtypes))  # the null after them
+    chosen[positive] = probabilities[np.ix_(positive, privacy)].argmax(axis=1)
+    return pa.array([*subtypes, None], pa.string()).take(pa.array(chosen))
 
 
-def _with_languages(
-    reviews: npt.NDArray[np.object_], untrained: Sequence[str | None] | None
-) -> npt.NDArray[np.object_]:
-    """The reviews, and that of a language, such as "review: language pl not in training"."""
-    for row, language in enumerate(untrained or ()):
+def _sparse(notes: Mapping[int, str], n: int) -> pa.StringArray:
+    """The notes as a column of n rows, null where there is none."""
+    chosen = np.full(n, len(notes))
+    chosen[list(notes)] = np.arange(len(notes))
+    return pa.array([*notes.values(), None], pa.string()).take(pa.array(chosen))
+
+
+def _add_places(notes: dict[int, str], places: Sequence[str | None]) -> None:
+    """Add the part of a message that decided, if it was not the whole."""
+    for row, place in enumerate(places):
+        if place is not None:
+            notes[row] = f"{notes[row]}; {place}" if row in notes else place
+
+
+def _add_languages(notes: dict[int, str], untrained: Sequence[str | None]) -> None:
+    """Add the review of a language, such as "review: language pl not in training"."""
+    for row, language in enumerate(untrained):
         if language is not None:
-            before = f"{REVIEW}:" if reviews[row] is None else f"{reviews[row]};"
-            reviews[row] = f"{before} language {language} not in training"
-    return reviews
+            before = f"{notes[row]};" if row in notes else f"{REVIEW}:"
+            notes[row] = f"{before} language {language} not in training"
 
 
 def _reviews(
@@ -115,26 +128,25 @@ def _reviews(
     discounts: Floats | None,
     threshold: float,
     review_band: float,
-) -> npt.NDArray[np.object_]:
-    """The notes of the rows to review; others None.
+) -> dict[int, str]:
+    """The notes of the rows to review.
 
     Such as "review: margin 0.031; log-odds +0.12: base -0.50, embedding +0.52, tfidf +0.10". The log-odds are those of
     the published label, and what follows is them in sum.
     """
-    notes = np.full(len(probability), None, dtype=object)
     rows = np.flatnonzero(needs_review(probability, threshold, review_band))
-    margin = np.abs(probability[rows] - threshold).tolist()
-    notes[rows] = [f"{REVIEW}: margin {value:.3f}" for value in margin]
-    if blocks is None:
+    margins = np.abs(probability[rows] - threshold).tolist()
+    notes = {row: f"{REVIEW}: margin {margin:.3f}" for row, margin in zip(rows.tolist(), margins, strict=True)}
+    if blocks is None or not notes:
         return notes
-    less = np.zeros(len(probability)) if discounts is None else discounts  # the same for any vector, as the base is
-    parts = np.column_stack([base - less[rows], blocks[rows]])
+    less = 0.0 if discounts is None else discounts[rows]  # the same for any vector, as the base is
+    parts = np.column_stack([np.full(len(rows), base) - less, blocks[rows]])
     is_explained = np.isfinite(parts).all(axis=1)
     explained, parts = rows[is_explained], parts[is_explained]
     sign = np.where(positive[explained], 1.0, -1.0)
     total, parts = explaining.rounded(
         sign * explaining.log_odds(probability[explained]), sign[:, None] * parts, _NOTE_DIGITS
     )
-    values = np.column_stack([total, parts]).tolist()
-    notes[explained] += np.array([_EXPLAINED % tuple(row) for row in values], dtype=object)
+    for row, values in zip(explained.tolist(), np.column_stack([total, parts]).tolist(), strict=True):
+        notes[row] += _EXPLAINED % tuple(values)
     return notes

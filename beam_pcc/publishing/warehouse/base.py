@@ -52,7 +52,7 @@ class Run:
 
 @dataclass(frozen=True)
 class StagedFigures:
-    """What SQL counts in a run's staging tables; duplicates are already among the rejected.
+    """What SQL counts in a run's staged rows; duplicates are already among the rejected.
 
     `copies` counts the rows that are exact copies of another one; they are in no other figure.
     `score_histogram` counts P(PC) of the predictions in SCORE_BINS equal bins over [0, 1].
@@ -147,10 +147,14 @@ def checked_row(stored: StoredRow, table: object) -> MonitoringRow:
         raise WarehouseError(f"{table}: in the row of run {run_id}, {error}; correct or delete that row") from None
 
 
+def bin_edges() -> list[str]:
+    """The edges of the bins of a score histogram, ascending, as SQL has them."""
+    return [f"{place / SCORE_BINS:g}" for place in range(SCORE_BINS + 1)]
+
+
 def bin_conditions(score: str) -> list[str]:
     """The SQL condition of each bin of a score histogram, for an expression of P(PC); NaN is in none."""
-    edges = [f"{place / SCORE_BINS:g}" for place in range(SCORE_BINS + 1)]
-    pairs = itertools.pairwise(edges)
+    pairs = itertools.pairwise(bin_edges())
     return [f"{score} >= {low} AND {score} {'<' if high != '1' else '<='} {high}" for low, high in pairs]
 
 
@@ -174,7 +178,7 @@ def as_reader(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Record
 
 
 class StagedRun(Protocol):
-    """A run's own staging tables, each case_id once among the predictions.
+    """A run's staged rows, in tables of its own or in their files; each case_id once among the predictions.
 
     Of rows with one case_id, timestamp and content, load dropped all but one.
     Of several rows with one case_id, load kept the latest by the case's timestamp (then the most confident); the others
@@ -227,7 +231,7 @@ class Warehouse(Protocol):
         ...
 
     def load(self, run: Run, files: Sequence[StagedFile]) -> AbstractContextManager[StagedRun]:
-        """Load the files into the run's own staging tables, which are gone when the context ends."""
+        """Make the rows of the files known to the warehouse; what that makes is gone when the context ends."""
         ...
 
     def record(self, monitoring: MonitoringRow) -> bool:

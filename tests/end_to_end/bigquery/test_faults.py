@@ -131,6 +131,17 @@ def test_burst_of_errors_at_each_step_is_retried(
     assert [step for step, rule in steps.items() if rule.times] == []
 
 
+def test_publish_makes_six_jobs(ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]]) -> None:
+    """The days before, two loads, two counts, one transaction: each job takes a second or more."""
+    ended = ready.run(*ARROW)
+
+    assert_published_once(ready, undisturbed, ended)
+    kinds = {"days": "ROW_NUMBER.*success", "load": "sourceUris", "counts": "COUNTIF", "reasons": "GROUP BY reason"}
+    made = {kind: proxy.count("POST", INSERT, body=words) for kind, words in (kinds | {"publish": PUBLISH}).items()}
+    assert made == {"days": 1, "load": 2, "counts": 1, "reasons": 1, "publish": 1}
+    assert proxy.count("POST", INSERT) == 6
+
+
 @pytest.mark.parametrize("kind", ["predictions", "rejected"])
 def test_load_with_lost_response_is_not_started_twice(
     ready: Cloud, proxy: RestProxy, undisturbed: list[tuple[Any, ...]], kind: str

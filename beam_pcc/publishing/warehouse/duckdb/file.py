@@ -34,7 +34,13 @@ _T = TypeVar("_T")
 
 Config = dict[str, str | bool | int | float | list[str]]
 # What does not fit in memory spills to a folder beside the file, so that a run's memory does not grow with its rows.
-_WRITER: Config = {"memory_limit": "128MB", "preserve_insertion_order": "false"}
+# Each thread keeps a row group of staged rows and one of the table in memory, which cannot spill: with 32 threads a
+# million rows do not fit.
+_WRITER: Config = {
+    "memory_limit": "128MB",
+    "preserve_insertion_order": "false",
+    "threads": min(2, os.cpu_count() or 1),
+}
 # For who only reads: nothing but this file is opened, fetched or changed, not even for what does not fit in memory.
 _READER: Config = {
     "enable_external_access": "false",

@@ -1,50 +1,83 @@
-"""The SQL of the DuckDB warehouse, on the run's temporary tables `staged_predictions` and `staged_rejected`."""
+"""The SQL of the DuckDB warehouse.
+
+A run's rows stay in their files until they are published: `staged_files` and `staged_rejected_files` are views of them,
+`staged_predictions` and `staged_rejected` what is published of them.
+"""
 
 from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.schemas import SCORE_BINS
-from beam_pcc.publishing.warehouse.base import bin_conditions
+from beam_pcc.publishing.warehouse.base import bin_edges
 from beam_pcc.publishing.warehouse.feedback_table import SAME_LABEL
 
 REVIEW = "coalesce(starts_with(o.prediction_notes, 'review'), false)"
-_REPEATED = "case_id IN (SELECT case_id FROM staged_predictions GROUP BY case_id HAVING count(*) > 1)"
 _BEST = "confidence DESC, predicted_label DESC, subtype_label"
-DROP_COPIES = f"""
-CREATE TEMP TABLE copies AS
-    SELECT rowid AS row FROM staged_predictions WHERE {_REPEATED}
-    QUALIFY row_number() OVER (PARTITION BY case_id, case_timestamp, content_digest ORDER BY {_BEST}) > 1;
-DELETE FROM staged_predictions WHERE rowid IN (SELECT row FROM copies);
-"""  # noqa: S608 - own conditions
-MOVE_DUPLICATES = f"""
-CREATE TEMP TABLE duplicates AS
-    SELECT rowid AS row, case_id, count(*) OVER of_case AS rows_of_case, row_number() OVER of_case AS place
-    FROM staged_predictions WHERE {_REPEATED}
-    WINDOW of_case AS (
-        PARTITION BY case_id ORDER BY case_timestamp DESC, {_BEST}
-        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-    );
-INSERT INTO staged_rejected
+# A hash of eight bytes is grouped faster, and in less memory, than the id. Different ids may share one: whether rows
+# have the same id is decided among the few whose hash repeats.
+_REPEATED = """
+CREATE TEMP TABLE repeated AS SELECT hash(case_id) AS hash FROM staged_files GROUP BY ALL HAVING count(*) > 1
+"""
+_LEFT_OUT = f"""
+CREATE TEMP TABLE left_out AS
+    SELECT file_index, file_row_number, case_id, is_copy, rows_of_case FROM (
+        SELECT *, row_number() OVER (PARTITION BY case_id ORDER BY is_copy, case_timestamp DESC, {_BEST}) AS place,
+            count(*) FILTER (NOT is_copy) OVER (PARTITION BY case_id) AS rows_of_case
+        FROM (
+            SELECT *,
+                row_number() OVER (PARTITION BY case_id, case_timestamp, content_digest ORDER BY {_BEST}) > 1 AS is_copy
+            FROM (
+                SELECT file_index, file_row_number, case_id, case_timestamp, content_digest,
+                    confidence, predicted_label, subtype_label
+                FROM staged_files WHERE hash(case_id) IN (SELECT hash FROM repeated)
+            )
+        )
+    ) WHERE is_copy OR place > 1
+"""  # noqa: S608 - own names
+_KEPT = """
+CREATE TEMP VIEW staged_predictions AS SELECT * FROM staged_files ANTI JOIN left_out USING (file_index, file_row_number)
+"""
+_REJECTED = f"""
+CREATE TEMP VIEW staged_rejected AS
+    SELECT case_id, reason, detail FROM staged_rejected_files
+    UNION ALL
     SELECT
         case_id,
         '{faults.DUPLICATE_CASE_ID.code}',
         format('one of {{}} rows with this case_id; the latest is kept', rows_of_case)
-    FROM duplicates WHERE place > 1;
-DELETE FROM staged_predictions WHERE rowid IN (SELECT row FROM duplicates WHERE place > 1);
-DROP TABLE duplicates;
-"""  # noqa: S608 - own conditions
+    FROM left_out WHERE NOT is_copy
+"""  # noqa: S608 - own names
+LOAD = (_REPEATED, _LEFT_OUT, _KEPT, _REJECTED)
+
+
+def bin_of(score: str) -> str:
+    """The number of the bin of a score histogram, for an expression of P(PC); null for NaN and what is beyond 0 to 1.
+
+    One comparison after the other is twice as fast as to count what meets the condition of each bin.
+    """
+    edges = bin_edges()
+    within = f"({score}) BETWEEN {edges[0]} AND {edges[-1]}"  # false for NaN, which is more than any number here
+    places = " ".join(f"WHEN ({score}) < {edge} THEN {place}" for place, edge in enumerate(edges[1:-1]))
+    return f"CASE WHEN NOT coalesce({within}, false) THEN NULL {places} ELSE {SCORE_BINS - 1} END"
+
 
 _SCORE = "CASE predicted_label WHEN 'PC' THEN confidence ELSE 1 - confidence END"
-_BINS = ", ".join(f"count(*) FILTER ({condition})" for condition in bin_conditions(_SCORE))
+_ROWS_OF_BINS = ", ".join(f"coalesce(any_value(n) FILTER (bin = {place}), 0)" for place in range(SCORE_BINS))
+_HISTOGRAM = f"""
+SELECT [{_ROWS_OF_BINS}] FROM (
+    SELECT {bin_of(_SCORE)} AS bin, count(*) AS n FROM staged_predictions GROUP BY bin
+)
+"""  # noqa: S608 - own conditions
 FIGURES = f"""
 SELECT count(*) AS predictions,
-       count(DISTINCT case_id) AS distinct_case_ids,
+       count(DISTINCT hash(case_id)) AS distinct_case_ids,
        count(*) FILTER (confidence IS NULL OR isnan(confidence) OR confidence NOT BETWEEN 0 AND 1) AS bad_confidence,
        count(*) FILTER (predicted_label IS NULL OR predicted_label NOT IN ('PC', 'NOT_PC')) AS unknown_labels,
        count(*) FILTER (predicted_label = 'PC') AS positive,
        count(*) FILTER (starts_with(prediction_notes, 'review')) AS review,
-       (SELECT count(*) FROM copies) AS copies,
-       [{_BINS}] AS score_histogram
+       (SELECT count(*) FROM left_out WHERE is_copy) AS copies,
+       ({_HISTOGRAM}) AS score_histogram
 FROM staged_predictions
 """  # noqa: S608 - own conditions
+DISTINCT_CASE_IDS = "SELECT count(DISTINCT case_id) FROM staged_predictions"
 
 RECENT = """
 SELECT * FROM pcc_monitoring_logs

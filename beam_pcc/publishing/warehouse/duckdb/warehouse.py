@@ -16,13 +16,14 @@ from beam_pcc.addresses import absolute
 from beam_pcc.cases import schemas
 from beam_pcc.cases.monitoring_row import MonitoringRow, StoredRow
 from beam_pcc.config.settings import Limits
-from beam_pcc.errors import ConfigurationError, one_line
+from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.machine import explain_machine
 from beam_pcc.publishing.warehouse.base import (
     RUNS_OF_A_DAY,
     Run,
     StagedFigures,
     StagedFile,
+    StagedKind,
     TablePlan,
     as_reader,
     checked_row,
@@ -31,6 +32,8 @@ from beam_pcc.publishing.warehouse.base import (
 from beam_pcc.publishing.warehouse.duckdb import sql, tables
 from beam_pcc.publishing.warehouse.duckdb.file import DuckDBFile
 from beam_pcc.publishing.warehouse.feedback_table import FeedbackCounts, Stratum, drawing_condition, no_feedback_table
+
+_PLACE = ("file_index", "file_row_number")  # names a row of staged files; columns that DuckDB adds
 
 
 class _NothingNewError(Exception):
@@ -90,12 +93,15 @@ class DuckDBWarehouse:
 
     @contextlib.contextmanager
     def load(self, run: Run, files: Sequence[StagedFile]) -> Iterator[_DuckDBStagedRun]:
-        """Load into temporary tables of this connection: they end with it, whatever ends it."""
+        """Find the copies and duplicates among the staged rows, which stay in their files until they are published.
+
+        What is found is in temporary tables of this connection: they end with it, whatever ends it.
+        """
         with self._file.session() as connection:
-            _load(connection, "predictions", schemas.STAGED_PREDICTIONS, files)
-            _load(connection, "rejected", schemas.STAGED_REJECTED, files)
-            connection.execute(sql.DROP_COPIES)
-            connection.execute(sql.MOVE_DUPLICATES)
+            _load(connection, "files", schemas.STAGED_PREDICTIONS, _uris(files, "predictions"))
+            _load(connection, "rejected_files", schemas.STAGED_REJECTED, _uris(files, "rejected"))
+            for statement in sql.LOAD:
+                connection.execute(statement)
             yield _DuckDBStagedRun(connection, run, self._file)
 
     def record(self, monitoring: MonitoringRow) -> bool:
@@ -251,7 +257,7 @@ class DuckDBWarehouse:
 
 
 class _DuckDBStagedRun:
-    """The run's temporary tables `staged_predictions` and `staged_rejected`, and the way out of them."""
+    """The run's temporary views `staged_predictions` and `staged_rejected`, and the way out of them."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, run: Run, file: DuckDBFile) -> None:
         self._connection = connection
@@ -263,6 +269,8 @@ class _DuckDBStagedRun:
         counts = dict(zip([c[0] for c in counted.description or ()], counted.fetchone() or (), strict=True))
         rejected = self._connection.execute("SELECT reason, count(*) FROM staged_rejected GROUP BY reason").fetchall()
         counts["score_histogram"] = tuple(counts["score_histogram"])
+        if counts["distinct_case_ids"] != counts["predictions"]:  # of their hashes, which different ids may share
+            (counts["distinct_case_ids"],) = self._connection.execute(sql.DISTINCT_CASE_IDS).fetchone() or (0,)
         return StagedFigures(**counts, rejected=Counter(dict(rejected)))
 
     def publish(self, monitoring: MonitoringRow) -> None:
@@ -273,15 +281,21 @@ class _DuckDBStagedRun:
                     f"DELETE FROM {table} WHERE partition_date = ?",  # noqa: S608 - own names
                     [self._run.partition_date],
                 )
-            self._insert("pcc_inference_output", "staged_predictions", row, ("model_version", "embedding_model"))
-            self._insert("pcc_quarantine", "staged_rejected", row)
+            self._insert(
+                "pcc_inference_output",
+                "staged_predictions",
+                row,
+                monitoring.passed_validation,
+                ("model_version", "embedding_model"),
+            )
+            self._insert("pcc_quarantine", "staged_rejected", row, monitoring.dropped_cases)
             _write_monitoring(self._connection, row)
 
     def quarantine(self, monitoring: MonitoringRow) -> None:
         row = monitoring.to_stored()
         with self._writing():
             self._connection.execute("DELETE FROM pcc_quarantine WHERE run_id = ?", [self._run.run_id])
-            self._insert("pcc_quarantine", "staged_rejected", row)
+            self._insert("pcc_quarantine", "staged_rejected", row, monitoring.dropped_cases)
             _write_monitoring(self._connection, row)
 
     @contextlib.contextmanager
@@ -292,27 +306,41 @@ class _DuckDBStagedRun:
             with _transaction(self._connection):
                 yield
 
-    def _insert(self, table: str, staged: str, row: StoredRow, extra: Sequence[str] = ()) -> None:
-        """Copy staged rows, adding the columns that are the same for the whole run."""
+    def _insert(self, table: str, staged: str, row: StoredRow, audited: int, extra: Sequence[str] = ()) -> None:
+        """Copy staged rows, adding the columns that are the same for the whole run.
+
+        Raises:
+            WarehouseError: There are more or fewer than were audited. They are read from their files once more.
+        """
         of_run = (*extra, "ingestion_time", "partition_date", "run_id")
         columns = schemas.TABLES[table].names
         values = ", ".join(f"${name}" if name in of_run else name for name in columns)
-        self._connection.execute(
+        inserted = self._connection.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {staged}",  # noqa: S608 - own names
             {name: row[name] for name in of_run},
-        )
+        ).fetchone()
+        if inserted != (audited,):
+            rows = inserted[0] if inserted else 0
+            raise WarehouseError(
+                f"{table} was not changed: {audited:,} staged rows were audited, and {rows:,} are there now; "
+                "something else writes to the staging folder: end it, and run again"
+            )
 
 
-def _load(connection: duckdb.DuckDBPyConnection, kind: str, schema: pa.Schema, files: Sequence[StagedFile]) -> None:
-    connection.execute(f"CREATE TEMP TABLE staged_{kind} ({tables.columns(schema)})")
+def _uris(files: Sequence[StagedFile], kind: StagedKind) -> list[str]:
     # DuckDB takes names for patterns: these name one file each, whatever is in them.
-    uris = [glob.escape(file.uri) for file in files if file.kind == kind]
+    return [glob.escape(file.uri) for file in files if file.kind == kind]
+
+
+def _load(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, uris: Sequence[str]) -> None:
+    """Make `staged_<name>`: the rows of the files, each with the place that names it."""
     if uris:
-        columns = ", ".join(schema.names)
-        connection.execute(
-            f"INSERT INTO staged_{kind} SELECT {columns} FROM read_parquet(?)",  # noqa: S608 - own names
-            [uris],
-        )
+        paths = ", ".join("'{}'".format(uri.replace("'", "''")) for uri in uris)
+        columns = ", ".join([*schema.names, *_PLACE])
+        connection.execute(f"CREATE TEMP VIEW staged_{name} AS SELECT {columns} FROM read_parquet([{paths}])")  # noqa: S608 - own names
+    else:
+        place = ", ".join(f"{column} BIGINT" for column in _PLACE)
+        connection.execute(f"CREATE TEMP TABLE staged_{name} ({tables.columns(schema)}, {place})")
 
 
 def _has_monitoring(connection: duckdb.DuckDBPyConnection) -> bool:
