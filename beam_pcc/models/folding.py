@@ -1,8 +1,8 @@
 """Folds a linear model into one matrix product: StandardScaler and a linear classifier, calibrated or not.
 
 With W = coef / scale and b = intercept - mean W, the decisions of n rows are X W + b, which have no more columns than
-there are classes. What follows (softmax, sigmoid, isotonic or temperature calibration) stays scikit-learn's own code: a
-copy of the estimator whose linear classifier passes its input on.
+there are classes. What follows is element-wise: `links` has softmax, sigmoid and temperature calibration. Another one
+(isotonic) stays scikit-learn's own code: a copy of the estimator whose linear classifier passes its input on.
 
 `decide` compares the two on rows, and says which of them scores.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from beam_pcc.cases import schemas
-from beam_pcc.models import scoring
+from beam_pcc.models import links, scoring
 from beam_pcc.models.onnx_model import OnnxClassifier
 from beam_pcc.models.scoring import EXTREME, Floats
 
@@ -53,6 +53,7 @@ class FoldedClassifier:
     def __init__(self, estimator: Any, link: Any, weights: Floats, intercept: Floats) -> None:
         self._estimator, self.link = estimator, link
         self.weights, self.intercept = weights, intercept
+        self._probabilities = links.of(estimator) or link.predict_proba
         self.classes_ = estimator.classes_
         self.n_features_in_ = estimator.n_features_in_
 
@@ -63,12 +64,12 @@ class FoldedClassifier:
         decisions = self._decisions(vectors)
         # NaN fails each comparison, and so is not within.
         if vectors.min() >= -EXTREME and vectors.max() <= EXTREME and np.isfinite(decisions).all():
-            return np.asarray(self.link.predict_proba(decisions), dtype=np.float64)
+            return np.asarray(self._probabilities(decisions), dtype=np.float64)
         within = (np.abs(vectors).max(axis=1) <= EXTREME) & np.isfinite(decisions).all(axis=1)
         probabilities = np.empty((len(vectors), len(self.classes_)))
         probabilities[~within] = self._of_estimator(vectors[~within])
         if within.any():
-            probabilities[within] = self.link.predict_proba(decisions[within])
+            probabilities[within] = self._probabilities(decisions[within])
         return probabilities
 
     def _decisions(self, vectors: schemas.Vectors) -> Floats:
