@@ -55,8 +55,9 @@ types: $(STAMP)
 bench: $(STAMP) ## the figures of benchmarks/README.md, about 15 minutes
 	$(BIN)/python benchmarks/run.py
 
-reference: $(STAMP) ## write the settings of a run into docs/contracts.md
+reference: $(STAMP) ## write the tables of docs/contracts.md and docs/capacity.md that come from the code
 	$(BIN)/python -m beam_pcc.config.reference docs/contracts.md
+	$(BIN)/python -m beam_pcc.publishing.capacity docs/capacity.md
 
 lock: ## raise the locked versions (needs uv)
 	requirements/lock.sh

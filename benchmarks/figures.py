@@ -43,7 +43,7 @@ def _end_to_end(bench: Bench, rows: int, *, clean: bool, two_workers: bool = Fal
     one_run.publish(warm_up, models, bench.work, arguments)
     peers.bare_loop(sorted(warm_up.glob("*.parquet")), model_file, output, data.DAY)
     our_seconds, peer_seconds = turns(bench.repeat, ours, peer)
-    _agree(bench.work / "pcc.duckdb", output)
+    agree(bench.work / "pcc.duckdb", output)
     ratios = quotients(peer_seconds, our_seconds)
     bar = None if two_workers else 0.7 if rows >= 1_000_000 else 0.6
     n = data.count(source)
@@ -58,8 +58,8 @@ def _end_to_end(bench: Bench, rows: int, *, clean: bool, two_workers: bool = Fal
     )
 
 
-def _agree(warehouse: Path, output: Path) -> None:
-    """Both must have said the same of each case that ours published (once each)."""
+def agree(warehouse: Path, output: Path) -> None:
+    """Ours and a peer's Parquet files (may be a glob) must have said the same of each case that ours published."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         published, different = connection.execute(
             """
@@ -76,7 +76,7 @@ def _agree(warehouse: Path, output: Path) -> None:
             [str(output)],
         ).fetchall()[0]
     assert published
-    assert not different, f"ours and the bare loop differ on {different:,} of {published:,} cases"
+    assert not different, f"ours and {output.stem} differ on {different:,} of {published:,} cases"
 
 
 def dicts(bench: Bench) -> Iterator[Figure]:
@@ -110,7 +110,7 @@ def _dicts(bench: Bench, name: str, *, floats: bool) -> Figure:
     new(bench.peer_work)
     ours(peer_sizes[1])()
     peer(peer_sizes[1])()
-    _agree(bench.work / "pcc.duckdb", bench.peer_work / "dicts*.parquet")
+    agree(bench.work / "pcc.duckdb", bench.peer_work / "dicts*.parquet")
     our_rates = marginal(ours_sizes, took[0], took[1])
     peer_rates = marginal(peer_sizes, took[2], took[3])
     ratios = quotients(our_rates, peer_rates)

@@ -25,6 +25,7 @@ ORDER = (
     "help",
     "growth",
     "end-to-end",
+    "engines",
     "dicts",
     "dicts-of-floats",
     "readers",

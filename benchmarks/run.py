@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import compare_engines
 import figures
 import one_run
 import processes
@@ -36,6 +37,7 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "dicts": figures.dicts,
     "dicts-of-floats": figures.dicts_of_floats,
     "end-to-end": figures.end_to_end,
+    "engines": compare_engines.engines,
     "readers": readers.readers,
     "flink": flink.flink,
     "small-files": small_files.small_files,

@@ -30,6 +30,7 @@ from beam_pcc.config.settings import Limits
 from beam_pcc.errors.foreign import explained
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
+from beam_pcc.publishing.capacity import ROW_GROUP_ROWS
 from beam_pcc.publishing.drift_alarms import HISTORY_DAYS, history_of, measure
 from beam_pcc.publishing.monitoring import audited_row
 from beam_pcc.publishing.staging import StagingArea
@@ -41,7 +42,6 @@ from beam_pcc.sources.volume import UNKNOWN, SourceVolume
 
 # The writer keeps the metadata of each row group until it closes the file: with one for each batch of 2,000 rows memory
 # grows with the day, by 285 MiB at 100 million rows.
-ROW_GROUP_ROWS = 100_000
 _ROW_GROUP_BYTES = 32 * 1024 * 1024  # of rows that wait for their group
 # Of which few values are in a batch. Of the others, trying a dictionary takes as long as writing them does.
 _REPEATING = frozenset({"predicted_label", "subtype_label", "inference_timestamp", "reason", "detail"})

@@ -29,6 +29,7 @@ from beam_pcc.errors import ConfigurationError, WarehouseError, one_line
 from beam_pcc.errors.messages import logged
 from beam_pcc.gcp.client import client, explained, retry
 from beam_pcc.gcp.names import DatasetId, TableId, parse_dataset
+from beam_pcc.publishing import capacity
 from beam_pcc.publishing.warehouse.base import (
     Run,
     StagedFigures,
@@ -219,19 +220,26 @@ class BigQueryWarehouse:
         table.expires = dt.datetime.now(dt.timezone.utc) + _STAGING_EXPIRY
         with explained(f"staging table {target}", WarehouseError):
             made = self._client.create_table(table, exists_ok=True, retry=self._retry)
-        if not uris:
-            return
-        config = bigquery.LoadJobConfig(
-            source_format=bigquery.SourceFormat.PARQUET, write_disposition="WRITE_TRUNCATE", schema=fields
-        )
-        # When the table was made is a part of the id: a table that was dropped and made anew has to be filled anew.
-        loads = hashlib.sha256("\n".join([str(made.created), *uris]).encode()).hexdigest()[:12]
-        self.jobs.run(
-            f"loading into {target}",
-            f"pcc_{run.run_id}_load_{kind}_{loads}",
-            lambda job_id: self._client.load_table_from_uri(
-                uris, str(target), job_id=job_id, job_config=config, retry=self._retry
-            ),
+        for number, part in enumerate(capacity.load_jobs(uris)):
+            config = bigquery.LoadJobConfig(
+                source_format=bigquery.SourceFormat.PARQUET,
+                write_disposition="WRITE_APPEND" if number else "WRITE_TRUNCATE",
+                schema=fields,
+            )
+            # When the table was made is a part of the id: a table that was dropped and made anew has to be filled anew.
+            # The id also keeps a job that appends from being run twice.
+            loads = hashlib.sha256("\n".join([str(made.created), *part]).encode()).hexdigest()[:12]
+            self.jobs.run(
+                f"loading into {target}",
+                f"pcc_{run.run_id}_load_{kind}_{loads}",
+                functools.partial(self._start_load, part, target, config),
+            )
+
+    def _start_load(
+        self, uris: Sequence[str], target: TableId, config: bigquery.LoadJobConfig, job_id: str
+    ) -> bigquery.LoadJob:
+        return self._client.load_table_from_uri(
+            list(uris), str(target), job_id=job_id, job_config=config, retry=self._retry
         )
 
     def record(self, monitoring: MonitoringRow) -> bool:

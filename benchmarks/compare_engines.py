@@ -1,0 +1,199 @@
+"""The figures of whole engines over the same rows: each in an environment and process of its own, in turns.
+
+A run of beam_pcc validates, drops duplicates, explains, keeps statistics, audits and publishes into a DuckDB file. The
+others score the same rows with the same model and write Parquet: see `engines/scoring.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import figures
+from measuring import Bench, new, quotients, rate
+from results import Figure
+
+import data
+
+ROWS = 500_000
+HERE = Path(__file__).parent / "engines"
+_TICKS = 100  # of a second, in /proc/PID/stat
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine: its script and arguments, its environment, and the bars for us against it."""
+
+    name: str
+    script: str
+    environment: str | None = None
+    arguments: Sequence[str] = ()
+    bar: float | None = None
+    whole_bar: float | None = None
+
+
+OURS = Engine("beam_pcc", "beam_pcc_run.py")
+PEERS = (
+    Engine("bare loop, one thread", "loop.py", arguments=["1"]),
+    Engine("bare loop, two threads", "loop.py", arguments=["2"], bar=0.75),
+    Engine("DuckDB, Arrow UDF", "duckdb_udf.py", bar=1.0),
+    Engine("Daft, batch UDF", "daft_udf.py", "daft", bar=1.0, whole_bar=1.3),
+    Engine("Polars, streaming", "polars_batches.py", "polars"),
+    Engine("Spark, mapInArrow", "spark_arrow.py", "spark", bar=2.0),
+    Engine("Ray Data, map_batches", "ray_batches.py", "ray"),
+)
+
+
+@dataclass
+class _Measured:
+    """Seconds of each repetition: warm, and of a whole process; with CPU seconds of the process and its children."""
+
+    warm: list[float] = field(default_factory=list)
+    warm_cpu: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    whole_cpu: list[float] = field(default_factory=list)
+
+
+def engines(bench: Bench) -> Iterator[Figure]:
+    """Warm runs and whole processes of every engine that can be had here."""
+    source = data.cases(bench.cache, ROWS, clean=True)
+    rows = data.count(source)
+    print(f"engines: {rows:,} rows", flush=True)
+    with tempfile.TemporaryDirectory(dir=new(bench.peer_work)) as folder:
+        runs = [_Run(engine, bench, source, Path(folder)) for engine in (OURS, *PEERS)]
+        measured = {run.engine.name: _Measured() for run in runs if run.works()}
+        for turn in range(bench.repeat):
+            for run in runs[:: -1 if turn % 2 else 1]:
+                if run.engine.name in measured:
+                    run.measure(measured[run.engine.name])
+        for run in runs[1:]:
+            if run.engine.name in measured:
+                figures.agree(runs[0].output / "pcc.duckdb", run.output / "*.parquet")
+    ours = measured.pop(OURS.name)
+    for engine in PEERS:
+        if engine.name in measured:
+            yield from _compared(rows, engine, ours, measured[engine.name])
+
+
+def _compared(rows: int, engine: Engine, ours: _Measured, peer: _Measured) -> Iterator[Figure]:
+    ratios = quotients(peer.warm, ours.warm)
+    yield Figure(
+        f"{rows:,} rows, warm, against: {engine.name}",
+        f"{rate(rows, ours.warm)} rows/s ({statistics.median(ours.warm_cpu):.1f} CPU s)",
+        f"{rate(rows, peer.warm)} rows/s ({statistics.median(peer.warm_cpu):.1f} CPU s)",
+        ratios,
+        "none" if engine.bar is None else f">= {engine.bar:g}",
+        None if engine.bar is None else statistics.median(ratios) >= engine.bar,
+        {
+            f"{who}, {what}": getattr(of, key)
+            for who, of in (("ours", ours), (engine.name, peer))
+            for what, key in _WARM
+        },
+    )
+    ratios = quotients(ours.whole, peer.whole)
+    yield Figure(
+        f"{rows:,} rows, a whole process, seconds against: {engine.name}",
+        f"{statistics.median(ours.whole):.1f} s ({statistics.median(ours.whole_cpu):.1f} CPU s)",
+        f"{statistics.median(peer.whole):.1f} s ({statistics.median(peer.whole_cpu):.1f} CPU s)",
+        ratios,
+        "none" if engine.whole_bar is None else f"<= {engine.whole_bar:g}",
+        None if engine.whole_bar is None else statistics.median(ratios) <= engine.whole_bar,
+        {
+            f"{who}, {what}": getattr(of, key)
+            for who, of in (("ours", ours), (engine.name, peer))
+            for what, key in _WHOLE
+        },
+    )
+
+
+_WARM = (("warm, seconds", "warm"), ("warm, CPU seconds", "warm_cpu"))
+_WHOLE = (("whole process, seconds", "whole"), ("whole process, CPU seconds", "whole_cpu"))
+
+
+class _Run:
+    """How one engine is started."""
+
+    def __init__(self, engine: Engine, bench: Bench, source: Path, folder: Path) -> None:
+        self.engine = engine
+        self.output = folder / engine.name.replace(" ", "-").replace(",", "")
+        environment = bench.cache / "environments"
+        self._python = environment / engine.environment / "bin" / "python" if engine.environment else sys.executable
+        model = bench.models if engine is OURS else bench.model_file
+        self._command = [self._python, HERE / engine.script, source, model, self.output]
+
+    def works(self) -> bool:
+        """Whether it ends well with one run; if not, says why in one line."""
+        try:
+            ended = subprocess.run(self._arguments(), capture_output=True, text=True, check=False, timeout=300)
+        except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+            reason = f"{type(error).__name__}; make it with engines/environments.sh"
+        else:
+            if ended.returncode == 0:
+                return True
+            reason = (ended.stderr.strip().splitlines() or ["no reason"])[-1][:200]
+        if self.engine is OURS:
+            raise RuntimeError(f"beam_pcc does not run: {reason}")
+        print(f"  {self.engine.name} is left out: {reason}", flush=True)
+        return False
+
+    def measure(self, measured: _Measured) -> None:
+        """One whole process, then one run of a process that is warm."""
+        started, before = time.perf_counter(), _cpu_of_children()
+        subprocess.run(self._arguments(), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        measured.whole.append(time.perf_counter() - started)
+        measured.whole_cpu.append(_cpu_of_children() - before)
+        arguments = self._arguments("--warm")
+        with subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            json.loads(process.stdout.readline())
+            before = _cpu_of_tree(process.pid)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            measured.warm.append(json.loads(process.stdout.readline())["seconds"])
+            measured.warm_cpu.append(_cpu_of_tree(process.pid) - before)
+            process.stdin.close()
+            process.wait()
+        print(
+            f"  {self.engine.name}: warm {measured.warm[-1]:.2f} s ({measured.warm_cpu[-1]:.1f} CPU s), "
+            f"whole process {measured.whole[-1]:.2f} s ({measured.whole_cpu[-1]:.1f} CPU s)",
+            flush=True,
+        )
+
+    def _arguments(self, *more: str) -> list[str]:
+        shutil.rmtree(self.output, ignore_errors=True)
+        return [str(argument) for argument in (*self._command, *more, *self.engine.arguments)]
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of all processes that this one, or a child of it, has waited for."""
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_of_tree(root: int) -> float:
+    """CPU seconds of a process, of those below it that run, and of those that they waited for."""
+    stats = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            numbers = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        stats[int(file.parent.name)] = (int(numbers[1]), sum(map(int, numbers[11:15])) / _TICKS)
+    tree, found = {root}, 1
+    while found:
+        below = {pid for pid, (parent, _) in stats.items() if parent in tree} - tree
+        found, tree = len(below), tree | below
+    return sum(stats[pid][1] for pid in tree if pid in stats)
