@@ -22,12 +22,11 @@ from beam_pcc.pipeline.run import run
 from beam_pcc.publishing.publish import Outcome
 
 
-def publish(source: Path, models: Path, work: Path, beam_arguments: Sequence[str] = ()) -> Outcome:
-    """Run `source` into a new warehouse in `work`, with the options that the command line would use."""
+def publish(source: Path | str, models: Path, work: Path, beam_arguments: Sequence[str] = ()) -> Outcome:
+    """Run a folder of Parquet files, or an address, into a new warehouse in `work`, as the command line would."""
     shutil.rmtree(work, ignore_errors=True)
-    config = RunConfig.of(
-        data.DAY, source=f"{source}/*.parquet", warehouse=str(work / "pcc.duckdb"), models=str(models)
-    )
+    address = f"{source}/*.parquet" if isinstance(source, Path) else source
+    config = RunConfig.of(data.DAY, source=address, warehouse=str(work / "pcc.duckdb"), models=str(models))
     outcome = run(config, beam_options(list(beam_arguments)))
     if outcome.exit_code:
         raise RuntimeError(f"the run was not published: {outcome.monitoring.error_message}")

@@ -30,6 +30,7 @@ ORDER = (
     "dicts-of-floats",
     "readers",
     "small-files",
+    "soak",
     "publishing",
     "flink",
     "scorers",
