@@ -18,14 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import figures
-from measuring import Bench, new, quotients, rate
+from measuring import Bench, cpu_of_tree, new, quotients, rate
 from results import Figure
 
 import data
 
 ROWS = 500_000
 HERE = Path(__file__).parent / "engines"
-_TICKS = 100  # of a second, in /proc/PID/stat
 
 
 @dataclass(frozen=True)
@@ -157,11 +156,11 @@ class _Run:
             assert process.stdin
             assert process.stdout
             json.loads(process.stdout.readline())
-            before = _cpu_of_tree(process.pid)
+            before = cpu_of_tree(process.pid)
             process.stdin.write("\n")
             process.stdin.flush()
             measured.warm.append(json.loads(process.stdout.readline())["seconds"])
-            measured.warm_cpu.append(_cpu_of_tree(process.pid) - before)
+            measured.warm_cpu.append(cpu_of_tree(process.pid) - before)
             process.stdin.close()
             process.wait()
         print(
@@ -181,19 +180,3 @@ def _cpu_of_children() -> float:
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _cpu_of_tree(root: int) -> float:
-    """CPU seconds of a process, of those below it that run, and of those that they waited for."""
-    stats = {}
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            numbers = file.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        stats[int(file.parent.name)] = (int(numbers[1]), sum(map(int, numbers[11:15])) / _TICKS)
-    tree, found = {root}, 1
-    while found:
-        below = {pid for pid, (parent, _) in stats.items() if parent in tree} - tree
-        found, tree = len(below), tree | below
-    return sum(stats[pid][1] for pid in tree if pid in stats)

@@ -70,3 +70,19 @@ def marginal(sizes: tuple[int, int], small: Sequence[float], large: Sequence[flo
 
 def rate(rows: int, seconds: Sequence[float]) -> str:
     return f"{rows / statistics.median(seconds):,.0f}"
+
+
+def cpu_of_tree(root: int) -> float:
+    """CPU seconds of a process, of those below it that run, and of those that they waited for."""
+    stats = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            numbers = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        stats[int(file.parent.name)] = (int(numbers[1]), sum(map(int, numbers[11:15])) / os.sysconf("SC_CLK_TCK"))
+    tree, found = {root}, 1
+    while found:
+        below = {pid for pid, (parent, _) in stats.items() if parent in tree} - tree
+        found, tree = len(below), tree | below
+    return sum(stats[pid][1] for pid in tree if pid in stats)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import beam_pcc  # noqa: F401 - before pyarrow, whose allocator it chooses
 import data
 from beam_pcc.config.settings import RunConfig
 from beam_pcc.models.registry import Registry

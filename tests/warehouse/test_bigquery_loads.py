@@ -75,3 +75,14 @@ def test_a_load_that_is_repeated_appends_nothing(warehouse: BigQueryWarehouse, c
         first = dict(client.loads)
     with warehouse.load(RUN, STAGED):
         assert client.loads == first
+
+
+@pytest.mark.parametrize("place", [0, FILES - 1])
+def test_another_attempts_files_replace_those_before(warehouse: BigQueryWarehouse, client: Client, place: int) -> None:
+    with warehouse.load(RUN, STAGED):
+        before = set(client.loads)
+    other = [*STAGED[:place], STAGED[place]._replace(uri="gs://b/again.parquet"), *STAGED[place + 1 :]]
+    with warehouse.load(RUN, other):
+        loads = [load for job, load in client.loads.items() if job not in before]
+    assert sorted(uri for uris, _ in loads for uri in uris) == sorted(file.uri for file in other)
+    assert [disposition for _, disposition in loads] == ["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_APPEND"]

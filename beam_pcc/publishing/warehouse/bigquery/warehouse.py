@@ -227,8 +227,8 @@ class BigQueryWarehouse:
                 schema=fields,
             )
             # When the table was made is a part of the id: a table that was dropped and made anew has to be filled anew.
-            # The id also keeps a job that appends from being run twice.
-            loads = hashlib.sha256("\n".join([str(made.created), *part]).encode()).hexdigest()[:12]
+            # So are all files: if another attempt staged other ones, all of its jobs run, the first of which truncates.
+            loads = hashlib.sha256("\n".join([str(made.created), str(number), *uris]).encode()).hexdigest()[:12]
             self.jobs.run(
                 f"loading into {target}",
                 f"pcc_{run.run_id}_load_{kind}_{loads}",
