@@ -47,12 +47,12 @@ format: $(STAMP) ## format the code
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/shellcheck run_local.sh flink/cluster.sh requirements/lock.sh requirements/venv.sh requirements/weights.sh .ci/run deploy-to-eks.sh docker/entrypoint.sh
+	$(BIN)/shellcheck run_local.sh flink/cluster.sh requirements/lock.sh requirements/venv.sh requirements/weights.sh .ci/run deploy-to-eks.sh docker/entrypoint.sh benchmarks/engines/environments.sh
 
 types: $(STAMP)
 	$(BIN)/mypy
 
-bench: $(STAMP) ## the figures of benchmarks/README.md, about 15 minutes
+bench: $(STAMP) ## the figures of benchmarks/README.md, about 30 minutes
 	$(BIN)/python benchmarks/run.py
 
 reference: $(STAMP) ## write the tables of docs/contracts.md and docs/capacity.md that come from the code

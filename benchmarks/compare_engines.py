@@ -29,7 +29,10 @@ HERE = Path(__file__).parent / "engines"
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine: its script and arguments, its environment, and the bars for us against it."""
+    """One engine: its script and arguments, its environment, and the bars for us against it.
+
+    `whole`: whether whole processes are measured, too; starting Spark or Ray takes several times as long as scoring.
+    """
 
     name: str
     script: str
@@ -37,14 +40,15 @@ class Engine:
     arguments: Sequence[str] = ()
     bar: float | None = None
     whole_bar: float | None = None
+    whole: bool = False
 
 
-OURS = Engine("beam_pcc", "beam_pcc_run.py")
+OURS = Engine("beam_pcc", "beam_pcc_run.py", whole=True)
 PEERS = (
     Engine("bare loop, one thread", "loop.py", arguments=["1"]),
-    Engine("bare loop, two threads", "loop.py", arguments=["2"], bar=0.75),
+    Engine("bare loop, two threads", "loop.py", arguments=["2"], bar=0.75, whole=True),
     Engine("DuckDB, Arrow UDF", "duckdb_udf.py", bar=1.0),
-    Engine("Daft, batch UDF", "daft_udf.py", "daft", bar=1.0, whole_bar=1.3),
+    Engine("Daft, batch UDF", "daft_udf.py", "daft", bar=1.0, whole_bar=1.3, whole=True),
     Engine("Polars, streaming", "polars_batches.py", "polars"),
     Engine("Spark, mapInArrow", "spark_arrow.py", "spark", bar=2.0),
     Engine("Ray Data, map_batches", "ray_batches.py", "ray"),
@@ -67,15 +71,13 @@ def engines(bench: Bench) -> Iterator[Figure]:
     rows = data.count(source)
     print(f"engines: {rows:,} rows", flush=True)
     with tempfile.TemporaryDirectory(dir=new(bench.peer_work)) as folder:
-        runs = [_Run(engine, bench, source, Path(folder)) for engine in (OURS, *PEERS)]
-        measured = {run.engine.name: _Measured() for run in runs if run.works()}
+        runs = [run for run in (_Run(engine, bench, source, Path(folder)) for engine in (OURS, *PEERS)) if run.works()]
+        for run in runs[1:]:
+            figures.agree(runs[0].output / "pcc.duckdb", run.output / "*.parquet", rows)
+        measured = {run.engine.name: _Measured() for run in runs}
         for turn in range(bench.repeat):
             for run in runs[:: -1 if turn % 2 else 1]:
-                if run.engine.name in measured:
-                    run.measure(measured[run.engine.name])
-        for run in runs[1:]:
-            if run.engine.name in measured:
-                figures.agree(runs[0].output / "pcc.duckdb", run.output / "*.parquet")
+                run.measure(measured[run.engine.name])
     ours = measured.pop(OURS.name)
     for engine in PEERS:
         if engine.name in measured:
@@ -97,6 +99,8 @@ def _compared(rows: int, engine: Engine, ours: _Measured, peer: _Measured) -> It
             for what, key in _WARM
         },
     )
+    if not engine.whole:
+        return
     ratios = quotients(ours.whole, peer.whole)
     yield Figure(
         f"{rows:,} rows, a whole process, seconds against: {engine.name}",
@@ -127,6 +131,17 @@ class _Run:
         self._python = environment / engine.environment / "bin" / "python" if engine.environment else sys.executable
         model = bench.models if engine is OURS else bench.model_file
         self._command = [self._python, HERE / engine.script, source, model, self.output]
+        self._whole = self._command
+        if engine is OURS:
+            self._whole = [
+                Path(sys.executable).parent / "beam-pcc",
+                "run",
+                "--partition",
+                f"{data.DAY:%Y%m%d}",
+                "--quiet",
+            ]
+            self._whole += ["--source", f"{source}/*.parquet", "--models", model]
+            self._whole += ["--warehouse", self.output / "pcc.duckdb"]
 
     def works(self) -> bool:
         """Whether it ends well with one run; if not, says why in one line."""
@@ -144,11 +159,13 @@ class _Run:
         return False
 
     def measure(self, measured: _Measured) -> None:
-        """One whole process, then one run of a process that is warm."""
-        started, before = time.perf_counter(), _cpu_of_children()
-        subprocess.run(self._arguments(), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        measured.whole.append(time.perf_counter() - started)
-        measured.whole_cpu.append(_cpu_of_children() - before)
+        """One whole process, if that is asked for, then one run of a process that is warm."""
+        if self.engine.whole:
+            command = self._arguments(of=self._whole)
+            started, before = time.perf_counter(), _cpu_of_children()
+            subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            measured.whole.append(time.perf_counter() - started)
+            measured.whole_cpu.append(_cpu_of_children() - before)
         arguments = self._arguments("--warm")
         with subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -163,15 +180,13 @@ class _Run:
             measured.warm_cpu.append(cpu_of_tree(process.pid) - before)
             process.stdin.close()
             process.wait()
-        print(
-            f"  {self.engine.name}: warm {measured.warm[-1]:.2f} s ({measured.warm_cpu[-1]:.1f} CPU s), "
-            f"whole process {measured.whole[-1]:.2f} s ({measured.whole_cpu[-1]:.1f} CPU s)",
-            flush=True,
-        )
+        whole = f", whole process {measured.whole[-1]:.2f} s" if self.engine.whole else ""
+        print(f"  {self.engine.name}: warm {measured.warm[-1]:.2f} s{whole}", flush=True)
 
-    def _arguments(self, *more: str) -> list[str]:
+    def _arguments(self, *more: str, of: Sequence[object] = ()) -> list[str]:
+        """The command, for an output folder that is not there."""
         shutil.rmtree(self.output, ignore_errors=True)
-        return [str(argument) for argument in (*self._command, *more, *self.engine.arguments)]
+        return [str(argument) for argument in (*(of or self._command), *more, *self.engine.arguments)]
 
 
 def _cpu_of_children() -> float:

@@ -58,7 +58,7 @@ def _end_to_end(bench: Bench, rows: int, *, clean: bool, two_workers: bool = Fal
     )
 
 
-def agree(warehouse: Path, output: Path) -> None:
+def agree(warehouse: Path, output: Path, rows: int | None = None) -> None:
     """Ours and a peer's Parquet files (may be a glob) must have said the same of each case that ours published."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         published, different = connection.execute(
@@ -76,6 +76,7 @@ def agree(warehouse: Path, output: Path) -> None:
             [str(output)],
         ).fetchall()[0]
     assert published
+    assert rows is None or published == rows, f"{published:,} of {rows:,} cases were published"
     assert not different, f"ours and {output.stem} differ on {different:,} of {published:,} cases"
 
 

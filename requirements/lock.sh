@@ -51,3 +51,7 @@ uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     "${without_compilers[@]}" \
     tests/encoders/reference.in --output-file tests/encoders/reference.txt
+# So have the engines that beam_pcc is measured against.
+for list in benchmarks/engines/requirements/*.in; do
+    lock "$list" --constraints requirements/dev.txt --output-file "${list%.in}.txt"
+done

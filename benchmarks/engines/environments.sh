@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes an environment for each engine that beam_pcc is measured against, below local/benchmark/environments (1.5 GB).
+# Makes an environment for each engine that beam_pcc is measured against, below local/benchmark/environments (3 GB).
 # usage: environments.sh [NAME ...]    default: all; Spark also needs Java 17
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -18,17 +18,12 @@ import ray.data
 def run(job: Job) -> None:
     model_file = job.model
 
-    class Score:
-        def __init__(self) -> None:
-            self.model = scoring.load(model_file)
-
-        def __call__(self, rows: pa.Table) -> pa.Table:
-            ids, vectors = (scoring.array(rows.column(name)) for name in ("case_id", "embedding_vector"))
-            return pa.Table.from_batches([scoring.scored(ids, vectors, self.model)])
+    def score(rows: pa.Table) -> pa.Table:
+        ids, vectors = (scoring.array(rows.column(name)) for name in ("case_id", "embedding_vector"))
+        return pa.Table.from_batches([scoring.scored(ids, vectors, scoring.load(model_file))])
 
     cases = ray.data.read_parquet(job.files, columns=["case_id", "embedding_vector"])
-    scored = cases.map_batches(Score, batch_format="pyarrow", batch_size=scoring.BATCH_ROWS, concurrency=1)
-    scored.write_parquet(str(job.output))
+    cases.map_batches(score, batch_format="pyarrow", batch_size=scoring.BATCH_ROWS).write_parquet(str(job.output))
 
 
 if __name__ == "__main__":

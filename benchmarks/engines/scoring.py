@@ -6,6 +6,7 @@ No duplicates are found, nothing is explained, and no statistics are kept.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ SCHEMA = pa.schema(
 """Of the output: the columns of the published table."""
 
 
+@functools.lru_cache
 def load(model: Path) -> Any:
+    """The model, once for each process."""
     return joblib.load(model)
 
 
