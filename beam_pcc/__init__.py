@@ -5,11 +5,9 @@ What stands in `__all__` is public; docs/api.md shows how it is used. Everything
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 from typing import TYPE_CHECKING, Any
 
+from beam_pcc.config.threads import choose_allocator
 from beam_pcc.errors import (
     ConfigurationError,
     LostSightError,
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
     from beam_pcc.publishing.publish import Outcome as Outcome
     from beam_pcc.sources import ReadCases as ReadCases
 
-if sys.platform == "linux" and platform.machine() == "x86_64":
-    # Arrow reads this when it is imported. Its default (mimalloc) keeps 60 MiB more of what the reading threads freed.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+choose_allocator()
 
 __version__ = "0.1.0"
 __all__ = [

@@ -88,6 +88,8 @@ def check_script(program: str, words: list[str]) -> None:
     elif program == "requirements/venv.sh":
         assert words
         assert set(words) <= set(install.LISTS)
+    elif program == "benchmarks/engines/environments.sh":
+        assert set(words) <= {file.stem for file in (ROOT / "benchmarks/engines/requirements").glob("*.in")}
     elif program == "requirements/lock.sh":
         assert not words
     elif program == "requirements/weights.sh":

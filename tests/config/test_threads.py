@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,3 +79,17 @@ def test_libraries_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None
     finally:
         pa.set_cpu_count(before[0])
         pa.set_io_thread_count(before[1])
+
+
+def test_allocator_of_the_user_stays() -> None:
+    environment = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    threads.choose_allocator(environment)
+    assert environment == {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="another allocator there")
+def test_arrow_uses_jemalloc() -> None:
+    code = "import beam_pcc, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == "jemalloc\n"
