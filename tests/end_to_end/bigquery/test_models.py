@@ -477,7 +477,7 @@ def test_training_in_same_second_uses_the_next_one(
     strict: Folder, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([OLD, OLD, NEW])
-    monkeypatch.setattr("beam_pcc.training.train.new_version", lambda _: next(seconds))
+    monkeypatch.setattr("beam_pcc.training.versions.new_version", lambda _: next(seconds))
     data = str(models.parent / "labelled.parquet")
     made = [train(data, strict.url, seed=seed) for seed in (1, 2)]
 

@@ -23,7 +23,7 @@ from tests.end_to_end.flink.cluster import SLOTS, Cluster, running, wait_for
 from tests.end_to_end.texts import partition, train
 from tests.messages import labelled_messages, long_messages
 
-LONG = "sample://200000"  # long enough to meddle with
+LONG = "sample://600000"  # long enough to meddle with
 
 
 def run(workspace: Workspace, cluster: Cluster, source: object = "sample://4000", *more: object) -> Ended:
@@ -150,11 +150,11 @@ def test_job_address_and_progress_are_logged(
 ) -> None:
     monkeypatch.setattr(runner, "_COUNT_INTERVAL", 0.5)  # the run may be quick
     monkeypatch.setattr(views, "_LINES_EVERY", 0.5)
-    assert run(workspace, cluster, "sample://40000").code == 0
+    assert run(workspace, cluster, "sample://600000").code == 0
     job = list(cluster.jobs())[-1]
 
     assert f"the job runs: http://127.0.0.1:{cluster.port}/#/job/{job}/overview" in caplog.text
-    assert re.search(r"scoring: [\d,]+ of 40,000 rows \(\d+ %\), [\d,]+ rejected", caplog.text)
+    assert re.search(r"scoring: [\d,]+ of 600,000 rows \(\d+ %\), [\d,]+ rejected", caplog.text)
 
 
 def test_both_slots_read_and_score(workspace: Workspace, cluster: Cluster) -> None:
