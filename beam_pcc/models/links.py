@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.special import expit
 
 from beam_pcc.models.scoring import Floats
 
@@ -53,6 +52,8 @@ def _last(model: Any) -> Any:
 
 
 def _logistic(decisions: Floats) -> Floats:
+    from scipy.special import expit
+
     return _of_two(expit(decisions[:, 0]))
 
 
@@ -75,6 +76,7 @@ def _tempered(beta: float, classes: int) -> Link:
 
 def _sigmoids(slope: Floats, offset: Floats) -> Link:
     """A sigmoid for each class (Platt, 1999), normalised over the classes; alike for all if each of them is 0."""
+    from scipy.special import expit
 
     def link(decisions: Floats) -> Floats:
         each: Floats = expit(-(slope * decisions + offset))
