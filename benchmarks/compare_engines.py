@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,37 +88,28 @@ def _compared(rows: int, engine: Engine, ours: _Measured, peer: _Measured) -> It
     ratios = quotients(peer.warm, ours.warm)
     yield Figure(
         f"{rows:,} rows, warm, against: {engine.name}",
-        f"{rate(rows, ours.warm)} rows/s ({statistics.median(ours.warm_cpu):.1f} CPU s)",
-        f"{rate(rows, peer.warm)} rows/s ({statistics.median(peer.warm_cpu):.1f} CPU s)",
+        *(f"{rate(rows, of.warm)} rows/s ({statistics.median(of.warm_cpu):.1f} CPU s)" for of in (ours, peer)),
         ratios,
         "none" if engine.bar is None else f">= {engine.bar:g}",
         None if engine.bar is None else statistics.median(ratios) >= engine.bar,
-        {
-            f"{who}, {what}": getattr(of, key)
-            for who, of in (("ours", ours), (engine.name, peer))
-            for what, key in _WARM
-        },
+        _raw(engine, ours, peer, {"warm, seconds": "warm", "warm, CPU seconds": "warm_cpu"}),
     )
     if not engine.whole:
         return
     ratios = quotients(ours.whole, peer.whole)
     yield Figure(
         f"{rows:,} rows, a whole process, seconds against: {engine.name}",
-        f"{statistics.median(ours.whole):.1f} s ({statistics.median(ours.whole_cpu):.1f} CPU s)",
-        f"{statistics.median(peer.whole):.1f} s ({statistics.median(peer.whole_cpu):.1f} CPU s)",
+        *(f"{statistics.median(of.whole):.1f} s ({statistics.median(of.whole_cpu):.1f} CPU s)" for of in (ours, peer)),
         ratios,
         "none" if engine.whole_bar is None else f"<= {engine.whole_bar:g}",
         None if engine.whole_bar is None else statistics.median(ratios) <= engine.whole_bar,
-        {
-            f"{who}, {what}": getattr(of, key)
-            for who, of in (("ours", ours), (engine.name, peer))
-            for what, key in _WHOLE
-        },
+        _raw(engine, ours, peer, {"whole process, seconds": "whole", "whole process, CPU seconds": "whole_cpu"}),
     )
 
 
-_WARM = (("warm, seconds", "warm"), ("warm, CPU seconds", "warm_cpu"))
-_WHOLE = (("whole process, seconds", "whole"), ("whole process, CPU seconds", "whole_cpu"))
+def _raw(engine: Engine, ours: _Measured, peer: _Measured, what: Mapping[str, str]) -> dict[str, list[float]]:
+    sides = {"ours": ours, engine.name: peer}
+    return {f"{who}, {name}": getattr(of, key) for who, of in sides.items() for name, key in what.items()}
 
 
 class _Run:

@@ -37,11 +37,11 @@ def _end_to_end(bench: Bench, rows: int, *, clean: bool, two_workers: bool = Fal
         one_run.publish(source, models, bench.work, arguments)
 
     def peer() -> None:
-        peers.bare_loop(sorted(source.glob("*.parquet")), model_file, output, data.DAY)
+        peers.bare_loop(sorted(source.glob("*.parquet")), model_file, output)
 
     warm_up = data.cases(bench.cache, 2_000)
     one_run.publish(warm_up, models, bench.work, arguments)
-    peers.bare_loop(sorted(warm_up.glob("*.parquet")), model_file, output, data.DAY)
+    peers.bare_loop(sorted(warm_up.glob("*.parquet")), model_file, output)
     our_seconds, peer_seconds = turns(bench.repeat, ours, peer)
     agree(bench.work / "pcc.duckdb", output)
     ratios = quotients(peer_seconds, our_seconds)

@@ -13,71 +13,33 @@ from typing import Any
 import apache_beam as beam
 import joblib
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import threadpoolctl
 from apache_beam.ml.inference.base import KeyedModelHandler, PredictionResult, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
+from engines import scoring
+from engines.scoring import LARGEST, REVIEW_BAND, THRESHOLD
 
 from beam_pcc.cases import schemas
 
-THRESHOLD = 0.5
-REVIEW_BAND = 0.10
-LARGEST = 1e30  # beyond it the model's scaling overflows; both peers leave such rows out before they score
 Row = dict[str, Any]
 
 
-def bare_loop(files: Sequence[Path], model_file: Path, output: Path, day: dt.date) -> int:
+def bare_loop(files: Sequence[Path], model_file: Path, output: Path) -> int:
     """Read, score and write Parquet on one thread, BLAS on one too; return the rows written.
 
     It checks nothing but shape and finite values, finds no duplicates, explains nothing, and keeps no statistics.
     """
     model = joblib.load(model_file)
-    schema = pa.schema([field.with_nullable(True) for field in schemas.OUTPUT])
     written = 0
-    with threadpoolctl.threadpool_limits(1), pq.ParquetWriter(output, schema) as writer:
+    with threadpoolctl.threadpool_limits(1), pq.ParquetWriter(output, scoring.SCHEMA) as writer:
         for file in files:
             with pq.ParquetFile(file) as parquet:
                 for rows in parquet.iter_batches(schemas.BATCH_ROWS, use_threads=False):
-                    ids, vectors = _sound(rows)
-                    scored = _scored(ids, model.predict_proba(vectors), model.classes_, day)
-                    writer.write_batch(pa.RecordBatch.from_arrays(scored, schema=schema))
-                    written += len(vectors)
+                    scored = scoring.scored(rows.column("case_id"), rows.column("embedding_vector"), model)
+                    writer.write_batch(scored)
+                    written += scored.num_rows
     return written
-
-
-def _sound(rows: pa.RecordBatch) -> tuple[pa.Array, np.ndarray]:
-    column = rows.column("embedding_vector")
-    shaped = pc.equal(pc.list_value_length(column), schemas.VECTOR_DIM)
-    flat = column.filter(shaped).flatten().to_numpy(zero_copy_only=False)
-    vectors = flat.astype(np.float32).reshape(-1, schemas.VECTOR_DIM)
-    sound = (np.abs(vectors) < LARGEST).all(axis=1)  # false for NaN too
-    return rows.column("case_id").filter(shaped).filter(pa.array(sound)), vectors[sound]
-
-
-def _scored(ids: pa.Array, probabilities: np.ndarray, classes: Sequence[str], day: dt.date) -> list[pa.Array]:
-    n = len(ids)
-    privacy = np.array([i for i, name in enumerate(classes) if name != schemas.NOT_PC])
-    subtypes = np.array([classes[i].removeprefix(schemas.SUBTYPE_PREFIX) for i in privacy], dtype=object)
-    probability = probabilities[:, privacy].sum(axis=1)
-    positive = probability >= THRESHOLD
-    near = np.abs(probability - THRESHOLD) < REVIEW_BAND
-    now = dt.datetime.now(dt.timezone.utc)
-    time = pa.array([now], pa.timestamp("us", tz="UTC"))[0]
-    return [
-        ids,
-        pa.array(np.where(positive, schemas.PC, schemas.NOT_PC), pa.string()),
-        pa.array(np.where(positive, subtypes[probabilities[:, privacy].argmax(axis=1)], None), pa.string()),
-        pa.array(np.where(positive, probability, 1.0 - probability)),
-        pa.repeat("v1", n),
-        pa.repeat(schemas.EMBEDDING_MODEL, n),
-        pa.repeat(time, n),
-        pa.array(np.where(near, "review", None), pa.string()),
-        pa.repeat(time, n),
-        pa.repeat(pa.scalar(day), n),
-        pa.repeat("bare", n),
-    ]
 
 
 def one_dict_per_row(source: Path, model_file: Path, output: Path, day: dt.date, options: PipelineOptions) -> None:
