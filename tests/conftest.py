@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -29,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Import skops, in a process that runs tests: it looks through every module that was imported before it."""
     if config.getoption("dist", "no") == "no":
         import skops.io  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """The umask of before: steps of the graph make files private for the rest of their process."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -76,8 +76,8 @@ def limit_libraries() -> None:
     pyarrow.set_io_thread_count(max(_IO_THREADS, cores()))
 
 
-class _Readers:
-    """One pool for all readers of this process, which ends with the last of them."""
+class _SharedPool:
+    """One pool for all its users in this process, which ends with the last of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ class _Readers:
     def open(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="reader")
+                self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="beside")
             self._users += 1
             return self._pool
 
@@ -101,14 +101,14 @@ class _Readers:
             pool.shutdown()
 
 
-_readers = _Readers()
+_shared = _SharedPool()
 
 
 @contextlib.contextmanager
-def reader_threads() -> Iterator[ThreadPoolExecutor]:
-    """The threads that read and check rows: as many as `cores`, shared by all readers of this process."""
-    pool = _readers.open()
+def side_threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads beside the graph, for reading, checking and summing: as many as `cores`, shared by the whole process."""
+    pool = _shared.open()
     try:
         yield pool
     finally:
-        _readers.close()
+        _shared.close()

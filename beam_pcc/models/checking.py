@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -187,6 +188,7 @@ def answer_parent() -> None:
     source, target = sys.stdin.buffer, os.dup(1)
     os.dup2(2, 1)  # keep the output of libraries out of the answer
     request = json.loads(source.read(_LENGTH.unpack(source.read(_LENGTH.size))[0]))
+    _import_libraries(request["file_format"])  # with too little memory an import fails in ways that blame the file
     memory, seconds = request["limits"]
     for limit, value in (
         (resource.RLIMIT_AS, memory),
@@ -205,6 +207,11 @@ def answer_parent() -> None:
     with os.fdopen(target, "wb") as out:
         out.write(json.dumps(answer).encode())
     os._exit(0)  # without the exit handlers of libraries
+
+
+def _import_libraries(file_format: str) -> None:
+    with contextlib.suppress(ImportError):  # loading says what is missing
+        importlib.import_module("onnxruntime" if file_format == "onnx" else "sklearn.calibration")
 
 
 def _load_and_score(request: dict[str, Any], data: bytes, scored: bytes) -> dict[str, Any]:

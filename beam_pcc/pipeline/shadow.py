@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import PredictionResult
 
@@ -12,7 +11,8 @@ from beam_pcc.cases import schemas
 from beam_pcc.errors.bisecting import EveryRowFailsError
 from beam_pcc.models import deciding, scoring
 from beam_pcc.models.registry import ModelVersion
-from beam_pcc.publishing.statistics import RunStats, ShadowStats, score_histogram
+from beam_pcc.pipeline.bundles import StatsDoFn
+from beam_pcc.publishing.statistics import ShadowStats, score_histogram
 from beam_pcc.shielding import shielded
 from beam_pcc.terminal import logger
 
@@ -28,14 +28,16 @@ def compare(own: scoring.Floats, other: scoring.Floats, *, own_threshold: float,
 
 
 @shielded
-class CompareShadow(beam.DoFn):
-    """PredictionResult -> RunStats: scores the same cases with the shadow model.
+class CompareShadow(StatsDoFn):
+    """PredictionResult -> RunStats of a bundle: scores the same cases with the shadow model.
 
     Args:
         shadow: The second model; the bytes that the launcher checked are loaded.
         classes: Of the run's own model.
         threshold: Of the run's own model.
     """
+
+    stats_tag = None
 
     def __init__(self, shadow: ModelVersion, classes: Sequence[str], threshold: float) -> None:
         self._shadow = shadow
@@ -46,7 +48,7 @@ class CompareShadow(beam.DoFn):
         """Load the model, checked as the run's own is."""
         self._model = self._shadow.file.load()
 
-    def process(self, result: PredictionResult) -> Iterator[RunStats]:
+    def process(self, result: PredictionResult) -> None:
         """Compare one batch."""
         cases = result.example
         own_features = schemas.SHADOW_VECTOR in cases.schema.names
@@ -68,6 +70,6 @@ class CompareShadow(beam.DoFn):
             probabilities = np.full((cases.num_rows, len(self._shadow.classes)), np.nan)
         own = scoring.privacy_probability(result.inference.probabilities, self._classes)
         other = scoring.privacy_probability(probabilities, self._shadow.classes)
-        yield RunStats(
-            shadow=compare(own, other, own_threshold=self._threshold, other_threshold=self._shadow.metadata.threshold)
+        self.stats.shadow += compare(
+            own, other, own_threshold=self._threshold, other_threshold=self._shadow.metadata.threshold
         )

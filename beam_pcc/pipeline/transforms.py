@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import PredictionResult, RunInference
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_pcc.cases import drift, faults, schemas
+from beam_pcc.cases import faults, schemas
 from beam_pcc.cases.checking import check
 from beam_pcc.features import languages
 from beam_pcc.features.featurizer import Featurizer, featurize, slices
@@ -23,6 +24,7 @@ from beam_pcc.features.windows import NOT_SCORED
 from beam_pcc.models.handler import PccModelHandler
 from beam_pcc.models.postprocess import REVIEW, postprocess
 from beam_pcc.models.registry import ModelVersion
+from beam_pcc.pipeline.bundles import StatsDoFn, VectorSummer
 from beam_pcc.pipeline.shadow import CompareShadow
 from beam_pcc.progress import counts
 from beam_pcc.publishing import publish, statistics
@@ -173,7 +175,7 @@ def _rejects(rejected: pa.RecordBatch) -> Counter[str]:
 
 
 @shielded
-class _Validate(beam.DoFn):
+class _Validate(StatsDoFn):
     """Input rows -> CASES; tags `rejected` (STAGED_REJECTED), `stats` (RunStats) and, of messages, `texts` (TEXTS)."""
 
     def __init__(self, text_column: str | None = None) -> None:
@@ -182,20 +184,19 @@ class _Validate(beam.DoFn):
     def process(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Split one batch; one that the source's threads have checked is passed on."""
         count("rows_read", rows.num_rows)
-        rejects: Counter[str] = Counter()
+        self.stats.rows_read += rows.num_rows
         for part in check(rows, self._text_column):
             if part.schema.equals(schemas.STAGED_REJECTED):
-                rejects = _rejects(part)
+                self.stats.rejected += _rejects(part)
                 yield TaggedOutput("rejected", part)
                 continue
             count("batches", 1)
             count("rows_valid", part.num_rows)
             yield part if part.schema.equals(schemas.CASES) else TaggedOutput("texts", part)
-        yield TaggedOutput("stats", RunStats(rows_read=rows.num_rows, rejected=rejects))
 
 
 @shielded
-class _Featurize(beam.DoFn):
+class _Featurize(StatsDoFn):
     """TEXTS -> CASES; tags `rejected` (texts that cannot be encoded) and `stats`."""
 
     def __init__(self, featurizer: Featurizer) -> None:
@@ -207,14 +208,14 @@ class _Featurize(beam.DoFn):
             cases, rejected = featurize(part, self._featurizer)
             count("rows_featurized", cases.num_rows)
             if rejected.num_rows:
-                yield TaggedOutput("stats", RunStats(rejected=_rejects(rejected)))
+                self.stats.rejected += _rejects(rejected)
                 yield TaggedOutput("rejected", rejected)
             if cases.num_rows:
                 yield cases
 
 
 @shielded
-class _Label(beam.DoFn):
+class _Label(StatsDoFn):
     """PredictionResult -> STAGED_PREDICTIONS; tags `rejected` (rows the model cannot score) and `stats`."""
 
     def __init__(
@@ -231,12 +232,21 @@ class _Label(beam.DoFn):
 
     def setup(self) -> None:
         """Start the clock of the progress lines."""
+        self._vectors: VectorSummer | None = None
         self._done = 0
         self._logged = self._started = time.monotonic()
+
+    def start_bundle(self) -> None:
+        """Give up what a failed bundle left, and begin with nothing."""
+        super().start_bundle()
+        self.teardown()
+        self._vectors = VectorSummer()
 
     def process(self, result: PredictionResult) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Label one batch."""
         cases = result.example
+        if self._vectors is not None:
+            self._vectors.add(schemas.vectors_of(cases), list(result.inference.errors))
         is_text = schemas.LANGUAGE in cases.schema.names
         of_messages = cases.column(schemas.LANGUAGE).to_pylist() if is_text else []
         untrained = languages.untrained(of_messages, self._trained_languages) if is_text else None
@@ -259,21 +269,28 @@ class _Label(beam.DoFn):
         count("review", pc.sum(notes).as_py() or 0)
         cut = pc.match_substring(predictions.column("prediction_notes"), NOT_SCORED)
         count("partly_scored", pc.sum(cut).as_py() or 0)
-        yield TaggedOutput(
-            "stats",
-            RunStats(
-                rejected=_rejects(rejected),
-                vectors=drift.sums(schemas.vectors_of(cases), leave_out=list(result.inference.errors)),
-                languages=Counter(of_messages),
-                untrained_language=in_untrained,
-            ),
-        )
+        self.stats.rejected += _rejects(rejected)
+        self.stats.languages += Counter(of_messages)
+        self.stats.untrained_language += in_untrained
         if rejected.num_rows:
             yield TaggedOutput("rejected", rejected)
         if predictions.num_rows:
             yield predictions
         if not counts.followed:  # in a process apart from the launcher, such as a worker of Flink
             self._log_progress(predictions.num_rows)
+
+    def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput]:
+        """Pass on the sum, when that of the vectors is there."""
+        if self._vectors is not None:
+            self.stats.vectors = self._vectors.result()
+        yield from super().finish_bundle()
+        self.teardown()
+
+    def teardown(self) -> None:
+        """Release the threads, also when the bundle failed."""
+        vectors, self._vectors = self._vectors, None
+        if vectors is not None:
+            vectors.close()
 
     def _log_progress(self, rows: int) -> None:
         """Log the progress of this worker every few seconds."""

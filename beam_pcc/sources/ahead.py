@@ -17,7 +17,7 @@ import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_pcc.config.threads import cores, reader_threads
+from beam_pcc.config.threads import cores, side_threads
 from beam_pcc.shielding import shielded
 
 _BYTES_OF_A_THREAD = 32 * 2**20  # of batches that are ahead, as the source has them
@@ -64,7 +64,7 @@ class ReadAhead:
         self._check = check
         self._threads = cores()
         self._exit = contextlib.ExitStack()
-        self._pool = self._exit.enter_context(reader_threads())
+        self._pool = self._exit.enter_context(side_threads())
         self._lock = threading.Condition()
         self._results: SimpleQueue[tuple[Iterator[pa.RecordBatch], _Result]] = SimpleQueue()
         self._parts: list[Iterator[pa.RecordBatch]] = []

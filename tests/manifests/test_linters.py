@@ -287,8 +287,12 @@ def test_entrypoint_runs_other_commands_unchanged() -> None:
 def test_compose_has_the_production_cluster() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert {"bigquery", "storage", "seed", "jobmanager", "taskmanager", "workers", "run"} <= set(services)
-    workers = rendered.commands(rendered.run("dev")).workers
-    assert services["workers"]["command"] == workers
+    *workers, last = rendered.commands(rendered.run("dev")).workers
+    assert last.startswith("--slots=")
+    (slots,) = (
+        word for word in services["taskmanager"]["command"] if word.startswith("taskmanager.numberOfTaskSlots=")
+    )
+    assert services["workers"]["command"] == [*workers, f"--slots={slots.partition('=')[2]}"]
     assert services["workers"]["network_mode"] == services["taskmanager"]["network_mode"] == "service:pod"
     for name in ("jobmanager", "pod", "taskmanager", "workers", "run"):
         service = services[name]

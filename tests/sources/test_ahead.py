@@ -32,7 +32,7 @@ def batches(part: int, n: int) -> Iterator[pa.RecordBatch]:
 
 
 def readers() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("reader")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("beside")]
 
 
 def read(parts: Sequence[int], check: ahead.Check = as_read) -> list[tuple[int, int]]:
