@@ -27,7 +27,7 @@ def test_a_page_without_a_place_is_an_error() -> None:
 def test_hundred_million_cases() -> None:
     day = plan(100_000_000, 32)
     assert (day.batches, day.read_bytes) == (50_000, 467_200_000_000)
-    assert (day.files, day.row_groups, day.load_jobs) == (64, 32 * 32, 2)
+    assert (day.files, day.row_groups, day.load_jobs) == (96, 32 * 32, 2)
     assert day.seconds == pytest.approx(75 + 100e6 / (32 * 30_000) + 20 + 200)
 
 

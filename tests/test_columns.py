@@ -23,6 +23,7 @@ from beam_pcc.cases.columns import (
     has_values,
     input_columns,
     match_names,
+    narrowed,
     plain,
     plain_type,
     timestamps,
@@ -567,6 +568,30 @@ def test_no_accepted_type_changes_a_value(
     assert rejected.column("reason").to_pylist() == [reason for reason in reasons[cut:] if reason is not None]
     expected = np.array([values[i] for i in kept], np.float32).reshape(-1, DIM)
     np.testing.assert_array_equal(schemas.vectors_of(cases), expected)
+
+
+NUMBERS = st.sampled_from([0.1, -2.5, 1e-300, 1e300, 3.4028236e38, np.nan, np.inf, None])
+
+
+@given(
+    st.lists(st.none() | st.tuples(NUMBERS, st.sampled_from([DIM, DIM, 0, 1, DIM + 1])), max_size=8), st.integers(0, 3)
+)
+def test_narrowed_vectors_are_those_of_double(given_rows: list[tuple[float | None, int] | None], cut: int) -> None:
+    lists = [None if row is None else [row[0], *[0.3] * (row[1] - 1)][: row[1]] for row in given_rows]
+    column = pa.array(lists, pa.list_(pa.float64())).slice(cut)
+
+    as_float = narrowed(column)
+
+    assert as_float.type == pa.list_(pa.float32())
+    assert as_float.is_null().to_pylist() == column.is_null().to_pylist()
+    for got, expected in zip(vectors(as_float)[:3], vectors(column)[:3], strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", [dtype for dtype in VECTOR_TYPES if dtype != pa.list_(pa.float64())], ids=str)
+def test_other_vectors_are_not_narrowed(dtype: pa.DataType) -> None:
+    column = vectors_as([VECTOR], dtype)
+    assert narrowed(column) is column
 
 
 ID_TYPES = [

@@ -148,6 +148,8 @@ def test_messages_with_sentences_left_out_are_counted() -> None:
     scores = Scores(np.array([[0.9, 0.1]] * 3), places=(place(long[0]), place(short[0]), None))
     step = transforms._Label(("NOT_PC", "PC"), threshold=0.5, review_band=0.1)
     step.setup()
+    step.start_bundle()
     with counts.following():
         list(step.process(PredictionResult(cases(3), scores)))
+        list(step.finish_bundle())
         assert counts.now()["partly_scored"] == 1

@@ -40,11 +40,14 @@ _PROGRESS_SECONDS = 10.0
 
 
 class Split(NamedTuple):
-    """The outputs of a step: rows that pass, rejected rows (both RecordBatches), and statistics of both."""
+    """The outputs of a step: rows that pass, rejected rows by the step that found them, and statistics of both.
+
+    Rows are RecordBatches. They never pass a Flatten: the in-process runner would keep all of them in memory.
+    """
 
     rows: beam.PCollection[pa.RecordBatch]
-    rejected: beam.PCollection[pa.RecordBatch]
-    stats: beam.PCollection[RunStats]
+    rejected: Mapping[str, beam.PCollection[pa.RecordBatch]]
+    stats: Sequence[beam.PCollection[RunStats]]
 
 
 class ValidateCases(beam.PTransform):
@@ -64,12 +67,11 @@ class ValidateCases(beam.PTransform):
         found = rows | "Check" >> beam.ParDo(_Validate(self._text_column)).with_output_types(
             pa.RecordBatch
         ).with_outputs("rejected", "stats", "texts", main="cases")
-        checked = Split(found.cases, found.rejected, found.stats)
+        rejected, stats = {"Invalid": found.rejected}, (found.stats,)
         if self._featurizer is None:
-            return checked
+            return Split(found.cases, rejected, stats)
         made = found.texts | Featurize(self._featurizer)
-        both = zip(Split._fields, checked, made, strict=True)
-        return Split(*((one, other) | f"All {name}" >> beam.Flatten() for name, one, other in both))
+        return Split(made.rows, rejected | made.rejected, (*stats, *made.stats))
 
 
 class Featurize(beam.PTransform):
@@ -83,7 +85,7 @@ class Featurize(beam.PTransform):
         made = texts | "Embed" >> beam.ParDo(_Featurize(self._featurizer)).with_output_types(
             pa.RecordBatch
         ).with_outputs("rejected", "stats", main="cases")
-        return Split(made.cases, made.rejected, made.stats)
+        return Split(made.cases, {"NotFeaturized": made.rejected}, (made.stats,))
 
 
 class Score(beam.PTransform):
@@ -111,37 +113,29 @@ class Score(beam.PTransform):
         found = scores | "Postprocess" >> beam.ParDo(label).with_output_types(pa.RecordBatch).with_outputs(
             "rejected", "stats", main="predictions"
         )
-        stats = found.stats
+        stats = [found.stats]
         if self._shadow is not None:
             compare = CompareShadow(self._shadow, classes, threshold)
-            compared = scores | "Shadow" >> beam.ParDo(compare).with_output_types(RunStats)
-            stats = (stats, compared) | "WithShadow" >> beam.Flatten()
-        return Split(found.predictions, found.rejected, stats)
+            stats.append(scores | "Shadow" >> beam.ParDo(compare).with_output_types(RunStats))
+        return Split(found.predictions, {"NotScored": found.rejected}, stats)
 
 
 class Stage(beam.PTransform):
-    """Predictions and rejected rows -> the list of the files that hold them, one for each bundle."""
+    """Predictions, and rejected rows by step -> the list of the files that hold them, of each bundle one for each."""
 
     def __init__(self, area: StagingArea) -> None:
         self._area = area
 
     def expand(
-        self, rows: tuple[beam.PCollection[pa.RecordBatch], beam.PCollection[pa.RecordBatch]]
+        self, rows: tuple[beam.PCollection[pa.RecordBatch], Mapping[str, beam.PCollection[pa.RecordBatch]]]
     ) -> beam.PCollection[list[StagedFile]]:
         """The list holds closed files only: files of a failed attempt are never loaded."""
         predictions, rejected = rows
-        files = (
-            predictions
-            | "Predictions"
-            >> beam.ParDo(publish.StageRows(self._area, "predictions", schemas.STAGED_PREDICTIONS)).with_output_types(
-                StagedFile
-            ),
-            rejected
-            | "Rejected"
-            >> beam.ParDo(publish.StageRows(self._area, "rejected", schemas.STAGED_REJECTED)).with_output_types(
-                StagedFile
-            ),
-        )
+        stage_predictions = publish.StageRows(self._area, "predictions", schemas.STAGED_PREDICTIONS)
+        stage_rejected = publish.StageRows(self._area, "rejected", schemas.STAGED_REJECTED)
+        files = [predictions | "Predictions" >> beam.ParDo(stage_predictions).with_output_types(StagedFile)]
+        for step, found in rejected.items():
+            files.append(found | step >> beam.ParDo(stage_rejected).with_output_types(StagedFile))
         return files | beam.Flatten() | beam.combiners.ToList()
 
 

@@ -26,6 +26,7 @@ _STAGED_BYTES = 30  # of a case: measured by benchmarks/publishing.py
 _FLOAT64 = 8
 _DAYS = ((10_000, 1), (100_000, 1), (1_000_000, 2), (10_000_000, 4), (100_000_000, 16))  # cases, TaskManagers
 _SLOTS = 2  # of a TaskManager
+_STAGING_STEPS = 3  # predictions, and two steps that reject rows
 _MARKS = ("<!-- sizes: made by make reference -->\n", "<!-- end of the sizes -->\n")
 
 
@@ -37,7 +38,8 @@ class Plan(NamedTuple):
         slots: Of all TaskManagers.
         batches: That flow through the graph.
         read_bytes: Of vectors as REPEATED FLOAT64.
-        files: That are staged at most, without retries: a slot writes its predictions and its rejected rows.
+        files: That are staged at most, without retries: a slot writes its predictions, the rows that validation
+            rejects, and those that the model cannot score.
         row_groups: Of these files at least.
         staged_bytes: Of these files.
         load_jobs: That load them into BigQuery, one for each kind at least.
@@ -56,16 +58,16 @@ class Plan(NamedTuple):
 
 
 def plan(cases: int, slots: int) -> Plan:
-    """Plan a day. In a batch job of Flink, one bundle is all that a slot does, so a slot stages one file of a kind."""
+    """Plan a day. In a batch job of Flink, one bundle is all that a slot does, so a step of a slot stages one file."""
     return Plan(
         cases=cases,
         slots=slots,
         batches=math.ceil(cases / BATCH_ROWS),
         read_bytes=cases * VECTOR_DIM * _FLOAT64,
-        files=2 * slots,
+        files=_STAGING_STEPS * slots,
         row_groups=slots * math.ceil(cases / slots / ROW_GROUP_ROWS),
         staged_bytes=cases * _STAGED_BYTES,
-        load_jobs=2 * math.ceil(slots / URIS_OF_A_JOB),
+        load_jobs=sum(math.ceil(steps * slots / URIS_OF_A_JOB) for steps in (1, _STAGING_STEPS - 1)),
         seconds=_START + cases / (slots * _CASES_OF_A_SLOT) + _PUBLISH + cases / _PUBLISHED,
     )
 

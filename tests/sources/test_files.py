@@ -75,6 +75,23 @@ def test_no_batch_is_larger_than_asked_for(tmp_path: Path, read_all: ReadAll, ba
     assert max(b.num_rows for b in batches) == min(batch_rows, 13)
 
 
+@pytest.mark.parametrize(
+    ("batch_rows", "sizes"), [(2000, [2000, 600]), (1200, [1200, 1200, 200]), (700, [700, 700, 700, 500])]
+)
+def test_batches_of_double_are_full(tmp_path: Path, batch_rows: int, sizes: list[int]) -> None:
+    """They are decoded in smaller blocks, as float."""
+    written = case_rows(2600)
+    assert written.schema.field("embedding_vector").type == pa.list_(pa.float64())
+    path = write_parquet(tmp_path / "a.parquet", written)
+
+    batches = list(_read(_Part((str(path),), 0), batch_rows, _Columns(None, {})))
+
+    assert [batch.num_rows for batch in batches] == sizes
+    table = pa.Table.from_batches(batches)
+    assert table.column("case_id").to_pylist() == written.column("case_id").to_pylist()
+    assert table.column("embedding_vector").type == pa.list_(pa.float32())
+
+
 def test_the_partition_stands_in_the_path(tmp_path: Path, read_all: ReadAll) -> None:
     write_parquet(tmp_path / "cases_20261120.parquet", case_rows(2))
     write_parquet(tmp_path / "cases_20261121.parquet", case_rows(3, first=2))

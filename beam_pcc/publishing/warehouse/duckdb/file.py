@@ -37,6 +37,7 @@ Config = dict[str, str | bool | int | float | list[str]]
 # Each thread keeps a row group of staged rows and one of the table in memory, which cannot spill: with 32 threads a
 # million rows do not fit.
 _WRITER: Config = {
+    "allocator_flush_threshold": "8MB",  # else what a step frees is kept while the next one takes more
     "memory_limit": "128MB",
     "preserve_insertion_order": "false",
     "threads": min(2, os.cpu_count() or 1),
