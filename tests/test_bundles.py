@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pytest
+from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.testing.util import assert_that, equal_to
 
 from beam_pcc.cases import drift
 from beam_pcc.pipeline.bundles import StatsDoFn, VectorSummer
+from beam_pcc.pipeline.graph import build
 from beam_pcc.publishing.statistics import RunStats
 from beam_pcc.shielding import shielded
 
@@ -107,3 +111,33 @@ def test_error_of_summing_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
         summer.result()
     summer.close()
     assert beside() == []
+
+
+class Flattened(PipelineVisitor):
+    """What passes a Flatten: an output of a step by its tag, or by the step."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_transform(self, transform_node: AppliedPTransform) -> None:
+        if isinstance(transform_node.transform, beam.Flatten):
+            self.names |= {found.tag or found.producer.full_label for found in transform_node.inputs}
+
+
+@pytest.mark.parametrize("text_column", [None, "message"])
+def test_no_rows_pass_a_flatten(text_column: str | None) -> None:
+    """Beam's in-process runner ends a stage there: it would keep all rejected rows, and of messages all vectors."""
+    version = SimpleNamespace(
+        name="v1", classes=("NOT_PC", "PC"), metadata=SimpleNamespace(threshold=0.5, features=None), file=None
+    )
+    text = SimpleNamespace(column=text_column, featurizer=SimpleNamespace()) if text_column else None
+    stubs = {name: SimpleNamespace() for name in ("area", "warehouse", "run", "rules")}
+    read = beam.Create([]).with_output_types(pa.RecordBatch)
+    plan = SimpleNamespace(read=read, text=text, model=version, shadow=version, review_band=0.1, **stubs)
+    pipeline = beam.Pipeline()
+    build(pipeline, plan)  # type: ignore[arg-type]
+
+    flattened = Flattened()
+    pipeline.visit(flattened)
+    staged = {"Predictions", "Invalid", "NotScored"} | ({"NotFeaturized"} if text_column else set())
+    assert flattened.names == {"stats", "Score/Shadow", *(f"Stage/{step}" for step in staged)}
