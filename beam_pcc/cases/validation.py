@@ -5,6 +5,8 @@ Only rows that are already known to be bad are looked at one by one, to say what
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from beam_pcc.cases import content, faults, schemas
@@ -32,7 +34,13 @@ def validate(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
         values = [case_id, schemas.vector_column(kept_vectors), timestamp]
     else:
         keep, kept = pa.array(valid), valid[vector.has_dimension]
-        kept_vectors = vector.values if kept.all() else vector.values[kept]
+        kept_vectors = vector.values if kept.all() else _rows(vector.values, kept)
         values = [case_id.filter(keep), schemas.vector_column(kept_vectors), timestamp.filter(keep)]
     values.append(content.of_vectors(kept_vectors))
     return pa.RecordBatch.from_arrays(values, schema=schemas.CASES), rejected
+
+
+def _rows(vectors: schemas.Vectors, kept: npt.NDArray[np.bool_]) -> schemas.Vectors:
+    """The rows that are kept, in Arrow's memory: on C's heap, megabytes leave gaps that are never given back."""
+    rows = schemas.new_floats(np.count_nonzero(kept) * schemas.VECTOR_DIM).reshape(-1, schemas.VECTOR_DIM)
+    return np.compress(kept, vectors, axis=0, out=rows)

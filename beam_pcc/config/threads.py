@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import sys
@@ -78,6 +79,15 @@ def limit_libraries() -> None:
     pyarrow.set_io_thread_count(max(_IO_THREADS, cores()))
     with contextlib.suppress(NotImplementedError):  # these packages have no jemalloc
         pyarrow.jemalloc_set_decay_ms(_FREED_FOR_MS)
+
+
+def give_back_memory() -> None:
+    """Give the memory that was freed back to the system: that of Arrow, and of C where its library can (glibc)."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no such library, or no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _SharedPool:

@@ -27,6 +27,7 @@ from beam_pcc import errors, progress
 from beam_pcc.cases import faults
 from beam_pcc.cases.monitoring_row import MonitoringRow, Status
 from beam_pcc.config.settings import Limits
+from beam_pcc.config.threads import give_back_memory
 from beam_pcc.errors.foreign import explained
 from beam_pcc.models.metadata import Baseline
 from beam_pcc.private_files import make_private
@@ -269,7 +270,7 @@ class Publish(beam.DoFn):
         if outcome is None:
             # What reading and scoring held goes back first: the warehouse needs memory of its own (measured: 629 MB at
             # the peak of a million rows, and 494 MB so).
-            pa.default_memory_pool().release_unused()
+            give_back_memory()
             outcome = publish_run(self._warehouse, self._run, files, stats, self._rules)
             self._duplicates.inc(outcome.monitoring.reject_reasons.get(faults.DUPLICATE_CASE_ID.code, 0))
             self._area.finish(outcome.to_json().encode())
