@@ -93,3 +93,33 @@ def test_arrow_uses_jemalloc() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert said.stdout == "jemalloc\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of the process is read from /proc")
+def test_freed_memory_goes_back() -> None:
+    """Blocks that C keeps for itself: too small to be mapped one by one, and one of the last stays."""
+    code = (
+        "import ctypes, pathlib\n"
+        "from beam_pcc.config.threads import give_back_memory\n"
+        "def resident(): return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * 4096 >> 20\n"
+        "import pyarrow\n"
+        "c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p; c.free.argtypes = [ctypes.c_void_p]\n"
+        "c.malloc.argtypes = [ctypes.c_size_t]\n"
+        "blocks = [c.malloc(100_000) for _ in range(2_000)]\n"
+        "for block in blocks: ctypes.memset(block, 1, 100_000)\n"
+        "for block in blocks[:-1]: c.free(block)\n"
+        "before = resident(); give_back_memory(); print(before - resident())\n"
+    )
+    freed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(freed.stdout) > 100
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
+def test_memory_that_the_system_cannot_take_back_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(threads.ctypes, "CDLL", fails)
+    threads.give_back_memory()
