@@ -53,6 +53,8 @@ class Split(NamedTuple):
 class ValidateCases(beam.PTransform):
     """Rows of a source -> CASES. Messages become TEXTS first, then `Featurize` computes their vectors.
 
+    A source of messages can have rows with a vector too: these are CASES at once, and pass through `Featurize`.
+
     Args:
         text_column: The column of messages; None if the source has vectors.
         featurizer: Computes the vectors of the messages.
@@ -66,16 +68,16 @@ class ValidateCases(beam.PTransform):
         """One pass over the rows; a second over those that are texts."""
         found = rows | "Check" >> beam.ParDo(_Validate(self._text_column)).with_output_types(
             pa.RecordBatch
-        ).with_outputs("rejected", "stats", "texts", main="cases")
+        ).with_outputs("rejected", "stats", main="valid")
         rejected, stats = {"Invalid": found.rejected}, (found.stats,)
         if self._featurizer is None:
-            return Split(found.cases, rejected, stats)
-        made = found.texts | Featurize(self._featurizer)
+            return Split(found.valid, rejected, stats)
+        made = found.valid | Featurize(self._featurizer)
         return Split(made.rows, rejected | made.rejected, (*stats, *made.stats))
 
 
 class Featurize(beam.PTransform):
-    """TEXTS -> CASES, with the vectors of the messages. Later steps see no message."""
+    """TEXTS -> CASES, with the vectors of the messages; CASES stay. Later steps see no message."""
 
     def __init__(self, featurizer: Featurizer) -> None:
         self._featurizer = featurizer
@@ -170,7 +172,7 @@ def _rejects(rejected: pa.RecordBatch) -> Counter[str]:
 
 @shielded
 class _Validate(StatsDoFn):
-    """Input rows -> CASES; tags `rejected` (STAGED_REJECTED), `stats` (RunStats) and, of messages, `texts` (TEXTS)."""
+    """Input rows -> CASES, and TEXTS of messages; tags `rejected` (STAGED_REJECTED) and `stats` (RunStats)."""
 
     def __init__(self, text_column: str | None = None) -> None:
         self._text_column = text_column
@@ -186,18 +188,21 @@ class _Validate(StatsDoFn):
                 continue
             count("batches", 1)
             count("rows_valid", part.num_rows)
-            yield part if part.schema.equals(schemas.CASES) else TaggedOutput("texts", part)
+            yield part
 
 
 @shielded
 class _Featurize(StatsDoFn):
-    """TEXTS -> CASES; tags `rejected` (texts that cannot be encoded) and `stats`."""
+    """TEXTS -> CASES, which stay; tags `rejected` (texts that cannot be encoded) and `stats`."""
 
     def __init__(self, featurizer: Featurizer) -> None:
         self._featurizer = featurizer
 
     def process(self, texts: pa.RecordBatch) -> Iterator[pa.RecordBatch | TaggedOutput]:
         """Compute the vectors of one batch; the first one loads the encoder."""
+        if not texts.schema.equals(schemas.TEXTS):
+            yield texts
+            return
         for part in slices(texts, self._featurizer):
             cases, rejected = featurize(part, self._featurizer)
             count("rows_featurized", cases.num_rows)
