@@ -129,3 +129,17 @@ def test_only_few_valued_columns_have_a_dictionary(tmp_path: Path) -> None:
     columns = {metadata.column(place).path_in_schema: metadata.column(place) for place in range(metadata.num_columns)}
     assert [name for name, column in columns.items() if "RLE_DICTIONARY" in column.encodings] == ["reason", "detail"]
     assert not any(column.is_stats_set for column in columns.values())
+
+
+@pytest.mark.parametrize("end", ["teardown", "start_bundle"])
+def test_file_of_a_failed_bundle_is_closed(tmp_path: Path, end: str) -> None:
+    step = StageRows(StagingArea(str(tmp_path), "run"), "rejected", schemas.STAGED_REJECTED)
+    step.start_bundle()
+    step.process(rejected(3))
+    sink = step._sink
+    assert not sink.closed
+
+    getattr(step, end)()
+
+    assert sink.closed
+    assert list(step.finish_bundle()) == []

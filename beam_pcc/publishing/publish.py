@@ -201,8 +201,8 @@ class StageRows(beam.DoFn):
         make_private()
 
     def start_bundle(self) -> None:
-        """Nothing is open yet."""
-        self._writer = None
+        """Close what a failed bundle left; nothing is open yet."""
+        self.teardown()
 
     def process(self, rows: pa.RecordBatch) -> None:
         """Append to the bundle's file, in row groups of about ROW_GROUP_ROWS rows."""
@@ -232,9 +232,7 @@ class StageRows(beam.DoFn):
             try:
                 yield
             except BaseException:
-                for close in (writer.close, self._sink.close):
-                    with contextlib.suppress(Exception):
-                        close()
+                self._close(writer)
                 raise
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -245,8 +243,20 @@ class StageRows(beam.DoFn):
             with self._closing_on_failure(self._writer):
                 self._writer.close()
                 self._sink.close()
+            self._writer = None
             window = GlobalWindow()
             yield WindowedValue(StagedFile(self._kind, self._uri, self._rows), window.max_timestamp(), [window])
+
+    def teardown(self) -> None:
+        """Close the file of a bundle that failed. Nobody loads it."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._close(writer)
+
+    def _close(self, writer: pq.ParquetWriter) -> None:
+        for close in (writer.close, self._sink.close):
+            with contextlib.suppress(Exception):
+                close()
 
 
 @shielded

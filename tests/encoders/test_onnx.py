@@ -221,3 +221,21 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
     del weights["encoder.layer.0.output.dense.bias"]
     with pytest.raises(graph.GraphError, match=r"no encoder\.layer\.0\.output\.dense\.bias"):
         graph.build(toy.CONFIG, weights)
+
+
+def test_openvino_computes_once_before_threads_do(exported: EncoderRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two first calls of its binding at the same moment waited for each other for ever."""
+    ov = pytest.importorskip("openvino")
+    infer = ov.InferRequest.infer
+    callers: list[str] = []
+
+    def recorded(request: object, *inputs: object) -> object:
+        callers.append(threading.current_thread().name)
+        return infer(request, *inputs)
+
+    monkeypatch.setattr(ov.InferRequest, "infer", recorded)
+    monkeypatch.setattr(serving, "_loaded", {})
+    encoder = serving.open_encoder(exported, "openvino", 2)
+    assert callers == [threading.current_thread().name]
+    encoder.encode(TEXTS)
+    assert len(callers) > 1

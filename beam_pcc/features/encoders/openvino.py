@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 
+import numpy as np
 import openvino as ov
 
 from beam_pcc.features.encoders.base import Compute, Embeddings, Ids
@@ -41,4 +42,8 @@ def compute(model: bytes, threads: int) -> Compute:
             idle.put(request)
         return embeddings
 
+    # Its binding prepares itself at the first call, and two first calls at the same moment can wait for each other for
+    # ever (OpenVINO 2026.4.1: one holds the GIL and waits for a static of C++, which the other prepares without it).
+    one = np.ones((1, 1), dtype=np.int64)
+    run(one, one)
     return run
