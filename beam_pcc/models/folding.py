@@ -62,11 +62,8 @@ class FoldedClassifier:
         if not len(vectors):
             return self._of_estimator(vectors)
         decisions = self._decisions(vectors)
-        # One look at the vectors is enough if the sum of all squares is small. NaN fails each comparison.
-        values = vectors.ravel()
-        with np.errstate(all="ignore"):
-            squares = np.vdot(values, values)
-        if squares <= EXTREME**2 and np.isfinite(decisions).all():
+        # NaN fails each comparison, and so is not within.
+        if vectors.min() >= -EXTREME and vectors.max() <= EXTREME and np.isfinite(decisions).all():
             return np.asarray(self._probabilities(decisions), dtype=np.float64)
         within = (np.abs(vectors).max(axis=1) <= EXTREME) & np.isfinite(decisions).all(axis=1)
         probabilities = np.empty((len(vectors), len(self.classes_)))

@@ -162,6 +162,15 @@ def test_extreme_rows_leave_the_others_alone(places: list[int]) -> None:
     assert np.isfinite(actual).all()
 
 
+@pytest.mark.parametrize("rows", [1, 2_000])
+@pytest.mark.parametrize("value", [1e3, 1e5, scoring.EXTREME])
+def test_large_rows_are_no_extreme_ones(value: float, rows: int) -> None:
+    """Each value counts, not the sum of their squares: no row is left for the estimator, which refuses none."""
+    vectors = np.full((rows, schemas.VECTOR_DIM), value, dtype=np.float32)
+    model = fit(scaled())
+    np.testing.assert_allclose(folding.fold(model).predict_proba(vectors), model.predict_proba(vectors), atol=1e-6)
+
+
 def test_no_rows_give_what_the_estimator_gives() -> None:
     with pytest.raises(ValueError, match="0 sample"):
         folding.fold(MODELS["scaled", 2]).predict_proba(NONE)
