@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """The umask of before: steps of the graph make files private for the rest of their process."""
+    """Give each test the usual umask: steps of the graph set a private one for the rest of their process."""
     before = os.umask(0o022)
     yield
     os.umask(before)

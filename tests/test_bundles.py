@@ -91,7 +91,7 @@ def test_few_batches_wait_for_their_sums(monkeypatch: pytest.MonkeyPatch) -> Non
     added = threading.Thread(target=lambda: [summer.add(batch, []) for batch in BATCHES])
     added.start()
     added.join(0.3)
-    assert added.is_alive()  # it waits for the first sum, as one other batch waits already
+    assert added.is_alive()  # it waits for the first sum
     assert len(summer._waiting) <= 1
     for _ in BATCHES:
         go.release()

@@ -39,7 +39,7 @@ class Plan(NamedTuple):
         batches: That flow through the graph.
         read_bytes: Of vectors as REPEATED FLOAT64.
         files: That are staged at most, without retries: a slot writes its predictions, the rows that validation
-            rejects, and those that the model cannot score.
+            rejects, and those that the model cannot score; of messages, also those that the encoder cannot read.
         row_groups: Of these files at least.
         staged_bytes: Of these files.
         load_jobs: That load them into BigQuery, one for each kind at least.
